@@ -1,0 +1,132 @@
+//! An endpoint: one interface on one network. What its host-side veth may send, and where it is.
+
+use crate::{
+    address::{Address, Mac},
+    map_type,
+};
+
+/// What sits behind a port of a network.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A container's interface: frames go to it with `bpf_redirect_peer`.
+    Container = 1,
+    /// The host's own port: frames go into its host end with `bpf_redirect(.., BPF_F_INGRESS)`.
+    Host = 2,
+}
+
+/// Bits of [`Endpoint::flags`] and [`Port::flags`].
+pub mod flags {
+    /// Frames pass between this endpoint and the host only (`enable_icc=false`).
+    pub const NO_ICC: u32 = 1 << 0;
+    /// The network is `--internal`: nothing beyond the host.
+    pub const INTERNAL: u32 = 1 << 1;
+    /// The network has IPv6: without it the host's own IPv6 chatter is not replicated.
+    pub const V6: u32 = 1 << 2;
+    /// Opt-ins of the network: what the guard would otherwise drop.
+    pub const ALLOW_VLAN: u32 = 1 << 8;
+    pub const ALLOW_LINK_CONTROL: u32 = 1 << 9;
+    pub const ALLOW_ROUTER_ADVERTISEMENT: u32 = 1 << 10;
+    pub const ALLOW_DHCP_SERVER: u32 = 1 << 11;
+    /// The source guard is off for this endpoint (its MAC, addresses, ARP and ND are not checked).
+    pub const NO_GUARD: u32 = 1 << 12;
+    /// ADDRESSES holds further addresses that this endpoint may use as a source.
+    pub const MORE_ADDRESSES: u32 = 1 << 13;
+}
+
+/// Value of ENDPOINTS; its key is the ifindex of the host-side veth or of a network's switch end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Index into SLOTS; never 0.
+    pub id: u32,
+    /// Raised each time the id is given to another endpoint.
+    pub generation: u32,
+    /// Index into NETWORKS; never 0.
+    pub network: u32,
+    /// Endpoints of one sandbox share a network namespace.
+    pub sandbox: u32,
+    /// Policy identity; 0 while there is no policy.
+    pub identity: u32,
+    pub flags: u32,
+    /// Of the interface, in bytes, without the Ethernet header.
+    pub mtu: u16,
+    /// A [`Kind`].
+    pub kind: u8,
+    pub _pad: u8,
+    pub mac: Mac,
+    pub _pad2: [u8; 2],
+    /// Network order; 0 when it has none.
+    pub v4: u32,
+    pub v6: Address,
+    pub link_local: Address,
+}
+map_type!(Endpoint, 72);
+
+/// Key of PORTS: where a frame for this MAC on this network goes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PortKey {
+    pub network: u32,
+    pub mac: Mac,
+    pub _pad: [u8; 2],
+}
+map_type!(PortKey, 12);
+
+/// Value of PORTS.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Port {
+    pub id: u32,
+    pub generation: u32,
+    /// Host-side veth of a container, or the *host end* of the network for [`Kind::Host`].
+    pub ifindex: u32,
+    pub identity: u32,
+    pub flags: u32,
+    pub mtu: u16,
+    /// A [`Kind`].
+    pub kind: u8,
+    pub _pad: u8,
+}
+map_type!(Port, 24);
+
+/// Value of SLOTS, by endpoint id: where it is now. All zero: nobody.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// Key into ENDPOINTS.
+    pub ifindex: u32,
+    pub generation: u32,
+    pub network: u32,
+    pub flags: u32,
+}
+map_type!(Slot, 16);
+
+/// Key of BUCKETS.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct BucketKey {
+    pub endpoint: u32,
+    /// A [`BucketKind`].
+    pub kind: u32,
+}
+map_type!(BucketKey, 8);
+
+/// What a token bucket limits.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BucketKind {
+    /// Frames that are copied to every member of a network.
+    Replicate = 1,
+}
+
+/// Value of BUCKETS.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// Tokens left when it was last touched, in nanoseconds of refill time.
+    pub tokens: u64,
+    /// When that was (`bpf_ktime_get_ns`).
+    pub stamp: u64,
+}
+map_type!(Bucket, 16);

@@ -1,0 +1,29 @@
+//! What the kernel side and the user side must agree on: map keys and values, the list of drop
+//! reasons, and pure helpers. No I/O, no allocation; unit-tested on the host.
+#![cfg_attr(not(test), no_std)]
+
+pub mod address;
+pub mod checksum;
+pub mod endpoint;
+pub mod neighbour;
+pub mod network;
+pub mod verdict;
+
+/// Version of every map's layout. Pins live under `<bpffs>/v<ABI_VERSION>/`; raise it when a key,
+/// a value or a meaning in this crate changes, and say how to carry the old entries over in
+/// `netswitch/src/datapath/upgrade.rs`.
+pub const ABI_VERSION: u32 = 1;
+
+/// Declares that a type may be read from and written to a BPF map as plain bytes.
+///
+/// Map keys and values must have no padding: the kernel hashes every byte of a key.
+#[macro_export]
+macro_rules! map_type {
+    ($type:ty, $size:expr) => {
+        const _: () = assert!(size_of::<$type>() == $size);
+        // SAFETY: repr(C), only integers and byte arrays, and the assertion above shows that the
+        // fields fill the type, so any bit pattern is valid and no byte is uninitialised.
+        #[cfg(feature = "user")]
+        unsafe impl aya::Pod for $type {}
+    };
+}

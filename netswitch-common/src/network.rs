@@ -1,0 +1,81 @@
+//! A network: its gateway, its host port, its members and its subnets.
+
+use crate::{
+    address::{Address, Mac},
+    map_type,
+};
+
+/// Value of NETWORKS, by network id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Ifindex of the device that carries the gateway's addresses.
+    pub host_end: u32,
+    /// Ifindex of its peer, where `from_endpoint` sees the host's frames.
+    pub switch_end: u32,
+    /// Bits of [`crate::endpoint::flags`].
+    pub flags: u32,
+    /// How many slots of MEMBERS are filled, from 0, without holes.
+    pub members: u32,
+    /// MAC of the host end.
+    pub mac: Mac,
+    pub mtu: u16,
+    pub gateway_v4: Address,
+    pub gateway_v6: Address,
+    /// Link-local address of the host end.
+    pub link_local: Address,
+    /// Sources for traffic that leaves the host; none until masquerade exists.
+    pub source_v4: Address,
+    pub source_v6: Address,
+}
+map_type!(Network, 104);
+
+/// Key of MEMBERS: the dense array of a network's ports, host port included.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MemberKey {
+    pub network: u32,
+    pub slot: u32,
+}
+map_type!(MemberKey, 8);
+
+/// Value of MEMBERS.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// Host-side veth or switch end: a frame sent out of it arrives at the member.
+    pub ifindex: u32,
+    /// Endpoint id.
+    pub id: u32,
+}
+map_type!(Member, 8);
+
+/// What a subnet is to the switch.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubnetKind {
+    /// The subnet of one of our networks.
+    Network = 1,
+}
+
+/// Value of SUBNETS; the key is an LPM key over [`Address`] (v4 prefixes are 96 bits longer).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Subnet {
+    pub network: u32,
+    /// A [`SubnetKind`].
+    pub kind: u32,
+}
+map_type!(Subnet, 8);
+
+/// Value of CONFIG, entry 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Policy epoch.
+    pub epoch: u32,
+    pub features: u32,
+    /// Of the namespace the agent runs in.
+    pub netns_cookie: u64,
+}
+map_type!(Config, 16);

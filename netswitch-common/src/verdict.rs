@@ -1,0 +1,154 @@
+//! What becomes of a packet: the one list of verdicts, the one list of drop reasons.
+
+use crate::{address::Mac, map_type};
+
+/// Declares a `u32` enum whose variants have stable kebab-case names.
+macro_rules! named {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $number:literal, $text:literal;)* }) => {
+        $(#[$meta])*
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$vmeta])* $variant = $number,)* }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The name that users see; it never changes.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            pub const fn from_number(number: u32) -> Option<Self> {
+                match number { $($number => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+named! {
+    /// What the hook does with a frame. PATHS counts packets and bytes by it.
+    Verdict {
+        /// Dropped; the [`DropReason`] says why.
+        Drop = 0, "drop";
+        /// Into a container's interface, by `bpf_redirect_peer`.
+        Peer = 1, "peer";
+        /// Into the host end of the network.
+        Host = 2, "host";
+        /// A copy to every other member of the network.
+        Replicate = 3, "replicate";
+        /// An ARP request became its own answer.
+        AnswerArp = 4, "answer-arp";
+        /// A neighbour solicitation became its own answer.
+        AnswerNeighbour = 5, "answer-neighbour";
+        /// Replaced by "fragmentation needed" or "packet too big", to its sender.
+        AnswerTooBig = 6, "answer-too-big";
+    }
+}
+
+named! {
+    /// Why a frame was dropped. Names are part of the command contract.
+    DropReason {
+        /// Shorter than its headers, or headers that contradict themselves.
+        Malformed = 1, "malformed";
+        /// The device is no endpoint of ours.
+        UnknownEndpoint = 2, "unknown-endpoint";
+        SpoofedMac = 3, "spoofed-mac";
+        SpoofedAddress = 4, "spoofed-address";
+        SpoofedArp = 5, "spoofed-arp";
+        SpoofedNeighbour = 6, "spoofed-neighbour";
+        /// A router advertisement or redirect from a container (RFC 6105).
+        RouterAdvertisement = 7, "router-advertisement";
+        /// A DHCP or DHCPv6 server's message from a container.
+        DhcpServer = 8, "dhcp-server";
+        /// An 802.1Q or 802.1ad tag.
+        VlanTag = 9, "vlan-tag";
+        /// 01:80:c2 link-local groups: spanning tree, LLDP, pause (IEEE 802.1D, 7.12.6).
+        LinkControl = 10, "link-control";
+        /// Nobody on the network has that MAC or address.
+        NoSuchNeighbour = 11, "no-such-neighbour";
+        /// For another network, or its gateway.
+        OtherNetwork = 12, "other-network";
+        /// To the world from an `--internal` network.
+        InternalNetwork = 13, "internal-network";
+        /// To the world, and no uplink takes it.
+        NoUplink = 14, "no-uplink";
+        /// Container to container where `enable_icc` is false.
+        IccDisabled = 15, "icc-disabled";
+        /// From beyond the host to an address of ours that is not published.
+        NotPublished = 16, "not-published";
+        /// Larger than the destination's MTU; its sender was told if the protocol allows it.
+        TooBig = 17, "too-big";
+        /// A broadcast or multicast frame beyond its sender's rate.
+        ReplicationRate = 18, "replication-rate";
+        /// Members that a broadcast or multicast frame did not reach any more.
+        ReplicationLimit = 19, "replication-limit";
+        /// The host's own IPv6 chatter on a network without IPv6.
+        NoV6 = 20, "no-ipv6";
+        /// Addressed to the gateway's MAC although the destination is a neighbour.
+        NotRouted = 21, "not-routed";
+    }
+}
+
+/// What the stages decided about one frame; nothing has been done yet. Also the value of DECISION,
+/// where `explain_endpoint` leaves it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// A [`Verdict`].
+    pub verdict: u32,
+    /// A [`DropReason`], or 0.
+    pub reason: u32,
+    /// Target device of `Peer` and `Host`: the key that [`crate::endpoint::Port::ifindex`] gave.
+    pub ifindex: u32,
+    /// Endpoint that sent the frame, 0 if unknown.
+    pub source: u32,
+    /// Endpoint it goes to; 0 for none or many.
+    pub destination: u32,
+    pub network: u32,
+    /// MAC that an answer names, or that the frame must carry to be accepted by the host end.
+    pub mac: Mac,
+    /// Largest packet that would have passed, for `AnswerTooBig`.
+    pub mtu: u16,
+}
+map_type!(Decision, 32);
+
+/// Key of DROPS.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DropKey {
+    /// Endpoint id of the sender; 0 if unknown.
+    pub endpoint: u32,
+    /// A [`DropReason`].
+    pub reason: u32,
+}
+map_type!(DropKey, 8);
+
+/// Value of DROPS and PATHS, per CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    pub packets: u64,
+    pub bytes: u64,
+}
+map_type!(Count, 16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_name_and_a_number_of_its_own() {
+        for (i, a) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(DropReason::from_number(*a as u32), Some(*a));
+            assert!(
+                a.name()
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c == '-' || c.is_ascii_digit())
+            );
+            for b in &DropReason::ALL[i + 1..] {
+                assert!(a.name() != b.name());
+            }
+        }
+        assert_eq!(DropReason::from_number(0), None);
+    }
+}

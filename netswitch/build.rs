@@ -1,0 +1,3 @@
+fn main() {
+    toolchain::build_rs()
+}

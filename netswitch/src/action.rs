@@ -1,0 +1,219 @@
+//! An action and its undo, as data. `plan` makes them, `execute` runs them and nothing else does.
+//!
+//! Devices are named, never numbered: an index exists only once the kernel has made the device, so
+//! `execute` fills it into the [`Entry`] when it writes it.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netswitch_common::{address::Mac, endpoint, neighbour, network};
+
+use crate::{
+    kernel::{Namespace, Veth},
+    model::Id,
+};
+
+/// One step. [`Action::undo`] tells how it is taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Makes a veth pair in one request, both ends configured but down.
+    AddVeth(Box<Veth>),
+    /// Deletes a pair by its near end; that it is gone already is no error.
+    DeleteLink {
+        device: String,
+    },
+    SetUp {
+        device: String,
+        up: bool,
+    },
+    /// A sysctl below `/proc/sys` in the host's namespace, for a device of ours.
+    SetSysctl {
+        path: String,
+        value: String,
+    },
+    AddAddress {
+        device: String,
+        address: IpNetwork,
+    },
+    DeleteAddress {
+        device: String,
+        address: IpNetwork,
+    },
+    /// A permanent neighbour on a host end.
+    AddNeighbour {
+        device: String,
+        address: IpAddr,
+        mac: Mac,
+    },
+    DeleteNeighbour {
+        device: String,
+        address: IpAddr,
+    },
+    /// Makes an interface inside a container's namespace ready: sysctls, addresses, up, permanent
+    /// gateway neighbours. Undone by deleting the pair.
+    ConfigureInterface(Box<Interface>),
+    /// Sets or moves the default route inside a namespace; `None` removes it.
+    SetDefaultRoute {
+        namespace: Namespace,
+        from: Option<Route>,
+        to: Option<Route>,
+    },
+    /// `from_endpoint` on a host-side device, its link pinned under the device's index.
+    Attach {
+        device: String,
+    },
+    /// The index, where it is known: the device may be gone.
+    Detach {
+        device: String,
+        index: Option<u32>,
+    },
+    /// Writes one map entry; `before` is what `undo` writes back.
+    Put {
+        entry: Entry,
+        before: Option<Entry>,
+    },
+    Remove {
+        entry: Entry,
+    },
+    /// Tells the members of a network that an address now has another MAC (gratuitous ARP,
+    /// unsolicited NA), sent from inside the container's namespace.
+    Announce {
+        namespace: Namespace,
+        interface: String,
+        mac: Mac,
+        addresses: Vec<IpAddr>,
+    },
+    /// For tests of `undo`: fails.
+    #[cfg(test)]
+    Fail,
+}
+
+/// An interface inside a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    pub namespace: Namespace,
+    pub name: String,
+    pub addresses: Vec<IpNetwork>,
+    /// Permanent neighbours: the gateway's addresses.
+    pub neighbours: Vec<(IpAddr, Mac)>,
+    /// Whether the network has IPv6; without it the interface gets `disable_ipv6=1`.
+    pub v6: bool,
+    /// Bring `lo` up as well (a namespace of ours).
+    pub loopback: bool,
+}
+
+/// A default route inside a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub interface: String,
+    pub gateway: IpAddr,
+}
+
+/// One map entry. Where the map wants an ifindex, the entry names the device and carries the index
+/// once it is known; `execute` resolves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Endpoint {
+        device: Device,
+        value: endpoint::Endpoint,
+    },
+    Port {
+        key: endpoint::PortKey,
+        device: Device,
+        value: endpoint::Port,
+    },
+    Address {
+        key: neighbour::NeighbourKey,
+        device: Device,
+        value: neighbour::Neighbour,
+    },
+    Slot {
+        id: u32,
+        device: Device,
+        value: endpoint::Slot,
+    },
+    Network {
+        number: u32,
+        host_end: Device,
+        switch_end: Device,
+        value: network::Network,
+    },
+    Member {
+        key: network::MemberKey,
+        device: Device,
+        value: network::Member,
+    },
+    Subnet {
+        subnet: IpNetwork,
+        value: network::Subnet,
+    },
+}
+
+/// A device of the host's namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    pub name: String,
+    pub index: Option<u32>,
+}
+
+impl Action {
+    /// What takes this step back; `None` where the undo of an earlier step does (a pair that is
+    /// deleted takes its addresses, routes and neighbours along).
+    pub fn undo(&self) -> Option<Self> {
+        Some(match self {
+            Self::AddVeth(veth) => Self::DeleteLink {
+                device: veth.near.name.clone(),
+            },
+            Self::SetUp { device, up } => Self::SetUp {
+                device: device.clone(),
+                up: !up,
+            },
+            Self::AddAddress { device, address } => Self::DeleteAddress {
+                device: device.clone(),
+                address: *address,
+            },
+            Self::DeleteAddress { device, address } => Self::AddAddress {
+                device: device.clone(),
+                address: *address,
+            },
+            Self::AddNeighbour { device, address, .. } => Self::DeleteNeighbour {
+                device: device.clone(),
+                address: *address,
+            },
+            Self::SetDefaultRoute { namespace, from, to } => Self::SetDefaultRoute {
+                namespace: namespace.clone(),
+                from: to.clone(),
+                to: from.clone(),
+            },
+            Self::Attach { device } => Self::Detach {
+                device: device.clone(),
+                index: None,
+            },
+            Self::Put { entry, before: None } => Self::Remove { entry: entry.clone() },
+            Self::Put {
+                entry,
+                before: Some(before),
+            } => Self::Put {
+                entry: before.clone(),
+                before: Some(entry.clone()),
+            },
+            Self::Remove { entry } => Self::Put {
+                entry: entry.clone(),
+                before: None,
+            },
+            Self::DeleteLink { .. }
+            | Self::SetSysctl { .. }
+            | Self::DeleteNeighbour { .. }
+            | Self::ConfigureInterface(_)
+            | Self::Detach { .. }
+            | Self::Announce { .. } => return None,
+            #[cfg(test)]
+            Self::Fail => return None,
+        })
+    }
+}
+
+/// The owner of a device of ours, written into its `ifalias` so that `reconcile` can tell ours from others'.
+pub fn alias(state_dir: &std::path::Path, id: &Id) -> String {
+    format!("netswitch {} {id}", state_dir.display())
+}

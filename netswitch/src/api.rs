@@ -1,0 +1,362 @@
+//! The requests and answers: everything netswitch can do, in one list. The CLI and the HTTP door
+//! are spellings of [`Request`]; the agent is one `match` over it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::endpoint::Settings;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    NetworkCreate(NetworkCreate),
+    NetworkList {
+        filters: Filters,
+    },
+    NetworkInspect {
+        network: String,
+    },
+    NetworkConnect {
+        network: String,
+        container: String,
+        settings: Settings,
+    },
+    NetworkDisconnect {
+        network: String,
+        container: String,
+        force: bool,
+    },
+    NetworkRemove {
+        network: String,
+    },
+    NetworkPrune {
+        filters: Filters,
+    },
+    ContainerCreate(Box<ContainerCreate>),
+    /// `wait_for_attach`: the process waits until a client has handed its standard streams to the shim.
+    ContainerStart {
+        container: String,
+        wait_for_attach: bool,
+    },
+    /// TERM (or `signal`), then KILL after `seconds`.
+    ContainerStop {
+        container: String,
+        seconds: u64,
+    },
+    ContainerRemove {
+        container: String,
+        force: bool,
+    },
+    ContainerList {
+        all: bool,
+        filters: Filters,
+    },
+    ContainerInspect {
+        container: String,
+    },
+    /// Answers with [`Response::Shim`]: where to send an exec.
+    ContainerExec {
+        container: String,
+    },
+    /// Answers with [`Response::Log`].
+    ContainerLogs {
+        container: String,
+    },
+    /// A namespace that someone else made becomes a container.
+    Attach(Attach),
+    Detach {
+        container: String,
+    },
+    Stats,
+    Doctor,
+    Version,
+}
+
+/// `key=value`s of `--filter`: every key's values are alternatives, keys must all hold.
+pub type Filters = BTreeMap<String, Vec<String>>;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetworkCreate {
+    pub name: String,
+    /// Empty: bridge.
+    pub driver: String,
+    pub scope: String,
+    pub internal: bool,
+    pub attachable: bool,
+    pub ingress: bool,
+    pub config_only: bool,
+    pub config_from: String,
+    pub enable_ipv6: bool,
+    pub ipam_driver: String,
+    pub ipam_options: BTreeMap<String, String>,
+    pub pools: Vec<PoolRequest>,
+    pub options: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// As the user typed it; empty fields were not given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolRequest {
+    pub subnet: String,
+    pub ip_range: String,
+    pub gateway: String,
+    pub auxiliary: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerCreate {
+    /// Empty: one is made up.
+    pub name: String,
+    pub command: Vec<String>,
+    /// As typed: `bridge`, `none`, `host`, `container:X`, a network; empty: bridge. Several are allowed.
+    pub networks: Vec<(String, Settings)>,
+    pub hostname: String,
+    pub environment: Vec<String>,
+    pub directory: String,
+    pub user: String,
+    pub terminal: bool,
+    pub interactive: bool,
+    pub binds: Vec<String>,
+    pub extra_hosts: Vec<String>,
+    pub links: Vec<String>,
+    pub expose: Vec<String>,
+    pub publish: Vec<String>,
+    pub publish_all: bool,
+    pub labels: BTreeMap<String, String>,
+    pub remove: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Attach {
+    pub name: String,
+    pub namespace: NamespaceOf,
+    pub network: String,
+    pub settings: Settings,
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamespaceOf {
+    Path(PathBuf),
+    Process(i32),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    Done,
+    /// An id, and warnings for stderr.
+    Created {
+        id: String,
+        warnings: Vec<String>,
+    },
+    /// Docker's own JSON for `network ls`, `network inspect`, `inspect` and `ps`: key order as Docker's.
+    Network(Box<NetworkResource>),
+    Networks(Vec<NetworkResource>),
+    Container(Value),
+    Containers(Vec<ContainerSummary>),
+    /// Names of what was removed.
+    Pruned(Vec<String>),
+    /// The shim's socket, and whether the container has a terminal.
+    Shim {
+        socket: PathBuf,
+        terminal: bool,
+    },
+    /// The container's log file.
+    Log {
+        path: PathBuf,
+        running: bool,
+    },
+    Stats(Stats),
+    Doctor(Vec<Finding>),
+    Version(Version),
+}
+
+/// `GET /networks/{id}` (Docker Engine API 1.41), in its key order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NetworkResource {
+    pub name: String,
+    pub id: String,
+    pub created: String,
+    pub scope: String,
+    pub driver: String,
+    #[serde(rename = "EnableIPv6")]
+    pub enable_ipv6: bool,
+    #[serde(rename = "IPAM")]
+    pub ipam: IpamResource,
+    pub internal: bool,
+    pub attachable: bool,
+    pub ingress: bool,
+    pub config_from: ConfigFrom,
+    pub config_only: bool,
+    pub containers: BTreeMap<String, EndpointResource>,
+    pub options: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct IpamResource {
+    pub driver: String,
+    pub options: Option<BTreeMap<String, String>>,
+    pub config: Vec<IpamConfig>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct IpamConfig {
+    pub subnet: String,
+    #[serde(rename = "IPRange", default, skip_serializing_if = "String::is_empty")]
+    pub ip_range: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub gateway: String,
+    #[serde(rename = "AuxiliaryAddresses", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub auxiliary: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ConfigFrom {
+    pub network: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EndpointResource {
+    pub name: String,
+    #[serde(rename = "EndpointID")]
+    pub endpoint_id: String,
+    pub mac_address: String,
+    #[serde(rename = "IPv4Address")]
+    pub ipv4_address: String,
+    #[serde(rename = "IPv6Address")]
+    pub ipv6_address: String,
+}
+
+/// One line of `ps`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ContainerSummary {
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub name: String,
+    pub owner: String,
+    pub command: String,
+    pub created_at: String,
+    /// `created`, `running`, `exited`.
+    pub state: String,
+    /// `Up 3 minutes`, `Exited (0) 2 seconds ago`, `Created`.
+    pub status: String,
+    pub ports: String,
+    pub networks: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What the counters say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    pub endpoints: Vec<EndpointStats>,
+    /// Packets by what the switch did with them, all endpoints together.
+    pub paths: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointStats {
+    /// Empty for the host's own port, and for devices that are no endpoint.
+    pub container: String,
+    pub network: String,
+    pub drops: BTreeMap<String, u64>,
+}
+
+/// One thing `doctor` looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub subject: String,
+    pub ok: bool,
+    /// What was found, and what to do about it.
+    pub message: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    pub version: String,
+    pub abi_version: u32,
+    pub kernel: String,
+    pub pid: u32,
+    pub containers: usize,
+    pub running: usize,
+    pub networks: usize,
+}
+
+/// What went wrong, in words for the user: `Error response from daemon: {message}`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{message}")]
+pub struct Error {
+    pub kind: ErrorKind,
+    pub message: String,
+}
+
+/// Decides the HTTP status and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// 400
+    BadRequest,
+    /// 403
+    Forbidden,
+    /// 404
+    NotFound,
+    /// 409
+    Conflict,
+    /// 501
+    NotImplemented,
+    /// 500
+    Internal,
+}
+
+impl Error {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::BadRequest, message)
+    }
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Forbidden, message)
+    }
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Conflict, message)
+    }
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+}
+
+/// Where the agent's parts live; see `netswitch agent --help`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directories {
+    pub state: PathBuf,
+    pub run: PathBuf,
+    pub bpffs: PathBuf,
+}
+
+impl Directories {
+    /// The API's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.run.join("api.sock")
+    }
+}

@@ -1,0 +1,121 @@
+//! The kernel's side of a network, behind one trait: links, addresses, neighbours, routes, sysctls.
+//! [`netlink::Netlink`] is the real one, [`fake::Fake`] keeps a table and fails on demand.
+
+pub mod address;
+pub mod fake;
+pub mod link;
+pub mod namespace;
+pub mod neighbour;
+pub mod netlink;
+pub mod route;
+pub mod sysctl;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnetwork::IpNetwork;
+use netswitch_common::address::Mac;
+
+/// A network namespace other than the agent's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Namespace {
+    /// The agent's own: "the host".
+    Host,
+    /// `/proc/PID/ns/net`, `/run/netns/x`.
+    Path(PathBuf),
+}
+
+/// A veth pair, made in one netlink request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Veth {
+    pub near: End,
+    pub far: End,
+}
+
+/// One end of a pair. The near end is always in the host's namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    pub name: String,
+    pub namespace: Namespace,
+    pub mac: Option<Mac>,
+    pub mtu: u32,
+    pub alias: Option<String>,
+    /// A port of the switch: no ARP, IPv6 address generation none, so that it never speaks by itself.
+    pub silent: bool,
+    /// Host end: IPv6 address generation none (its link-local address is given by hand), `accept_ra`,
+    /// DAD and router solicitations off, `forwarding` on for the FIB look-up.
+    pub gateway: bool,
+    /// gso_max_size, gro_max_size and their ipv4 twins, in bytes.
+    pub big_tcp: Option<u32>,
+}
+
+/// A link as the kernel reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+    pub alias: Option<String>,
+    pub mac: Option<Mac>,
+    pub mtu: u32,
+    pub up: bool,
+    /// Index of the other end of a pair (in whatever namespace).
+    pub peer: Option<u32>,
+    /// `veth`, `bridge`, …; empty for hardware.
+    pub kind: String,
+}
+
+/// What netlink refused, and for what.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{what}: {source}")]
+    System { what: String, source: std::io::Error },
+    /// A device of that name exists and is not ours.
+    #[error("device {0} exists already")]
+    Exists(String),
+    #[error("no device {0}")]
+    NoDevice(String),
+}
+
+impl Error {
+    pub fn system(what: impl Into<String>, source: std::io::Error) -> Self {
+        Self::System {
+            what: what.into(),
+            source,
+        }
+    }
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything netswitch asks of the kernel's network stack. "The host" is the namespace the
+/// implementation was opened in. All calls block.
+pub trait Kernel: Send {
+    fn links(&mut self) -> Result<Vec<Link>>;
+    /// `None`: no such device.
+    fn link(&mut self, name: &str) -> Result<Option<Link>>;
+    /// Sets everything that [`End`] says on both ends; leaves them down. Undoes itself on error.
+    fn add_veth(&mut self, veth: &Veth) -> Result<()>;
+    /// No device: no error.
+    fn delete_link(&mut self, name: &str) -> Result<()>;
+    fn set_up(&mut self, name: &str, up: bool) -> Result<()>;
+    fn add_address(&mut self, namespace: &Namespace, device: &str, address: IpNetwork) -> Result<()>;
+    fn delete_address(&mut self, device: &str, address: IpNetwork) -> Result<()>;
+    /// (device, address) of every address of the host.
+    fn addresses(&mut self) -> Result<Vec<(String, IpNetwork)>>;
+    /// Permanent; replaces what is there.
+    fn set_neighbour(&mut self, namespace: &Namespace, device: &str, address: IpAddr, mac: Mac) -> Result<()>;
+    fn delete_neighbour(&mut self, device: &str, address: IpAddr) -> Result<()>;
+    /// Permanent neighbours of a host device.
+    fn neighbours(&mut self, device: &str) -> Result<Vec<(IpAddr, Mac)>>;
+    /// Destinations of the host's routes, default routes left out.
+    fn routes(&mut self) -> Result<Vec<IpNetwork>>;
+    fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
+    fn delete_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
+    /// `path` below `/proc/sys`, as seen from `namespace`.
+    fn set_sysctl(&mut self, namespace: &Namespace, path: &str, value: &str) -> Result<()>;
+    fn sysctl(&mut self, namespace: &Namespace, path: &str) -> Result<String>;
+    /// Sets up an interface inside a namespace: [`crate::action::Interface`].
+    fn configure_interface(&mut self, interface: &crate::action::Interface) -> Result<()>;
+    /// Gratuitous ARP and unsolicited NA from inside a namespace.
+    fn announce(&mut self, namespace: &Namespace, interface: &str, mac: Mac, addresses: &[IpAddr]) -> Result<()>;
+}

@@ -1,0 +1,1 @@
+//! neighbour: to be written.

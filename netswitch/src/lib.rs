@@ -1,0 +1,16 @@
+//! The agent and the command line of netswitch. Who may import whom runs downwards in this list.
+
+pub mod action;
+pub mod agent;
+pub mod api;
+pub mod cli;
+pub mod client;
+pub mod datapath;
+pub mod doors;
+pub mod execute;
+pub mod kernel;
+pub mod model;
+pub mod plan;
+pub mod reconcile;
+pub mod shim;
+pub mod store;

@@ -1,0 +1,53 @@
+//! The rules: pure, no I/O. A request is judged against [`State`] and comes back as [`Changes`] or
+//! as the error a user sees; nothing here touches the kernel, the disk or the clock.
+
+pub mod address_pool;
+pub mod container;
+pub mod endpoint;
+pub mod names;
+pub mod network;
+pub mod sandbox;
+pub mod state;
+
+use std::fmt;
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+/// 64 hexadecimal digits, as Docker gives to networks, containers and endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Id(pub String);
+
+impl Id {
+    /// The 12 digits that users see.
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// What the rules need to know of the world, gathered by the agent before it asks them.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// RFC 3339 with nanoseconds and zone.
+    pub now: String,
+    /// Destinations of the host's routes, default routes left out.
+    pub routes: Vec<IpNetwork>,
+    /// Names of the host's devices.
+    pub devices: Vec<String>,
+    /// Fresh random ids: the rules take from the end as many as they need.
+    pub fresh: Vec<Id>,
+}
+
+impl Facts {
+    /// Takes a fresh id. The agent hands in more than any request needs.
+    pub fn id(&mut self) -> Id {
+        self.fresh.pop().unwrap_or_else(|| Id("0".repeat(64)))
+    }
+}

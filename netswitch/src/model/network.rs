@@ -1,0 +1,81 @@
+//! A network: what `network create` makes, in Docker's terms, and the rules for it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netswitch_common::address::Mac;
+use serde::{Deserialize, Serialize};
+
+use super::Id;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    Bridge,
+    Host,
+    Null,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    pub id: Id,
+    pub name: String,
+    /// RFC 3339 with nanoseconds.
+    pub created: String,
+    pub driver: Driver,
+    pub internal: bool,
+    /// Echoed to Docker's client; without effect here as in a Docker without swarm.
+    pub attachable: bool,
+    pub enable_ipv6: bool,
+    /// In the order they were given, v4 before v6. Empty for host and none.
+    pub pools: Vec<Pool>,
+    /// `--ipam-opt`; `None` prints as `null` (the predefined networks).
+    pub ipam_options: Option<BTreeMap<String, String>>,
+    /// `-o`, as given: what `network inspect` shows.
+    pub options: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    /// What the switch makes of it; `None` for host and none.
+    pub bridge: Option<Bridge>,
+}
+
+/// One subnet of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    pub subnet: IpNetwork,
+    pub gateway: IpAddr,
+    /// Whether the user chose the subnet (then `--ip` is allowed).
+    pub chosen: bool,
+    /// Whether `network inspect` shows the gateway (Docker: not for the default network).
+    pub shows_gateway: bool,
+    pub ip_range: Option<IpNetwork>,
+    pub auxiliary: BTreeMap<String, IpAddr>,
+    /// The address given out last: the next search starts behind it, so that freed ones are reused last.
+    pub last: Option<IpAddr>,
+}
+
+/// The switch's side of a bridge network, options parsed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bridge {
+    /// Index into NETWORKS; never 0.
+    pub number: u32,
+    /// Endpoint number and generation of the host's own port.
+    pub host_port: u32,
+    pub host_port_generation: u32,
+    /// `docker0`, `nsw0`, `br-…` or the user's choice.
+    pub host_end: String,
+    /// `sw-…`.
+    pub switch_end: String,
+    /// MAC of the host end.
+    #[serde(with = "crate::model::endpoint::mac_text")]
+    pub mac: Mac,
+    pub mtu: u32,
+    pub icc: bool,
+    /// `netswitch.big_tcp`: bytes of the largest GSO packet, `None` for the kernel's default.
+    pub big_tcp: Option<u32>,
+    /// Per-network opt-ins, bits of [`netswitch_common::endpoint::flags`].
+    pub allow: u32,
+    /// Ifindexes of host end and switch end, known once they exist.
+    pub host_end_index: Option<u32>,
+    pub switch_end_index: Option<u32>,
+}

@@ -1,0 +1,29 @@
+//! A sandbox: one network namespace, which several containers may share.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Id;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    pub id: Id,
+    /// For the maps; endpoints of one sandbox share it.
+    pub number: u32,
+    pub origin: Origin,
+}
+
+/// Where the namespace comes from, and so how to open it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Made by the container's shim; it lives as long as this process of the shim's.
+    Shim { pid: i32, start_time: u64 },
+    /// A file such as `/run/netns/x`.
+    Path(PathBuf),
+    /// The namespace of a process that someone else started (clock ticks since boot, `/proc/PID/stat` field 22).
+    Process { pid: i32, start_time: u64 },
+    /// The namespace the agent runs in (`--net host`).
+    Host,
+}

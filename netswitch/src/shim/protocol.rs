@@ -1,0 +1,97 @@
+//! What is said over a shim's socket (SOCK_SEQPACKET, one JSON message a packet, file descriptors
+//! beside it).
+
+use serde::{Deserialize, Serialize};
+
+/// To the shim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToShim {
+    /// The network is ready: run the command. `after_attach`: only once a client has attached.
+    Start { after_attach: bool },
+    /// Standard input, output and error come along as three descriptors; the shim copies into and
+    /// from them and tells this connection how the process ends.
+    Attach,
+    /// Runs another process in the container; three descriptors come along.
+    Exec(Exec),
+    /// Size of the client's terminal.
+    Resize { rows: u16, columns: u16 },
+    /// To the process this connection started or attached to; on a connection of the agent's, to the container's.
+    Signal { signal: i32 },
+    /// Answered by [`FromShim::Exited`] when the container's process ends.
+    Wait,
+}
+
+/// From the shim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromShim {
+    Started {
+        pid: i32,
+    },
+    /// The command could not be run: Docker's words, 126 or 127.
+    Failed {
+        exit_code: i32,
+        message: String,
+    },
+    /// 128 + n for signal n.
+    Exited {
+        exit_code: i32,
+    },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exec {
+    pub command: Vec<String>,
+    pub environment: Vec<String>,
+    pub directory: Option<String>,
+    pub user: Option<String>,
+    pub terminal: bool,
+    pub interactive: bool,
+}
+
+/// What `netswitch shim` reads from the file it is given: one container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    pub id: String,
+    pub hostname: String,
+    pub process: Exec,
+    pub namespace: NetworkNamespace,
+    /// `HOST:CONTAINER[:ro]`.
+    pub binds: Vec<String>,
+    /// Folder of this container under the run directory: spec, socket, hosts, resolv.conf, hostname, exit status.
+    pub run_dir: std::path::PathBuf,
+    /// Standard output and error, one JSON line a write, as Docker's json-file.
+    pub log: std::path::PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkNamespace {
+    /// A new one.
+    New,
+    /// The one the shim was started in.
+    Host,
+    /// This file (`container:X`).
+    Path(std::path::PathBuf),
+}
+
+/// One line on the shim's standard output once the namespaces exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// The process that holds the namespaces and will run the command; `/proc/PID/ns/net` is the sandbox.
+    pub pid: i32,
+    pub start_time: u64,
+    /// The shim itself.
+    pub shim: i32,
+}
+
+/// Names inside [`Spec::run_dir`].
+pub const SOCKET: &str = "shim.sock";
+pub const SPEC: &str = "spec.json";
+pub const HOSTS: &str = "hosts";
+pub const RESOLV_CONF: &str = "resolv.conf";
+pub const HOSTNAME: &str = "hostname";
+/// The exit code as a decimal number, written before the shim ends.
+pub const EXIT_CODE: &str = "exit-code";

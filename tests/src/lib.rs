@@ -1,0 +1,1 @@
+//! Harness and the plain user-space model of the switch.
