@@ -156,6 +156,64 @@ pub struct Device {
     pub index: Option<u32>,
 }
 
+/// Where an entry stands: two entries with one place are two values of one key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// By index where it is known, else by name.
+    Endpoint(Result<u32, String>),
+    Port(endpoint::PortKey),
+    Address(neighbour::NeighbourKey),
+    Slot(u32),
+    Network(u32),
+    Member(network::MemberKey),
+    Subnet(IpNetwork),
+}
+
+impl Entry {
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Endpoint { device, .. } => Place::Endpoint(device.index.ok_or_else(|| device.name.clone())),
+            Self::Port { key, .. } => Place::Port(*key),
+            Self::Address { key, .. } => Place::Address(*key),
+            Self::Slot { id, .. } => Place::Slot(*id),
+            Self::Network { number, .. } => Place::Network(*number),
+            Self::Member { key, .. } => Place::Member(*key),
+            Self::Subnet { subnet, .. } => Place::Subnet(*subnet),
+        }
+    }
+
+    /// The same entry with devices by index alone: one form for what the plan wants (indexes beside
+    /// the value) and what the maps hold (indexes inside it).
+    pub fn by_index(&self) -> Self {
+        let mut entry = self.clone();
+        for device in entry.devices() {
+            device.name.clear();
+        }
+        match &mut entry {
+            Self::Port { value, .. } => value.ifindex = 0,
+            Self::Address { value, .. } => value.port.ifindex = 0,
+            Self::Slot { value, .. } => value.ifindex = 0,
+            Self::Member { value, .. } => value.ifindex = 0,
+            Self::Network { value, .. } => (value.host_end, value.switch_end) = (0, 0),
+            Self::Endpoint { .. } | Self::Subnet { .. } => {}
+        }
+        entry
+    }
+
+    /// The devices it names, to have their indexes filled in.
+    pub fn devices(&mut self) -> Vec<&mut Device> {
+        match self {
+            Self::Endpoint { device, .. }
+            | Self::Port { device, .. }
+            | Self::Address { device, .. }
+            | Self::Slot { device, .. }
+            | Self::Member { device, .. } => vec![device],
+            Self::Network { host_end, switch_end, .. } => vec![host_end, switch_end],
+            Self::Subnet { .. } => Vec::new(),
+        }
+    }
+}
+
 impl Action {
     /// What takes this step back; `None` where the undo of an earlier step does (a pair that is
     /// deleted takes its addresses, routes and neighbours along).

@@ -1,1 +1,179 @@
-//! reconcile: to be written.
+//! At start: store against kernel. What is there and right is adopted as it is; what is missing is
+//! made, what is ours and belongs to nobody is removed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::path::Path;
+
+use ipnetwork::IpNetwork;
+use netswitch_common::address::Mac;
+
+use crate::action::{Action, Entry, Place, alias};
+use crate::kernel::Link;
+use crate::model::state::{Changes, State};
+use crate::plan::{self, entries, view::View};
+
+/// What the kernel has, as far as it could be ours.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub links: Vec<Link>,
+    /// Addresses of the host's devices.
+    pub addresses: Vec<(String, IpNetwork)>,
+    /// Permanent neighbours by host end.
+    pub neighbours: BTreeMap<String, Vec<(IpAddr, Mac)>>,
+    /// Every entry of the maps, devices by index.
+    pub entries: Vec<Entry>,
+    /// Indexes of devices that carry a program of ours.
+    pub attached: Vec<u32>,
+}
+
+/// Fills in the indexes that devices have now; a device that is gone loses its index.
+pub fn indexes(state: &State, links: &[Link]) -> Changes {
+    let by_name: HashMap<&str, u32> = links.iter().map(|link| (link.name.as_str(), link.index)).collect();
+    let index = |name: &str| by_name.get(name).copied();
+    let mut changes = Changes::default();
+    for network in state.networks.values() {
+        let mut network = network.clone();
+        let Some(bridge) = &mut network.bridge else { continue };
+        let found = (index(&bridge.host_end), index(&bridge.switch_end));
+        if found != (bridge.host_end_index, bridge.switch_end_index) {
+            (bridge.host_end_index, bridge.switch_end_index) = found;
+            changes.networks.insert(network.id.clone(), Some(network));
+        }
+    }
+    for endpoint in state.endpoints.values() {
+        let found = index(&endpoint.host_device);
+        if found != endpoint.index {
+            let mut endpoint = endpoint.clone();
+            endpoint.index = found;
+            changes.endpoints.insert(endpoint.id.clone(), Some(endpoint));
+        }
+    }
+    changes
+}
+
+/// The steps that make the kernel and the maps what the state says, for a state whose indexes are
+/// those of now ([`indexes`]). Nothing to do: an empty list.
+pub fn plan(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec<Action> {
+    let mut actions = remove_strangers(state_dir, state, snapshot);
+    let none = Changes::default();
+    let view = View { before: state, changes: &none };
+    let mut wanted: Vec<Entry> = Vec::new();
+    let mut made: Vec<Action> = Vec::new();
+    for network in state.networks.values() {
+        let Some(bridge) = &network.bridge else { continue };
+        let members = view.members(&network.id);
+        if bridge.host_end_index.is_none() || bridge.switch_end_index.is_none() {
+            plan::add_network(state_dir, &view, network, &mut made);
+            made.push(Action::SetUp { device: bridge.switch_end.clone(), up: members > 1 });
+        } else {
+            wanted.extend(entries::of_network(network, bridge, members));
+            restore_host_end(state, network, snapshot, &mut actions);
+            attach(&bridge.switch_end, bridge.switch_end_index, snapshot, &mut actions);
+        }
+    }
+    for endpoint in state.endpoints.values() {
+        let Some((network, bridge)) = view.bridge(&endpoint.network) else { continue };
+        if endpoint.index.is_none() {
+            plan::add_endpoint(state_dir, &view, endpoint, &mut made);
+        } else {
+            wanted.extend(entries::of_endpoint(endpoint, network, bridge, view.sandbox_number(&endpoint.sandbox)));
+            attach(&endpoint.host_device, endpoint.index, snapshot, &mut actions);
+            set_up(&endpoint.host_device, true, snapshot, &mut actions);
+        }
+    }
+    differences(snapshot, wanted, &mut actions);
+    actions.extend(made);
+    actions
+}
+
+/// Addresses, neighbours and state of a host end: an admin down of the device flushes them, even
+/// the permanent ones.
+pub fn restore_host_end(
+    state: &State,
+    network: &crate::model::network::Network,
+    snapshot: &Snapshot,
+    actions: &mut Vec<Action>,
+) {
+    let Some(bridge) = &network.bridge else { return };
+    let device = &bridge.host_end;
+    set_up(device, true, snapshot, actions);
+    set_up(&bridge.switch_end, state.endpoints_of_network(&network.id).next().is_some(), snapshot, actions);
+    for address in plan::host_addresses(network, bridge) {
+        if !snapshot.addresses.contains(&(device.clone(), address)) {
+            actions.push(Action::AddAddress { device: device.clone(), address });
+        }
+    }
+    let wanted: BTreeMap<IpAddr, Mac> = state
+        .endpoints_of_network(&network.id)
+        .flat_map(|endpoint| {
+            entries::addresses_of(endpoint, network).into_iter().map(|address| (address, endpoint.mac))
+        })
+        .collect();
+    let none = Vec::new();
+    let found: BTreeMap<IpAddr, Mac> =
+        snapshot.neighbours.get(device).unwrap_or(&none).iter().copied().collect();
+    for (address, mac) in &wanted {
+        if found.get(address) != Some(mac) {
+            actions.push(Action::AddNeighbour { device: device.clone(), address: *address, mac: *mac });
+        }
+    }
+    for address in found.keys().filter(|address| !wanted.contains_key(address)) {
+        actions.push(Action::DeleteNeighbour { device: device.clone(), address: *address });
+    }
+}
+
+fn set_up(device: &str, up: bool, snapshot: &Snapshot, actions: &mut Vec<Action>) {
+    if snapshot.links.iter().any(|link| link.name == device && link.up != up) {
+        actions.push(Action::SetUp { device: device.to_owned(), up });
+    }
+}
+
+fn attach(device: &str, index: Option<u32>, snapshot: &Snapshot, actions: &mut Vec<Action>) {
+    if index.is_some_and(|index| !snapshot.attached.contains(&index)) {
+        actions.push(Action::Attach { device: device.to_owned() });
+    }
+}
+
+/// Devices that carry our mark but belong to nothing in the store, and pins of devices that are gone.
+fn remove_strangers(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec<Action> {
+    let networks = state.networks.values().filter_map(|network| {
+        let bridge = network.bridge.as_ref()?;
+        Some((alias(state_dir, &network.id), [bridge.host_end.clone(), bridge.switch_end.clone()]))
+    });
+    let endpoints = state
+        .endpoints
+        .values()
+        .map(|endpoint| (alias(state_dir, &endpoint.id), [endpoint.host_device.clone(), endpoint.host_device.clone()]));
+    let ours: HashMap<String, [String; 2]> = networks.chain(endpoints).collect();
+    let mark = format!("netswitch {} ", state_dir.display());
+    let mut actions = Vec::new();
+    let mut kept = BTreeSet::new();
+    for link in &snapshot.links {
+        let Some(alias) = link.alias.as_ref().filter(|alias| alias.starts_with(&mark)) else { continue };
+        if ours.get(alias).is_some_and(|names| names.contains(&link.name)) {
+            kept.insert(link.index);
+        } else {
+            actions.push(Action::Detach { device: link.name.clone(), index: Some(link.index) });
+            actions.push(Action::DeleteLink { device: link.name.clone() });
+        }
+    }
+    let gone = snapshot.attached.iter().filter(|index| !kept.contains(index));
+    actions.extend(gone.map(|index| Action::Detach { device: String::new(), index: Some(*index) }));
+    actions
+}
+
+fn differences(snapshot: &Snapshot, wanted: Vec<Entry>, actions: &mut Vec<Action>) {
+    let found: HashMap<Place, &Entry> = snapshot.entries.iter().map(|entry| (entry.place(), entry)).collect();
+    let mut kept = std::collections::HashSet::new();
+    for entry in wanted {
+        let place = entry.place();
+        let before = found.get(&place).map(|entry| (*entry).clone());
+        if before.as_ref().is_none_or(|before| before.by_index() != entry.by_index()) {
+            actions.push(Action::Put { entry, before });
+        }
+        kept.insert(place);
+    }
+    let strangers = snapshot.entries.iter().filter(|entry| !kept.contains(&entry.place()));
+    actions.extend(strangers.map(|entry| Action::Remove { entry: entry.clone() }));
+}

@@ -1,1 +1,130 @@
-//! store: to be written.
+//! The state on disk: load, save, nothing else. One write transaction per request.
+
+use std::path::Path;
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::model::{
+    Id,
+    state::{Changes, State},
+};
+
+/// Raised when a record's meaning changes; an agent refuses a store that is newer than itself.
+const FORMAT: u64 = 1;
+
+type Table = TableDefinition<'static, &'static str, &'static [u8]>;
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const NUMBERS: Table = TableDefinition::new("numbers");
+const NETWORKS: Table = TableDefinition::new("networks");
+const CONTAINERS: Table = TableDefinition::new("containers");
+const SANDBOXES: Table = TableDefinition::new("sandboxes");
+const ENDPOINTS: Table = TableDefinition::new("endpoints");
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("store: {0}")]
+    Database(#[from] redb::Error),
+    #[error("store: record {key} in {table}: {source}")]
+    Record { table: &'static str, key: String, source: serde_json::Error },
+    #[error("store: format {found} is newer than this netswitch, which knows {FORMAT}")]
+    TooNew { found: u64 },
+}
+
+/// Turns redb's error per operation into its common one.
+macro_rules! database {
+    ($result:expr) => {
+        $result.map_err(|error| Error::Database(error.into()))?
+    };
+}
+
+pub struct Store {
+    database: Database,
+}
+
+impl Store {
+    /// Opens or creates `path`. A damaged file is an error; nothing is thrown away.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let database = database!(Database::create(path));
+        let transaction = database!(database.begin_write());
+        {
+            let mut meta = database!(transaction.open_table(META));
+            let found = database!(meta.get("format")).map(|value| value.value());
+            match found {
+                Some(found) if found > FORMAT => return Err(Error::TooNew { found }),
+                Some(_) => {}
+                None => drop(database!(meta.insert("format", FORMAT))),
+            }
+            for table in [NUMBERS, NETWORKS, CONTAINERS, SANDBOXES, ENDPOINTS] {
+                database!(transaction.open_table(table));
+            }
+        }
+        database!(transaction.commit());
+        Ok(Self { database })
+    }
+
+    pub fn load(&self) -> Result<State, Error> {
+        let transaction = database!(self.database.begin_read());
+        let numbers = read::<String, _>(&transaction, "numbers", NUMBERS)?.into_values().next().unwrap_or_default();
+        Ok(State::load(
+            read(&transaction, "networks", NETWORKS)?,
+            read(&transaction, "containers", CONTAINERS)?,
+            read(&transaction, "sandboxes", SANDBOXES)?,
+            read(&transaction, "endpoints", ENDPOINTS)?,
+            numbers,
+        ))
+    }
+
+    /// All of `changes` or none of it, on disk when this returns.
+    pub fn save(&self, changes: &Changes) -> Result<(), Error> {
+        let transaction = database!(self.database.begin_write());
+        write(&transaction, "networks", NETWORKS, changes.networks.iter())?;
+        write(&transaction, "containers", CONTAINERS, changes.containers.iter())?;
+        write(&transaction, "sandboxes", SANDBOXES, changes.sandboxes.iter())?;
+        write(&transaction, "endpoints", ENDPOINTS, changes.endpoints.iter())?;
+        if changes.numbers.is_some() {
+            let key = Id("all".into());
+            write(&transaction, "numbers", NUMBERS, std::iter::once((&key, &changes.numbers)))?;
+        }
+        database!(transaction.commit());
+        Ok(())
+    }
+}
+
+fn read<K: From<String> + Ord, V: DeserializeOwned>(
+    transaction: &redb::ReadTransaction,
+    name: &'static str,
+    table: Table,
+) -> Result<std::collections::BTreeMap<K, V>, Error> {
+    let table = database!(transaction.open_table(table));
+    let mut records = std::collections::BTreeMap::new();
+    for record in database!(table.iter()) {
+        let (key, value) = database!(record);
+        let key = key.value().to_owned();
+        let value = serde_json::from_slice(value.value())
+            .map_err(|source| Error::Record { table: name, key: key.clone(), source })?;
+        records.insert(K::from(key), value);
+    }
+    Ok(records)
+}
+
+fn write<'a, V: Serialize + 'a>(
+    transaction: &redb::WriteTransaction,
+    name: &'static str,
+    table: Table,
+    records: impl Iterator<Item = (&'a Id, &'a Option<V>)>,
+) -> Result<(), Error> {
+    let mut table = database!(transaction.open_table(table));
+    for (id, value) in records {
+        match value {
+            None => drop(database!(table.remove(id.0.as_str()))),
+            Some(value) => {
+                let bytes = serde_json::to_vec(value)
+                    .map_err(|source| Error::Record { table: name, key: id.0.clone(), source })?;
+                database!(table.insert(id.0.as_str(), bytes.as_slice()));
+            }
+        }
+    }
+    Ok(())
+}

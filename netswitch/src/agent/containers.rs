@@ -1,0 +1,278 @@
+//! Requests about containers: their records, their processes and their network.
+
+use std::path::PathBuf;
+
+use super::core::{Core, internal};
+use super::facts::now;
+use super::handle::Job;
+use crate::api::{Attach, ContainerCreate, Error, Filters, NamespaceOf, Response};
+use crate::kernel::Namespace;
+use crate::model::{
+    Id, container,
+    container::{Container, Mode, Owner, Status},
+    sandbox::Origin,
+    state::Changes,
+};
+use crate::plan::view::namespace;
+use crate::shim::{
+    self,
+    protocol::{self, Exec, FromShim, NetworkNamespace, Spec, ToShim},
+};
+
+impl Core {
+    pub fn container_create(&mut self, create: &ContainerCreate) -> Result<Response, Error> {
+        let mut facts = self.facts()?;
+        let (changes, id, warnings) = container::create(&self.state, &mut facts, create)?;
+        self.build(changes)?;
+        Ok(Response::Created { id: id.0, warnings })
+    }
+
+    /// Judged first, then the namespaces, then the network, then the process: a start that fails
+    /// leaves a created container and nothing else.
+    pub fn container_start(&mut self, key: &str, wait_for_attach: bool) -> Result<Response, Error> {
+        let container = self.state.container(key)?.clone();
+        if matches!(container.status, Status::Running { .. }) {
+            return Ok(self.shim_of(&container));
+        }
+        let mut facts = self.facts()?;
+        let mut changes = container::start(&self.state, &mut facts, &container.id)?;
+        let spec = self.spec(&container)?;
+        let (ready, connection) = shim::spawn::spawn(&self.executable, &spec).map_err(internal)?;
+        changes.started(&container.id, ready.pid, ready.start_time, &now());
+        if let Err(error) = self.build(changes).and_then(|()| self.write_files(&container.id, &spec)) {
+            shim::kill(&spec.run_dir);
+            return Err(error);
+        }
+        self.watch_container(&container.id);
+        connection.send(&ToShim::Start { after_attach: wait_for_attach }, &[]).map_err(internal)?;
+        if !wait_for_attach {
+            if let FromShim::Failed { message, .. } = connection.recv().map_err(internal)? {
+                return Err(Error::bad_request(message));
+            }
+        }
+        Ok(self.shim_of(&container))
+    }
+
+    /// TERM, KILL, …; `None` if there is nothing to send it to.
+    pub fn signal(&mut self, key: &str, signal: i32) -> Result<Option<Id>, Error> {
+        let container = self.state.container(key)?;
+        match (container.owner, &container.status) {
+            (Owner::Netswitch, Status::Running { .. }) => {
+                let connection = shim::spawn::connect(&self.run_dir(&container.id)).map_err(internal)?;
+                connection.send(&ToShim::Signal { signal }, &[]).map_err(internal)?;
+                Ok(Some(container.id.clone()))
+            }
+            (Owner::Attached, Status::Running { .. }) => Err(Error::conflict(format!(
+                "container {} is attached: its process is not netswitch's to stop\nhint: netswitch detach {}",
+                container.name, container.name
+            ))),
+            (_, Status::Created { .. } | Status::Exited { .. }) => Ok(None),
+        }
+    }
+
+    /// A container's process is gone, by itself or because we asked.
+    pub fn exited(&mut self, id: &Id, exit_code: i32) {
+        let Some(container) = self.state.containers.get(id) else { return };
+        if !matches!(container.status, Status::Running { .. }) {
+            return;
+        }
+        let remove = container.process.remove;
+        let result = self.facts().and_then(|facts| {
+            let changes = container::stopped(&self.state, &facts, id, exit_code, "");
+            self.tear_down(changes)
+        });
+        if let Err(error) = result {
+            tracing::warn!(%error, container = id.short(), "taking down failed");
+        }
+        let _ = std::fs::remove_dir_all(self.run_dir(id));
+        if remove && let Err(error) = self.container_remove(&id.0, true) {
+            tracing::warn!(%error, container = id.short(), "removing failed");
+        }
+        // nobody may be waiting
+        let _ = self.ended.send(id.clone());
+    }
+
+    pub fn container_remove(&mut self, key: &str, force: bool) -> Result<Response, Error> {
+        let id = self.state.container(key)?.id.clone();
+        let changes = container::remove(&self.state, key, force)?;
+        self.tear_down(changes)?;
+        let _ = std::fs::remove_dir_all(self.state_dir(&id));
+        Ok(Response::Done)
+    }
+
+    pub fn container_list(&self, all: bool, filters: &Filters) -> Result<Response, Error> {
+        let facts = self.facts()?;
+        Ok(Response::Containers(container::list(&self.state, &facts, all, filters)?))
+    }
+
+    pub fn container_inspect(&self, key: &str) -> Result<Response, Error> {
+        let container = self.state.container(key)?;
+        Ok(Response::Container(container::inspect(&self.state, container)))
+    }
+
+    pub fn container_exec(&self, key: &str) -> Result<Response, Error> {
+        let container = self.state.container(key)?;
+        if container.owner == Owner::Attached {
+            return Err(Error::conflict(format!("container {} is attached: there is no process to join", container.name)));
+        }
+        if !matches!(container.status, Status::Running { .. }) {
+            return Err(Error::conflict(format!("Container {} is not running", container.id)));
+        }
+        Ok(self.shim_of(container))
+    }
+
+    pub fn container_logs(&self, key: &str) -> Result<Response, Error> {
+        let container = self.state.container(key)?;
+        let running = matches!(container.status, Status::Running { .. });
+        Ok(Response::Log { path: self.log(&container.id), running })
+    }
+
+    pub fn attach(&mut self, attach: &Attach) -> Result<Response, Error> {
+        let origin = match &attach.namespace {
+            NamespaceOf::Path(path) => Origin::Path(path.clone()),
+            NamespaceOf::Process(pid) => {
+                let start_time = shim::spawn::start_time(*pid)
+                    .ok_or_else(|| Error::not_found(format!("no process {pid}")))?;
+                Origin::Process { pid: *pid, start_time }
+            }
+        };
+        if let Namespace::Path(path) = namespace(&origin)
+            && let Err(error) = crate::kernel::namespace::open(&Namespace::Path(path.clone()))
+        {
+            return Err(Error::not_found(format!("no network namespace at {}: {error}", path.display())));
+        }
+        let mut facts = self.facts()?;
+        let (changes, id) = container::attach(&self.state, &mut facts, attach, origin)?;
+        self.build(changes)?;
+        Ok(Response::Created { id: id.0, warnings: Vec::new() })
+    }
+
+    pub fn detach(&mut self, key: &str) -> Result<Response, Error> {
+        let changes = container::detach(&self.state, key)?;
+        self.tear_down(changes)?;
+        Ok(Response::Done)
+    }
+
+    /// Waits on threads of their own for the ends of all that runs.
+    pub fn watch_containers(&self) {
+        for container in self.state.containers.values() {
+            if container.owner == Owner::Netswitch && matches!(container.status, Status::Running { .. }) {
+                self.watch_container(&container.id);
+            }
+        }
+    }
+
+    fn watch_container(&self, id: &Id) {
+        let jobs = self.jobs.clone();
+        let container = id.clone();
+        shim::spawn::watch_exit(&self.run_dir(id), move |exit_code| {
+            // the agent may have stopped: the next one finds the exit code on disk
+            let _ = jobs.send(Job::Exited { container, exit_code });
+        });
+    }
+
+    /// The exit code of a container that the store believes to run, if it does not.
+    pub fn found_dead(&self, id: &Id) -> Option<i32> {
+        let container = self.state.containers.get(id)?;
+        match container.owner {
+            Owner::Netswitch => shim::spawn::found_dead(&self.run_dir(id)),
+            Owner::Attached => {
+                let origin = &self.state.sandboxes.get(container.sandbox.as_ref()?)?.origin;
+                let alive = match origin {
+                    Origin::Process { pid, start_time } => shim::spawn::start_time(*pid) == Some(*start_time),
+                    Origin::Path(_) | Origin::Shim { .. } | Origin::Host => {
+                        crate::kernel::namespace::open(&namespace(origin)).is_ok()
+                    }
+                };
+                (!alive).then_some(0)
+            }
+        }
+    }
+
+    fn spec(&self, container: &Container) -> Result<Spec, Error> {
+        let namespace = match &container.mode {
+            Mode::Networks(_) | Mode::None => NetworkNamespace::New,
+            Mode::Host => NetworkNamespace::Host,
+            Mode::Container(other) => {
+                let other = self.state.container(&other.0)?;
+                match &other.status {
+                    Status::Running { pid, .. } => NetworkNamespace::Path(format!("/proc/{pid}/ns/net").into()),
+                    Status::Created { .. } | Status::Exited { .. } => {
+                        return Err(Error::conflict(format!("cannot join network of a non running container: {}", other.id)));
+                    }
+                }
+            }
+        };
+        let process = &container.process;
+        std::fs::create_dir_all(self.state_dir(&container.id)).map_err(internal)?;
+        Ok(Spec {
+            id: container.id.0.clone(),
+            hostname: container.hostname.clone(),
+            process: Exec {
+                command: process.command.clone(),
+                environment: process.environment.clone(),
+                directory: process.directory.clone(),
+                user: process.user.clone(),
+                terminal: process.terminal,
+                interactive: process.interactive,
+            },
+            namespace,
+            binds: process.binds.clone(),
+            run_dir: self.run_dir(&container.id),
+            log: self.log(&container.id),
+        })
+    }
+
+    /// `/etc/hosts` and the like: written before the process starts, in place afterwards, because
+    /// the container has them mounted.
+    fn write_files(&self, id: &Id, spec: &Spec) -> Result<(), Error> {
+        let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let file = |name: &str, text: String| std::fs::write(spec.run_dir.join(name), text).map_err(internal);
+        file(protocol::HOSTS, container::hosts_file(&self.state, id))?;
+        file(protocol::RESOLV_CONF, container::resolv_conf(&resolv_conf))?;
+        file(protocol::HOSTNAME, format!("{}\n", spec.hostname))
+    }
+
+    /// After `network connect` and `disconnect`: a running container's own lines change.
+    pub fn write_hosts_of(&self, key: &str) -> Result<(), Error> {
+        let container = self.state.container(key)?;
+        if container.owner == Owner::Attached || !matches!(container.status, Status::Running { .. }) {
+            return Ok(());
+        }
+        let path = self.run_dir(&container.id).join(protocol::HOSTS);
+        std::fs::write(path, container::hosts_file(&self.state, &container.id)).map_err(internal)
+    }
+
+    fn shim_of(&self, container: &Container) -> Response {
+        Response::Shim {
+            socket: self.run_dir(&container.id).join(protocol::SOCKET),
+            terminal: container.process.terminal,
+        }
+    }
+
+    /// Lives as long as the process: files that are mounted into it, the shim's socket.
+    fn run_dir(&self, id: &Id) -> PathBuf {
+        self.directories.run.join("containers").join(&id.0)
+    }
+
+    /// Lives as long as the container: its log.
+    fn state_dir(&self, id: &Id) -> PathBuf {
+        self.directories.state.join("containers").join(&id.0)
+    }
+
+    fn log(&self, id: &Id) -> PathBuf {
+        self.state_dir(id).join("log.json")
+    }
+}
+
+impl Changes {
+    /// Fills in what only the shim could tell: the process that holds the namespaces.
+    fn started(&mut self, id: &Id, pid: i32, start_time: u64, now: &str) {
+        let Some(Some(container)) = self.containers.get_mut(id) else { return };
+        container.status = Status::Running { pid, started: now.to_owned() };
+        let Some(sandbox) = &container.sandbox else { return };
+        if let Some(Some(sandbox)) = self.sandboxes.get_mut(sandbox) {
+            sandbox.origin = Origin::Shim { pid, start_time };
+        }
+    }
+}

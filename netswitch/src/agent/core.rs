@@ -1,0 +1,182 @@
+//! The agent's thread: one request at a time, model -> plan -> execute -> store.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+use netswitch_common::address::Mac;
+use tokio::sync::broadcast;
+
+use super::handle::Job;
+use crate::action::Action;
+use crate::api::{Directories, Error, Request, Response};
+use crate::datapath::Datapath;
+use crate::execute::{Executor, Indexes};
+use crate::kernel::Kernel;
+use crate::model::{
+    Id,
+    state::{Changes, State},
+};
+use crate::plan;
+use crate::store::Store;
+
+/// Everything the agent has; owned by its thread.
+pub struct Core {
+    pub directories: Directories,
+    /// This program, for shims.
+    pub executable: PathBuf,
+    pub state: State,
+    pub store: Store,
+    pub kernel: Box<dyn Kernel>,
+    pub datapath: Datapath,
+    /// For the threads that wait for a container's end.
+    pub jobs: mpsc::Sender<Job>,
+    pub ended: broadcast::Sender<Id>,
+    /// Which MAC an address of a network had last: when another takes it, the members are told.
+    pub last_macs: HashMap<(Id, IpAddr), Mac>,
+}
+
+impl Core {
+    /// Works until it is told to stop.
+    pub fn work(mut self, jobs: &mpsc::Receiver<Job>) {
+        while let Ok(job) = jobs.recv() {
+            match job {
+                Job::Ask(request, reply) => {
+                    let _ = reply.send(self.answer(*request));
+                }
+                Job::Signal { container, signal, reply } => {
+                    let _ = reply.send(self.signal(&container, signal));
+                }
+                Job::Exited { container, exit_code } => self.exited(&container, exit_code),
+                Job::Kernel(event) => self.kernel_changed(event),
+                Job::Stop(reply) => {
+                    let _ = reply.send(());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request) -> Result<Response, Error> {
+        match request {
+            Request::NetworkCreate(create) => self.network_create(&create),
+            Request::NetworkList { filters } => self.network_list(&filters),
+            Request::NetworkInspect { network } => self.network_inspect(&network),
+            Request::NetworkConnect { network, container, settings } => {
+                self.network_connect(&network, &container, &settings)
+            }
+            Request::NetworkDisconnect { network, container, force } => {
+                self.network_disconnect(&network, &container, force)
+            }
+            Request::NetworkRemove { network } => self.network_remove(&network),
+            Request::NetworkPrune { filters } => self.network_prune(&filters),
+            Request::ContainerCreate(create) => self.container_create(&create),
+            Request::ContainerStart { container, wait_for_attach } => self.container_start(&container, wait_for_attach),
+            Request::ContainerRemove { container, force } => self.container_remove(&container, force),
+            Request::ContainerList { all, filters } => self.container_list(all, &filters),
+            Request::ContainerInspect { container } => self.container_inspect(&container),
+            Request::ContainerExec { container } => self.container_exec(&container),
+            Request::ContainerLogs { container } => self.container_logs(&container),
+            Request::Attach(attach) => self.attach(&attach),
+            Request::Detach { container } => self.detach(&container),
+            Request::Stats => self.stats(),
+            Request::Doctor => self.doctor(),
+            Request::Version => Ok(self.version()),
+            // the handle turns it into signals and waits outside this thread
+            Request::ContainerStop { .. } => Err(Error::internal("a stop must come through the handle")),
+        }
+    }
+
+    /// Makes `changes` true in the kernel, the maps and the store, or leaves all of them as they were.
+    pub fn build(&mut self, changes: Changes) -> Result<(), Error> {
+        let mut actions = plan::plan(&self.directories.state, &self.state, &changes);
+        actions.extend(self.announcements(&changes));
+        self.build_with(actions, changes)
+    }
+
+    fn build_with(&mut self, actions: Vec<Action>, mut changes: Changes) -> Result<(), Error> {
+        let done = Executor::new(&mut *self.kernel, &mut self.datapath).all(actions).map_err(internal)?;
+        fill_indexes(&mut changes, &done.indexes);
+        if let Err(error) = self.store.save(&changes) {
+            let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(done.undo);
+            for error in errors {
+                tracing::warn!(%error, "undo failed");
+            }
+            return Err(internal(error));
+        }
+        self.remember_macs(&changes);
+        self.state.apply(&changes);
+        Ok(())
+    }
+
+    /// Makes `changes` true as far as it goes: for what ends, nothing may stop the rest from ending.
+    pub fn tear_down(&mut self, mut changes: Changes) -> Result<(), Error> {
+        let actions = plan::plan(&self.directories.state, &self.state, &changes);
+        let (indexes, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(actions);
+        for error in errors {
+            tracing::warn!(%error, "a step of taking down failed");
+        }
+        fill_indexes(&mut changes, &indexes);
+        for (id, after) in &changes.endpoints {
+            if let (None, Some(endpoint)) = (after, self.state.endpoints.get(id)) {
+                self.datapath.tables().forget_endpoint(endpoint.number);
+            }
+        }
+        self.store.save(&changes).map_err(internal)?;
+        self.state.apply(&changes);
+        Ok(())
+    }
+
+    /// Announces addresses that come back with another MAC: a member's cache may hold the old one.
+    fn announcements(&self, changes: &Changes) -> Vec<Action> {
+        let view = plan::view::View { before: &self.state, changes };
+        let mut actions = Vec::new();
+        for endpoint in view.added_endpoints() {
+            let Some((network, _)) = view.bridge(&endpoint.network) else { continue };
+            let addresses: Vec<IpAddr> = plan::entries::addresses_of(endpoint, network)
+                .into_iter()
+                .filter(|address| {
+                    let last = self.last_macs.get(&(network.id.clone(), *address));
+                    last.is_some_and(|last| *last != endpoint.mac)
+                })
+                .collect();
+            if !addresses.is_empty() {
+                actions.push(Action::Announce {
+                    namespace: view.namespace(&endpoint.sandbox),
+                    interface: endpoint.interface.clone(),
+                    mac: endpoint.mac,
+                    addresses,
+                });
+            }
+        }
+        actions
+    }
+
+    fn remember_macs(&mut self, changes: &Changes) {
+        for endpoint in changes.endpoints.values().flatten() {
+            for address in endpoint.v4.into_iter().chain(endpoint.v6) {
+                self.last_macs.insert((endpoint.network.clone(), address.ip()), endpoint.mac);
+            }
+        }
+        for (id, _) in changes.networks.iter().filter(|(_, after)| after.is_none()) {
+            self.last_macs.retain(|(network, _), _| network != id);
+        }
+    }
+}
+
+/// Writes the indexes of new devices into the records that will be saved.
+pub fn fill_indexes(changes: &mut Changes, indexes: &Indexes) {
+    for bridge in changes.networks.values_mut().flatten().filter_map(|network| network.bridge.as_mut()) {
+        bridge.host_end_index = indexes.get(&bridge.host_end).copied().or(bridge.host_end_index);
+        bridge.switch_end_index = indexes.get(&bridge.switch_end).copied().or(bridge.switch_end_index);
+    }
+    for endpoint in changes.endpoints.values_mut().flatten() {
+        endpoint.index = indexes.get(&endpoint.host_device).copied().or(endpoint.index);
+    }
+}
+
+/// An error that is not the user's.
+pub fn internal(error: impl std::fmt::Display) -> Error {
+    Error::internal(error.to_string())
+}

@@ -1,0 +1,39 @@
+//! What the rules need to know of the world: time, routes, devices, fresh ids.
+
+use std::io::Read as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::core::{Core, internal};
+use crate::api::Error;
+use crate::model::{Facts, Id};
+
+/// More than any one request takes.
+const FRESH_IDS: usize = 64;
+
+impl Core {
+    /// Time and fresh ids; cheap.
+    pub fn facts(&self) -> Result<Facts, Error> {
+        Ok(Facts { now: now(), fresh: fresh_ids(FRESH_IDS).map_err(internal)?, ..Facts::default() })
+    }
+
+    /// The same with the host's routes and devices, for requests that choose subnets and device names.
+    pub fn facts_of_host(&mut self) -> Result<Facts, Error> {
+        let mut facts = self.facts()?;
+        facts.routes = self.kernel.routes().map_err(internal)?;
+        facts.devices = self.kernel.links().map_err(internal)?.into_iter().map(|link| link.name).collect();
+        Ok(facts)
+    }
+}
+
+/// RFC 3339 in UTC with nanoseconds, as Docker writes times.
+pub fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    crate::model::time::format(since.as_secs(), since.subsec_nanos())
+}
+
+fn fresh_ids(count: usize) -> std::io::Result<Vec<Id>> {
+    let mut bytes = vec![0; count * 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let hex = |chunk: &[u8]| chunk.iter().fold(String::with_capacity(64), |text, byte| format!("{text}{byte:02x}"));
+    Ok(bytes.chunks(32).map(|chunk| Id(hex(chunk))).collect())
+}

@@ -1,0 +1,104 @@
+//! What the doors hold: asks the agent's thread, and waits where a request takes its time.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use crate::api::{Error, Request, Response};
+use crate::kernel::watch::Event;
+use crate::model::Id;
+
+/// What the agent's thread does next.
+pub enum Job {
+    Ask(Box<Request>, oneshot::Sender<Result<Response, Error>>),
+    /// Answers with the container's id, or `None` where nothing runs.
+    Signal { container: String, signal: i32, reply: oneshot::Sender<Result<Option<Id>, Error>> },
+    /// A container's process ended.
+    Exited { container: Id, exit_code: i32 },
+    /// The kernel's links or addresses changed.
+    Kernel(Event),
+    Stop(oneshot::Sender<()>),
+}
+
+#[derive(Clone)]
+pub struct AgentHandle {
+    jobs: mpsc::Sender<Job>,
+    /// Ids of containers whose end has been dealt with.
+    ended: broadcast::Sender<Id>,
+}
+
+/// How long a killed process may take to be gone.
+const KILL_WAIT: Duration = Duration::from_secs(10);
+
+impl AgentHandle {
+    pub fn new(jobs: mpsc::Sender<Job>, ended: broadcast::Sender<Id>) -> Self {
+        Self { jobs, ended }
+    }
+
+    /// Answers one request.
+    pub async fn ask(&self, request: Request) -> Result<Response, Error> {
+        match &request {
+            Request::ContainerStop { container, seconds } => {
+                self.end(container, Some(Duration::from_secs(*seconds))).await?;
+                Ok(Response::Done)
+            }
+            Request::ContainerRemove { container, force: true } => {
+                self.end(container, None).await?;
+                self.core(request).await
+            }
+            _ => self.core(request).await,
+        }
+    }
+
+    /// Lets the agent's thread finish what it does and end.
+    pub async fn stop(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.jobs.send(Job::Stop(reply)).is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    async fn core(&self, request: Request) -> Result<Response, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Ask(Box::new(request), reply)).map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// TERM and, after `grace`, KILL; without a grace KILL at once. Returns when it is over.
+    async fn end(&self, container: &str, grace: Option<Duration>) -> Result<(), Error> {
+        let mut ended = self.ended.subscribe();
+        let first = if grace.is_some() { libc::SIGTERM } else { libc::SIGKILL };
+        let Some(id) = self.signal(container, first).await? else { return Ok(()) };
+        if wait(&mut ended, &id, grace.unwrap_or(KILL_WAIT)).await {
+            return Ok(());
+        }
+        if self.signal(&id.0, libc::SIGKILL).await?.is_none() || wait(&mut ended, &id, KILL_WAIT).await {
+            return Ok(());
+        }
+        Err(Error::internal(format!("container {id} did not end after SIGKILL")))
+    }
+
+    async fn signal(&self, container: &str, signal: i32) -> Result<Option<Id>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Signal { container: container.to_owned(), signal, reply }).map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+}
+
+fn stopping() -> Error {
+    Error::internal("the agent is stopping")
+}
+
+async fn wait(ended: &mut broadcast::Receiver<Id>, id: &Id, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        match timeout_at(deadline, ended.recv()).await {
+            Ok(Ok(gone)) if gone == *id => return true,
+            // too slow to have seen every end: the next signal finds out whether it still runs
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return false,
+        }
+    }
+}

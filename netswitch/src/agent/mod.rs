@@ -1,0 +1,134 @@
+//! The agent: start order, signals, and the one thread that handles one request at a time.
+//!
+//! `run` -> locks, store, kernel, maps, reconcile -> [`core::Core`] on its own thread, fed by
+//! [`handle::AgentHandle`] -> `doors` on tokio. The agent is never on the packet path.
+
+pub mod core;
+pub mod containers;
+pub mod facts;
+pub mod handle;
+pub mod lock;
+pub mod networks;
+pub mod observe;
+pub mod purge;
+pub mod start;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::api::{AgentOptions, Directories};
+use crate::doors;
+use handle::AgentHandle;
+
+/// The oldest kernel whose helpers and verifier the programs are written for.
+const KERNEL_FLOOR: (u32, u32) = (6, 1);
+
+/// Runs the agent in the foreground until SIGTERM or SIGINT. The data plane stays.
+pub fn run(options: AgentOptions) -> Result<()> {
+    if !nix::unistd::Uid::effective().is_root() {
+        bail!("netswitch agent must run as root");
+    }
+    let release = nix::sys::utsname::uname().context("uname")?.release().to_string_lossy().into_owned();
+    check_kernel(&release)?;
+    if options.purge {
+        return purge::purge(&options.directories);
+    }
+    let mut directories = options.directories.clone();
+    for (directory, mode) in [(&mut directories.state, 0o700), (&mut directories.run, 0o755)] {
+        make_directory(directory, mode)?;
+        *directory = directory.canonicalize().with_context(|| directory.display().to_string())?;
+    }
+    let _locks = [lock::Lock::take(&directories.state)?, lock::Lock::take(&directories.run)?];
+    mount_bpffs(&directories.bpffs)?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let handle = start::start(&options, &directories)?;
+    runtime.block_on(serve(handle, &directories))?;
+    tracing::info!("stopped; the data plane stays");
+    Ok(())
+}
+
+async fn serve(handle: AgentHandle, directories: &Directories) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let socket = directories.socket();
+    // a socket file without a listener is what a killed agent left; the lock is ours, so it is nobody's
+    match std::fs::remove_file(&socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| socket.display().to_string());
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(&socket).with_context(|| socket.display().to_string())?;
+    open_to_group(&socket)?;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!(socket = %socket.display(), "ready");
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    };
+    doors::http::serve(listener, handle.clone(), stop).await;
+    handle.stop().await;
+    std::fs::remove_file(&socket).with_context(|| socket.display().to_string())
+}
+
+/// The socket is root's and, where such a group exists, group `netswitch`'s.
+fn open_to_group(socket: &Path) -> Result<()> {
+    let group = nix::unistd::Group::from_name("netswitch").ok().flatten();
+    if let Some(group) = &group {
+        nix::unistd::chown(socket, None, Some(group.gid)).context("chown of the socket")?;
+    }
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(mode)).context("chmod of the socket")
+}
+
+fn make_directory(path: &Path, mode: u32) -> Result<()> {
+    std::fs::create_dir_all(path).with_context(|| path.display().to_string())?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).with_context(|| path.display().to_string())
+}
+
+/// Pins need a bpffs; one is mounted at /sys/fs/bpf where the system has not done it.
+fn mount_bpffs(bpffs: &Path) -> Result<()> {
+    let usual = PathBuf::from("/sys/fs/bpf");
+    let is_bpffs = |path: &Path| {
+        nix::sys::statfs::statfs(path).is_ok_and(|found| found.filesystem_type() == nix::sys::statfs::BPF_FS_MAGIC)
+    };
+    if bpffs.starts_with(&usual) && !is_bpffs(&usual) {
+        nix::mount::mount(Some("bpf"), &usual, Some("bpf"), nix::mount::MsFlags::empty(), None::<&str>)
+            .context("mount of bpffs at /sys/fs/bpf")?;
+    }
+    let nearest = bpffs.ancestors().find(|path| path.exists()).unwrap_or(bpffs);
+    if !is_bpffs(nearest) {
+        bail!("{} is not on a bpf filesystem", bpffs.display());
+    }
+    Ok(())
+}
+
+fn check_kernel(release: &str) -> Result<()> {
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version < KERNEL_FLOOR {
+        bail!("kernel {release} is too old: netswitch needs {}.{}", KERNEL_FLOOR.0, KERNEL_FLOOR.1);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_kernel;
+
+    #[test]
+    fn kernels_before_the_floor_are_refused_by_name() {
+        assert_eq!(check_kernel("5.10.0-28-amd64").unwrap_err().to_string(), "kernel 5.10.0-28-amd64 is too old: netswitch needs 6.1");
+        for release in ["6.1.0-18-cloud-amd64", "6.18.44", "7.3.4+deb13-cloud-amd64"] {
+            assert!(check_kernel(release).is_ok(), "{release}");
+        }
+    }
+}

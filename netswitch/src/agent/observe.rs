@@ -1,0 +1,108 @@
+//! Questions about the switch as a whole: counters, health, version.
+
+use std::collections::{BTreeMap, HashMap};
+
+use netswitch_common::verdict::DropReason;
+
+use super::core::{Core, internal};
+use crate::api::{EndpointStats, Error, Finding, Response, Stats, Version};
+use crate::kernel::Namespace;
+use crate::model::container::Status;
+
+impl Core {
+    /// Drops by endpoint and reason, packets by path.
+    pub fn stats(&mut self) -> Result<Response, Error> {
+        let mut names: HashMap<u32, (String, String)> = HashMap::new();
+        for network in self.state.networks.values() {
+            if let Some(bridge) = &network.bridge {
+                names.insert(bridge.host_port, (String::new(), network.name.clone()));
+            }
+        }
+        for endpoint in self.state.endpoints.values() {
+            let container = self.state.containers.get(&endpoint.container).map(|container| container.name.clone());
+            let network = self.state.networks.get(&endpoint.network).map(|network| network.name.clone());
+            names.insert(endpoint.number, (container.unwrap_or_default(), network.unwrap_or_default()));
+        }
+        let mut endpoints: BTreeMap<u32, EndpointStats> = names
+            .into_iter()
+            .map(|(number, (container, network))| {
+                (number, EndpointStats { container, network, drops: BTreeMap::new() })
+            })
+            .collect();
+        let tables = self.datapath.tables();
+        for (key, count) in tables.drops().map_err(internal)? {
+            let reason = DropReason::from_number(key.reason).map_or("unknown", DropReason::name);
+            endpoints.entry(key.endpoint).or_default().drops.insert(reason.to_owned(), count.packets);
+        }
+        let paths = tables.paths().map_err(internal)?;
+        Ok(Response::Stats(Stats {
+            endpoints: endpoints.into_values().collect(),
+            paths: paths.into_iter().map(|(verdict, count)| (verdict.name().to_owned(), count.packets)).collect(),
+        }))
+    }
+
+    /// Looks at what an operator would have to know before it hurts.
+    pub fn doctor(&mut self) -> Result<Response, Error> {
+        Ok(Response::Doctor(vec![self.neighbour_limit("ipv4"), self.neighbour_limit("ipv6"), self.devices()]))
+    }
+
+    /// The kernel's neighbour tables are one for all namespaces. Ours on the host are permanent and
+    /// do not count; what containers learn of each other does.
+    fn neighbour_limit(&mut self, family: &str) -> Finding {
+        let subject = format!("{family} neighbours");
+        let path = format!("net/{family}/neigh/default/gc_thresh3");
+        // only the first namespace shows the limit that binds all of them
+        let first = Namespace::Path("/proc/1/ns/net".into());
+        let limit = self.kernel.sysctl(&first, &path).ok().and_then(|text| text.trim().parse::<usize>().ok());
+        let Some(limit) = limit else {
+            return Finding { subject, ok: true, message: format!("{path} cannot be read here") };
+        };
+        let running = self.state.endpoints.len();
+        // every container that talks to one neighbour besides its gateway takes an entry
+        if running >= limit {
+            Finding {
+                subject,
+                ok: false,
+                message: format!(
+                    "{running} endpoints share the kernel's limit of {limit} learnt neighbours over all namespaces: \
+                     beyond it new neighbours fail (\"neighbor table overflow\")\nhint: sysctl -w {}={}",
+                    path.replace('/', "."),
+                    (running * 4).next_power_of_two()
+                ),
+            }
+        } else {
+            Finding { subject, ok: true, message: format!("{running} endpoints, the kernel allows {limit} learnt neighbours") }
+        }
+    }
+
+    fn devices(&mut self) -> Finding {
+        let subject = "devices".to_owned();
+        let lost: Vec<&str> = self
+            .state
+            .endpoints
+            .values()
+            .filter(|endpoint| endpoint.index.is_none())
+            .map(|endpoint| endpoint.host_device.as_str())
+            .collect();
+        if lost.is_empty() {
+            Finding { subject, ok: true, message: format!("{} endpoints have their device", self.state.endpoints.len()) }
+        } else {
+            Finding { subject, ok: false, message: format!("without a device: {}", lost.join(", ")) }
+        }
+    }
+
+    pub fn version(&self) -> Response {
+        let running =
+            self.state.containers.values().filter(|container| matches!(container.status, Status::Running { .. })).count();
+        let kernel = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
+        Response::Version(Version {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            abi_version: netswitch_common::ABI_VERSION,
+            kernel: kernel.unwrap_or_default(),
+            pid: std::process::id(),
+            containers: self.state.containers.len(),
+            running,
+            networks: self.state.networks.len(),
+        })
+    }
+}

@@ -1,0 +1,44 @@
+//! `agent --purge`: removes every trace of the agent that lived in these directories.
+
+use anyhow::{Context as _, Result};
+
+use super::lock::Lock;
+use crate::api::Directories;
+use crate::datapath::Datapath;
+use crate::kernel::{Kernel as _, netlink::Netlink};
+use crate::shim;
+
+/// Ends the containers, deletes the devices, pins, state and sockets; refuses while an agent runs.
+/// Nothing there is no error.
+pub fn purge(directories: &Directories) -> Result<()> {
+    let state = directories.state.canonicalize().ok();
+    let mut locks = Vec::new();
+    for directory in [Some(&directories.state), Some(&directories.run)].into_iter().flatten() {
+        if directory.exists() {
+            locks.push(Lock::take(directory)?);
+        }
+    }
+    let containers = directories.run.join("containers");
+    for entry in std::fs::read_dir(&containers).into_iter().flatten().flatten() {
+        shim::kill(&entry.path());
+    }
+    if let Some(state) = &state {
+        let mark = format!("netswitch {} ", state.display());
+        let mut kernel = Netlink::open().context("netlink")?;
+        for link in kernel.links().context("links")? {
+            if link.alias.is_some_and(|alias| alias.starts_with(&mark)) {
+                kernel.delete_link(&link.name)?;
+            }
+        }
+    }
+    Datapath::purge(&directories.bpffs)?;
+    for directory in [&directories.state, &directories.run] {
+        match std::fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| directory.display().to_string());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! From what is on disk and in the kernel to a running agent thread: store -> kernel -> maps ->
+//! reconcile -> thread.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::mpsc;
+
+use anyhow::{Context as _, Result};
+use tokio::sync::broadcast;
+
+use super::core::{Core, fill_indexes};
+use super::handle::{AgentHandle, Job};
+use crate::api::{AgentOptions, Directories};
+use crate::datapath::{self, Datapath};
+use crate::execute::Executor;
+use crate::kernel::{Kernel, netlink::Netlink, watch};
+use crate::model::{container::Status, network, state::Changes};
+use crate::reconcile::{self, Snapshot};
+use crate::store::Store;
+
+/// Opens everything, makes store and kernel agree, and starts the agent's thread in the network
+/// namespace of the calling thread.
+pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentHandle> {
+    let store = Store::open(&directories.state.join("state.redb"))?;
+    let state = store.load()?;
+    let kernel = Netlink::open().context("netlink")?;
+    let datapath = Datapath::open(&datapath::Options {
+        bpffs: directories.bpffs.clone(),
+        abi_version: options.abi_version.unwrap_or(netswitch_common::ABI_VERSION),
+        log_level: datapath::log_level(options.log_level),
+    })?;
+    let (jobs, queue) = mpsc::channel();
+    let (ended, _) = broadcast::channel(1024);
+    let mut core = Core {
+        directories: directories.clone(),
+        executable: std::env::current_exe().context("path of this program")?,
+        state,
+        store,
+        kernel: Box::new(kernel),
+        datapath,
+        jobs: jobs.clone(),
+        ended: ended.clone(),
+        last_macs: HashMap::new(),
+    };
+    core.bury_the_dead()?;
+    core.reconcile()?;
+    core.make_predefined(options)?;
+    core.watch_containers();
+    let watcher = watch::watch().context("netlink watch")?;
+    let events = jobs.clone();
+    std::thread::Builder::new().name("watch".into()).spawn(move || {
+        while let Ok(event) = watcher.recv() {
+            if events.send(Job::Kernel(event)).is_err() {
+                return;
+            }
+        }
+    })?;
+    std::thread::Builder::new().name("agent".into()).spawn(move || core.work(&queue))?;
+    Ok(AgentHandle::new(jobs, ended))
+}
+
+impl Core {
+    /// The store against the kernel: adopts, repairs, removes.
+    pub fn reconcile(&mut self) -> Result<()> {
+        let links = self.kernel.links()?;
+        let indexes = reconcile::indexes(&self.state, &links);
+        self.store.save(&indexes)?;
+        self.state.apply(&indexes);
+        let snapshot = self.snapshot()?;
+        let actions = reconcile::plan(&self.directories.state, &self.state, &snapshot);
+        if actions.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(steps = actions.len(), "reconciling");
+        let (made, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(actions);
+        for error in errors {
+            tracing::warn!(%error, "a step of reconciling failed");
+        }
+        let mut changes = Changes::default();
+        let networks = self.state.networks.iter().map(|(id, network)| (id.clone(), Some(network.clone())));
+        changes.networks.extend(networks);
+        let endpoints = self.state.endpoints.iter().map(|(id, endpoint)| (id.clone(), Some(endpoint.clone())));
+        changes.endpoints.extend(endpoints);
+        fill_indexes(&mut changes, &made);
+        self.store.save(&changes)?;
+        self.state.apply(&changes);
+        Ok(())
+    }
+
+    pub fn snapshot(&mut self) -> Result<Snapshot> {
+        let mut neighbours = BTreeMap::new();
+        for bridge in self.state.networks.values().filter_map(|network| network.bridge.as_ref()) {
+            if bridge.host_end_index.is_some() {
+                neighbours.insert(bridge.host_end.clone(), self.kernel.neighbours(&bridge.host_end)?);
+            }
+        }
+        Ok(Snapshot {
+            links: self.kernel.links()?,
+            addresses: self.kernel.addresses()?,
+            neighbours,
+            entries: self.datapath.tables().dump()?,
+            attached: self.datapath.attached()?,
+        })
+    }
+
+    /// `bridge`, `host` and `none`, at the first start.
+    fn make_predefined(&mut self, options: &AgentOptions) -> Result<()> {
+        let mut facts = self.facts_of_host()?;
+        let changes = network::predefined(&self.state, &mut facts, options.bip)?;
+        if !changes.networks.is_empty() {
+            self.build(changes)?;
+        }
+        Ok(())
+    }
+
+    /// Containers that ended while no agent looked.
+    fn bury_the_dead(&mut self) -> Result<()> {
+        let running: Vec<_> = self
+            .state
+            .containers
+            .values()
+            .filter(|container| matches!(container.status, Status::Running { .. }))
+            .map(|container| container.id.clone())
+            .collect();
+        for id in running {
+            if let Some(exit_code) = self.found_dead(&id) {
+                tracing::info!(container = id.short(), exit_code, "ended while the agent was away");
+                self.exited(&id, exit_code);
+            }
+        }
+        Ok(())
+    }
+}

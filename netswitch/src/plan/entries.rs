@@ -1,0 +1,180 @@
+//! What the maps must hold for a network and for an endpoint.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netswitch_common::{
+    address::{Address, Mac},
+    endpoint::{self, Kind, Port, PortKey, Slot, flags},
+    neighbour::{Neighbour, NeighbourKey},
+    network::{Member, MemberKey, Subnet, SubnetKind},
+};
+
+use crate::action::{Device, Entry};
+use crate::model::{
+    endpoint::Endpoint,
+    network::{Bridge, Network},
+};
+
+/// A network's own entries: its record, its subnets and the host's port. `members` counts the
+/// host's port.
+pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry> {
+    let host_end = Device { name: bridge.host_end.clone(), index: bridge.host_end_index };
+    let switch_end = Device { name: bridge.switch_end.clone(), index: bridge.switch_end_index };
+    let flags = flags_of(network, bridge);
+    let gateway = |v6: bool| {
+        network.pools.iter().find(|pool| pool.subnet.is_ipv6() == v6).map_or(Address::NONE, |pool| pool.gateway.into())
+    };
+    let mtu = mtu(bridge.mtu);
+    let port = Port {
+        id: bridge.host_port,
+        generation: bridge.host_port_generation,
+        ifindex: 0,
+        identity: 0,
+        flags,
+        mtu,
+        kind: Kind::Host as u8,
+        _pad: 0,
+    };
+    let mut entries = vec![
+        Entry::Network {
+            number: bridge.number,
+            host_end: host_end.clone(),
+            switch_end: switch_end.clone(),
+            value: netswitch_common::network::Network {
+                flags,
+                members,
+                mac: bridge.mac,
+                mtu,
+                gateway_v4: gateway(false),
+                gateway_v6: gateway(true),
+                link_local: Address::from_octets(bridge.mac.link_local()),
+                ..Default::default()
+            },
+        },
+        Entry::Slot {
+            id: bridge.host_port,
+            device: switch_end.clone(),
+            value: Slot { generation: bridge.host_port_generation, network: bridge.number, flags, ifindex: 0 },
+        },
+        Entry::Endpoint {
+            device: switch_end.clone(),
+            value: endpoint::Endpoint {
+                id: bridge.host_port,
+                generation: bridge.host_port_generation,
+                network: bridge.number,
+                flags,
+                mtu,
+                kind: Kind::Host as u8,
+                mac: bridge.mac,
+                v4: gateway(false).as_v4().unwrap_or(0),
+                v6: gateway(true),
+                link_local: Address::from_octets(bridge.mac.link_local()),
+                ..Default::default()
+            },
+        },
+        Entry::Port { key: port_key(bridge.number, bridge.mac), device: host_end.clone(), value: port },
+        Entry::Member {
+            key: MemberKey { network: bridge.number, slot: 0 },
+            device: switch_end,
+            value: Member { ifindex: 0, id: bridge.host_port },
+        },
+    ];
+    for pool in &network.pools {
+        entries.push(Entry::Subnet {
+            subnet: pool.subnet,
+            value: Subnet { network: bridge.number, kind: SubnetKind::Network as u32 },
+        });
+    }
+    for address in super::host_addresses(network, bridge) {
+        entries.push(neighbour(bridge.number, address.ip(), bridge.mac, &host_end, port));
+    }
+    entries
+}
+
+/// An endpoint's entries. `sandbox` is its number.
+pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, sandbox: u32) -> Vec<Entry> {
+    let device = Device { name: endpoint.host_device.clone(), index: endpoint.index };
+    let flags = flags_of(network, bridge);
+    let mtu = mtu(endpoint.mtu);
+    let address = |address: Option<IpNetwork>| address.map_or(Address::NONE, |address| address.ip().into());
+    let port = Port {
+        id: endpoint.number,
+        generation: endpoint.generation,
+        ifindex: 0,
+        identity: 0,
+        flags,
+        mtu,
+        kind: Kind::Container as u8,
+        _pad: 0,
+    };
+    let mut entries = vec![
+        Entry::Slot {
+            id: endpoint.number,
+            device: device.clone(),
+            value: Slot { generation: endpoint.generation, network: bridge.number, flags, ifindex: 0 },
+        },
+        Entry::Endpoint {
+            device: device.clone(),
+            value: endpoint::Endpoint {
+                id: endpoint.number,
+                generation: endpoint.generation,
+                network: bridge.number,
+                sandbox,
+                flags,
+                mtu,
+                kind: Kind::Container as u8,
+                mac: endpoint.mac,
+                v4: address(endpoint.v4).as_v4().unwrap_or(0),
+                v6: address(endpoint.v6),
+                link_local: if network.enable_ipv6 {
+                    Address::from_octets(endpoint.mac.link_local())
+                } else {
+                    Address::NONE
+                },
+                ..Default::default()
+            },
+        },
+        Entry::Port { key: port_key(bridge.number, endpoint.mac), device: device.clone(), value: port },
+        Entry::Member {
+            key: MemberKey { network: bridge.number, slot: endpoint.slot },
+            device: device.clone(),
+            value: Member { ifindex: 0, id: endpoint.number },
+        },
+    ];
+    for address in addresses_of(endpoint, network) {
+        entries.push(neighbour(bridge.number, address, endpoint.mac, &device, port));
+    }
+    entries
+}
+
+/// Every address an endpoint answers to, its link-local one included.
+pub fn addresses_of(endpoint: &Endpoint, network: &Network) -> Vec<IpAddr> {
+    let given = endpoint.v4.into_iter().chain(endpoint.v6).map(|address| address.ip());
+    let link_local = network.enable_ipv6.then(|| IpAddr::from(endpoint.mac.link_local()));
+    given.chain(link_local).collect()
+}
+
+fn flags_of(network: &Network, bridge: &Bridge) -> u32 {
+    let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+    bridge.allow
+        | flag(!bridge.icc, flags::NO_ICC)
+        | flag(network.internal, flags::INTERNAL)
+        | flag(network.enable_ipv6, flags::V6)
+}
+
+fn mtu(mtu: u32) -> u16 {
+    u16::try_from(mtu).unwrap_or(u16::MAX)
+}
+
+fn port_key(network: u32, mac: Mac) -> PortKey {
+    PortKey { network, mac, _pad: [0; 2] }
+}
+
+fn neighbour(network: u32, address: IpAddr, mac: Mac, device: &Device, port: Port) -> Entry {
+    Entry::Address {
+        key: NeighbourKey { network, address: address.into() },
+        device: device.clone(),
+        value: Neighbour { mac, _pad: [0; 2], port },
+    }
+}

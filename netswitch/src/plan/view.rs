@@ -1,0 +1,125 @@
+//! The state before and after a change, side by side, without copying it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::kernel::Namespace;
+use crate::model::{
+    Id,
+    endpoint::Endpoint,
+    network::{Bridge, Network},
+    sandbox::{Origin, Sandbox},
+    state::{Changes, State},
+};
+
+pub struct View<'a> {
+    pub before: &'a State,
+    pub changes: &'a Changes,
+}
+
+impl<'a> View<'a> {
+    pub fn network(&self, id: &Id) -> Option<&'a Network> {
+        match self.changes.networks.get(id) {
+            Some(changed) => changed.as_ref(),
+            None => self.before.networks.get(id),
+        }
+    }
+
+    pub fn endpoint(&self, id: &Id) -> Option<&'a Endpoint> {
+        match self.changes.endpoints.get(id) {
+            Some(changed) => changed.as_ref(),
+            None => self.before.endpoints.get(id),
+        }
+    }
+
+    fn sandbox(&self, id: &Id) -> Option<&'a Sandbox> {
+        match self.changes.sandboxes.get(id) {
+            Some(changed) => changed.as_ref(),
+            None => self.before.sandboxes.get(id),
+        }
+    }
+
+    pub fn bridge(&self, network: &Id) -> Option<(&'a Network, &'a Bridge)> {
+        let network = self.network(network)?;
+        Some((network, network.bridge.as_ref()?))
+    }
+
+    pub fn bridge_before(&self, network: &Id) -> Option<(&'a Network, &'a Bridge)> {
+        let network = self.before.networks.get(network)?;
+        Some((network, network.bridge.as_ref()?))
+    }
+
+    pub fn sandbox_exists(&self, id: &Id) -> bool {
+        self.sandbox(id).is_some()
+    }
+
+    pub fn sandbox_number(&self, id: &Id) -> u32 {
+        self.sandbox(id).map_or(0, |sandbox| sandbox.number)
+    }
+
+    pub fn namespace(&self, sandbox: &Id) -> Namespace {
+        self.sandbox(sandbox).map_or(Namespace::Host, |sandbox| namespace(&sandbox.origin))
+    }
+
+    pub fn removed_endpoints(&self) -> impl Iterator<Item = &'a Endpoint> {
+        self.changes.endpoints.iter().filter(|(_, after)| after.is_none()).filter_map(|(id, _)| self.before.endpoints.get(id))
+    }
+
+    pub fn added_endpoints(&self) -> impl Iterator<Item = &'a Endpoint> {
+        self.changes.endpoints.iter().filter(|(id, _)| !self.before.endpoints.contains_key(id)).filter_map(|(_, after)| after.as_ref())
+    }
+
+    pub fn changed_endpoints(&self) -> impl Iterator<Item = (&'a Endpoint, &'a Endpoint)> {
+        self.changes.endpoints.iter().filter_map(|(id, after)| Some((self.before.endpoints.get(id)?, after.as_ref()?)))
+    }
+
+    /// Networks that change themselves or whose members do.
+    pub fn touched_networks(&self) -> BTreeSet<Id> {
+        let of_endpoints = self.changes.endpoints.iter().filter_map(|(id, after)| {
+            Some(after.as_ref().or_else(|| self.before.endpoints.get(id))?.network.clone())
+        });
+        self.changes.networks.keys().cloned().chain(of_endpoints).collect()
+    }
+
+    pub fn touched_sandboxes(&self) -> BTreeSet<Id> {
+        self.changes
+            .endpoints
+            .iter()
+            .filter_map(|(id, after)| Some(after.as_ref().or_else(|| self.before.endpoints.get(id))?.sandbox.clone()))
+            .collect()
+    }
+
+    /// Filled slots of MEMBERS, the host's port included.
+    pub fn members_before(&self, network: &Id) -> u32 {
+        1 + u32::try_from(self.before.endpoints_of_network(network).count()).unwrap_or(u32::MAX - 1)
+    }
+
+    pub fn members(&self, network: &Id) -> u32 {
+        let mut members = self.members_before(network);
+        for (id, after) in &self.changes.endpoints {
+            let was = self.before.endpoints.get(id).is_some_and(|endpoint| endpoint.network == *network);
+            let is = after.as_ref().is_some_and(|endpoint| endpoint.network == *network);
+            members = members + u32::from(is) - u32::from(was);
+        }
+        members
+    }
+
+    pub fn endpoints_before(&self, sandbox: &Id) -> Vec<&'a Endpoint> {
+        self.before.endpoints_of_sandbox(sandbox).collect()
+    }
+
+    pub fn endpoints(&self, sandbox: &Id) -> Vec<&'a Endpoint> {
+        let kept = self.before.endpoints_of_sandbox(sandbox).filter(|endpoint| !self.changes.endpoints.contains_key(&endpoint.id));
+        let changed = self.changes.endpoints.values().flatten().filter(|endpoint| endpoint.sandbox == *sandbox);
+        kept.chain(changed).collect()
+    }
+}
+
+/// How to open a sandbox.
+pub fn namespace(origin: &Origin) -> Namespace {
+    match origin {
+        Origin::Shim { pid, .. } | Origin::Process { pid, .. } => Namespace::Path(PathBuf::from(format!("/proc/{pid}/ns/net"))),
+        Origin::Path(path) => Namespace::Path(path.clone()),
+        Origin::Host => Namespace::Host,
+    }
+}
