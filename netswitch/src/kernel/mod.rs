@@ -2,13 +2,16 @@
 //! [`netlink::Netlink`] is the real one, [`fake::Fake`] keeps a table and fails on demand.
 
 pub mod address;
+pub mod announce;
 pub mod fake;
 pub mod link;
 pub mod namespace;
 pub mod neighbour;
 pub mod netlink;
 pub mod route;
+pub mod socket;
 pub mod sysctl;
+pub mod watch;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -16,8 +19,8 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
-/// A network namespace other than the agent's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A network namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Namespace {
     /// The agent's own: "the host".
     Host,

@@ -1,1 +1,184 @@
-//! netlink: to be written.
+//! The real kernel, over rtnetlink and `/proc/sys`.
+
+use std::{io, net::IpAddr};
+
+use ipnetwork::IpNetwork;
+use netswitch_common::address::Mac;
+
+use super::{
+    End, Error, Kernel, Link, Namespace, Result, Veth, address, announce, link, namespace::in_namespace, neighbour,
+    route, socket::Socket, sysctl,
+};
+use crate::action::Interface;
+
+/// The host is the namespace of the thread that opens it; use it from threads of that namespace.
+pub struct Netlink {
+    host: Socket,
+}
+
+impl Netlink {
+    pub fn open() -> Result<Self> {
+        Ok(Self { host: open()? })
+    }
+
+    /// Hands `work` a socket of a namespace.
+    fn at<T>(&mut self, namespace: &Namespace, work: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
+        if *namespace == Namespace::Host {
+            work(&mut self.host)
+        } else {
+            work(&mut in_namespace(namespace, open)??)
+        }
+    }
+
+    fn settle(&mut self, end: &End) -> Result<()> {
+        if !link::needs_settling(end) {
+            return Ok(());
+        }
+        self.at(&end.namespace, |socket| link::settle(socket, end))?;
+        let settings = sysctl::of_end(end);
+        if settings.is_empty() {
+            return Ok(());
+        }
+        in_namespace(&end.namespace, || sysctl::apply(&settings))?
+    }
+}
+
+fn open() -> Result<Socket> {
+    Socket::open().map_err(|error| Error::system("open a netlink socket", error))
+}
+
+/// A missing device or namespace took everything on it along.
+fn gone_is_fine(result: Result<()>) -> Result<()> {
+    match result {
+        Err(Error::NoDevice(_)) => Ok(()),
+        Err(Error::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+impl Kernel for Netlink {
+    fn links(&mut self) -> Result<Vec<Link>> {
+        link::all(&mut self.host)
+    }
+
+    fn link(&mut self, name: &str) -> Result<Option<Link>> {
+        link::by_name(&mut self.host, name)
+    }
+
+    fn add_veth(&mut self, veth: &Veth) -> Result<()> {
+        link::add_veth(&mut self.host, veth)?;
+        let settled = self.settle(&veth.near).and_then(|()| self.settle(&veth.far));
+        if settled.is_err() {
+            link::delete(&mut self.host, &veth.near.name)?;
+        }
+        settled
+    }
+
+    fn delete_link(&mut self, name: &str) -> Result<()> {
+        link::delete(&mut self.host, name)
+    }
+
+    fn set_up(&mut self, name: &str, up: bool) -> Result<()> {
+        link::set_up(&mut self.host, name, up)
+    }
+
+    fn add_address(&mut self, namespace: &Namespace, device: &str, address: IpNetwork) -> Result<()> {
+        self.at(namespace, |socket| {
+            let index = link::index(socket, device)?;
+            address::add(socket, index, address)
+        })
+    }
+
+    fn delete_address(&mut self, device: &str, address: IpNetwork) -> Result<()> {
+        gone_is_fine(
+            link::index(&mut self.host, device).and_then(|index| address::delete(&mut self.host, index, address)),
+        )
+    }
+
+    fn addresses(&mut self) -> Result<Vec<(String, IpNetwork)>> {
+        let links = link::all(&mut self.host)?;
+        let name = |index| {
+            links
+                .iter()
+                .find(|link| link.index == index)
+                .map(|link| link.name.clone())
+        };
+        Ok(address::all(&mut self.host)?
+            .into_iter()
+            .filter_map(|(index, address)| Some((name(index)?, address)))
+            .collect())
+    }
+
+    fn set_neighbour(&mut self, namespace: &Namespace, device: &str, address: IpAddr, mac: Mac) -> Result<()> {
+        self.at(namespace, |socket| {
+            let index = link::index(socket, device)?;
+            neighbour::set(socket, index, address, mac)
+        })
+    }
+
+    fn delete_neighbour(&mut self, device: &str, address: IpAddr) -> Result<()> {
+        gone_is_fine(
+            link::index(&mut self.host, device).and_then(|index| neighbour::delete(&mut self.host, index, address)),
+        )
+    }
+
+    fn neighbours(&mut self, device: &str) -> Result<Vec<(IpAddr, Mac)>> {
+        let index = link::index(&mut self.host, device)?;
+        neighbour::of_device(&mut self.host, index)
+    }
+
+    fn routes(&mut self) -> Result<Vec<IpNetwork>> {
+        route::destinations(&mut self.host)
+    }
+
+    fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()> {
+        self.at(namespace, |socket| {
+            let index = link::index(socket, device)?;
+            route::set_default(socket, index, gateway)
+        })
+    }
+
+    fn delete_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()> {
+        gone_is_fine(self.at(namespace, |socket| {
+            let index = link::index(socket, device)?;
+            route::delete_default(socket, index, gateway)
+        }))
+    }
+
+    fn set_sysctl(&mut self, namespace: &Namespace, path: &str, value: &str) -> Result<()> {
+        in_namespace(namespace, || sysctl::write(path, value))?
+    }
+
+    fn sysctl(&mut self, namespace: &Namespace, path: &str) -> Result<String> {
+        in_namespace(namespace, || sysctl::read(path))?
+    }
+
+    fn configure_interface(&mut self, interface: &Interface) -> Result<()> {
+        // one thread enters: it writes the settings and leaves a socket behind
+        let (mut socket, index) = in_namespace(&interface.namespace, || {
+            let mut socket = open()?;
+            let index = link::index(&mut socket, &interface.name)?;
+            sysctl::apply(&sysctl::of_interface(interface))?;
+            Ok((socket, index))
+        })??;
+        let socket = &mut socket;
+        if interface.loopback {
+            link::set_up(socket, "lo", true)?;
+        }
+        for address in &interface.addresses {
+            address::ensure(socket, index, *address)?;
+        }
+        link::set_up(socket, &interface.name, true)?;
+        for (address, mac) in &interface.neighbours {
+            neighbour::set(socket, index, *address, *mac)?;
+        }
+        Ok(())
+    }
+
+    fn announce(&mut self, namespace: &Namespace, interface: &str, mac: Mac, addresses: &[IpAddr]) -> Result<()> {
+        let failed = |error| Error::system(format!("announce {mac} on {interface}"), error);
+        let (mut socket, sender) = in_namespace(namespace, || Ok((open()?, announce::open().map_err(failed)?)))??;
+        let index = link::index(&mut socket, interface)?;
+        announce::send(&sender, index, mac, addresses).map_err(failed)
+    }
+}

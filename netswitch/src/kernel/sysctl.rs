@@ -1,1 +1,95 @@
-//! sysctl: to be written.
+//! Settings below `/proc/sys/net`, as the calling thread's namespace has them. Paths are written with
+//! slashes throughout: a device name may hold dots.
+
+use std::{fs, io, path::Path};
+
+use super::{End, Error, Result};
+use crate::action::Interface;
+
+const ROOT: &str = "/proc/sys";
+
+/// One setting; `optional` ones may be missing (a kernel or a device without IPv6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    pub path: String,
+    pub value: &'static str,
+    pub optional: bool,
+}
+
+pub fn read(path: &str) -> Result<String> {
+    match fs::read_to_string(Path::new(ROOT).join(path)) {
+        Ok(value) => Ok(value.trim_end().to_owned()),
+        Err(error) => Err(Error::system(format!("read sysctl {path}"), error)),
+    }
+}
+
+pub fn write(path: &str, value: &str) -> Result<()> {
+    // no O_CREAT, no O_TRUNC: /proc knows neither
+    fs::OpenOptions::new()
+        .write(true)
+        .open(Path::new(ROOT).join(path))
+        .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()))
+        .map_err(|error| Error::system(format!("set sysctl {path} to {value}"), error))
+}
+
+pub fn apply(settings: &[Setting]) -> Result<()> {
+    for setting in settings {
+        match write(&setting.path, setting.value) {
+            Err(Error::System { source, .. }) if setting.optional && source.kind() == io::ErrorKind::NotFound => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// What [`End::gateway`] means: routed for, but silent.
+pub fn of_end(end: &End) -> Vec<Setting> {
+    if !end.gateway {
+        return Vec::new();
+    }
+    let v4 = [("forwarding", "1"), ("arp_notify", "0")].map(|(key, value)| v4(&end.name, key, value));
+    let v6 = [
+        ("forwarding", "1"),
+        ("accept_ra", "0"),
+        ("router_solicitations", "0"),
+        ("accept_dad", "0"),
+        ("dad_transmits", "0"),
+    ]
+    .map(|(key, value)| v6(&end.name, key, value, true));
+    v4.into_iter().chain(v6).collect()
+}
+
+/// What an interface in a container needs before it comes up: with IPv6 its EUI-64 link-local address
+/// and no question asked about it, without IPv6 none at all.
+pub fn of_interface(interface: &Interface) -> Vec<Setting> {
+    let name = &interface.name;
+    if !interface.v6 {
+        return vec![v6(name, "disable_ipv6", "1", true)];
+    }
+    [
+        ("disable_ipv6", "0"),
+        ("accept_ra", "0"),
+        ("router_solicitations", "0"),
+        ("accept_dad", "0"),
+        ("dad_transmits", "0"),
+        ("addr_gen_mode", "0"),
+    ]
+    .map(|(key, value)| v6(name, key, value, false))
+    .to_vec()
+}
+
+fn v4(device: &str, key: &str, value: &'static str) -> Setting {
+    Setting {
+        path: format!("net/ipv4/conf/{device}/{key}"),
+        value,
+        optional: false,
+    }
+}
+
+fn v6(device: &str, key: &str, value: &'static str, optional: bool) -> Setting {
+    Setting {
+        path: format!("net/ipv6/conf/{device}/{key}"),
+        value,
+        optional,
+    }
+}

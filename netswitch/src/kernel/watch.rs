@@ -1,0 +1,181 @@
+//! What happens to the host's links and addresses, as it happens.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::{fd::AsFd, unix::net::UnixStream},
+    thread,
+};
+
+use ipnetwork::IpNetwork;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rtnetlink::{MulticastGroup, packet_core::NetlinkPayload};
+
+use super::{Error, Link, Result, address, link, socket::Socket};
+
+const GROUPS: [MulticastGroup; 3] = [
+    MulticastGroup::Link,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv6Ifaddr,
+];
+
+/// A change on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    LinkAdded(Link),
+    LinkRemoved(Link),
+    /// Up or down, renamed, another MAC, MTU or alias. A link that was down has lost its neighbours,
+    /// permanent ones too.
+    LinkChanged {
+        before: Link,
+        after: Link,
+    },
+    /// Also when an address that was there has changed (its lifetime, its flags).
+    AddressAdded {
+        index: u32,
+        address: IpNetwork,
+    },
+    AddressRemoved {
+        index: u32,
+        address: IpNetwork,
+    },
+    /// The kernel had more to say than was read in time: address changes may be missing, link changes
+    /// follow.
+    Missed,
+}
+
+/// Watches until dropped.
+pub struct Watch {
+    /// The thread sees its other end close.
+    _alive: UnixStream,
+}
+
+/// Watches the calling thread's namespace. `deliver` runs on a thread of its own; it returns whether
+/// it wants more (a channel's `send(event).is_ok()`).
+pub fn watch(deliver: impl FnMut(Event) -> bool + Send + 'static) -> Result<Watch> {
+    let failed = |error| Error::system("watch links and addresses", error);
+    let notifications = Socket::listen(&GROUPS).map_err(failed)?;
+    let mut requests = Socket::open().map_err(failed)?;
+    // read after joining the groups, so that nothing falls between
+    let links = by_index(link::all(&mut requests)?);
+    let (alive, stopped) = UnixStream::pair().map_err(failed)?;
+    let watcher = Watcher {
+        notifications,
+        requests,
+        links,
+        deliver,
+    };
+    thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(move || watcher.run(&stopped))
+        .map_err(failed)?;
+    Ok(Watch { _alive: alive })
+}
+
+struct Watcher<D> {
+    notifications: Socket,
+    requests: Socket,
+    links: BTreeMap<u32, Link>,
+    deliver: D,
+}
+
+impl<D: FnMut(Event) -> bool> Watcher<D> {
+    fn run(mut self, stopped: &UnixStream) {
+        loop {
+            let mut ready = [
+                PollFd::new(self.notifications.as_fd(), PollFlags::POLLIN),
+                PollFd::new(stopped.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut ready, PollTimeout::NONE) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return tracing::error!(%error, "watching links and addresses ended"),
+            }
+            if ready[1].any().unwrap_or(true) {
+                return;
+            }
+            let events = match self.notifications.receive() {
+                Ok(messages) => messages
+                    .into_iter()
+                    .filter_map(|message| {
+                        let NetlinkPayload::InnerMessage(message) = message.into_parts().1 else {
+                            return None;
+                        };
+                        self.event(&message)
+                    })
+                    .collect(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(_) => self.read_again(),
+            };
+            for event in events {
+                if !(self.deliver)(event) {
+                    return;
+                }
+            }
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other kinds belong to other groups")]
+    fn event(&mut self, message: &RouteNetlinkMessage) -> Option<Event> {
+        match message {
+            // a bridge tells of its ports in the same group
+            RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message)
+                if message.header.interface_family != AddressFamily::Unspec =>
+            {
+                None
+            }
+            RouteNetlinkMessage::NewLink(_) => {
+                let after = link::of_message(message)?;
+                self.link_is(after)
+            }
+            RouteNetlinkMessage::DelLink(_) => {
+                let link = link::of_message(message)?;
+                self.links.remove(&link.index).map(Event::LinkRemoved)
+            }
+            RouteNetlinkMessage::NewAddress(_) => {
+                let (index, address) = address::of_message(message)?;
+                Some(Event::AddressAdded { index, address })
+            }
+            RouteNetlinkMessage::DelAddress(_) => {
+                let (index, address) = address::of_message(message)?;
+                Some(Event::AddressRemoved { index, address })
+            }
+            _ => None,
+        }
+    }
+
+    fn link_is(&mut self, after: Link) -> Option<Event> {
+        match self.links.insert(after.index, after.clone()) {
+            None => Some(Event::LinkAdded(after)),
+            Some(before) if before == after => None,
+            Some(before) => Some(Event::LinkChanged { before, after }),
+        }
+    }
+
+    /// Notifications were lost: compares what is with what was.
+    fn read_again(&mut self) -> Vec<Event> {
+        let mut events = vec![Event::Missed];
+        match link::all(&mut self.requests) {
+            Ok(links) => {
+                let links = by_index(links);
+                let gone: Vec<u32> = self
+                    .links
+                    .keys()
+                    .filter(|index| !links.contains_key(index))
+                    .copied()
+                    .collect();
+                events.extend(
+                    gone.iter()
+                        .filter_map(|index| self.links.remove(index).map(Event::LinkRemoved)),
+                );
+                events.extend(links.into_values().filter_map(|link| self.link_is(link)));
+            }
+            Err(error) => tracing::warn!(%error, "links not read after lost notifications"),
+        }
+        events
+    }
+}
+
+fn by_index(links: Vec<Link>) -> BTreeMap<u32, Link> {
+    links.into_iter().map(|link| (link.index, link)).collect()
+}
