@@ -10,7 +10,7 @@ use netswitch_common::address::Mac;
 
 use crate::action::{Action, Entry, Place, alias};
 use crate::kernel::Link;
-use crate::model::state::{Changes, State};
+use crate::model::{changes::Changes, state::State};
 use crate::plan::{self, entries, view::View};
 
 /// What the kernel has, as far as it could be ours.

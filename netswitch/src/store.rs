@@ -7,7 +7,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::model::{
     Id,
-    state::{Changes, State},
+    changes::Changes,
+    state::State,
 };
 
 /// Raised when a record's meaning changes; an agent refuses a store that is newer than itself.

@@ -8,21 +8,22 @@ use super::handle::Job;
 use crate::api::{Attach, ContainerCreate, Error, Filters, NamespaceOf, Response};
 use crate::kernel::Namespace;
 use crate::model::{
-    Id, container,
-    container::{Container, Mode, Owner, Status},
+    Id,
+    container::{Container, Mode, Owner, Status, attach, create, files, inspect, lifecycle, list},
     sandbox::Origin,
-    state::Changes,
+    changes::Changes,
 };
 use crate::plan::view::namespace;
 use crate::shim::{
     self,
-    protocol::{self, Exec, FromShim, NetworkNamespace, Spec, ToShim},
+    connection::Connection,
+    protocol::{self, Exec, NetworkNamespace, Spec, ToShim},
 };
 
 impl Core {
-    pub fn container_create(&mut self, create: &ContainerCreate) -> Result<Response, Error> {
+    pub fn container_create(&mut self, asked: &ContainerCreate) -> Result<Response, Error> {
         let mut facts = self.facts()?;
-        let (changes, id, warnings) = container::create(&self.state, &mut facts, create)?;
+        let (changes, id, warnings) = create::create(&self.state, &mut facts, asked)?;
         self.build(changes)?;
         Ok(Response::Created { id: id.0, warnings })
     }
@@ -35,7 +36,7 @@ impl Core {
             return Ok(self.shim_of(&container));
         }
         let mut facts = self.facts()?;
-        let mut changes = container::start(&self.state, &mut facts, &container.id)?;
+        let mut changes = lifecycle::start(&self.state, &mut facts, &container.id)?;
         let spec = self.spec(&container)?;
         let (ready, connection) = shim::spawn::spawn(&self.executable, &spec).map_err(internal)?;
         changes.started(&container.id, ready.pid, ready.start_time, &now());
@@ -44,13 +45,24 @@ impl Core {
             return Err(error);
         }
         self.watch_container(&container.id);
-        connection.send(&ToShim::Start { after_attach: wait_for_attach }, &[]).map_err(internal)?;
-        if !wait_for_attach {
-            if let FromShim::Failed { message, .. } = connection.recv().map_err(internal)? {
-                return Err(Error::bad_request(message));
-            }
-        }
+        self.run_command(&container.id, &connection, wait_for_attach)?;
         Ok(self.shim_of(&container))
+    }
+
+    /// With a client to wait for, the client hears how it went; else the command runs when this returns.
+    fn run_command(&mut self, id: &Id, connection: &Connection, wait_for_attach: bool) -> Result<(), Error> {
+        if wait_for_attach {
+            return connection.send(&ToShim::Start { after_attach: true }, &[]).map_err(internal);
+        }
+        match shim::spawn::start(connection, false) {
+            Ok(_) => Ok(()),
+            Err(shim::Error::Failed { exit_code, message }) => {
+                let changes = lifecycle::failed(&self.state, &self.facts()?, id, exit_code, &message);
+                self.tear_down(changes)?;
+                Err(Error::bad_request(message))
+            }
+            Err(error) => Err(internal(error)),
+        }
     }
 
     /// TERM, KILL, …; `None` if there is nothing to send it to.
@@ -58,8 +70,7 @@ impl Core {
         let container = self.state.container(key)?;
         match (container.owner, &container.status) {
             (Owner::Netswitch, Status::Running { .. }) => {
-                let connection = shim::spawn::connect(&self.run_dir(&container.id)).map_err(internal)?;
-                connection.send(&ToShim::Signal { signal }, &[]).map_err(internal)?;
+                shim::spawn::signal(&self.run_dir(&container.id), signal).map_err(internal)?;
                 Ok(Some(container.id.clone()))
             }
             (Owner::Attached, Status::Running { .. }) => Err(Error::conflict(format!(
@@ -78,7 +89,7 @@ impl Core {
         }
         let remove = container.process.remove;
         let result = self.facts().and_then(|facts| {
-            let changes = container::stopped(&self.state, &facts, id, exit_code, "");
+            let changes = lifecycle::stopped(&self.state, &facts, id, exit_code, "");
             self.tear_down(changes)
         });
         if let Err(error) = result {
@@ -94,7 +105,7 @@ impl Core {
 
     pub fn container_remove(&mut self, key: &str, force: bool) -> Result<Response, Error> {
         let id = self.state.container(key)?.id.clone();
-        let changes = container::remove(&self.state, key, force)?;
+        let changes = lifecycle::remove(&self.state, key, force)?;
         self.tear_down(changes)?;
         let _ = std::fs::remove_dir_all(self.state_dir(&id));
         Ok(Response::Done)
@@ -102,12 +113,11 @@ impl Core {
 
     pub fn container_list(&self, all: bool, filters: &Filters) -> Result<Response, Error> {
         let facts = self.facts()?;
-        Ok(Response::Containers(container::list(&self.state, &facts, all, filters)?))
+        Ok(Response::Containers(list::list(&self.state, &facts, all, filters)?))
     }
 
     pub fn container_inspect(&self, key: &str) -> Result<Response, Error> {
-        let container = self.state.container(key)?;
-        Ok(Response::Container(container::inspect(&self.state, container)))
+        Ok(Response::Container(inspect::inspect(&self.state, key)?))
     }
 
     pub fn container_exec(&self, key: &str) -> Result<Response, Error> {
@@ -127,8 +137,8 @@ impl Core {
         Ok(Response::Log { path: self.log(&container.id), running })
     }
 
-    pub fn attach(&mut self, attach: &Attach) -> Result<Response, Error> {
-        let origin = match &attach.namespace {
+    pub fn attach(&mut self, asked: &Attach) -> Result<Response, Error> {
+        let origin = match &asked.namespace {
             NamespaceOf::Path(path) => Origin::Path(path.clone()),
             NamespaceOf::Process(pid) => {
                 let start_time = shim::spawn::start_time(*pid)
@@ -142,13 +152,13 @@ impl Core {
             return Err(Error::not_found(format!("no network namespace at {}: {error}", path.display())));
         }
         let mut facts = self.facts()?;
-        let (changes, id) = container::attach(&self.state, &mut facts, attach, origin)?;
+        let (changes, id) = attach::attach(&self.state, &mut facts, asked, origin)?;
         self.build(changes)?;
         Ok(Response::Created { id: id.0, warnings: Vec::new() })
     }
 
     pub fn detach(&mut self, key: &str) -> Result<Response, Error> {
-        let changes = container::detach(&self.state, key)?;
+        let changes = attach::detach(&self.state, key)?;
         self.tear_down(changes)?;
         Ok(Response::Done)
     }
@@ -165,10 +175,13 @@ impl Core {
     fn watch_container(&self, id: &Id) {
         let jobs = self.jobs.clone();
         let container = id.clone();
-        shim::spawn::watch_exit(&self.run_dir(id), move |exit_code| {
+        let watch = shim::spawn::watch_exit(self.run_dir(id), id.0.clone(), move |_, exit_code| {
             // the agent may have stopped: the next one finds the exit code on disk
             let _ = jobs.send(Job::Exited { container, exit_code });
         });
+        if let Err(error) = watch {
+            tracing::warn!(%error, container = id.short(), "its end will not be noticed");
+        }
     }
 
     /// The exit code of a container that the store believes to run, if it does not.
@@ -228,8 +241,8 @@ impl Core {
     fn write_files(&self, id: &Id, spec: &Spec) -> Result<(), Error> {
         let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
         let file = |name: &str, text: String| std::fs::write(spec.run_dir.join(name), text).map_err(internal);
-        file(protocol::HOSTS, container::hosts_file(&self.state, id))?;
-        file(protocol::RESOLV_CONF, container::resolv_conf(&resolv_conf))?;
+        file(protocol::HOSTS, files::hosts(&self.state, id).unwrap_or_default())?;
+        file(protocol::RESOLV_CONF, files::resolv_conf(&resolv_conf, files::has_ipv6(&self.state, id)))?;
         file(protocol::HOSTNAME, format!("{}\n", spec.hostname))
     }
 
@@ -240,7 +253,7 @@ impl Core {
             return Ok(());
         }
         let path = self.run_dir(&container.id).join(protocol::HOSTS);
-        std::fs::write(path, container::hosts_file(&self.state, &container.id)).map_err(internal)
+        std::fs::write(path, files::hosts(&self.state, &container.id).unwrap_or_default()).map_err(internal)
     }
 
     fn shim_of(&self, container: &Container) -> Response {

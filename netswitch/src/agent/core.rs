@@ -13,10 +13,11 @@ use crate::action::Action;
 use crate::api::{Directories, Error, Request, Response};
 use crate::datapath::Datapath;
 use crate::execute::{Executor, Indexes};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, watch::Watch};
 use crate::model::{
     Id,
-    state::{Changes, State},
+    changes::Changes,
+    state::State,
 };
 use crate::plan;
 use crate::store::Store;
@@ -35,6 +36,8 @@ pub struct Core {
     pub ended: broadcast::Sender<Id>,
     /// Which MAC an address of a network had last: when another takes it, the members are told.
     pub last_macs: HashMap<(Id, IpAddr), Mac>,
+    /// Keeps the netlink watch alive.
+    pub watch: Option<Watch>,
 }
 
 impl Core {

@@ -12,6 +12,7 @@ pub mod networks;
 pub mod observe;
 pub mod purge;
 pub mod start;
+pub mod watch;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ use crate::api::{AgentOptions, Directories};
 use crate::datapath::{self, Datapath};
 use crate::execute::Executor;
 use crate::kernel::{Kernel, netlink::Netlink, watch};
-use crate::model::{container::Status, network, state::Changes};
+use crate::model::{changes::Changes, container::Status, network::predefined};
 use crate::reconcile::{self, Snapshot};
 use crate::store::Store;
 
@@ -40,20 +40,14 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
         jobs: jobs.clone(),
         ended: ended.clone(),
         last_macs: HashMap::new(),
+        watch: None,
     };
     core.bury_the_dead()?;
     core.reconcile()?;
     core.make_predefined(options)?;
     core.watch_containers();
-    let watcher = watch::watch().context("netlink watch")?;
     let events = jobs.clone();
-    std::thread::Builder::new().name("watch".into()).spawn(move || {
-        while let Ok(event) = watcher.recv() {
-            if events.send(Job::Kernel(event)).is_err() {
-                return;
-            }
-        }
-    })?;
+    core.watch = Some(watch::watch(move |event| events.send(Job::Kernel(event)).is_ok())?);
     std::thread::Builder::new().name("agent".into()).spawn(move || core.work(&queue))?;
     Ok(AgentHandle::new(jobs, ended))
 }
@@ -105,7 +99,7 @@ impl Core {
     /// `bridge`, `host` and `none`, at the first start.
     fn make_predefined(&mut self, options: &AgentOptions) -> Result<()> {
         let mut facts = self.facts_of_host()?;
-        let changes = network::predefined(&self.state, &mut facts, options.bip)?;
+        let changes = predefined::predefined(&self.state, &mut facts, options.bip)?;
         if !changes.networks.is_empty() {
             self.build(changes)?;
         }

@@ -9,7 +9,11 @@ use ipnetwork::IpNetwork;
 use super::core::Core;
 use crate::execute::Executor;
 use crate::kernel::{Link, watch::Event};
-use crate::model::{Id, container, container::Owner, network, network::Network};
+use crate::model::{
+    Id,
+    container::{Owner, lifecycle},
+    network::{Network, renumber},
+};
 use crate::reconcile;
 
 impl Core {
@@ -69,7 +73,7 @@ impl Core {
 
     fn forget_attached(&mut self, id: &Id) {
         let Ok(facts) = self.facts() else { return };
-        let changes = container::stopped(&self.state, &facts, id, 0, "");
+        let changes = lifecycle::stopped(&self.state, &facts, id, 0, "");
         if let Err(error) = self.tear_down(changes) {
             tracing::warn!(%error, container = id.short(), "detaching failed");
         }
@@ -84,7 +88,7 @@ impl Core {
         if known || link_local {
             return;
         }
-        let renumbered = network::renumber(&self.state, &network.id, address).and_then(|changes| self.build(changes));
+        let renumbered = renumber::renumber(&self.state, &network.id, address).and_then(|changes| self.build(changes));
         match renumbered {
             Ok(()) => tracing::info!(network = network.name, gateway = %address, "renumbered"),
             Err(error) => tracing::warn!(%error, network = network.name, gateway = %address, "renumbering refused"),

@@ -11,7 +11,8 @@ use crate::kernel::{End, Namespace, Veth};
 use crate::model::{
     endpoint::Endpoint,
     network::{Bridge, Network},
-    state::{Changes, State},
+    changes::Changes,
+    state::State,
 };
 use std::path::Path;
 use view::View;

@@ -9,7 +9,8 @@ use crate::model::{
     endpoint::Endpoint,
     network::{Bridge, Network},
     sandbox::{Origin, Sandbox},
-    state::{Changes, State},
+    changes::Changes,
+    state::State,
 };
 
 pub struct View<'a> {
