@@ -1,3 +1,5 @@
-fn main() {
-    toolchain::build_rs()
+//! Builds the eBPF programs and hands their object to the agent.
+
+fn main() -> std::process::ExitCode {
+    toolchain::script::run()
 }

@@ -10,6 +10,10 @@ use std::{
 use netswitch_common::{address::Mac, checksum};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
+#[expect(clippy::cast_possible_truncation, reason = "it is 17")]
+const PACKET_FAMILY: libc::sa_family_t = libc::AF_PACKET as libc::sa_family_t;
+#[expect(clippy::cast_possible_truncation, reason = "it is 20")]
+const LINK_ADDRESS_LENGTH: libc::socklen_t = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
 const ETHERTYPE_ARP: [u8; 2] = [0x08, 0x06];
 const ETHERTYPE_V6: [u8; 2] = [0x86, 0xdd];
 const NEXT_HEADER_ICMPV6: u8 = 58;
@@ -96,7 +100,7 @@ fn unsolicited_advertisement(mac: Mac, address: Ipv6Addr) -> Vec<u8> {
 fn send_frame(socket: &OwnedFd, index: u32, frame: &[u8]) -> io::Result<()> {
     // SAFETY: all-zero is a valid `sockaddr_ll`
     let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-    to.sll_family = libc::AF_PACKET.cast_unsigned() as u16;
+    to.sll_family = PACKET_FAMILY;
     to.sll_ifindex = index.cast_signed();
     // SAFETY: `frame` and `to` live through the call and their lengths are theirs
     let sent = unsafe {
@@ -106,7 +110,7 @@ fn send_frame(socket: &OwnedFd, index: u32, frame: &[u8]) -> io::Result<()> {
             frame.len(),
             0,
             (&raw const to).cast(),
-            size_of_val(&to) as libc::socklen_t,
+            LINK_ADDRESS_LENGTH,
         )
     };
     if sent < 0 {

@@ -15,6 +15,9 @@ use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
 use super::{End, Error, Link, Result, Veth, namespace, socket::Socket};
 
+/// Device group of what is about to be deleted ("nswd"); everything in it goes.
+const DOOMED: u32 = 0x6e73_7764;
+
 pub fn all(socket: &mut Socket) -> Result<Vec<Link>> {
     let mut message = LinkMessage::default();
     message.attributes.push(no_statistics());
@@ -120,7 +123,34 @@ pub fn delete(socket: &mut Socket, name: &str) -> Result<()> {
     }
 }
 
+/// Deletes as one group: the kernel then waits for the packets under way once, not once per device
+/// (about 20 ms each). Goes on past a device that refuses, and tells of the first.
+pub fn delete_many(socket: &mut Socket, names: &[String]) -> Result<()> {
+    let mut marked = false;
+    let mut result = Ok(());
+    for name in names {
+        let mut message = named(name);
+        message.attributes.push(LinkAttribute::Group(DOOMED));
+        match set(socket, message, name) {
+            Ok(()) => marked = true,
+            Err(Error::NoDevice(_)) => {}
+            Err(error) => result = result.and(Err(error)),
+        }
+    }
+    if marked {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::Group(DOOMED));
+        match socket.request(RouteNetlinkMessage::DelLink(message), 0) {
+            Ok(_) => {}
+            Err(refusal) if refusal.is(Errno::ENODEV) => {}
+            Err(refusal) => result = result.and(Err(refusal.of("delete devices"))),
+        }
+    }
+    result
+}
+
 /// A link as a message of the link family tells it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most of what a link has is not ours")]
 pub fn of_message(message: &RouteNetlinkMessage) -> Option<Link> {
     let (RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message)) = message else {
         return None;

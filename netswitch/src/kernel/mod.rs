@@ -48,7 +48,7 @@ pub struct End {
     /// Host end: IPv6 address generation none (its link-local address is given by hand), `accept_ra`,
     /// DAD and router solicitations off, `forwarding` on for the FIB look-up.
     pub gateway: bool,
-    /// gso_max_size, gro_max_size and their ipv4 twins, in bytes.
+    /// `gso_max_size`, `gro_max_size` and their ipv4 twins, in bytes.
     pub big_tcp: Option<u32>,
 }
 
@@ -100,6 +100,10 @@ pub trait Kernel: Send {
     fn add_veth(&mut self, veth: &Veth) -> Result<()>;
     /// No device: no error.
     fn delete_link(&mut self, name: &str) -> Result<()>;
+    /// As [`Self::delete_link`], and as fast for many as for one where the kernel can.
+    fn delete_links(&mut self, names: &[String]) -> Result<()> {
+        names.iter().try_for_each(|name| self.delete_link(name))
+    }
     fn set_up(&mut self, name: &str, up: bool) -> Result<()>;
     fn add_address(&mut self, namespace: &Namespace, device: &str, address: IpNetwork) -> Result<()>;
     fn delete_address(&mut self, device: &str, address: IpNetwork) -> Result<()>;

@@ -68,14 +68,20 @@ impl Kernel for Netlink {
     fn add_veth(&mut self, veth: &Veth) -> Result<()> {
         link::add_veth(&mut self.host, veth)?;
         let settled = self.settle(&veth.near).and_then(|()| self.settle(&veth.far));
-        if settled.is_err() {
-            link::delete(&mut self.host, &veth.near.name)?;
+        if settled.is_err()
+            && let Err(error) = link::delete(&mut self.host, &veth.near.name)
+        {
+            tracing::warn!(%error, "half-made pair left behind");
         }
         settled
     }
 
     fn delete_link(&mut self, name: &str) -> Result<()> {
         link::delete(&mut self.host, name)
+    }
+
+    fn delete_links(&mut self, names: &[String]) -> Result<()> {
+        link::delete_many(&mut self.host, names)
     }
 
     fn set_up(&mut self, name: &str, up: bool) -> Result<()> {

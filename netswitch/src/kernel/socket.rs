@@ -29,7 +29,7 @@ const ERROR_TEXT: u16 = 1;
 pub type Message = NetlinkMessage<RouteNetlinkMessage>;
 
 pub struct Socket {
-    socket: sys::Socket,
+    inner: sys::Socket,
     sequence: u32,
     buffer: Vec<u8>,
 }
@@ -70,7 +70,7 @@ impl Socket {
         socket.set_ext_ack(true)?;
         socket.set_cap_ack(true)?;
         Ok(Self {
-            socket,
+            inner: socket,
             sequence: 0,
             buffer: Vec::with_capacity(DATAGRAM_MAX),
         })
@@ -78,11 +78,11 @@ impl Socket {
 
     /// Opens one that hears what happens to `groups`.
     pub fn listen(groups: &[MulticastGroup]) -> io::Result<Self> {
-        let mut socket = Self::open()?;
+        let socket = Self::open()?;
         for group in groups {
-            socket.socket.add_membership(*group as u32)?;
+            socket.inner.add_membership(*group as u32)?;
         }
-        socket.socket.set_non_blocking(true)?;
+        socket.inner.set_non_blocking(true)?;
         Ok(socket)
     }
 
@@ -106,7 +106,7 @@ impl Socket {
     /// One datagram's messages.
     pub fn receive(&mut self) -> io::Result<Vec<Message>> {
         self.buffer.clear();
-        let length = self.socket.recv(&mut self.buffer, libc::MSG_TRUNC)?;
+        let length = self.inner.recv(&mut self.buffer, libc::MSG_TRUNC)?;
         if length > self.buffer.len() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -116,6 +116,7 @@ impl Socket {
         parse(&self.buffer)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no-operations are passed over")]
     fn exchange(
         &mut self,
         message: RouteNetlinkMessage,
@@ -129,7 +130,7 @@ impl Socket {
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
-        self.socket.send(&bytes, 0)?;
+        self.inner.send(&bytes, 0)?;
 
         let mut answers = Vec::new();
         let mut interrupted = false;
@@ -161,7 +162,7 @@ impl Socket {
 
 impl std::os::fd::AsFd for Socket {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.inner.as_fd()
     }
 }
 

@@ -1,6 +1,15 @@
 //! A container: a name, a sandbox and its attachments to networks; ours also has a process.
 
+pub mod attach;
+pub mod create;
+pub mod files;
+pub mod inspect;
+pub mod lifecycle;
+pub mod list;
+mod parse;
+
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +23,7 @@ pub struct Container {
     pub created: String,
     pub owner: Owner,
     pub labels: BTreeMap<String, String>,
+    /// Empty for `Mode::Host`, where it is the host's, if none was chosen.
     pub hostname: String,
     pub mode: Mode,
     /// By network *name*: as in Docker, a new network with the same name heals a lost one.
@@ -25,6 +35,29 @@ pub struct Container {
     pub status: Status,
     /// While it runs.
     pub sandbox: Option<Id>,
+}
+
+impl Container {
+    pub const fn is_running(&self) -> bool {
+        matches!(self.status, Status::Running { .. })
+    }
+
+    /// (network name, address) of every address that was asked for: kept while it is stopped.
+    pub fn reservations(&self) -> impl Iterator<Item = (&str, IpAddr)> {
+        self.attachments.iter().flat_map(|(network, settings)| {
+            settings.ip.into_iter().chain(settings.ip6).map(move |address| (network.as_str(), address))
+        })
+    }
+
+    /// What `HostConfig.NetworkMode` shows.
+    pub fn network_mode(&self) -> String {
+        match &self.mode {
+            Mode::Networks(network) => network.clone(),
+            Mode::None => "none".into(),
+            Mode::Host => "host".into(),
+            Mode::Container(id) => format!("container:{id}"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +73,8 @@ pub enum Owner {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// One or more bridge networks; the first that was named is what `HostConfig.NetworkMode` shows.
+    /// Bridge networks, possibly none; the first that was named is what `HostConfig.NetworkMode` shows
+    /// (`none` for a container that left that mode by `network disconnect none`).
     Networks(String),
     None,
     Host,

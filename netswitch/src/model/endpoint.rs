@@ -1,4 +1,7 @@
-//! An endpoint: one interface of one running container on one network.
+//! An endpoint: one interface of one running container on one network, and the rules for it.
+
+pub mod add;
+pub mod connect;
 
 use std::net::IpAddr;
 
@@ -35,6 +38,13 @@ pub struct Endpoint {
     pub default_route_v6: bool,
     /// Of the host device, known once it exists.
     pub index: Option<u32>,
+}
+
+impl Endpoint {
+    /// Its addresses with prefix length, v4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpNetwork> + use<> {
+        self.v4.into_iter().chain(self.v6)
+    }
 }
 
 /// What a user asked of one network attachment; kept by the container, running or not.

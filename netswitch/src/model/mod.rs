@@ -2,12 +2,17 @@
 //! as the error a user sees; nothing here touches the kernel, the disk or the clock.
 
 pub mod address_pool;
+pub mod changes;
 pub mod container;
 pub mod endpoint;
+pub mod filter;
 pub mod names;
 pub mod network;
 pub mod sandbox;
 pub mod state;
+#[cfg(test)]
+pub mod testing;
+pub mod time;
 
 use std::fmt;
 
@@ -41,6 +46,9 @@ pub struct Facts {
     pub routes: Vec<IpNetwork>,
     /// Names of the host's devices.
     pub devices: Vec<String>,
+    /// Names of the interfaces in a namespace that someone else made, for `attach` and for `connect`
+    /// into it: ours get other names. Empty for namespaces of our own.
+    pub interfaces: Vec<String>,
     /// Fresh random ids: the rules take from the end as many as they need.
     pub fresh: Vec<Id>,
 }

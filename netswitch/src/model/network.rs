@@ -1,5 +1,12 @@
 //! A network: what `network create` makes, in Docker's terms, and the rules for it.
 
+pub mod create;
+pub mod inspect;
+pub mod options;
+pub mod predefined;
+pub mod remove;
+pub mod renumber;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -30,6 +37,9 @@ pub struct Network {
     pub enable_ipv6: bool,
     /// In the order they were given, v4 before v6. Empty for host and none.
     pub pools: Vec<Pool>,
+    /// IPv6 subnets given without `--ipv6`: Docker shows them and does nothing with them.
+    #[serde(default)]
+    pub idle_pools: Vec<Pool>,
     /// `--ipam-opt`; `None` prints as `null` (the predefined networks).
     pub ipam_options: Option<BTreeMap<String, String>>,
     /// `-o`, as given: what `network inspect` shows.
@@ -37,6 +47,26 @@ pub struct Network {
     pub labels: BTreeMap<String, String>,
     /// What the switch makes of it; `None` for host and none.
     pub bridge: Option<Bridge>,
+}
+
+impl Network {
+    pub fn pool_v4(&self) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.subnet.is_ipv4())
+    }
+
+    pub fn pool_v6(&self) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.subnet.is_ipv6())
+    }
+}
+
+impl Driver {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Host => "host",
+            Self::Null => "null",
+        }
+    }
 }
 
 /// One subnet of a network.

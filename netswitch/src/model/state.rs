@@ -3,9 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use netswitch_common::address::Mac;
 use serde::{Deserialize, Serialize};
 
+pub use super::changes::Changes;
 use super::{Id, container::Container, endpoint::Endpoint, network::Network, sandbox::Sandbox};
+use crate::api::Error;
+
+/// Highest endpoint number: SLOTS has one entry more.
+pub const LAST_ENDPOINT: u32 = 65_535;
+/// Highest network number: NETWORKS has one entry more.
+pub const LAST_NETWORK: u32 = 4_095;
 
 /// The state, whole. Only [`State::apply`] changes it, so its indexes are always true.
 #[derive(Clone, Debug, Default)]
@@ -18,25 +26,290 @@ pub struct State {
     index: Index,
 }
 
-/// Where small numbers for the maps come from: NETWORKS and SLOTS are arrays.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which numbers for the maps were given out last: the next search starts behind them, so that a
+/// freed one is reused last. All zero at first; no number is ever 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Numbers {
-    /// Generation of each endpoint number that was ever given out; the key is the number.
-    pub generations: BTreeMap<u32, u32>,
+    /// NETWORKS is an array.
+    pub network: u32,
+    /// SLOTS is an array.
+    pub endpoint: u32,
+    pub sandbox: u32,
+    /// Counts the endpoint numbers given out: each endpoint gets another generation than any before
+    /// it, so also than the last one with its number.
+    pub generation: u32,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Index {
-    endpoints_of_network: BTreeMap<Id, BTreeSet<Id>>,
+    network_names: BTreeMap<String, Id>,
+    container_names: BTreeMap<String, Id>,
+    /// Network -> slot -> endpoint.
+    members: BTreeMap<Id, BTreeMap<u32, Id>>,
     endpoints_of_container: BTreeMap<Id, BTreeSet<Id>>,
-    addresses: BTreeMap<Id, BTreeSet<IpAddr>>,
+    endpoints_of_sandbox: BTreeMap<Id, BTreeSet<Id>>,
+    containers_of_sandbox: BTreeMap<Id, BTreeSet<Id>>,
+    /// Network -> address of an endpoint.
+    addresses: BTreeMap<Id, BTreeMap<IpAddr, Id>>,
+    /// Network -> MAC of an endpoint.
+    macs: BTreeMap<Id, BTreeMap<Mac, Id>>,
+    /// Network *name* -> address that a container asked for -> containers, running or not.
+    reserved: BTreeMap<String, BTreeMap<IpAddr, BTreeSet<Id>>>,
+    endpoint_numbers: BTreeSet<u32>,
+    network_numbers: BTreeSet<u32>,
 }
 
-/// What a request changes: for each id the value afterwards, `None` where it is gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    pub networks: BTreeMap<Id, Option<Network>>,
-    pub containers: BTreeMap<Id, Option<Container>>,
-    pub sandboxes: BTreeMap<Id, Option<Sandbox>>,
-    pub endpoints: BTreeMap<Id, Option<Endpoint>>,
+impl State {
+    /// The state as the store has it.
+    pub fn load(
+        networks: impl IntoIterator<Item = Network>,
+        containers: impl IntoIterator<Item = Container>,
+        sandboxes: impl IntoIterator<Item = Sandbox>,
+        endpoints: impl IntoIterator<Item = Endpoint>,
+        numbers: Numbers,
+    ) -> Self {
+        let mut state = Self::default();
+        state.apply(&Changes {
+            networks: networks.into_iter().map(|network| (network.id.clone(), Some(network))).collect(),
+            containers: containers.into_iter().map(|container| (container.id.clone(), Some(container))).collect(),
+            sandboxes: sandboxes.into_iter().map(|sandbox| (sandbox.id.clone(), Some(sandbox))).collect(),
+            endpoints: endpoints.into_iter().map(|endpoint| (endpoint.id.clone(), Some(endpoint))).collect(),
+            numbers: Some(numbers),
+        });
+        state
+    }
+
+    /// Makes the changes; costs as much as they are many.
+    pub fn apply(&mut self, changes: &Changes) {
+        // all old values leave the indexes before any new one enters: slots and names may change hands
+        for id in changes.networks.keys() {
+            if let Some(network) = self.networks.remove(id) {
+                self.index.remove_network(&network);
+            }
+        }
+        for id in changes.containers.keys() {
+            if let Some(container) = self.containers.remove(id) {
+                self.index.remove_container(&container);
+            }
+        }
+        for id in changes.endpoints.keys() {
+            if let Some(endpoint) = self.endpoints.remove(id) {
+                self.index.remove_endpoint(&endpoint);
+            }
+        }
+        for network in changes.networks.values().flatten() {
+            self.index.add_network(network);
+            self.networks.insert(network.id.clone(), network.clone());
+        }
+        for container in changes.containers.values().flatten() {
+            self.index.add_container(container);
+            self.containers.insert(container.id.clone(), container.clone());
+        }
+        for endpoint in changes.endpoints.values().flatten() {
+            self.index.add_endpoint(endpoint);
+            self.endpoints.insert(endpoint.id.clone(), endpoint.clone());
+        }
+        for (id, sandbox) in &changes.sandboxes {
+            match sandbox {
+                Some(sandbox) => self.sandboxes.insert(id.clone(), sandbox.clone()),
+                None => self.sandboxes.remove(id),
+            };
+        }
+        if let Some(numbers) = changes.numbers {
+            self.numbers = numbers;
+        }
+    }
+
+    /// A network by id, name or unique beginning of its id, in the engine's order.
+    pub fn network(&self, key: &str) -> Result<&Network, Error> {
+        if let Some(network) = self.networks.get(&Id(key.to_owned())).or_else(|| self.network_named(key)) {
+            return Ok(network);
+        }
+        let mut found = beginning_with(&self.networks, key);
+        match (found.next(), found.count()) {
+            (None, _) => Err(Error::not_found(format!("network {key} not found"))),
+            (Some(network), 0) => Ok(network),
+            (Some(_), more) => Err(Error::bad_request(format!(
+                "network {key} is ambiguous ({} matches found based on ID prefix)",
+                more + 1
+            ))),
+        }
+    }
+
+    /// A container by id, name (with or without a slash) or unique beginning of its id.
+    pub fn container(&self, key: &str) -> Result<&Container, Error> {
+        if key.is_empty() {
+            return Err(Error::bad_request("invalid name or ID supplied: \"\""));
+        }
+        let named = || self.container_named(key.strip_prefix('/').unwrap_or(key));
+        if let Some(container) = self.containers.get(&Id(key.to_owned())).or_else(named) {
+            return Ok(container);
+        }
+        let mut found = beginning_with(&self.containers, key);
+        match (found.next(), found.next()) {
+            (None, _) => Err(Error::not_found(format!("No such container: {key}"))),
+            (Some(container), None) => Ok(container),
+            (Some(_), Some(_)) => Err(Error::internal(format!("Multiple IDs found with provided prefix: {key}"))),
+        }
+    }
+
+    pub fn network_named(&self, name: &str) -> Option<&Network> {
+        self.networks.get(self.index.network_names.get(name)?)
+    }
+
+    pub fn container_named(&self, name: &str) -> Option<&Container> {
+        self.containers.get(self.index.container_names.get(name)?)
+    }
+
+    /// In the order of their slots: 1, 2, 3, ….
+    pub fn endpoints_of_network(&self, network: &Id) -> impl Iterator<Item = &Endpoint> {
+        let members = self.index.members.get(network);
+        members.into_iter().flat_map(BTreeMap::values).filter_map(|id| self.endpoints.get(id))
+    }
+
+    pub fn endpoints_of_container(&self, container: &Id) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints_in(self.index.endpoints_of_container.get(container))
+    }
+
+    pub fn endpoints_of_sandbox(&self, sandbox: &Id) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints_in(self.index.endpoints_of_sandbox.get(sandbox))
+    }
+
+    /// Running containers that use this namespace.
+    pub fn containers_of_sandbox(&self, sandbox: &Id) -> impl Iterator<Item = &Container> {
+        let ids = self.index.containers_of_sandbox.get(sandbox);
+        ids.into_iter().flatten().filter_map(|id| self.containers.get(id))
+    }
+
+    /// How many endpoints a network has; their slots are 1 to this.
+    pub fn member_count(&self, network: &Id) -> u32 {
+        let count = self.index.members.get(network).map_or(0, BTreeMap::len);
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    pub fn member(&self, network: &Id, slot: u32) -> Option<&Endpoint> {
+        self.endpoints.get(self.index.members.get(network)?.get(&slot)?)
+    }
+
+    pub fn endpoint_with_address(&self, network: &Id, address: IpAddr) -> Option<&Endpoint> {
+        self.endpoints.get(self.index.addresses.get(network)?.get(&address)?)
+    }
+
+    pub fn endpoint_with_mac(&self, network: &Id, mac: Mac) -> Option<&Endpoint> {
+        self.endpoints.get(self.index.macs.get(network)?.get(&mac)?)
+    }
+
+    /// Whether a container other than `except` asked for this address on the network of this name.
+    /// It keeps it while it is stopped.
+    pub fn is_reserved(&self, network_name: &str, address: IpAddr, except: &Id) -> bool {
+        let holders = self.index.reserved.get(network_name).and_then(|addresses| addresses.get(&address));
+        holders.is_some_and(|holders| holders.iter().any(|holder| holder != except))
+    }
+
+    pub fn has_endpoint_number(&self, number: u32) -> bool {
+        self.index.endpoint_numbers.contains(&number)
+    }
+
+    pub fn has_network_number(&self, number: u32) -> bool {
+        self.index.network_numbers.contains(&number)
+    }
+
+    fn endpoints_in<'a>(&'a self, ids: Option<&'a BTreeSet<Id>>) -> impl Iterator<Item = &'a Endpoint> {
+        ids.into_iter().flatten().filter_map(|id| self.endpoints.get(id))
+    }
 }
+
+fn beginning_with<'a, V>(map: &'a BTreeMap<Id, V>, prefix: &str) -> impl Iterator<Item = &'a V> {
+    map.range(Id(prefix.to_owned())..).take_while(move |(id, _)| id.0.starts_with(prefix)).map(|(_, value)| value)
+}
+
+impl Index {
+    fn add_network(&mut self, network: &Network) {
+        self.network_names.insert(network.name.clone(), network.id.clone());
+        if let Some(bridge) = &network.bridge {
+            self.network_numbers.insert(bridge.number);
+            self.endpoint_numbers.insert(bridge.host_port);
+        }
+    }
+
+    fn remove_network(&mut self, network: &Network) {
+        self.network_names.remove(&network.name);
+        if let Some(bridge) = &network.bridge {
+            self.network_numbers.remove(&bridge.number);
+            self.endpoint_numbers.remove(&bridge.host_port);
+        }
+    }
+
+    fn add_container(&mut self, container: &Container) {
+        self.container_names.insert(container.name.clone(), container.id.clone());
+        if let Some(sandbox) = &container.sandbox {
+            self.containers_of_sandbox.entry(sandbox.clone()).or_default().insert(container.id.clone());
+        }
+        for (network, address) in container.reservations() {
+            let addresses = self.reserved.entry(network.to_owned()).or_default();
+            addresses.entry(address).or_default().insert(container.id.clone());
+        }
+    }
+
+    fn remove_container(&mut self, container: &Container) {
+        self.container_names.remove(&container.name);
+        if let Some(sandbox) = &container.sandbox {
+            remove_from(&mut self.containers_of_sandbox, sandbox, &container.id);
+        }
+        for (network, address) in container.reservations() {
+            if let Some(addresses) = self.reserved.get_mut(network) {
+                remove_from(addresses, &address, &container.id);
+                if addresses.is_empty() {
+                    self.reserved.remove(network);
+                }
+            }
+        }
+    }
+
+    fn add_endpoint(&mut self, endpoint: &Endpoint) {
+        let (id, network) = (&endpoint.id, &endpoint.network);
+        self.members.entry(network.clone()).or_default().insert(endpoint.slot, id.clone());
+        self.macs.entry(network.clone()).or_default().insert(endpoint.mac, id.clone());
+        let addresses = self.addresses.entry(network.clone()).or_default();
+        addresses.extend(endpoint.addresses().map(|address| (address.ip(), id.clone())));
+        self.endpoints_of_container.entry(endpoint.container.clone()).or_default().insert(id.clone());
+        self.endpoints_of_sandbox.entry(endpoint.sandbox.clone()).or_default().insert(id.clone());
+        self.endpoint_numbers.insert(endpoint.number);
+    }
+
+    fn remove_endpoint(&mut self, endpoint: &Endpoint) {
+        let network = &endpoint.network;
+        if let Some(members) = self.members.get_mut(network) {
+            members.remove(&endpoint.slot);
+        }
+        if let Some(macs) = self.macs.get_mut(network) {
+            macs.remove(&endpoint.mac);
+        }
+        if let Some(addresses) = self.addresses.get_mut(network) {
+            for address in endpoint.addresses() {
+                addresses.remove(&address.ip());
+            }
+        }
+        if self.members.get(network).is_some_and(BTreeMap::is_empty) {
+            self.members.remove(network);
+            self.macs.remove(network);
+            self.addresses.remove(network);
+        }
+        remove_from(&mut self.endpoints_of_container, &endpoint.container, &endpoint.id);
+        remove_from(&mut self.endpoints_of_sandbox, &endpoint.sandbox, &endpoint.id);
+        self.endpoint_numbers.remove(&endpoint.number);
+    }
+}
+
+fn remove_from<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Id>>, key: &K, id: &Id) {
+    if let Some(ids) = map.get_mut(key) {
+        ids.remove(id);
+        if ids.is_empty() {
+            map.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

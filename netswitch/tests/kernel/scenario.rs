@@ -1,14 +1,9 @@
 //! The same story told to both kernels: what they answer must be the same.
 
-use std::net::IpAddr;
-
 use ipnetwork::IpNetwork;
-use netswitch::{
-    action::Interface,
-    kernel::{Error, Kernel, Namespace},
-};
+use netswitch::kernel::{Error, Kernel, Namespace};
 
-use crate::world::{GATEWAY_MAC, Imagined, MAC, Real, World, endpoint, network};
+use crate::world::{GATEWAY_MAC, Imagined, MAC, Real, World, endpoint, interface, ip, net, network};
 
 /// Runs each scenario on the real kernel and on the fake one.
 macro_rules! on_both {
@@ -34,6 +29,7 @@ on_both! {
     a_taken_name_leaves_nothing
     a_missing_namespace_leaves_nothing
     deleting_what_is_gone_is_fine
+    many_are_deleted_at_once
     asking_of_a_missing_device_is_refused
     down_flushes_neighbours
     an_interface_without_ipv6_takes_no_v6_address
@@ -46,25 +42,6 @@ on_both! {
     an_address_is_added_once
     routes_are_the_networks_of_devices_that_are_up
     an_interface_that_is_down_announces_nothing
-}
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn net(text: &str) -> IpNetwork {
-    text.parse().unwrap()
-}
-
-fn interface(namespace: &Namespace, addresses: &[&str], v6: bool) -> Interface {
-    Interface {
-        namespace: namespace.clone(),
-        name: "eth0".to_owned(),
-        addresses: addresses.iter().map(|address| net(address)).collect(),
-        neighbours: vec![(ip("10.9.0.1"), GATEWAY_MAC)],
-        v6,
-        loopback: true,
-    }
 }
 
 /// Names of the devices, and their addresses except generated link-local ones.
@@ -142,6 +119,20 @@ fn deleting_what_is_gone_is_fine(world: &mut dyn World) {
     kernel
         .delete_default_route(&Namespace::Host, "nsw0", ip("fd00::9"))
         .unwrap();
+}
+
+fn many_are_deleted_at_once(world: &mut dyn World) {
+    let kernel = world.kernel();
+    for number in 1..4 {
+        let veth = network(&format!("nsw{number}"), &format!("sw-{number}"));
+        kernel.add_veth(&veth).unwrap();
+    }
+    let names = ["nsw1", "sw-1", "gone", "sw-3"].map(str::to_owned);
+    kernel.delete_links(&names).unwrap();
+    assert_eq!(seen(kernel).0, ["lo", "nsw2", "sw-2"]);
+    kernel.delete_links(&names).unwrap();
+    kernel.delete_links(&[]).unwrap();
+    assert_eq!(seen(kernel).0, ["lo", "nsw2", "sw-2"]);
 }
 
 fn asking_of_a_missing_device_is_refused(world: &mut dyn World) {
@@ -266,10 +257,12 @@ fn a_default_route_needs_a_reachable_gateway(world: &mut dyn World) {
     let container = world.container();
     let kernel = world.kernel();
     kernel.add_veth(&endpoint("veth1", &container)).unwrap();
-    assert_eq!(
-        errno(kernel.set_default_route(&container, "eth0", ip("10.9.0.1"))),
-        libc::ENETDOWN
-    );
+    for (gateway, refusal) in [("10.9.0.1", libc::ENETUNREACH), ("fd00::1", libc::EHOSTUNREACH)] {
+        assert_eq!(
+            errno(kernel.set_default_route(&container, "eth0", ip(gateway))),
+            refusal
+        );
+    }
     kernel
         .configure_interface(&interface(&container, &["10.9.0.2/16", "fd00::2/64"], true))
         .unwrap();

@@ -2,12 +2,17 @@
 
 use std::{
     fs::{self, File},
+    net::IpAddr,
     os::fd::{AsRawFd, OwnedFd},
     path::PathBuf,
     process, thread,
 };
 
-use netswitch::kernel::{End, Kernel, Namespace, Veth, fake::Fake, namespace::in_namespace, netlink::Netlink};
+use ipnetwork::IpNetwork;
+use netswitch::{
+    action::Interface,
+    kernel::{End, Kernel, Namespace, Veth, fake::Fake, namespace::in_namespace, netlink::Netlink},
+};
 use netswitch_common::address::Mac;
 use nix::sched::{CloneFlags, unshare};
 
@@ -147,5 +152,25 @@ fn end(name: &str) -> End {
         silent: false,
         gateway: false,
         big_tcp: None,
+    }
+}
+
+pub fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub fn net(text: &str) -> IpNetwork {
+    text.parse().unwrap()
+}
+
+/// `eth0` in a container, with its gateway as a neighbour.
+pub fn interface(namespace: &Namespace, addresses: &[&str], v6: bool) -> Interface {
+    Interface {
+        namespace: namespace.clone(),
+        name: "eth0".to_owned(),
+        addresses: addresses.iter().map(|address| net(address)).collect(),
+        neighbours: vec![(ip("10.9.0.1"), GATEWAY_MAC)],
+        v6,
+        loopback: true,
     }
 }

@@ -149,11 +149,8 @@ impl Tables {
     pub fn set_default_route(&mut self, namespace: &Namespace, name: &str, gateway: IpAddr) -> Result<()> {
         let device = self.device(namespace, name)?;
         let what = format!("set default route via {gateway}");
-        if !device.link.up {
-            return Err(refused(what, libc::ENETDOWN));
-        }
         let reached = device.addresses.iter().any(|address| address.contains(gateway));
-        if !reached {
+        if !(device.link.up && reached) {
             let errno = if gateway.is_ipv4() {
                 libc::ENETUNREACH
             } else {

@@ -1,0 +1,205 @@
+//! `-o` of a bridge network: read with the engine's words, refused by name where it has no effect.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use netswitch_common::endpoint::flags;
+
+use crate::api::{Error, ErrorKind};
+
+type Result<T> = std::result::Result<T, Error>;
+
+pub const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+pub const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
+pub const ENABLE_MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
+pub const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
+pub const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
+pub const MTU: &str = "com.docker.network.driver.mtu";
+
+pub const DEFAULT_MTU: u32 = 1500;
+/// RFC 791: every host takes 68 bytes. RFC 8200: every IPv6 link carries 1280.
+const SMALLEST_MTU: u32 = 68;
+const SMALLEST_MTU_V6: u32 = 1280;
+const LARGEST_MTU: u32 = 65_535;
+/// `netswitch.big_tcp=true`: the size from which more brings little (docs/decisions).
+const BIG_TCP: u32 = 192 * 1024;
+/// Below is no big TCP; above the kernel refuses (`GSO_MAX_SIZE`, 8 × 65535).
+const BIG_TCP_RANGE: std::ops::RangeInclusive<u32> = 65_537..=524_280;
+
+/// The options, read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Options {
+    pub host_end: Option<String>,
+    pub mtu: u32,
+    pub icc: bool,
+    pub big_tcp: Option<u32>,
+    pub allow: u32,
+}
+
+pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> {
+    let mut parsed = Options { host_end: None, mtu: DEFAULT_MTU, icc: true, big_tcp: None, allow: 0 };
+    for (key, value) in options {
+        let allow = |flag: u32| Ok::<_, Error>(if boolean(key, value)? { flag } else { 0 });
+        match key.as_str() {
+            BRIDGE_NAME => parsed.host_end = Some(device_name(value)?).filter(|name| !name.is_empty()),
+            MTU => parsed.mtu = mtu(value)?,
+            ENABLE_ICC => parsed.icc = boolean(key, value)?,
+            ENABLE_MASQUERADE => {
+                if !boolean(key, value)? {
+                    return Err(no_effect(&format!("{key}={value}")));
+                }
+            }
+            HOST_BINDING => match value.parse::<IpAddr>() {
+                Err(_) => return Err(unreadable(key, value, "nil ip")),
+                Ok(address) if !address.is_unspecified() => return Err(no_effect(&format!("{key}={value}"))),
+                Ok(_) => {}
+            },
+            "netswitch.big_tcp" => parsed.big_tcp = big_tcp(key, value)?,
+            "netswitch.allow_vlan" => parsed.allow |= allow(flags::ALLOW_VLAN)?,
+            "netswitch.allow_link_control" => parsed.allow |= allow(flags::ALLOW_LINK_CONTROL)?,
+            "netswitch.allow_router_advertisement" => parsed.allow |= allow(flags::ALLOW_ROUTER_ADVERTISEMENT)?,
+            "netswitch.allow_dhcp_server" => parsed.allow |= allow(flags::ALLOW_DHCP_SERVER)?,
+            _ => return Err(no_effect(key)),
+        }
+    }
+    let smallest = if ipv6 { SMALLEST_MTU_V6 } else { SMALLEST_MTU };
+    if !(smallest..=LARGEST_MTU).contains(&parsed.mtu) {
+        return Err(Error::bad_request(format!("invalid MTU number: {}", parsed.mtu)));
+    }
+    Ok(parsed)
+}
+
+/// The one way in which something that is not built yet is refused.
+pub fn no_effect(option: &str) -> Error {
+    Error::new(ErrorKind::NotImplemented, format!("option {option} has no effect yet"))
+}
+
+fn unreadable(key: &str, value: &str, why: &str) -> Error {
+    Error::bad_request(format!("failed to parse {key} value: {value} ({why})"))
+}
+
+/// Go's `strconv.ParseBool`.
+fn boolean(key: &str, value: &str) -> Result<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(unreadable(key, value, &format!("strconv.ParseBool: parsing {value:?}: invalid syntax"))),
+    }
+}
+
+fn mtu(value: &str) -> Result<u32> {
+    let number: i64 = value
+        .parse()
+        .map_err(|_| unreadable(MTU, value, &format!("strconv.Atoi: parsing {value:?}: invalid syntax")))?;
+    match number {
+        0 => Ok(DEFAULT_MTU),
+        _ => u32::try_from(number).map_err(|_| Error::bad_request(format!("invalid MTU number: {number}"))),
+    }
+}
+
+/// `true`, `false` or a number of bytes.
+fn big_tcp(key: &str, value: &str) -> Result<Option<u32>> {
+    match value.parse() {
+        Ok(bytes) if BIG_TCP_RANGE.contains(&bytes) => Ok(Some(bytes)),
+        Ok(bytes) if bytes > 1 => Err(unreadable(
+            key,
+            value,
+            &format!("must be true, false or {} to {} bytes", BIG_TCP_RANGE.start(), BIG_TCP_RANGE.end()),
+        )),
+        _ => Ok(boolean(key, value)?.then_some(BIG_TCP)),
+    }
+}
+
+/// What the kernel takes as a device's name (`dev_valid_name`).
+fn device_name(name: &str) -> Result<String> {
+    let valid = name.len() < 16
+        && !matches!(name, "." | "..")
+        && name.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'%'));
+    if valid { Ok(name.to_owned()) } else { Err(Error::bad_request(format!("invalid device name {name:?}"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)], ipv6: bool) -> Result<Options> {
+        parse(&pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(), ipv6)
+    }
+
+    #[test]
+    fn options_are_read() {
+        let options = read(
+            &[
+                (BRIDGE_NAME, "br0"),
+                (ENABLE_ICC, "false"),
+                (ENABLE_MASQUERADE, "true"),
+                (HOST_BINDING, "0.0.0.0"),
+                (MTU, "9000"),
+                ("netswitch.big_tcp", "true"),
+                ("netswitch.allow_vlan", "1"),
+                ("netswitch.allow_link_control", "0"),
+                ("netswitch.allow_dhcp_server", "true"),
+            ],
+            true,
+        );
+        let allow = flags::ALLOW_VLAN | flags::ALLOW_DHCP_SERVER;
+        let expected =
+            Options { host_end: Some("br0".into()), mtu: 9000, icc: false, big_tcp: Some(196_608), allow };
+        assert_eq!(options, Ok(expected));
+        assert_eq!(read(&[("netswitch.big_tcp", "131072")], false).unwrap().big_tcp, Some(131_072));
+        assert_eq!(read(&[("netswitch.big_tcp", "0")], false).unwrap().big_tcp, None);
+        assert_eq!(read(&[(MTU, "0")], false).unwrap().mtu, 1500);
+        assert_eq!(read(&[(BRIDGE_NAME, "")], false).unwrap().host_end, None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_in_dockers_words() {
+        for (key, value, message) in [
+            (
+                ENABLE_ICC,
+                "maybe",
+                "failed to parse com.docker.network.bridge.enable_icc value: maybe (strconv.ParseBool: parsing \"maybe\": invalid syntax)",
+            ),
+            (
+                MTU,
+                "big",
+                "failed to parse com.docker.network.driver.mtu value: big (strconv.Atoi: parsing \"big\": invalid syntax)",
+            ),
+            (MTU, "-1", "invalid MTU number: -1"),
+            (MTU, "67", "invalid MTU number: 67"),
+            (MTU, "65536", "invalid MTU number: 65536"),
+            (HOST_BINDING, "x", "failed to parse com.docker.network.bridge.host_binding_ipv4 value: x (nil ip)"),
+            (BRIDGE_NAME, "sixteen-letters-", "invalid device name \"sixteen-letters-\""),
+            (BRIDGE_NAME, "a/b", "invalid device name \"a/b\""),
+            (
+                "netswitch.big_tcp",
+                "600000",
+                "failed to parse netswitch.big_tcp value: 600000 (must be true, false or 65537 to 524280 bytes)",
+            ),
+        ] {
+            assert_eq!(read(&[(key, value)], false).unwrap_err(), Error::bad_request(message));
+        }
+        assert_eq!(read(&[(MTU, "1279")], true).unwrap_err().message, "invalid MTU number: 1279");
+        assert_eq!(read(&[(MTU, "1279")], false).unwrap().mtu, 1279);
+    }
+
+    #[test]
+    fn what_has_no_effect_is_refused_by_name() {
+        for (key, value, message) in [
+            (
+                ENABLE_MASQUERADE,
+                "false",
+                "option com.docker.network.bridge.enable_ip_masquerade=false has no effect yet",
+            ),
+            (
+                HOST_BINDING,
+                "127.0.0.1",
+                "option com.docker.network.bridge.host_binding_ipv4=127.0.0.1 has no effect yet",
+            ),
+            ("com.docker.network.bridge.inhibit_ipv4", "true", "option com.docker.network.bridge.inhibit_ipv4 has no effect yet"),
+            ("parent", "eth0", "option parent has no effect yet"),
+        ] {
+            assert_eq!(read(&[(key, value)], false), Err(Error::new(ErrorKind::NotImplemented, message)));
+        }
+    }
+}

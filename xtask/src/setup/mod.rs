@@ -1,0 +1,91 @@
+//! `cargo xtask setup`, and the part of it that each other command needs: looks at what is there, installs what is
+//! missing, and says so before it does.
+
+mod apt;
+mod docker;
+mod ebpf;
+mod host;
+mod kernel;
+
+use anyhow::Result;
+
+pub(crate) use self::docker::client as docker_client;
+pub(crate) use self::kernel::{Kernel, oldest as oldest_kernel, why_not as why_no_vm};
+
+/// What a command needs on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A compiler for BPF and bpf-linker
+    Ebpf,
+    /// To run an agent: root, a kernel that is new enough, and bpffs
+    Host,
+    /// `redis-server` and `redis-cli`
+    Redis,
+    /// `ip`, `ping` and `iperf3`
+    Traffic,
+    /// What tests look at packets and devices with: `tcpdump`, `ethtool`
+    Inspect,
+    /// The peers that the benchmark measures against: iptables, as Docker uses it
+    Rivals,
+    /// Debian's docker command line, unpacked and never installed
+    DockerClient,
+    /// qemu and Debian's 6.1 kernel, unpacked and never installed
+    Vm,
+    /// cargo-deny, and clippy for the eBPF programs
+    Check,
+}
+
+impl Need {
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Ebpf | Self::Host | Self::DockerClient => &[],
+            Self::Redis => &["redis-server", "redis-tools"],
+            Self::Traffic => &["iperf3", "iproute2", "iputils-ping"],
+            Self::Inspect => &["ethtool", "tcpdump"],
+            Self::Rivals => &["iptables"],
+            Self::Vm => kernel::PACKAGES,
+            Self::Check => ebpf::lint_package(),
+        }
+    }
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Also what the demo, the tests, the checks and the benchmark need
+    #[arg(long)]
+    all: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    use Need::{Check, DockerClient, Ebpf, Host, Inspect, Redis, Rivals, Traffic, Vm};
+    if arguments.all {
+        ensure(&[Ebpf, Host, Redis, Traffic, Inspect, Rivals, DockerClient, Vm, Check])?;
+    } else {
+        ensure(&[Ebpf])?;
+    }
+    println!("ready");
+    Ok(())
+}
+
+/// Installs what of `needs` is missing; silent when nothing is.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    if needs.contains(&Need::Host) {
+        host::check()?;
+    }
+    let mut packages: Vec<_> = needs.iter().flat_map(|need| need.packages()).copied().collect();
+    if needs.contains(&Need::Ebpf) {
+        packages.extend(ebpf::missing_packages());
+    }
+    apt::install(&packages)?;
+    for need in needs {
+        match need {
+            Need::Ebpf => ebpf::prepare()?,
+            Need::Host => host::mount_bpffs()?,
+            Need::DockerClient => drop(docker_client()?),
+            Need::Vm => drop(oldest_kernel()?),
+            Need::Check => ebpf::install_deny()?,
+            Need::Redis | Need::Traffic | Need::Inspect | Need::Rivals => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Runs the datapath tests and a ping between two containers on the oldest supported kernel, in qemu. It emulates the
+//! processor (no KVM needed), which is fast enough: two seconds to the first test.
+
+mod archive;
+mod modules;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use self::archive::Archive;
+use crate::progress::Step;
+use crate::setup::Kernel;
+use crate::{command, place};
+
+/// Starts the line of a check that is not a libtest one: `name ok` or `name failed` follows.
+pub(crate) const RESULT: &str = "VM-RESULT ";
+
+/// The line that shows that the run came to its end.
+pub(crate) const END: &str = "VM-END";
+
+/// Emulation has no upper bound on time; this is far above what the tests need.
+const LIMIT_SECONDS: &str = "900";
+
+/// Kernel modules that a switch and a container's root need; the rest is built in.
+const MODULES: [&str; 4] = ["veth", "sch_ingress", "cls_bpf", "overlay"];
+
+/// The initramfs is a rootfs, which no container can pivot away from: go on in a tmpfs.
+const INIT: &str = "#!/bin/busybox sh
+/bin/busybox mkdir /new
+/bin/busybox mount -t tmpfs -o mode=755,size=90% root /new
+for entry in /*; do
+    case $entry in /new | /dev | /init) ;; *) /bin/busybox cp -a $entry /new/ ;; esac
+done
+exec /bin/busybox switch_root /new /second
+";
+
+const SECOND: &str = "#!/bin/busybox sh
+export PATH=/bin HOME=/root
+/bin/busybox --install -s /bin
+mkdir -p /proc /sys /dev /run /tmp /var/lib /root
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts pts /dev/pts
+mount -t bpf bpf /sys/fs/bpf
+mount -t cgroup2 cgroup /sys/fs/cgroup
+mount -t tmpfs run /run
+mount -t tmpfs tmp /tmp
+for module in /modules/*; do insmod $module || echo \"$module does not load\"; done
+/bin/ip link set lo up
+echo \"kernel $(uname -r)\"
+/bin/datapath --test-threads 1 2>&1 || echo \"datapath: exit status $?\"
+sh /containers
+echo VM-END
+poweroff -f
+";
+
+const CONTAINERS: &str = "check() {
+    name=$1
+    shift
+    if \"$@\" >/tmp/said 2>&1; then echo \"VM-RESULT $name ok\"; else cat /tmp/said; echo \"VM-RESULT $name failed\"; fi
+}
+netswitch agent --uplink none >/tmp/agent.log 2>&1 &
+tries=0
+until netswitch network ls >/dev/null 2>&1 || [ $tries -ge 150 ]; do tries=$((tries + 1)); sleep 0.2; done
+check agent_serves netswitch network ls
+check first_container_runs netswitch run -d --name one -- sleep 300
+check second_container_runs netswitch run -d --name two -- sleep 300
+check container_pings_container netswitch exec one ping -c 3 -W 5 172.17.0.3
+check container_pings_gateway netswitch exec two ping -c 3 -W 5 172.17.0.1
+check host_pings_container ping -c 3 -W 5 172.17.0.2
+check containers_go netswitch rm -f one two
+cat /tmp/agent.log
+";
+
+/// Boots the kernel with the test binary `datapath` and `netswitch` in it; returns what the console said.
+pub(crate) fn run(kernel: &Kernel, datapath: &Path, netswitch: &Path) -> Result<String> {
+    let work = place::target().join("vm");
+    fs::create_dir_all(&work).with_context(|| work.display().to_string())?;
+    let initramfs = work.join("initramfs");
+    let contents = contents(kernel, datapath, netswitch, &work)?;
+    fs::write(&initramfs, contents.finish()).with_context(|| initramfs.display().to_string())?;
+    let step = Step::start("running the datapath tests and two containers on kernel 6.1");
+    let console = command::read(
+        Command::new("timeout")
+            .args([LIMIT_SECONDS, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "Haswell"])
+            .args(["-m", "2048", "-smp", "1", "-nographic", "-no-reboot", "-nic", "none"])
+            .arg("-kernel")
+            .arg(&kernel.image)
+            .arg("-initrd")
+            .arg(&initramfs)
+            .args(["-append", "console=ttyS0 quiet loglevel=3 panic=-1"]),
+    );
+    step.end(if console.is_ok() { "done" } else { "failed" });
+    Ok(console?.replace('\r', ""))
+}
+
+fn contents(kernel: &Kernel, datapath: &Path, netswitch: &Path, work: &Path) -> Result<Archive> {
+    let mut archive = Archive::default();
+    for (name, script) in [("init", INIT), ("second", SECOND), ("containers", CONTAINERS)] {
+        archive.file(name, script.as_bytes());
+    }
+    archive.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n");
+    archive.file("etc/group", b"root:x:0:\n");
+    archive.file("etc/hosts", b"127.0.0.1 localhost\n");
+    archive.file("etc/resolv.conf", b"");
+    archive.file("bin/busybox", &read(&kernel.busybox)?);
+    for (index, module) in modules::in_load_order(&kernel.modules, &MODULES)?.iter().enumerate() {
+        let name = module.file_name().unwrap_or_default().to_string_lossy();
+        archive.file(&format!("modules/{index:02}-{name}"), &read(module)?);
+    }
+    let ip = command::find("ip").context("ip is not in PATH")?;
+    let mut libraries = BTreeSet::new();
+    for (name, program) in [("datapath", datapath), ("netswitch", netswitch), ("ip", &ip)] {
+        let stripped = work.join(name);
+        command::read(Command::new("strip").arg("-o").arg(&stripped).arg(program))?;
+        archive.file(&format!("bin/{name}"), &read(&stripped)?);
+        libraries.extend(libraries_of(program)?);
+    }
+    for library in libraries {
+        archive.file(&library.to_string_lossy(), &read(&library)?);
+    }
+    Ok(archive)
+}
+
+fn libraries_of(program: &Path) -> Result<Vec<PathBuf>> {
+    let list = command::read(Command::new("ldd").arg(program))?;
+    let paths = list.split_whitespace().filter(|word| word.starts_with('/'));
+    Ok(paths.map(PathBuf::from).collect())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| path.display().to_string())
+}
