@@ -241,7 +241,7 @@ impl Core {
     fn write_files(&self, id: &Id, spec: &Spec) -> Result<(), Error> {
         let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
         let file = |name: &str, text: String| std::fs::write(spec.run_dir.join(name), text).map_err(internal);
-        file(protocol::HOSTS, files::hosts(&self.state, id).unwrap_or_default())?;
+        file(protocol::HOSTS, self.hosts(id))?;
         file(protocol::RESOLV_CONF, files::resolv_conf(&resolv_conf, files::has_ipv6(&self.state, id)))?;
         file(protocol::HOSTNAME, format!("{}\n", spec.hostname))
     }
@@ -253,7 +253,12 @@ impl Core {
             return Ok(());
         }
         let path = self.run_dir(&container.id).join(protocol::HOSTS);
-        std::fs::write(path, files::hosts(&self.state, &container.id).unwrap_or_default()).map_err(internal)
+        std::fs::write(path, self.hosts(&container.id)).map_err(internal)
+    }
+
+    /// Where the model has none, the host's own file serves.
+    fn hosts(&self, id: &Id) -> String {
+        files::hosts(&self.state, id).unwrap_or_else(|| std::fs::read_to_string("/etc/hosts").unwrap_or_default())
     }
 
     fn shim_of(&self, container: &Container) -> Response {

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::core::{Core, internal};
 use crate::api::Error;
-use crate::model::{Facts, Id};
+use crate::model::{Facts, Id, time::Time};
 
 /// More than any one request takes.
 const FRESH_IDS: usize = 64;
@@ -28,7 +28,8 @@ impl Core {
 /// RFC 3339 in UTC with nanoseconds, as Docker writes times.
 pub fn now() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    crate::model::time::format(since.as_secs(), since.subsec_nanos())
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    Time { seconds, nanoseconds: since.subsec_nanos() }.to_string()
 }
 
 fn fresh_ids(count: usize) -> std::io::Result<Vec<Id>> {
