@@ -185,6 +185,36 @@ fn a_dual_stack_interface_is_ready_at_once() {
 }
 
 #[test]
+fn there_is_one_default_route_wherever_it_moves() {
+    Real::run(|world| {
+        let container = world.container();
+        let kernel = world.kernel();
+        let subnets = [("eth0", "10.9.0.", "fd00::"), ("eth1", "10.8.0.", "fd01::")];
+        for (name, v4, v6) in subnets {
+            let mut veth = endpoint(&format!("veth-{name}"), &container);
+            name.clone_into(&mut veth.far.name);
+            veth.far.mac = None;
+            kernel.add_veth(&veth).unwrap();
+            let addresses = [format!("{v4}2/24"), format!("{v6}2/64")];
+            let mut eth = interface(&container, &addresses.each_ref().map(String::as_str), true);
+            name.clone_into(&mut eth.name);
+            kernel.configure_interface(&eth).unwrap();
+        }
+        for (name, v4, v6) in [subnets[0], subnets[1], subnets[0]] {
+            for (family, gateway) in [("-4", format!("{v4}1")), ("-6", format!("{v6}1"))] {
+                kernel.set_default_route(&container, name, ip(&gateway)).unwrap();
+                let shown = ip_command(&container, &format!("{family} route show default"));
+                assert_eq!(shown.lines().count(), 1, "{shown}");
+                assert!(
+                    shown.starts_with(&format!("default via {gateway} dev {name}")),
+                    "{shown}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
 fn big_tcp_sizes_are_on_both_ends() {
     Real::run(|world| {
         let container = world.container();
