@@ -1,3 +1,66 @@
-//! Owns one container: its process, its streams, its exit status.
+//! Owns one container: its process, its streams, its exit status. A shim is a small program of its own
+//! that outlives the agent; the agent ([`spawn`]) and the command line ([`client`]) talk to it over a
+//! socket ([`protocol`]).
 
+mod capabilities;
+mod cgroup;
+pub mod client;
+pub mod connection;
+mod daemon;
+mod environment;
+mod exec;
+mod filesystem;
+pub mod log;
+mod mounts;
+mod process;
 pub mod protocol;
+mod service;
+pub mod spawn;
+mod streams;
+mod terminal;
+mod user;
+
+use std::{io, io::Write as _, path::Path, process::ExitCode};
+
+/// What can go wrong around a shim.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{doing}: {source}")]
+    System { doing: String, source: io::Error },
+    /// The command could not be run: Docker's words, and 125, 126 or 127.
+    #[error("{message}")]
+    Failed { exit_code: i32, message: String },
+    #[error("the input device is not a TTY")]
+    NotATerminal,
+    #[error("shim of {run_dir} ended before it was ready: {message}")]
+    NotReady { run_dir: String, message: String },
+    #[error("shim closed the connection")]
+    Closed,
+}
+
+/// Names what was being done when a system call failed.
+trait Doing<T> {
+    fn doing(self, what: impl Into<String>) -> Result<T, Error>;
+}
+
+impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
+    fn doing(self, what: impl Into<String>) -> Result<T, Error> {
+        self.map_err(|source| Error::System {
+            doing: what.into(),
+            source: source.into(),
+        })
+    }
+}
+
+/// The hidden subcommand `netswitch shim SPEC`. Returns at once in the caller's process; the shim runs on
+/// in the background, in a session of its own. It forks: no thread may have been started before.
+pub fn run(spec: &Path) -> ExitCode {
+    match daemon::run(spec) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // nobody but `spawn` reads this, and it may have given up waiting
+            _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

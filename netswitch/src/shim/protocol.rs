@@ -64,6 +64,9 @@ pub struct Spec {
     pub run_dir: std::path::PathBuf,
     /// Standard output and error, one JSON line a write, as Docker's json-file.
     pub log: std::path::PathBuf,
+    /// Folders the container must not see: the agent's state and run directories.
+    #[serde(default)]
+    pub hidden: Vec<std::path::PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

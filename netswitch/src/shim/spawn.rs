@@ -1,0 +1,212 @@
+//! The agent's side: starts shims, tells whether they live, learns how their containers end.
+
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+use super::{
+    Doing as _, Error, cgroup,
+    connection::Connection,
+    mounts::{self, Depth},
+    protocol::{EXIT_CODE, FromShim, Ready, SOCKET, SPEC, Spec, ToShim},
+};
+
+/// A shim that makes no namespaces in this time makes none.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Of a container whose shim was killed.
+const LOST: i32 = 255;
+const WATCH_STACK: usize = 128 * 1024;
+
+/// Starts a shim and waits until the container's namespaces exist; blocks. `executable` is netswitch itself.
+/// The command runs after [`start`].
+///
+/// The shim runs from a read-only mount that nobody else sees, for a process in the container could
+/// otherwise reach the file by /proc/PID/exe and write to it.
+pub fn spawn(executable: &Path, spec: &Spec) -> Result<(Ready, Connection), Error> {
+    let path = spec.run_dir.join(SPEC);
+    let text = serde_json::to_vec(spec).doing("write spec")?;
+    fs::write(&path, text).doing(format!("write {}", path.display()))?;
+    let doing = || format!("start a shim from {}", executable.display());
+    let program = mounts::clone_tree(executable, Depth::One).doing(doing())?;
+    mounts::set_read_only(program.as_fd(), Depth::One).doing(doing())?;
+    let mut starter = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
+        .arg0("netswitch")
+        .arg("shim")
+        .arg(&path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .doing(doing())?;
+    let (output, errors) = (starter.stdout.take(), starter.stderr.take());
+    // the starter ends at once; the shim is nobody's child but init's
+    starter.wait().doing(doing())?;
+    let line = output.and_then(|output| first_line(output, Instant::now() + READY_WITHIN));
+    match line.and_then(|line| serde_json::from_slice(&line).ok()) {
+        Some(ready) => Ok((ready, connect(&spec.run_dir)?)),
+        None => {
+            let mut message = Vec::new();
+            _ = errors.and_then(|errors| available(errors, &mut message));
+            let message = String::from_utf8_lossy(&message).trim().to_owned();
+            Err(Error::NotReady {
+                run_dir: spec.run_dir.display().to_string(),
+                message,
+            })
+        }
+    }
+}
+
+/// To the shim of a container that runs already.
+pub fn connect(run_dir: &Path) -> Result<Connection, Error> {
+    Connection::open(&run_dir.join(SOCKET))
+}
+
+/// Runs the container's command: at once, or when a client has attached; blocks until it runs. The answer is
+/// its process id, the same as [`Ready::pid`].
+pub fn start(connection: &Connection, after_attach: bool) -> Result<i32, Error> {
+    connection
+        .send(&ToShim::Start { after_attach }, &[])
+        .doing("start the container")?;
+    match connection.receive().doing("start the container")? {
+        Some((FromShim::Started { pid }, _)) => Ok(pid),
+        Some((FromShim::Failed { exit_code, message }, _)) => Err(Error::Failed { exit_code, message }),
+        Some((FromShim::Exited { .. }, _)) | None => Err(Error::Closed),
+    }
+}
+
+/// To the container's first process.
+pub fn signal(run_dir: &Path, signal: i32) -> Result<(), Error> {
+    connect(run_dir)?
+        .send(&ToShim::Signal { signal }, &[])
+        .doing("signal the container")
+}
+
+/// Calls back once, from a thread of its own, with the container's exit code: the shim's word, else what it
+/// wrote before it ended, else 255. A container that outlived its shim is ended first: `ready` says which
+/// processes they are.
+pub fn watch_exit(
+    run_dir: PathBuf,
+    id: String,
+    ready: Ready,
+    tell: impl FnOnce(&str, i32) + Send + 'static,
+) -> Result<JoinHandle<()>, Error> {
+    let watch = move || {
+        let exit_code = wait(&run_dir)
+            .or_else(|| written_exit_code(&run_dir))
+            .unwrap_or_else(|| {
+                end_orphan(&ready);
+                cgroup::remove(&id);
+                LOST
+            });
+        tell(&id, exit_code);
+    };
+    thread::Builder::new()
+        .name("watch-exit".to_owned())
+        .stack_size(WATCH_STACK)
+        .spawn(watch)
+        .doing("start a thread")
+}
+
+fn wait(run_dir: &Path) -> Option<i32> {
+    let connection = connect(run_dir).ok()?;
+    connection.send(&ToShim::Wait, &[]).ok()?;
+    match connection.receive().ok()?? {
+        (FromShim::Exited { exit_code } | FromShim::Failed { exit_code, .. }, _) => Some(exit_code),
+        (FromShim::Started { .. }, _) => None,
+    }
+}
+
+/// What a shim that has ended left behind.
+pub fn written_exit_code(run_dir: &Path) -> Option<i32> {
+    fs::read_to_string(run_dir.join(EXIT_CODE)).ok()?.trim().parse().ok()
+}
+
+/// The kernel kills a container with its shim, unless its command is a set-user-id file.
+fn end_orphan(ready: &Ready) {
+    if is_alive(ready.pid, ready.start_time) {
+        _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(ready.pid), nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+/// Whether the process that had this number then still runs; a zombie does not.
+pub fn is_alive(pid: i32, start_time: u64) -> bool {
+    stat(pid).is_some_and(|(state, started)| started == start_time && state != 'Z' && state != 'X')
+}
+
+/// In clock ticks since the machine's start: field 22 of /proc/PID/stat.
+pub fn start_time(pid: i32) -> Option<u64> {
+    stat(pid).map(|(_, started)| started)
+}
+
+fn stat(pid: i32) -> Option<(char, u64)> {
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The name (field 2) may contain anything, brackets and spaces too.
+fn parse_stat(text: &str) -> Option<(char, u64)> {
+    let mut fields = text.rsplit_once(") ")?.1.split(' ');
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+fn first_line(output: impl Into<std::os::fd::OwnedFd>, until: Instant) -> Option<Vec<u8>> {
+    let mut output = File::from(output.into());
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        let left = PollTimeout::try_from(until.saturating_duration_since(Instant::now())).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut [PollFd::new(output.as_fd(), PollFlags::POLLIN)], left) {
+            Ok(0) => return None,
+            Err(Errno::EINTR) => continue,
+            Ok(_) | Err(_) => {}
+        }
+        let mut chunk = [0; 256];
+        match output.read(&mut chunk) {
+            Ok(0) | Err(_) => return None,
+            Ok(length) => line.extend_from_slice(&chunk[..length]),
+        }
+    }
+    Some(line)
+}
+
+/// What can be read without waiting.
+fn available(source: impl Into<std::os::fd::OwnedFd>, text: &mut Vec<u8>) -> Option<()> {
+    let mut source = File::from(source.into());
+    let mut chunk = [0; 4096];
+    while poll(&mut [PollFd::new(source.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).ok()? > 0 {
+        match source.read(&mut chunk).ok()? {
+            0 => break,
+            length => text.extend_from_slice(&chunk[..length]),
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_start_time() {
+        let text = "42 (a) (b c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 10 11";
+        assert_eq!(parse_stat(text), Some(('S', 98765)));
+        let own = std::process::id().cast_signed();
+        let started = start_time(own).unwrap();
+        assert!(is_alive(own, started));
+        assert!(!is_alive(own, started + 1));
+        assert!(!is_alive(i32::MAX, started));
+    }
+}
