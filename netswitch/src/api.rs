@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -359,4 +360,20 @@ impl Directories {
     pub fn socket(&self) -> PathBuf {
         self.run.join("api.sock")
     }
+}
+
+/// What `netswitch agent` was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentOptions {
+    pub directories: Directories,
+    /// `--bip`: gateway address and prefix of the default network.
+    pub bip: Option<IpNetwork>,
+    /// `auto`, `none` or devices.
+    pub uplinks: Vec<String>,
+    /// Remove every trace instead of serving.
+    pub purge: bool,
+    /// Another ABI version than this build's own: for the test of a takeover.
+    pub abi_version: Option<u32>,
+    /// Of the programs' own log; off costs nothing.
+    pub log_level: tracing::level_filters::LevelFilter,
 }
