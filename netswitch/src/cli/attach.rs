@@ -1,0 +1,104 @@
+//! `netswitch attach` and `detach`: a namespace that someone else made is a container for a while.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::{options, print};
+use crate::api::{self, NamespaceOf, Request, Response};
+use crate::client::Client;
+use crate::doors::engine;
+use crate::model::endpoint::{Settings, parse_mac};
+
+/// Connect an existing network namespace to a network
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// Add network-scoped alias for the container
+    #[arg(long, value_name = "list")]
+    alias: Vec<String>,
+    /// IPv4 address (e.g., 172.30.100.104)
+    #[arg(long, value_name = "string", default_value = "")]
+    ip: String,
+    /// IPv6 address (e.g., 2001:db8::33)
+    #[arg(long, value_name = "string", default_value = "")]
+    ip6: String,
+    /// Set meta data on the container
+    #[arg(short, long, value_name = "list", value_parser = options::label)]
+    label: Vec<(String, String)>,
+    /// MAC address of the interface (e.g., 92:d0:c6:0a:29:33)
+    #[arg(long, value_name = "string", default_value = "")]
+    mac_address: String,
+    /// File of the namespace (e.g., /run/netns/x)
+    #[arg(long, value_name = "path")]
+    netns: Option<PathBuf>,
+    /// Network to connect to (default "bridge")
+    #[arg(long, alias = "net", value_name = "network", default_value = "bridge")]
+    network: String,
+    /// Process whose namespace it is
+    #[arg(long, value_name = "int", value_parser = options::integer)]
+    pid: Option<i64>,
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+impl Attach {
+    pub fn request(self) -> Result<Request, Failure> {
+        let namespace = match (self.netns, self.pid) {
+            (Some(path), None) => NamespaceOf::Path(path),
+            (None, Some(pid)) => NamespaceOf::Process(
+                i32::try_from(pid)
+                    .ok()
+                    .filter(|pid| *pid > 0)
+                    .ok_or_else(|| Failure::new(format!("no such process: {pid}")))?,
+            ),
+            _ => return Err(Failure::new("either --netns or --pid must name a namespace")),
+        };
+        let mac = match self.mac_address.as_str() {
+            "" => None,
+            text => Some(parse_mac(text).ok_or_else(|| Failure::new(format!("{text} is not a valid mac address")))?),
+        };
+        Ok(Request::Attach(api::Attach {
+            name: self.name,
+            namespace,
+            network: self.network,
+            settings: Settings {
+                ip: engine::ipv4(&self.ip)?,
+                ip6: engine::ipv6(&self.ip6)?,
+                mac,
+                aliases: self.alias,
+                ..Settings::default()
+            },
+            labels: options::map(self.label),
+        }))
+    }
+
+    pub fn run(self, client: &Client) -> Result<(), Failure> {
+        match client.ask(&self.request()?)? {
+            Response::Created { id, warnings } => {
+                for warning in warnings {
+                    print::complain(&format!("WARNING: {warning}"));
+                }
+                print::line(&id);
+                Ok(())
+            }
+            _ => Err(Failure::unexpected()),
+        }
+    }
+}
+
+/// Undo an attach; the namespace stays
+#[derive(Debug, Args)]
+pub struct Detach {
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+impl Detach {
+    pub fn run(self, client: &Client) -> Result<(), Failure> {
+        let container = self.name.clone();
+        client.ask(&Request::Detach { container })?;
+        print::line(&self.name);
+        Ok(())
+    }
+}

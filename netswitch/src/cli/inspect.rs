@@ -1,0 +1,169 @@
+//! `netswitch inspect`: containers and networks as JSON.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::print;
+use super::template::{Template, TemplateError};
+use crate::api::{Error, ErrorKind, Request, Response};
+use crate::client::{Client, ClientError};
+
+/// Return low-level information on containers and networks
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// Format the output using the given Go template
+    #[arg(short, long, value_name = "string")]
+    format: Option<String>,
+    /// Return JSON for specified type
+    #[arg(long = "type", value_name = "string", default_value = "")]
+    kind: String,
+    #[arg(value_name = "NAME|ID [NAME|ID...]", required = true)]
+    names: Vec<String>,
+}
+
+impl Inspect {
+    pub fn run(self, client: &Client) -> Result<(), Failure> {
+        let container = |container: &str| Request::ContainerInspect {
+            container: container.to_owned(),
+        };
+        let network = |network: &str| Request::NetworkInspect {
+            network: network.to_owned(),
+        };
+        let kinds: &[&dyn Fn(&str) -> Request] = match self.kind.as_str() {
+            "" => &[&container, &network],
+            "container" => &[&container],
+            "network" => &[&network],
+            other => return Err(Failure::new(format!("{other:?} is not a valid value for --type"))),
+        };
+        let missing = if self.kind.is_empty() { "object" } else { &self.kind };
+        show(self.format.as_deref(), &self.names, |name| {
+            for kind in kinds {
+                match client.ask(&kind(name)) {
+                    Err(ClientError::Agent(Error {
+                        kind: ErrorKind::NotFound,
+                        ..
+                    })) => {}
+                    answer => return value(answer?),
+                }
+            }
+            Err(Failure::new(format!("Error: No such {missing}: {name}")))
+        })
+    }
+}
+
+fn value(answer: Response) -> Result<Value, Failure> {
+    match answer {
+        Response::Container(container) => Ok(container),
+        Response::Network(network) => serde_json::to_value(network).map_err(|error| Failure::new(error.to_string())),
+        _ => Err(Failure::unexpected()),
+    }
+}
+
+/// Prints what was found, then what was not.
+pub fn show(
+    format: Option<&str>,
+    names: &[String],
+    inspect: impl Fn(&str) -> Result<Value, Failure>,
+) -> Result<(), Failure> {
+    let format = Inspection::parse(format).map_err(|error| Failure {
+        message: error.to_string(),
+        status: 64,
+    })?;
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    for name in names {
+        match inspect(name).and_then(|object| Ok(format.object(&object)?)) {
+            Ok(object) => found.push(object),
+            Err(failure) => errors.push(failure.message),
+        }
+    }
+    print::text(&format.join(&found));
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(errors.join("\n")))
+    }
+}
+
+/// How objects are shown.
+enum Inspection {
+    /// An array with Docker's indentation.
+    Indented,
+    /// An array on one line: `json`.
+    Compact,
+    /// A line for each object.
+    Lines(Template),
+}
+
+impl Inspection {
+    fn parse(format: Option<&str>) -> Result<Self, TemplateError> {
+        match format.unwrap_or_default() {
+            "" => Ok(Self::Indented),
+            "json" => Ok(Self::Compact),
+            template => Template::parse(template).map(Self::Lines),
+        }
+    }
+
+    fn object(&self, object: &Value) -> Result<Value, TemplateError> {
+        match self {
+            Self::Indented | Self::Compact => Ok(object.clone()),
+            Self::Lines(template) => template.render(object).map(Value::from),
+        }
+    }
+
+    fn join(&self, objects: &[Value]) -> String {
+        match self {
+            Self::Indented => print::indented(&objects) + "\n",
+            Self::Compact => Value::from(objects).to_string() + "\n",
+            // Docker prints an empty line where it found nothing.
+            Self::Lines(_) if objects.is_empty() => "\n".to_owned(),
+            Self::Lines(_) => objects
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|line| format!("{line}\n"))
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn inspect_keeps_the_order_of_keys_and_indents_by_four() {
+        let inspected = |format, objects: &[Value]| {
+            let format = Inspection::parse(format).unwrap();
+            let objects: Vec<Value> = objects.iter().map(|object| format.object(object).unwrap()).collect();
+            format.join(&objects)
+        };
+        let objects = [json!({"Name": "b", "Id": 1, "Options": {}})];
+        let text = "[\n    {\n        \"Name\": \"b\",\n        \"Id\": 1,\n        \"Options\": {}\n    }\n]\n";
+        assert_eq!(inspected(None, &objects), text);
+        assert_eq!(
+            inspected(Some("json"), &objects),
+            "[{\"Name\":\"b\",\"Id\":1,\"Options\":{}}]\n"
+        );
+        assert_eq!(inspected(Some("{{.Id}}"), &objects), "1\n");
+        assert_eq!(inspected(None, &[]), "[]\n");
+        assert_eq!(inspected(Some("{{.Id}}"), &[]), "\n");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_after_what_was_found() {
+        let object = |name: &str| {
+            if name == "there" {
+                Ok(json!({}))
+            } else {
+                Err(Failure::new(format!("Error: No such object: {name}")))
+            }
+        };
+        let names = ["a".to_owned(), "there".to_owned(), "b".to_owned()];
+        let failure = show(Some("{{len .}}"), &names, object).unwrap_err();
+        assert_eq!(failure.message, "Error: No such object: a\nError: No such object: b");
+        assert_eq!(failure.status, 1);
+        assert_eq!(show(Some("{{"), &names, object).unwrap_err().status, 64);
+    }
+}

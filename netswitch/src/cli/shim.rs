@@ -1,0 +1,21 @@
+//! `netswitch shim`: what the agent starts for each container; not for people.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::Failure;
+
+/// Own one container's process
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub struct Shim {
+    #[arg(value_name = "SPEC")]
+    spec: PathBuf,
+}
+
+impl Shim {
+    pub fn run(self) -> Result<(), Failure> {
+        crate::shim::run(&self.spec).map_err(|error| Failure::new(format!("{error:#}")))
+    }
+}

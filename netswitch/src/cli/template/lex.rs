@@ -1,0 +1,190 @@
+//! Cuts a template into text and actions, and an action into tokens.
+
+use serde_json::Value;
+
+use super::TemplateError;
+
+#[derive(Debug)]
+pub enum Piece {
+    Text(String),
+    Action { line: usize, tokens: Vec<Token> },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    pub kind: Kind,
+    /// Nothing stands between it and the token before: `$x.Name`, `(…).Name`.
+    pub glued: bool,
+    /// Line and byte in it.
+    pub at: (usize, usize),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    Dot,
+    /// `.Name`, without the dot.
+    Field(String),
+    /// `$name`, with the dollar sign.
+    Variable(String),
+    Word(String),
+    Literal(Value),
+    /// `|`, `(`, `)`, `,`, `:=` and `=`.
+    Symbol(&'static str),
+}
+
+pub fn pieces(text: &str) -> Result<Vec<Piece>, TemplateError> {
+    let mut pieces = Vec::new();
+    let mut rest = 0;
+    let mut trim_next = false;
+    while let Some(open) = text[rest..].find("{{").map(|found| rest + found) {
+        let trim_before = text[open + 2..].starts_with("- ");
+        push_text(&mut pieces, &text[rest..open], trim_next, trim_before);
+        let start = open + 2 + usize::from(trim_before);
+        let line = 1 + text[..open].matches('\n').count();
+        let mut lexer = Lexer { text, at: start, line };
+        let tokens = if let Some(comment) = text[start..].trim_start().strip_prefix("/*") {
+            let end = comment.find("*/").ok_or_else(|| lexer.error("unclosed comment"))?;
+            lexer.at = text.len() - comment.len() + end + 2;
+            lexer.tokens()?
+        } else {
+            let tokens = lexer.tokens()?;
+            if tokens.is_empty() {
+                return Err(lexer.error("missing value for command"));
+            }
+            tokens
+        };
+        trim_next = text[lexer.at..].starts_with('-');
+        rest = lexer.at + usize::from(trim_next) + 2;
+        if !tokens.is_empty() {
+            pieces.push(Piece::Action { line, tokens });
+        }
+    }
+    push_text(&mut pieces, &text[rest..], trim_next, false);
+    Ok(pieces)
+}
+
+fn push_text(pieces: &mut Vec<Piece>, text: &str, trim_start: bool, trim_end: bool) {
+    let text = if trim_start { text.trim_start() } else { text };
+    let text = if trim_end { text.trim_end() } else { text };
+    if !text.is_empty() {
+        pieces.push(Piece::Text(text.to_owned()));
+    }
+}
+
+struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    line: usize,
+}
+
+impl Lexer<'_> {
+    /// Tokens up to the end of the action; leaves `at` on `}}` or `-}}`.
+    fn tokens(&mut self) -> Result<Vec<Token>, TemplateError> {
+        let mut tokens = Vec::new();
+        let mut glued = false;
+        loop {
+            let rest = &self.text[self.at..];
+            if rest.starts_with("}}") || (!glued && rest.starts_with("-}}")) {
+                return Ok(tokens);
+            }
+            let Some(first) = rest.chars().next() else {
+                return Err(self.error("unclosed action"));
+            };
+            if first.is_whitespace() {
+                self.at += first.len_utf8();
+                glued = false;
+                continue;
+            }
+            let at = (
+                self.line,
+                self.at - self.text[..self.at].rfind('\n').map_or(0, |found| found + 1),
+            );
+            let kind = self.token(first)?;
+            tokens.push(Token { kind, glued, at });
+            glued = true;
+        }
+    }
+
+    fn token(&mut self, first: char) -> Result<Kind, TemplateError> {
+        let rest = &self.text[self.at..];
+        for symbol in [":=", "=", "|", "(", ")", ","] {
+            if rest.starts_with(symbol) {
+                self.at += symbol.len();
+                return Ok(Kind::Symbol(symbol));
+            }
+        }
+        match first {
+            '.' => {
+                self.at += 1;
+                let name = self.word();
+                Ok(if name.is_empty() { Kind::Dot } else { Kind::Field(name) })
+            }
+            '$' => {
+                self.at += 1;
+                Ok(Kind::Variable(format!("${}", self.word())))
+            }
+            '"' => self.quoted(rest),
+            '`' => {
+                let end = rest[1..]
+                    .find('`')
+                    .ok_or_else(|| self.error("unterminated raw quoted string"))?;
+                self.at += end + 2;
+                Ok(Kind::Literal(rest[1..=end].into()))
+            }
+            '-' | '+' | '0'..='9' => self.number(rest),
+            _ if first.is_alphabetic() || first == '_' => Ok(match self.word().as_str() {
+                "true" => Kind::Literal(true.into()),
+                "false" => Kind::Literal(false.into()),
+                "nil" => Kind::Literal(Value::Null),
+                word => Kind::Word(word.to_owned()),
+            }),
+            _ => Err(self.error(&format!("unexpected {first:?} in command"))),
+        }
+    }
+
+    fn word(&mut self) -> String {
+        let rest = &self.text[self.at..];
+        let end = rest
+            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .unwrap_or(rest.len());
+        self.at += end;
+        rest[..end].to_owned()
+    }
+
+    fn quoted(&mut self, rest: &str) -> Result<Kind, TemplateError> {
+        let mut escaped = false;
+        let end = rest
+            .char_indices()
+            .skip(1)
+            .find(|(_, c)| {
+                let ends = *c == '"' && !escaped;
+                escaped = *c == '\\' && !escaped;
+                ends
+            })
+            .map(|(end, _)| end)
+            .ok_or_else(|| self.error("unterminated quoted string"))?;
+        let quoted = &rest[..=end];
+        self.at += quoted.len();
+        let text = serde_json::from_str(quoted).map_err(|_| self.error(&format!("invalid string {quoted}")))?;
+        Ok(Kind::Literal(Value::String(text)))
+    }
+
+    fn number(&mut self, rest: &str) -> Result<Kind, TemplateError> {
+        let end = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c)))
+            .unwrap_or(rest.len());
+        let digits = &rest[..end];
+        self.at += end;
+        let value = digits
+            .parse::<i64>()
+            .map(Value::from)
+            .or_else(|_| digits.parse::<f64>().map(Value::from));
+        value
+            .map(Kind::Literal)
+            .map_err(|_| self.error(&format!("bad number syntax: {digits:?}")))
+    }
+
+    fn error(&self, message: &str) -> TemplateError {
+        TemplateError(format!(":{}: {message}", self.line))
+    }
+}

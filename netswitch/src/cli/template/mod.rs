@@ -1,0 +1,210 @@
+//! Go's text templates, as far as Docker's `--format` goes, over JSON values.
+//!
+//! Not the `gtmpl` crate: its maps are hash maps, so that `range` and `json` would come out in a
+//! different order each time, where Go sorts keys and Docker keeps the order of its fields.
+
+mod evaluate;
+mod functions;
+mod lex;
+mod parse;
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// A parsed template.
+#[derive(Debug)]
+pub struct Template(Vec<Node>);
+
+/// Go's words for what is wrong with a template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Template parsing error: template: {0}")]
+pub struct TemplateError(String);
+
+/// What `.Label "name"` answers.
+pub type Label<'a> = &'a dyn Fn(&str) -> String;
+
+impl Template {
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        parse::parse(text).map(Self)
+    }
+
+    /// Renders an object.
+    pub fn render(&self, dot: &Value) -> Result<String, TemplateError> {
+        evaluate::render(&self.0, dot, None, functions::Mode::Data)
+    }
+
+    /// Renders a row of a list, which has labels.
+    pub fn render_row(&self, dot: &Value, label: Label<'_>) -> Result<String, TemplateError> {
+        evaluate::render(&self.0, dot, Some(label), functions::Mode::Data)
+    }
+
+    /// Renders a table's header: functions that make no sense of a title leave it alone.
+    pub fn render_header(&self, titles: &Value, label: Label<'_>) -> Result<String, TemplateError> {
+        evaluate::render(&self.0, titles, Some(label), functions::Mode::Header)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Node {
+    Text(String),
+    Print(Pipe),
+    If {
+        condition: Pipe,
+        then: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
+    With {
+        value: Pipe,
+        then: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
+    Range {
+        over: Pipe,
+        each: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
+}
+
+/// `$x := command | command`: each command gets the value before it as its last argument.
+#[derive(Clone, Debug, PartialEq)]
+struct Pipe {
+    variables: Vec<String>,
+    /// `=` instead of `:=`.
+    assigns: bool,
+    commands: Vec<Vec<Operand>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Operand {
+    Dot,
+    Literal(Value),
+    Variable(String),
+    Function(String),
+    Pipe(Pipe),
+    Field {
+        of: Box<Operand>,
+        name: String,
+        /// Line and byte in it where the operand begins.
+        at: (usize, usize),
+    },
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dot => out.write_str("."),
+            Self::Literal(value) => value.fmt(out),
+            Self::Variable(name) | Self::Function(name) => out.write_str(name),
+            Self::Pipe(_) => out.write_str("(…)"),
+            Self::Field { of, name, .. } if **of == Self::Dot => write!(out, ".{name}"),
+            Self::Field { of, name, .. } => write!(out, "{of}.{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn render(template: &str) -> Result<String, String> {
+        let network = json!({
+            "Name": "mynet",
+            "Internal": false,
+            "IPAM": {"Config": [{"Subnet": "10.1.0.0/16", "Gateway": "10.1.0.1"}, {"Subnet": "fd00::/64"}]},
+            "Containers": {"b2": {"Name": "two", "IPv4Address": "10.1.0.3/16"}, "a1": {"Name": "one", "IPv4Address": ""}},
+            "Options": {"com.docker.network.bridge.name": "docker0", "b": "2"},
+            "Labels": {},
+            "Aliases": null,
+            "Prefix": 16,
+        });
+        let template = Template::parse(template).map_err(|error| error.to_string())?;
+        template.render(&network).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn templates_of_docker_users_render_as_in_docker() {
+        let rows = [
+            ("{{.Name}}", "mynet"),
+            (
+                "{{ .Name | upper }} {{title .Name}} {{lower \"ABC\"}}",
+                "MYNET Mynet abc",
+            ),
+            (
+                "{{range $id, $c := .Containers}}{{$id}}={{$c.Name}} {{end}}",
+                "a1=one b2=two ",
+            ),
+            ("{{range .Containers}}{{.Name}},{{end}}", "one,two,"),
+            (
+                "{{range $i, $c := .IPAM.Config}}{{$i}}:{{.Subnet}} {{end}}",
+                "0:10.1.0.0/16 1:fd00::/64 ",
+            ),
+            ("{{index .Options \"com.docker.network.bridge.name\"}}", "docker0"),
+            ("{{(index .IPAM.Config 0).Gateway}}", "10.1.0.1"),
+            ("{{with index .IPAM.Config 1}}{{.Subnet}}{{end}}", "fd00::/64"),
+            (
+                "{{json .IPAM.Config}}",
+                r#"[{"Subnet":"10.1.0.0/16","Gateway":"10.1.0.1"},{"Subnet":"fd00::/64"}]"#,
+            ),
+            ("{{.Options}}", "map[b:2 com.docker.network.bridge.name:docker0]"),
+            ("{{.Options.nothing}}", "<no value>"),
+            ("{{index .Options \"nothing\"}}|", "|"),
+            (
+                "{{if .Internal}}yes{{else if eq .Prefix 16}}sixteen{{else}}no{{end}}",
+                "sixteen",
+            ),
+            ("{{if and .Name (not .Internal)}}x{{end}}", "x"),
+            ("{{len .Containers}} {{len .Name}}", "2 5"),
+            ("a {{- /* comment */ -}} b", "ab"),
+            ("{{range .Labels}}x{{else}}none{{end}}", "none"),
+            ("{{join (split \"a,b\" \",\") \"-\"}}", "a-b"),
+            ("{{$x := .Name}}{{$x}}{{println}}", "mynet\n"),
+            ("{{$x := \"\"}}{{range .Containers}}{{$x = .Name}}{{end}}{{$x}}", "two"),
+            (
+                "{{printf \"%s/%d %q %v\" .Name .Prefix .Name .Internal}}",
+                "mynet/16 \"mynet\" false",
+            ),
+            ("{{$.Name}} {{`raw`}} {{\"q\\\"q\"}}", "mynet raw q\"q"),
+            ("{{truncate .Name 2}}{{pad .Name 1 2}}|", "my mynet  |"),
+        ];
+        for (template, expected) in rows {
+            assert_eq!(render(template).as_deref(), Ok(expected), "{template}");
+        }
+    }
+
+    #[test]
+    fn errors_are_told_in_gos_words() {
+        let rows = [
+            ("{{.Name", ":1: unclosed action"),
+            ("{{nothing}}", ":1: function \"nothing\" not defined"),
+            ("{{if .Name}}", ":1: unexpected EOF"),
+            ("{{end}}", ":1: unexpected {{end}}"),
+            (
+                "x {{.Foo}}",
+                ":1:4: executing \"\" at <.Foo>: map has no entry for key \"Foo\"",
+            ),
+            (
+                "{{.Aliases.Foo}}",
+                ":1:2: executing \"\" at <.Aliases.Foo>: nil pointer evaluating interface {}.Foo",
+            ),
+            (
+                "{{.Name.Foo}}",
+                ":1:2: executing \"\" at <.Name.Foo>: can't evaluate field Foo in type string",
+            ),
+        ];
+        for (template, expected) in rows {
+            let expected = format!("Template parsing error: template: {expected}");
+            assert_eq!(render(template), Err(expected), "{template}");
+        }
+    }
+
+    #[test]
+    fn headers_are_not_encoded() {
+        let template = Template::parse("{{json .Name}}\t{{upper .Id}}\t{{.Label \"com.a-b\"}}").unwrap();
+        let titles = json!({"Name": "NAME", "Id": "Network id"});
+        let header = template.render_header(&titles, &str::to_uppercase).unwrap();
+        assert_eq!(header, "NAME\tNETWORK ID\tCOM.A-B");
+    }
+}

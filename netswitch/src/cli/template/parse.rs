@@ -1,0 +1,203 @@
+//! From tokens to a tree.
+
+use std::collections::VecDeque;
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
+use super::lex::{Kind, Piece, Token, pieces};
+use super::{Node, Operand, Pipe, TemplateError, functions};
+
+pub fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
+    let mut parser = Parser {
+        pieces: pieces(text)?.into(),
+        lines: 1 + text.matches('\n').count(),
+    };
+    match parser.list()? {
+        (nodes, None) => Ok(nodes),
+        (_, Some(Stop::End(line))) => Err(error(line, "unexpected {{end}}")),
+        (_, Some(Stop::Else { line, .. })) => Err(error(line, "unexpected {{else}}")),
+    }
+}
+
+struct Parser {
+    pieces: VecDeque<Piece>,
+    lines: usize,
+}
+
+/// What ended a list of nodes before the template did.
+enum Stop {
+    End(usize),
+    /// The tokens behind `else`: `if …` or nothing.
+    Else {
+        line: usize,
+        rest: Vec<Token>,
+    },
+}
+
+impl Parser {
+    fn list(&mut self) -> Result<(Vec<Node>, Option<Stop>), TemplateError> {
+        let mut nodes = Vec::new();
+        while let Some(piece) = self.pieces.pop_front() {
+            let (line, mut tokens) = match piece {
+                Piece::Text(text) => {
+                    nodes.push(Node::Text(text));
+                    continue;
+                }
+                Piece::Action { line, tokens } => (line, tokens),
+            };
+            let keyword = match &tokens[0].kind {
+                Kind::Word(word) => word.clone(),
+                _ => String::new(),
+            };
+            match keyword.as_str() {
+                "end" => return Ok((nodes, Some(Stop::End(line)))),
+                "else" => {
+                    let rest = tokens.split_off(1);
+                    return Ok((nodes, Some(Stop::Else { line, rest })));
+                }
+                "if" | "with" | "range" => nodes.push(self.block(&keyword, line, tokens.split_off(1))?),
+                _ => nodes.push(Node::Print(pipe(line, tokens)?)),
+            }
+        }
+        Ok((nodes, None))
+    }
+
+    fn block(&mut self, keyword: &str, line: usize, head: Vec<Token>) -> Result<Node, TemplateError> {
+        let head = pipe(line, head)?;
+        let (then, stop) = self.list()?;
+        let otherwise = match stop {
+            Some(Stop::End(_)) => Vec::new(),
+            // `else if` is an `if` of its own that shares the `end`.
+            Some(Stop::Else { line, mut rest }) if !rest.is_empty() => match &rest[0].kind {
+                Kind::Word(word) if word == keyword && word != "range" => {
+                    let rest = rest.split_off(1);
+                    vec![self.block(keyword, line, rest)?]
+                }
+                _ => return Err(error(line, "unexpected token in else clause")),
+            },
+            Some(Stop::Else { .. }) => match self.list()? {
+                (otherwise, Some(Stop::End(_))) => otherwise,
+                (_, Some(Stop::Else { line, .. })) => return Err(error(line, "expected end; found {{else}}")),
+                (_, None) => return Err(error(self.lines, "unexpected EOF")),
+            },
+            None => return Err(error(self.lines, "unexpected EOF")),
+        };
+        Ok(match keyword {
+            "if" => Node::If {
+                condition: head,
+                then,
+                otherwise,
+            },
+            "with" => Node::With {
+                value: head,
+                then,
+                otherwise,
+            },
+            _ => Node::Range {
+                over: head,
+                each: then,
+                otherwise,
+            },
+        })
+    }
+}
+
+fn pipe(line: usize, tokens: Vec<Token>) -> Result<Pipe, TemplateError> {
+    let mut tokens = tokens.into_iter().peekable();
+    let pipe = pipe_until(line, &mut tokens, false)?;
+    match tokens.next() {
+        None => Ok(pipe),
+        Some(_) => Err(error(line, "unexpected right paren")),
+    }
+}
+
+type Tokens = Peekable<IntoIter<Token>>;
+
+/// One pipeline; inside parentheses it takes the closing one along.
+fn pipe_until(line: usize, tokens: &mut Tokens, nested: bool) -> Result<Pipe, TemplateError> {
+    let (variables, assigns) = declaration(tokens);
+    let mut commands = vec![Vec::new()];
+    loop {
+        match tokens.peek().map(|token| &token.kind) {
+            None if nested => return Err(error(line, "unclosed left paren")),
+            None => break,
+            Some(Kind::Symbol(")")) if nested => {
+                tokens.next();
+                break;
+            }
+            Some(Kind::Symbol(")")) => break,
+            Some(Kind::Symbol("|")) => {
+                tokens.next();
+                commands.push(Vec::new());
+            }
+            Some(_) => {
+                let operand = operand(line, tokens)?;
+                if let Some(command) = commands.last_mut() {
+                    command.push(operand);
+                }
+            }
+        }
+    }
+    if commands.iter().any(Vec::is_empty) {
+        return Err(error(line, "missing value for command"));
+    }
+    Ok(Pipe {
+        variables,
+        assigns,
+        commands,
+    })
+}
+
+/// `$x :=`, `$k, $v :=` or `$x =`, if that is what comes.
+fn declaration(tokens: &mut Tokens) -> (Vec<String>, bool) {
+    let mut ahead = tokens.clone();
+    let mut variables = Vec::new();
+    while let Some(Kind::Variable(name)) = ahead.next().map(|token| token.kind) {
+        variables.push(name);
+        match ahead.next().map(|token| token.kind) {
+            Some(Kind::Symbol(",")) => {}
+            Some(Kind::Symbol(sign @ (":=" | "="))) => {
+                *tokens = ahead;
+                return (variables, sign == "=");
+            }
+            _ => break,
+        }
+    }
+    (Vec::new(), false)
+}
+
+/// One operand with the fields that are glued to it.
+fn operand(line: usize, tokens: &mut Tokens) -> Result<Operand, TemplateError> {
+    let Some(token) = tokens.next() else {
+        return Err(error(line, "missing value for command"));
+    };
+    let at = token.at;
+    let mut operand = match token.kind {
+        Kind::Dot => Operand::Dot,
+        Kind::Field(name) => Operand::Field {
+            of: Box::new(Operand::Dot),
+            name,
+            at,
+        },
+        Kind::Variable(name) => Operand::Variable(name),
+        Kind::Literal(value) => Operand::Literal(value),
+        Kind::Word(name) if functions::exists(&name) => Operand::Function(name),
+        Kind::Word(name) => return Err(error(line, &format!("function {name:?} not defined"))),
+        Kind::Symbol("(") => Operand::Pipe(pipe_until(line, tokens, true)?),
+        Kind::Symbol(symbol) => return Err(error(line, &format!("unexpected {symbol:?} in operand"))),
+    };
+    while let Some(token) = tokens.next_if(|token| token.glued && matches!(token.kind, Kind::Field(_))) {
+        if let Kind::Field(name) = token.kind {
+            operand = Operand::Field {
+                of: Box::new(operand),
+                name,
+                at,
+            };
+        }
+    }
+    Ok(operand)
+}
+
+fn error(line: usize, message: &str) -> TemplateError {
+    TemplateError(format!(":{line}: {message}"))
+}

@@ -1,0 +1,229 @@
+//! The HTTP door as its clients see it, in front of an agent that only remembers.
+
+mod stub;
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+
+use netswitch::api::{Request, Response};
+use netswitch::client::{Client, ClientError};
+use netswitch::doors::http;
+use stub::Stub;
+
+/// A door on a socket of its own; closed when dropped.
+struct Door {
+    stub: Stub,
+    socket: PathBuf,
+    close: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Door {
+    fn open() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let socket = std::env::temp_dir().join(format!("netswitch-door-{}-{number}.sock", std::process::id()));
+        let stub = Stub::default();
+        let (close, closed) = tokio::sync::oneshot::channel();
+        // Bound here, so that the first request finds it.
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let agent = stub.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+                let closed = async {
+                    let _ = closed.await;
+                };
+                http::serve(listener, agent, closed).await.unwrap();
+            });
+        });
+        Self {
+            stub,
+            socket,
+            close: Some(close),
+            thread: Some(thread),
+        }
+    }
+
+    /// Status, headers and body of one request.
+    fn send(&self, method: &str, path: &str, body: &str) -> (u16, String, String) {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head.to_lowercase(), body.trim_end().to_owned())
+    }
+
+    fn last_asked(&self) -> String {
+        self.stub.asked.lock().unwrap().last().cloned().unwrap_or_default()
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        drop(self.close.take());
+        let _ = self.thread.take().map(JoinHandle::join);
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+#[test]
+fn a_network_lives_its_life_through_dockers_paths() {
+    let door = Door::open();
+    let body = r#"{"CheckDuplicate":true,"Name":"n","Driver":"bridge","IPAM":{"Config":[{"Subnet":"10.9.0.0/16"}]}}"#;
+    let (status, _, created) = door.send("POST", "/v1.41/networks/create", body);
+    let id = format!("{:064x}", 0xabc);
+    assert_eq!(
+        (status, created),
+        (201, format!("{{\"Id\":\"{id}\",\"Warning\":\"\"}}"))
+    );
+
+    let (status, _, message) = door.send("POST", "/networks/create", body);
+    assert_eq!(status, 409);
+    assert_eq!(message, r#"{"message":"network with name n already exists"}"#);
+
+    let (status, _, network) = door.send("GET", "/v1.24/networks/n?scope=&verbose=false", "");
+    assert_eq!(status, 200);
+    assert!(
+        network.starts_with(&format!("{{\"Name\":\"n\",\"Id\":\"{id}\",\"Created\":")),
+        "{network}"
+    );
+
+    let body = r#"{"Container":"c","EndpointConfig":{"IPAMConfig":{"IPv4Address":"10.9.0.9"},"Aliases":["db"]}}"#;
+    assert_eq!(door.send("POST", "/networks/n/connect", body).0, 200);
+    let asked = door.last_asked();
+    assert!(
+        asked.contains("ip: Some(10.9.0.9)") && asked.contains("connected: true"),
+        "{asked}"
+    );
+
+    assert_eq!(
+        door.send("POST", "/networks/n/disconnect", r#"{"Container":"c","Force":true}"#)
+            .0,
+        200
+    );
+    assert!(door.last_asked().contains("force: true"));
+
+    assert_eq!(door.send("DELETE", "/v1.41/networks/n", "").0, 204);
+    let (status, _, message) = door.send("DELETE", "/v1.41/networks/n", "");
+    assert_eq!(
+        (status, message.as_str()),
+        (404, r#"{"message":"network n not found"}"#)
+    );
+}
+
+#[test]
+fn filters_reach_the_agent_in_both_spellings() {
+    let door = Door::open();
+    let list = "%7B%22driver%22%3A%5B%22bridge%22%5D%7D";
+    let set = "%7B%22driver%22%3A%7B%22bridge%22%3Atrue%7D%7D";
+    for filters in [list, set] {
+        assert_eq!(door.send("GET", &format!("/networks?filters={filters}"), "").0, 200);
+        assert_eq!(door.last_asked(), r#"NetworkList { filters: {"driver": ["bridge"]} }"#);
+    }
+    let (status, _, pruned) = door.send("POST", &format!("/networks/prune?filters={set}"), "");
+    assert_eq!((status, pruned.as_str()), (200, r#"{"NetworksDeleted":[]}"#));
+    assert_eq!(door.send("GET", "/networks?filters=x", "").0, 400);
+}
+
+#[test]
+fn a_ping_tells_the_version_and_a_head_has_no_body() {
+    let door = Door::open();
+    let (status, head, body) = door.send("GET", "/_ping", "");
+    assert_eq!((status, body.as_str()), (200, "OK"));
+    for header in ["api-version: 1.41", "ostype: linux", "docker-experimental: false"] {
+        assert!(head.contains(header), "{head}");
+    }
+    let (status, head, body) = door.send("HEAD", "/_ping", "");
+    assert_eq!((status, body.as_str()), (200, ""));
+    assert!(head.contains("api-version: 1.41"));
+}
+
+#[test]
+fn what_the_door_does_not_understand_is_told_as_json() {
+    let door = Door::open();
+    let rows = [
+        ("GET", "/nothing", "", 404, "page not found"),
+        ("PUT", "/networks", "", 404, "page not found"),
+        ("GET", "/netswitch/v1/request", "", 404, "page not found"),
+        (
+            "GET",
+            "/v1.45/networks",
+            "",
+            400,
+            "client version 1.45 is too new. Maximum supported API version is 1.41",
+        ),
+        (
+            "GET",
+            "/v1.12/networks",
+            "",
+            400,
+            "client version 1.12 is too old. Minimum supported API version is 1.24, \
+             please upgrade your client to a newer version",
+        ),
+        (
+            "POST",
+            "/networks/create",
+            "",
+            400,
+            "got EOF while reading request body",
+        ),
+        (
+            "POST",
+            "/networks/create",
+            "{",
+            400,
+            "invalid JSON: EOF while parsing an object at line 1 column 1",
+        ),
+        (
+            "POST",
+            "/networks/n/connect",
+            r#"{"EndpointConfig":{"IPAMConfig":{"IPv4Address":"x"}}}"#,
+            400,
+            "invalid IPv4 address: x",
+        ),
+        ("GET", "/networks/a%20b", "", 404, "network a b not found"),
+    ];
+    for (method, path, body, status, message) in rows {
+        let (got, _, answer) = door.send(method, path, body);
+        assert_eq!(
+            (got, answer),
+            (status, format!("{{\"message\":\"{message}\"}}")),
+            "{method} {path}"
+        );
+    }
+    let large = "x".repeat(1024 * 1024 + 1);
+    assert_eq!(door.send("POST", "/networks/create", &large).0, 413);
+}
+
+#[test]
+fn our_own_client_gets_answers_and_errors() {
+    let door = Door::open();
+    let client = Client::new(&door.socket);
+    assert!(matches!(client.ask(&Request::Version), Ok(Response::Version(_))));
+    let inspect = Request::NetworkInspect {
+        network: "n".to_owned(),
+    };
+    match client.ask(&inspect) {
+        Err(error @ ClientError::Agent(_)) => {
+            assert_eq!(error.to_string(), "Error response from daemon: network n not found");
+        }
+        other => panic!("{other:?}"),
+    }
+}
