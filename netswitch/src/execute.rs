@@ -107,7 +107,11 @@ impl<'a> Executor<'a> {
             Action::SetUp { device, up } => self.kernel.set_up(device, *up)?,
             Action::SetSysctl { path, value } => self.kernel.set_sysctl(&kernel::Namespace::Host, path, value)?,
             Action::AddAddress { device, address } => {
-                self.kernel.add_address(&kernel::Namespace::Host, device, *address)?;
+                match self.kernel.add_address(&kernel::Namespace::Host, device, *address) {
+                    // a gateway that somebody set by hand (SEED S25) is there before we are told
+                    Err(kernel::Error::System { source, .. }) if source.raw_os_error() == Some(libc::EEXIST) => {}
+                    result => result?,
+                }
             }
             Action::DeleteAddress { device, address } => self.kernel.delete_address(device, *address)?,
             Action::AddNeighbour { device, address, mac } => {

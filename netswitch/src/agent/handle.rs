@@ -7,6 +7,7 @@ use tokio::sync::{broadcast, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::{Error, Request, Response};
+use crate::doors::Agent;
 use crate::kernel::watch::Event;
 use crate::model::Id;
 
@@ -35,21 +36,6 @@ const KILL_WAIT: Duration = Duration::from_secs(10);
 impl AgentHandle {
     pub fn new(jobs: mpsc::Sender<Job>, ended: broadcast::Sender<Id>) -> Self {
         Self { jobs, ended }
-    }
-
-    /// Answers one request.
-    pub async fn ask(&self, request: Request) -> Result<Response, Error> {
-        match &request {
-            Request::ContainerStop { container, seconds } => {
-                self.end(container, Some(Duration::from_secs(*seconds))).await?;
-                Ok(Response::Done)
-            }
-            Request::ContainerRemove { container, force: true } => {
-                self.end(container, None).await?;
-                self.core(request).await
-            }
-            _ => self.core(request).await,
-        }
     }
 
     /// Lets the agent's thread finish what it does and end.
@@ -99,6 +85,22 @@ async fn wait(ended: &mut broadcast::Receiver<Id>, id: &Id, limit: Duration) -> 
             // too slow to have seen every end: the next signal finds out whether it still runs
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return false,
+        }
+    }
+}
+
+impl Agent for AgentHandle {
+    async fn ask(&self, request: Request) -> Result<Response, Error> {
+        match &request {
+            Request::ContainerStop { container, seconds } => {
+                self.end(container, Some(Duration::from_secs(*seconds))).await?;
+                Ok(Response::Done)
+            }
+            Request::ContainerRemove { container, force: true } => {
+                self.end(container, None).await?;
+                self.core(request).await
+            }
+            _ => self.core(request).await,
         }
     }
 }

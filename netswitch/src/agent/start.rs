@@ -6,6 +6,7 @@ use std::sync::mpsc;
 
 use anyhow::{Context as _, Result};
 use tokio::sync::broadcast;
+use tracing::{Level, level_filters::LevelFilter};
 
 use super::core::{Core, fill_indexes};
 use super::handle::{AgentHandle, Job};
@@ -26,7 +27,7 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
     let datapath = Datapath::open(&datapath::Options {
         bpffs: directories.bpffs.clone(),
         abi_version: options.abi_version.unwrap_or(netswitch_common::ABI_VERSION),
-        log_level: datapath::log_level(options.log_level),
+        log_level: log_level(options.log_level),
     })?;
     let (jobs, queue) = mpsc::channel();
     let (ended, _) = broadcast::channel(1024);
@@ -123,4 +124,15 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// aya-log's numbers: 0 is off, 1 error … 5 trace.
+fn log_level(level: LevelFilter) -> u8 {
+    level.into_level().map_or(0, |level| match level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => 5,
+    })
 }
