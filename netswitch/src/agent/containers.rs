@@ -41,7 +41,7 @@ impl Core {
         let (ready, connection) = shim::spawn::spawn(&self.executable, &spec).map_err(internal)?;
         changes.started(&container.id, ready.pid, ready.start_time, &now());
         if let Err(error) = self.build(changes).and_then(|()| self.write_files(&container.id, &spec)) {
-            shim::kill(&spec.run_dir);
+            shim::spawn::kill(&spec.run_dir);
             return Err(error);
         }
         self.watch_container(&container.id);
@@ -175,7 +175,8 @@ impl Core {
     fn watch_container(&self, id: &Id) {
         let jobs = self.jobs.clone();
         let container = id.clone();
-        let watch = shim::spawn::watch_exit(self.run_dir(id), id.0.clone(), move |_, exit_code| {
+        let Some(ready) = shim::spawn::ready(&self.run_dir(id)) else { return };
+        let watch = shim::spawn::watch_exit(self.run_dir(id), id.0.clone(), ready, move |_, exit_code| {
             // the agent may have stopped: the next one finds the exit code on disk
             let _ = jobs.send(Job::Exited { container, exit_code });
         });
@@ -217,7 +218,9 @@ impl Core {
             }
         };
         let process = &container.process;
+        let run_dir = self.run_dir(&container.id);
         std::fs::create_dir_all(self.state_dir(&container.id)).map_err(internal)?;
+        std::fs::create_dir_all(&run_dir).map_err(internal)?;
         Ok(Spec {
             id: container.id.0.clone(),
             hostname: container.hostname.clone(),
@@ -231,7 +234,7 @@ impl Core {
             },
             namespace,
             binds: process.binds.clone(),
-            run_dir: self.run_dir(&container.id),
+            run_dir,
             log: self.log(&container.id),
         })
     }

@@ -20,7 +20,7 @@ pub fn purge(directories: &Directories) -> Result<()> {
     }
     let containers = directories.run.join("containers");
     for entry in std::fs::read_dir(&containers).into_iter().flatten().flatten() {
-        shim::kill(&entry.path());
+        shim::spawn::kill(&entry.path());
     }
     if let Some(state) = &state {
         let mark = format!("netswitch {} ", state.display());

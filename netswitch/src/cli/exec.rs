@@ -6,7 +6,7 @@ use super::failure::{self, Failure};
 use super::{options, print};
 use crate::api::{Request, Response};
 use crate::client::Client;
-use crate::shim::{client as shim, protocol};
+use crate::shim::{self, protocol};
 
 /// Run a command in a running container
 #[derive(Debug, Args)]
@@ -68,7 +68,7 @@ impl Exec {
             _ => return Err(Failure::unexpected()),
         };
         options::check_terminal(process.interactive, process.terminal)?;
-        match shim::exec(&socket, &process) {
+        match shim::client::exec(&socket, process) {
             Ok(exit_code) => failure::process(exit_code),
             Err(shim::Error::Failed { exit_code, message }) => {
                 print::complain(&message);

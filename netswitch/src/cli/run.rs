@@ -180,10 +180,10 @@ pub fn find_shim(client: &Client, container: &str) -> Result<(PathBuf, bool), Fa
     }
 }
 
-fn join(outcome: Result<i32, shim::client::Error>) -> Result<(), Failure> {
+fn join(outcome: Result<i32, shim::Error>) -> Result<(), Failure> {
     match outcome {
         Ok(exit_code) => failure::process(exit_code),
-        Err(shim::client::Error::Failed { exit_code, message }) => {
+        Err(shim::Error::Failed { exit_code, message }) => {
             print::complain(&format!("netswitch: {}.", message.trim_end_matches('.')));
             failure::process(exit_code)
         }

@@ -1,6 +1,7 @@
 //! `netswitch shim`: what the agent starts for each container; not for people.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Args;
 
@@ -16,6 +17,9 @@ pub struct Shim {
 
 impl Shim {
     pub fn run(self) -> Result<(), Failure> {
-        crate::shim::run(&self.spec).map_err(|error| Failure::new(format!("{error:#}")))
+        match crate::shim::run(&self.spec) {
+            ExitCode::SUCCESS => Ok(()),
+            _ => Err(Failure::status(1)),
+        }
     }
 }

@@ -96,5 +96,7 @@ pub const SPEC: &str = "spec.json";
 pub const HOSTS: &str = "hosts";
 pub const RESOLV_CONF: &str = "resolv.conf";
 pub const HOSTNAME: &str = "hostname";
+/// The [`Ready`] line, for an agent that comes later.
+pub const READY: &str = "ready.json";
 /// The exit code as a decimal number, written before the shim ends.
 pub const EXIT_CODE: &str = "exit-code";

@@ -22,7 +22,7 @@ use super::{
     Doing as _, Error, cgroup,
     connection::Connection,
     mounts::{self, Depth},
-    protocol::{EXIT_CODE, FromShim, Ready, SOCKET, SPEC, Spec, ToShim},
+    protocol::{EXIT_CODE, FromShim, READY, Ready, SOCKET, SPEC, Spec, ToShim},
 };
 
 /// A shim that makes no namespaces in this time makes none.
@@ -56,6 +56,9 @@ pub fn spawn(executable: &Path, spec: &Spec) -> Result<(Ready, Connection), Erro
     // the starter ends at once; the shim is nobody's child but init's
     starter.wait().doing(doing())?;
     let line = output.and_then(|output| first_line(output, Instant::now() + READY_WITHIN));
+    if let Some(line) = &line {
+        fs::write(spec.run_dir.join(READY), line).doing("write what the shim said")?;
+    }
     match line.and_then(|line| serde_json::from_slice(&line).ok()) {
         Some(ready) => Ok((ready, connect(&spec.run_dir)?)),
         None => {
@@ -127,6 +130,26 @@ fn wait(run_dir: &Path) -> Option<i32> {
     match connection.receive().ok()?? {
         (FromShim::Exited { exit_code } | FromShim::Failed { exit_code, .. }, _) => Some(exit_code),
         (FromShim::Started { .. }, _) => None,
+    }
+}
+
+/// The processes of a container, as its shim named them.
+pub fn ready(run_dir: &Path) -> Option<Ready> {
+    serde_json::from_slice(&fs::read(run_dir.join(READY)).ok()?).ok()
+}
+
+/// The exit code of a container that runs no more; `None` while it does.
+pub fn found_dead(run_dir: &Path) -> Option<i32> {
+    if ready(run_dir).is_some_and(|ready| is_alive(ready.pid, ready.start_time)) {
+        return None;
+    }
+    Some(written_exit_code(run_dir).unwrap_or(LOST))
+}
+
+/// Ends a container whatever it does; its shim follows.
+pub fn kill(run_dir: &Path) {
+    if let Some(ready) = ready(run_dir) {
+        end_orphan(&ready);
     }
 }
 
