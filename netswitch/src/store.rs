@@ -67,7 +67,7 @@ impl Store {
 
     pub fn load(&self) -> Result<State, Error> {
         let transaction = database!(self.database.begin_read());
-        let numbers = read::<String, _>(&transaction, "numbers", NUMBERS)?.into_values().next().unwrap_or_default();
+        let numbers = read(&transaction, "numbers", NUMBERS)?.pop().unwrap_or_default();
         Ok(State::load(
             read(&transaction, "networks", NETWORKS)?,
             read(&transaction, "containers", CONTAINERS)?,
@@ -93,19 +93,18 @@ impl Store {
     }
 }
 
-fn read<K: From<String> + Ord, V: DeserializeOwned>(
+fn read<V: DeserializeOwned>(
     transaction: &redb::ReadTransaction,
     name: &'static str,
     table: Table,
-) -> Result<std::collections::BTreeMap<K, V>, Error> {
+) -> Result<Vec<V>, Error> {
     let table = database!(transaction.open_table(table));
-    let mut records = std::collections::BTreeMap::new();
+    let mut records = Vec::new();
     for record in database!(table.iter()) {
         let (key, value) = database!(record);
-        let key = key.value().to_owned();
-        let value = serde_json::from_slice(value.value())
-            .map_err(|source| Error::Record { table: name, key: key.clone(), source })?;
-        records.insert(K::from(key), value);
+        let record = serde_json::from_slice(value.value())
+            .map_err(|source| Error::Record { table: name, key: key.value().to_owned(), source })?;
+        records.push(record);
     }
     Ok(records)
 }

@@ -235,6 +235,7 @@ impl Core {
             namespace,
             binds: process.binds.clone(),
             run_dir,
+            hidden: vec![self.directories.state.clone(), self.directories.run.clone(), self.directories.bpffs.clone()],
             log: self.log(&container.id),
         })
     }

@@ -13,7 +13,7 @@ use super::handle::{AgentHandle, Job};
 use crate::api::{AgentOptions, Directories};
 use crate::datapath::{self, Datapath};
 use crate::execute::Executor;
-use crate::kernel::{Kernel, netlink::Netlink, watch};
+use crate::kernel::{netlink::Netlink, watch};
 use crate::model::{changes::Changes, container::Status, network::predefined};
 use crate::reconcile::{self, Snapshot};
 use crate::store::Store;

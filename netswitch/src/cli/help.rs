@@ -64,9 +64,8 @@ fn subcommands(command: &Command) -> Vec<&Command> {
 }
 
 fn visible_options(command: &Command) -> impl Iterator<Item = &Arg> {
-    command
-        .get_opts()
-        .filter(|option| !option.is_hide_set() && option.get_long().is_some())
+    let options = command.get_arguments().filter(|argument| !argument.is_positional());
+    options.filter(|option| !option.is_hide_set() && option.get_long().is_some())
 }
 
 /// Sorted and aligned as Docker's flag library does it.

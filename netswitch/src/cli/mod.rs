@@ -34,7 +34,7 @@ use crate::client::Client;
 
 /// A switch for containers, in eBPF
 #[derive(Debug, Parser)]
-#[command(name = "netswitch", version)]
+#[command(name = "netswitch", version, disable_version_flag = true)]
 pub struct Arguments {
     /// Socket of the agent (default "/run/netswitch/api.sock")
     #[arg(
@@ -45,6 +45,9 @@ pub struct Arguments {
         value_name = "string"
     )]
     pub socket: PathBuf,
+    /// Print version information and quit
+    #[arg(short, long, action = ArgAction::Version)]
+    version: (),
     #[command(subcommand)]
     pub verb: Verb,
 }
@@ -132,8 +135,15 @@ fn command() -> Command {
 }
 
 /// Switches take `=false`, a repeated option's last value wins, an option's value may begin with a
-/// hyphen, and `-h` is free for `--hostname`.
+/// hyphen, and `-h` is help where it is nothing else.
 fn as_docker(command: Command) -> Command {
+    let mut help = Arg::new("help").long("help").action(ArgAction::Help).hide(true);
+    if command
+        .get_arguments()
+        .all(|argument| argument.get_short() != Some('h'))
+    {
+        help = help.short('h');
+    }
     command
         .disable_help_flag(true)
         .disable_help_subcommand(true)
@@ -152,7 +162,7 @@ fn as_docker(command: Command) -> Command {
                 arg.allow_hyphen_values(true)
             }
         })
-        .arg(Arg::new("help").long("help").action(ArgAction::Help).hide(true))
+        .arg(help)
         .mut_subcommands(as_docker)
 }
 

@@ -10,7 +10,7 @@ use super::print::{self, Listing, Row};
 use super::{options, subnets};
 use crate::api::{self, NetworkResource, Request, Response};
 use crate::client::Client;
-use crate::doors::engine;
+use crate::doors::{engine, time};
 use crate::model::endpoint::Settings;
 
 /// Manage networks
@@ -182,7 +182,7 @@ impl List {
 
 fn row(network: NetworkResource, no_trunc: bool) -> Row {
     let fields = [
-        ("CreatedAt", network.created),
+        ("CreatedAt", time::go(&network.created)),
         ("Driver", network.driver),
         ("ID", print::id(&network.id, no_trunc).to_owned()),
         ("IPv6", network.enable_ipv6.to_string()),
@@ -407,7 +407,7 @@ mod tests {
         );
         assert_eq!(
             list(Some("json"), false, false),
-            "{\"CreatedAt\":\"2026-01-02T03:04:05.6+00:00\",\"Driver\":\"bridge\",\"ID\":\"2b50586c472a\",\
+            "{\"CreatedAt\":\"2026-01-02 03:04:05.6 +0000 UTC\",\"Driver\":\"bridge\",\"ID\":\"2b50586c472a\",\
              \"IPv6\":\"false\",\"Internal\":\"false\",\"Labels\":\"a=b\",\"Name\":\"bridge\",\"Scope\":\"local\"}\n"
         );
     }

@@ -46,7 +46,7 @@ pub fn label(text: &str) -> Result<(String, String), String> {
         return Err(format!("invalid label '{text}': empty name"));
     }
     if name.contains(char::is_whitespace) {
-        return Err(format!("label '{name}' contains white spaces"));
+        return Err(format!("label '{name}' contains whitespaces"));
     }
     Ok((name.to_owned(), value))
 }
@@ -116,7 +116,7 @@ mod tests {
         );
         assert_eq!(label("a"), Ok(("a".into(), String::new())));
         assert_eq!(label("=").unwrap_err(), "invalid label '=': empty name");
-        assert_eq!(label("a b=c").unwrap_err(), "label 'a b' contains white spaces");
+        assert_eq!(label("a b=c").unwrap_err(), "label 'a b' contains whitespaces");
         assert_eq!(variable("=x").unwrap_err(), "invalid environment variable: =x");
         assert_eq!(extra_host("db:10.0.0.1"), Ok("db:10.0.0.1".into()));
         assert_eq!(extra_host("db:fd00::1"), Ok("db:fd00::1".into()));

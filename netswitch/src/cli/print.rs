@@ -179,7 +179,7 @@ mod tests {
         );
         assert_eq!(
             render(Some("{{.Nam}}"), false),
-            "Template parsing error: template: :1:2: executing \"\" at <.Nam>: map has no entry for key \"Nam\""
+            "template parsing error: template: :1:2: executing \"\" at <.Nam>: map has no entry for key \"Nam\""
         );
     }
 }

@@ -82,7 +82,7 @@ fn row(container: ContainerSummary, no_trunc: bool, now: i64) -> Row {
     };
     let fields = [
         ("Command", format!("{command:?}")),
-        ("CreatedAt", container.created_at),
+        ("CreatedAt", time::go(&container.created_at)),
         ("ID", print::id(&container.id, no_trunc).to_owned()),
         ("Labels", print::pairs(&container.labels)),
         ("Names", container.name),

@@ -1,6 +1,7 @@
 //! `netswitch run`: a program in a container of its own.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -165,10 +166,35 @@ impl Run {
     }
 }
 
+/// How long the agent may take to note that a process has ended, and how often to look.
+const SETTLES_WITHIN: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_millis(5);
+
 /// Joins a container that waits for it, until its process ends.
 pub fn attach(client: &Client, container: &str, interactive: bool) -> Result<(), Failure> {
     let (socket, terminal) = find_shim(client, container)?;
-    join(shim::client::attach(&socket, terminal, interactive))
+    let outcome = shim::client::attach(&socket, terminal, interactive);
+    settle(client, container);
+    join(outcome)
+}
+
+/// Waits until the agent knows, too, that the process has ended, so that what the user types next
+/// finds the container stopped, or gone if it was run with `--rm`.
+fn settle(client: &Client, container: &str) {
+    let request = Request::ContainerInspect {
+        container: container.to_owned(),
+    };
+    let deadline = Instant::now() + SETTLES_WITHIN;
+    while Instant::now() < deadline {
+        let Ok(Response::Container(container)) = client.ask(&request) else {
+            return;
+        };
+        let is = |group: &str, name: &str| container[group][name] == true;
+        if !is("State", "Running") && !is("HostConfig", "AutoRemove") {
+            return;
+        }
+        std::thread::sleep(INTERVAL);
+    }
 }
 
 /// The socket of a container's shim, and whether the container has a terminal.

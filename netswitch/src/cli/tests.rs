@@ -215,6 +215,12 @@ fn bad_lines_are_refused_in_dockers_words() {
             "Create a network",
         ),
         (
+            "network create a -- --b",
+            "requires exactly 1 argument",
+            "network create [OPTIONS] NETWORK",
+            "Create a network",
+        ),
+        (
             "network create a b",
             "requires exactly 1 argument",
             "network create [OPTIONS] NETWORK",
@@ -265,7 +271,15 @@ fn an_unknown_verb_is_told_and_a_missing_one_gets_help() {
     );
     let page = help("netswitch network --help");
     assert_eq!(refused("netswitch network foo"), (page.clone(), 1));
-    assert_eq!(refused("netswitch network"), (page, 0));
+    assert_eq!(refused("netswitch network"), (page.clone(), 0));
+    assert_eq!(help("netswitch network foo --help"), page);
+    assert_eq!(help("netswitch network -h"), page);
+    let flag = "unknown flag: --foo\nSee 'netswitch network --help'.\n";
+    assert_eq!(refused("netswitch network --foo ls"), (format!("{flag}{page}\n"), 125));
+    assert_eq!(
+        help("netswitch -v"),
+        concat!("netswitch version ", env!("CARGO_PKG_VERSION"), "\n")
+    );
 }
 
 #[test]

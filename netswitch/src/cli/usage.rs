@@ -18,10 +18,17 @@ pub enum Instead {
 
 /// `root` is the command before clap has added its own to it; `columns` those of the terminal.
 pub fn explain(error: &clap::Error, root: &Command, arguments: &[OsString], columns: Option<usize>) -> Instead {
-    let (command, path) = called(root, arguments);
+    let invalid = context(error, ContextKind::InvalidArg);
+    let (command, path) = called(root, arguments, &invalid);
     let page = || help::page(command, &path, columns);
     let name = root.get_name();
-    let bad_flag = |text: String| Instead::Complain(format!("{text}\nSee '{path} --help'.\n"), 125);
+    let bad_flag = |text: String| {
+        let mut text = format!("{text}\nSee '{path} --help'.\n");
+        if command.has_subcommands() {
+            text += &format!("{}\n", page());
+        }
+        Instead::Complain(text, 125)
+    };
     let bad_count = || {
         let text = format!(
             "\"{path}\" {}.\nSee '{path} --help'.\n\n{}\n",
@@ -30,13 +37,15 @@ pub fn explain(error: &clap::Error, root: &Command, arguments: &[OsString], colu
         );
         Instead::Complain(text, 1)
     };
-    let invalid = context(error, ContextKind::InvalidArg);
+    let words = || arguments.iter().filter_map(|word| word.to_str());
+    let behind_dashes = words().skip_while(|word| *word != "--").any(|word| word == invalid);
     match error.kind() {
         ErrorKind::DisplayHelp => Instead::Out(page()),
         ErrorKind::DisplayVersion => Instead::Out(format!("{name} version {}\n", env!("CARGO_PKG_VERSION"))),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             Instead::Complain(page(), 0)
         }
+        ErrorKind::UnknownArgument if behind_dashes => bad_count(),
         ErrorKind::UnknownArgument if invalid.starts_with("--") => {
             let flag = invalid.split('=').next().unwrap_or_default();
             bad_flag(format!("unknown flag: {flag}"))
@@ -46,6 +55,9 @@ pub fn explain(error: &clap::Error, root: &Command, arguments: &[OsString], colu
             bad_flag(format!("unknown shorthand flag: '{letter}' in -{letter}"))
         }
         ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument if command.has_subcommands() => {
+            if words().any(|word| word == "--help") {
+                return Instead::Out(page());
+            }
             if path != name {
                 return Instead::Complain(page(), 1);
             }
@@ -88,12 +100,12 @@ pub fn explain(error: &clap::Error, root: &Command, arguments: &[OsString], colu
     }
 }
 
-/// The command that the arguments call, as deep as they go.
-fn called<'a>(root: &'a Command, arguments: &[OsString]) -> (&'a Command, String) {
+/// The command that the arguments call, as deep as they go before the one that is invalid.
+fn called<'a>(root: &'a Command, arguments: &[OsString], invalid: &str) -> (&'a Command, String) {
     let mut command = root;
     let mut path = root.get_name().to_owned();
     let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
-    while let Some(word) = words.next() {
+    while let Some(word) = words.next().filter(|word| *word != invalid) {
         if let Some(option) = word.strip_prefix("--") {
             // The one option before a verb whose value stands apart.
             let takes_next = root

@@ -247,6 +247,10 @@ pub fn info(version: &Version) -> Value {
         "Driver": "overlay",
         "Plugins": {"Volume": [], "Network": ["bridge", "host", "null"], "Authorization": [], "Log": ["json-file"]},
         "LoggingDriver": "json-file",
+        // Docker's clients warn of these where they are false; here they have no meaning.
+        "MemoryLimit": true, "SwapLimit": true, "OomKillDisable": true,
+        "CpuCfsPeriod": true, "CpuCfsQuota": true, "CPUShares": true, "CPUSet": true,
+        "IPv4Forwarding": true, "BridgeNfIptables": true, "BridgeNfIp6tables": true,
         "KernelVersion": version.kernel,
         "OperatingSystem": "netswitch",
         "OSType": "linux",

@@ -19,6 +19,21 @@ pub fn parse(text: &str) -> Option<i64> {
     Some(((days(year, month, day) * 24 + hour) * 60 + minute - offset) * 60 + second)
 }
 
+/// The same time as Go prints it: `2026-01-02 03:04:05.678901234 +0000 UTC`.
+pub fn go(text: &str) -> String {
+    let Some((date, rest)) = text.split_once('T') else {
+        return text.to_owned();
+    };
+    match rest.find(['+', '-']) {
+        Some(at) => {
+            let zone = rest[at..].replace(':', "");
+            let name = if zone == "+0000" { "UTC" } else { &zone };
+            format!("{date} {} {zone} {name}", &rest[..at])
+        }
+        None => format!("{date} {} +0000 UTC", rest.trim_end_matches('Z')),
+    }
+}
+
 /// Days since 1970 of a date (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`).
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
@@ -57,6 +72,12 @@ mod tests {
         assert_eq!(parse("2024-02-29T13:30:45.1+01:00"), Some(1_709_209_845));
         assert_eq!(parse("2024-02-29T07:00:45-05:30"), Some(1_709_209_845));
         assert_eq!(parse("yesterday"), None);
+    }
+
+    #[test]
+    fn times_print_as_go_prints_them() {
+        assert_eq!(go("2026-01-02T03:04:05.6Z"), "2026-01-02 03:04:05.6 +0000 UTC");
+        assert_eq!(go("2026-01-02T03:04:05.6-05:30"), "2026-01-02 03:04:05.6 -0530 -0530");
     }
 
     #[test]

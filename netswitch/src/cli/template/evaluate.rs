@@ -116,7 +116,13 @@ impl Walk<'_> {
         }
         arguments.extend(last);
         match &command[0] {
-            Operand::Function(name) => functions::call(name, &arguments, self.mode),
+            Operand::Function { name, at: (line, byte) } => {
+                functions::call(name, &arguments, self.mode).map_err(|problem| {
+                    let words: Vec<String> = command.iter().map(ToString::to_string).collect();
+                    let command = words.join(" ");
+                    TemplateError(format!(":{line}:{byte}: executing \"\" at <{command}>: {problem}"))
+                })
+            }
             Operand::Field { of, name, .. } if name == "Label" && **of == Operand::Dot && self.label.is_some() => {
                 let name = arguments.first().and_then(Value::as_str).unwrap_or_default();
                 Ok(self.label.map(|label| label(name)).unwrap_or_default().into())
@@ -133,7 +139,7 @@ impl Walk<'_> {
             Operand::Dot => Ok(dot.clone()),
             Operand::Literal(value) => Ok(value.clone()),
             Operand::Variable(name) => self.variable(name).cloned(),
-            Operand::Function(name) => functions::call(name, &[], self.mode),
+            Operand::Function { .. } => self.command(std::slice::from_ref(operand), None, dot),
             Operand::Pipe(pipe) => self.pipe(pipe, dot),
             Operand::Field {
                 of,
@@ -156,23 +162,23 @@ impl Walk<'_> {
     }
 }
 
+/// Fields that are not in Docker's JSON where they are empty, and render as nothing.
+const LEFT_OUT: [&str; 3] = ["AuxiliaryAddresses", "Gateway", "IPRange"];
+
 /// Docker's own fields begin with a capital letter and must exist; other keys are a user's, of a map.
 fn field(of: &Value, name: &str) -> Result<Value, String> {
-    let kind = match of {
-        Value::Object(map) => {
-            return match map.get(name) {
-                Some(value) => Ok(value.clone()),
-                None if name.starts_with(char::is_uppercase) => Err(format!("map has no entry for key {name:?}")),
-                None => Ok(Value::Null),
-            };
+    match of {
+        Value::Object(map) => match map.get(name) {
+            Some(value) => Ok(value.clone()),
+            None if LEFT_OUT.contains(&name) => Ok("".into()),
+            None if name.starts_with(char::is_uppercase) => Err(format!("map has no entry for key {name:?}")),
+            None => Ok(Value::Null),
+        },
+        Value::Null => Err(format!("nil pointer evaluating interface {{}}.{name}")),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(format!("can't evaluate field {name} in type interface {{}}"))
         }
-        Value::Null => return Err(format!("nil pointer evaluating interface {{}}.{name}")),
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "int",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-    };
-    Err(format!("can't evaluate field {name} in type {kind}"))
+    }
 }
 
 /// What `range` goes through: a map by sorted keys.

@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::TemplateError;
 use super::evaluate::sorted;
 
 /// Whether values or a table's titles are rendered.
@@ -23,8 +22,8 @@ pub fn exists(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-pub fn call(name: &str, arguments: &[Value], mode: Mode) -> Result<Value, TemplateError> {
-    let wrong = |problem: &str| TemplateError(format!(":1: error calling {name}: {problem}"));
+pub fn call(name: &str, arguments: &[Value], mode: Mode) -> Result<Value, String> {
+    let wrong = |problem: &str| format!("error calling {name}: {problem}");
     let nth = |i: usize| {
         arguments
             .get(i)

@@ -138,7 +138,7 @@ impl Lexer<'_> {
                 "nil" => Kind::Literal(Value::Null),
                 word => Kind::Word(word.to_owned()),
             }),
-            _ => Err(self.error(&format!("unexpected {first:?} in command"))),
+            _ => Err(self.error(&format!("bad character U+{:04X} {first:?}", u32::from(first)))),
         }
     }
 

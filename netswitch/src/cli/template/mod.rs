@@ -18,7 +18,7 @@ pub struct Template(Vec<Node>);
 
 /// Go's words for what is wrong with a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Template parsing error: template: {0}")]
+#[error("template parsing error: template: {0}")]
 pub struct TemplateError(String);
 
 /// What `.Label "name"` answers.
@@ -80,12 +80,15 @@ enum Operand {
     Dot,
     Literal(Value),
     Variable(String),
-    Function(String),
+    Function {
+        name: String,
+        at: (usize, usize),
+    },
     Pipe(Pipe),
     Field {
         of: Box<Operand>,
         name: String,
-        /// Line and byte in it where the operand begins.
+        /// Line and byte in it where `.name` begins.
         at: (usize, usize),
     },
 }
@@ -95,7 +98,7 @@ impl fmt::Display for Operand {
         match self {
             Self::Dot => out.write_str("."),
             Self::Literal(value) => value.fmt(out),
-            Self::Variable(name) | Self::Function(name) => out.write_str(name),
+            Self::Variable(name) | Self::Function { name, .. } => out.write_str(name),
             Self::Pipe(_) => out.write_str("(…)"),
             Self::Field { of, name, .. } if **of == Self::Dot => write!(out, ".{name}"),
             Self::Field { of, name, .. } => write!(out, "{of}.{name}"),
@@ -158,6 +161,7 @@ mod tests {
             ("{{if and .Name (not .Internal)}}x{{end}}", "x"),
             ("{{len .Containers}} {{len .Name}}", "2 5"),
             ("a {{- /* comment */ -}} b", "ab"),
+            ("{{range .IPAM.Config}}{{.Gateway}};{{end}}", "10.1.0.1;;"),
             ("{{range .Labels}}x{{else}}none{{end}}", "none"),
             ("{{join (split \"a,b\" \",\") \"-\"}}", "a-b"),
             ("{{$x := .Name}}{{$x}}{{println}}", "mynet\n"),
@@ -185,17 +189,22 @@ mod tests {
                 "x {{.Foo}}",
                 ":1:4: executing \"\" at <.Foo>: map has no entry for key \"Foo\"",
             ),
+            ("{{.Name}", ":1: bad character U+007D '}'"),
+            (
+                "{{index .IPAM.Config 7}}",
+                ":1:2: executing \"\" at <index .IPAM.Config 7>: error calling index: index out of range: 7",
+            ),
             (
                 "{{.Aliases.Foo}}",
-                ":1:2: executing \"\" at <.Aliases.Foo>: nil pointer evaluating interface {}.Foo",
+                ":1:10: executing \"\" at <.Aliases.Foo>: nil pointer evaluating interface {}.Foo",
             ),
             (
                 "{{.Name.Foo}}",
-                ":1:2: executing \"\" at <.Name.Foo>: can't evaluate field Foo in type string",
+                ":1:7: executing \"\" at <.Name.Foo>: can't evaluate field Foo in type interface {}",
             ),
         ];
         for (template, expected) in rows {
-            let expected = format!("Template parsing error: template: {expected}");
+            let expected = format!("template parsing error: template: {expected}");
             assert_eq!(render(template), Err(expected), "{template}");
         }
     }

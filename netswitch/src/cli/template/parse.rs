@@ -181,7 +181,7 @@ fn operand(line: usize, tokens: &mut Tokens) -> Result<Operand, TemplateError> {
         },
         Kind::Variable(name) => Operand::Variable(name),
         Kind::Literal(value) => Operand::Literal(value),
-        Kind::Word(name) if functions::exists(&name) => Operand::Function(name),
+        Kind::Word(name) if functions::exists(&name) => Operand::Function { name, at },
         Kind::Word(name) => return Err(error(line, &format!("function {name:?} not defined"))),
         Kind::Symbol("(") => Operand::Pipe(pipe_until(line, tokens, true)?),
         Kind::Symbol(symbol) => return Err(error(line, &format!("unexpected {symbol:?} in operand"))),
@@ -191,7 +191,7 @@ fn operand(line: usize, tokens: &mut Tokens) -> Result<Operand, TemplateError> {
             operand = Operand::Field {
                 of: Box::new(operand),
                 name,
-                at,
+                at: token.at,
             };
         }
     }
