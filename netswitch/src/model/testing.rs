@@ -45,7 +45,11 @@ impl World {
 
     pub fn facts(&self) -> Facts {
         Facts {
-            now: Time { seconds: self.now, nanoseconds: 0 }.to_string(),
+            now: Time {
+                seconds: self.now,
+                nanoseconds: 0,
+            }
+            .to_string(),
             routes: self.routes.clone(),
             devices: self.devices.clone(),
             interfaces: Vec::new(),
@@ -79,22 +83,43 @@ impl World {
     }
 
     pub fn network6(&mut self, name: &str, subnets: &[&str]) -> Id {
-        self.make(&NetworkCreate { enable_ipv6: true, ..Self::asked_network(name, subnets) }).unwrap()
+        self.make(&NetworkCreate {
+            enable_ipv6: true,
+            ..Self::asked_network(name, subnets)
+        })
+        .unwrap()
     }
 
     pub fn internal_network(&mut self, name: &str) -> Id {
-        self.make(&NetworkCreate { internal: true, ..Self::asked_network(name, &[]) }).unwrap()
+        self.make(&NetworkCreate {
+            internal: true,
+            ..Self::asked_network(name, &[])
+        })
+        .unwrap()
     }
 
     pub fn labelled_network(&mut self, name: &str, labels: &[(&str, &str)]) -> Id {
-        let labels: BTreeMap<String, String> =
-            labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        self.make(&NetworkCreate { labels, ..Self::asked_network(name, &[]) }).unwrap()
+        let labels: BTreeMap<String, String> = labels
+            .iter()
+            .map(|(key, value)| ((*key).into(), (*value).into()))
+            .collect();
+        self.make(&NetworkCreate {
+            labels,
+            ..Self::asked_network(name, &[])
+        })
+        .unwrap()
     }
 
     pub fn asked_network(name: &str, subnets: &[&str]) -> NetworkCreate {
-        let pool = |subnet: &&str| PoolRequest { subnet: (*subnet).into(), ..PoolRequest::default() };
-        NetworkCreate { name: name.into(), pools: subnets.iter().map(pool).collect(), ..NetworkCreate::default() }
+        let pool = |subnet: &&str| PoolRequest {
+            subnet: (*subnet).into(),
+            ..PoolRequest::default()
+        };
+        NetworkCreate {
+            name: name.into(),
+            pools: subnets.iter().map(pool).collect(),
+            ..NetworkCreate::default()
+        }
     }
 
     pub fn make(&mut self, asked: &NetworkCreate) -> Result<Id, Error> {
@@ -107,7 +132,10 @@ impl World {
         ContainerCreate {
             name: name.into(),
             command: vec!["sleep".into(), "infinity".into()],
-            networks: networks.iter().map(|network| ((*network).into(), Settings::default())).collect(),
+            networks: networks
+                .iter()
+                .map(|network| ((*network).into(), Settings::default()))
+                .collect(),
             ..ContainerCreate::default()
         }
     }
@@ -165,8 +193,14 @@ impl World {
     }
 
     pub fn endpoint(&self, container: &str, network: &str) -> &Endpoint {
-        let (container, network) = (self.state.container(container).unwrap(), self.state.network(network).unwrap());
-        self.state.endpoints_of_container(&container.id).find(|endpoint| endpoint.network == network.id).unwrap()
+        let (container, network) = (
+            self.state.container(container).unwrap(),
+            self.state.network(network).unwrap(),
+        );
+        self.state
+            .endpoints_of_container(&container.id)
+            .find(|endpoint| endpoint.network == network.id)
+            .unwrap()
     }
 
     /// The IPv4 address.
