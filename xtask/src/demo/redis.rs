@@ -10,6 +10,8 @@ use super::stage::Stage;
 use crate::progress::Step;
 use crate::world::process;
 
+const INFO: &str = "netswitch exec redis-1 redis-cli cluster info";
+const NODE_LIST: &str = "netswitch exec redis-1 redis-cli cluster nodes";
 const NODES: std::ops::RangeInclusive<u8> = 1..=6;
 
 pub fn start_nodes(stage: &mut Stage) -> Result<()> {
@@ -25,13 +27,20 @@ pub fn start_nodes(stage: &mut Stage) -> Result<()> {
     stage
         .screen
         .note("Protected mode is off, as in the redis image: the cluster's nodes are not loopback.");
-    for node in NODES {
+    let run = |node: u8| {
         let files = format!("{}/node-{node}", directory.display());
-        stage.show(&format!(
+        format!(
             "netswitch run -d --name redis-{node} --net redis --ip 172.38.0.1{node} \
              -v {files}/conf/redis.conf:/etc/redis/redis.conf -v {files}/data:/data \
              -- redis-server /etc/redis/redis.conf --dir /data --protected-mode no"
-        ))?;
+        )
+    };
+    stage.show(&run(1))?;
+    stage
+        .screen
+        .note("… and in the same way redis-2 to redis-6, at 172.38.0.12 to 172.38.0.16");
+    for node in NODES.skip(1) {
+        stage.ask(&run(node))?;
     }
     for node in NODES {
         process::poll(&format!("redis-{node} answers"), Duration::from_secs(10), || {
@@ -50,7 +59,7 @@ pub fn create_cluster(stage: &mut Stage) -> Result<()> {
         "netswitch exec -i redis-1 redis-cli --cluster create {} --cluster-replicas 1",
         addresses.join(" ")
     );
-    let said = stage.show_slowly("the nodes meet", "yes", &create, 60)?;
+    let said = stage.show_slowly("the nodes meet", "yes", &create, 19)?;
     stage.prove(
         said.contains("[OK] All nodes agree about slots configuration.")
             && said.contains("[OK] All 16384 slots covered."),
@@ -60,23 +69,16 @@ pub fn create_cluster(stage: &mut Stage) -> Result<()> {
         said.contains("Adding replica 172.38.0.14:6379 to 172.38.0.13:6379"),
         "redis-4 is redis-3's replica",
     )?;
-    let known = |stage: &Stage| stage.ask("netswitch exec redis-1 redis-cli cluster info");
-    process::poll("the cluster's state is ok", Duration::from_secs(20), || {
-        Ok(healthy(&known(stage)?))
+    // gossip needs a moment to tell every node who is whose replica
+    process::poll("the nodes know each other", Duration::from_secs(20), || {
+        let replica = stage.ask("netswitch exec redis-4 redis-cli info replication")?;
+        let (info, nodes) = (stage.ask(INFO)?, stage.ask(NODE_LIST)?);
+        Ok(is_healthy(&info) && is_complete(&nodes) && replica.contains("master_link_status:up"))
     })?;
-    let info = stage.show_lines("netswitch exec redis-1 redis-cli cluster info", 7)?;
-    stage.prove(healthy(&info), "cluster_state:ok, six nodes, three masters")?;
-    let nodes = stage.show("netswitch exec redis-1 redis-cli cluster nodes")?;
-    let connected = |kind: &str| {
-        nodes
-            .lines()
-            .filter(|line| line.contains(kind) && line.contains(" connected"))
-            .count()
-    };
-    stage.prove(
-        connected("master") == 3 && connected("slave") == 3,
-        "three masters, three slaves, all connected",
-    )
+    let info = stage.show_lines(INFO, 7)?;
+    stage.prove(is_healthy(&info), "cluster_state:ok, six nodes, three masters")?;
+    let nodes = stage.show(NODE_LIST)?;
+    stage.prove(is_complete(&nodes), "three masters, three slaves, all connected")
 }
 
 pub fn redirected_set(stage: &mut Stage) -> Result<()> {
@@ -99,8 +101,7 @@ pub fn failover(stage: &mut Stage) -> Result<()> {
     let start = Instant::now();
     let step = Step::start("waiting for redis-4 to take over; the node timeout is 5 s");
     let over = process::poll("redis-4 takes over", Duration::from_secs(40), || {
-        let nodes = stage.ask("netswitch exec redis-1 redis-cli cluster nodes")?;
-        let info = stage.ask("netswitch exec redis-1 redis-cli cluster info")?;
+        let (info, nodes) = (stage.ask(INFO)?, stage.ask(NODE_LIST)?);
         Ok(owns_last_slots(&nodes, "172.38.0.14:") && info.contains("cluster_state:ok"))
     });
     step.end(if over.is_ok() { "done" } else { "failed" });
@@ -140,7 +141,7 @@ fn write_configuration(directory: &Path, node: u8) -> Result<()> {
     write().with_context(|| format!("write the configuration in {}", node_directory.display()))
 }
 
-fn healthy(cluster_info: &str) -> bool {
+fn is_healthy(cluster_info: &str) -> bool {
     let expected = [
         "cluster_state:ok",
         "cluster_slots_ok:16384",
@@ -151,6 +152,14 @@ fn healthy(cluster_info: &str) -> bool {
     expected
         .iter()
         .all(|line| cluster_info.lines().any(|said| said.trim() == *line))
+}
+
+fn is_complete(cluster_nodes: &str) -> bool {
+    let connected = |kind: &str| {
+        let is_one = |line: &&str| line.contains(kind) && line.contains(" connected");
+        cluster_nodes.lines().filter(is_one).count()
+    };
+    connected("master") == 3 && connected("slave") == 3
 }
 
 fn owns_last_slots(cluster_nodes: &str, address: &str) -> bool {
