@@ -13,7 +13,7 @@ pub mod traffic;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -104,9 +104,7 @@ impl Scenario {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    if args.rounds == 0 {
-        bail!("--rounds 0 measures nothing");
-    }
+    ensure!(args.rounds > 0, "--rounds 0 measures nothing");
     let scenarios = if args.scenario.is_empty() {
         Scenario::value_variants()
     } else {
@@ -127,14 +125,14 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(pair) = field.pairs().iter().find(|pair| pair.peer == Peer::Netswitch) {
         report::print_programs(&program::cost(|| traffic::udp_64b(pair).map(drop))?);
     }
-    field.finish()?;
-
+    // results are worth keeping even where something stayed behind
+    let finished = field.finish();
     if let Some(file) = &args.json {
         report::write_json(file, args.rounds, &all)?;
     }
-    if args.floors && !report::print_floors(&all) {
-        bail!("a floor does not hold");
-    }
+    let hold = !args.floors || report::print_floors(&all);
+    finished?;
+    ensure!(hold, "a floor does not hold");
     Ok(())
 }
 

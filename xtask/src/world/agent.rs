@@ -1,5 +1,6 @@
 //! A netswitch agent in a namespace of its own, with folders of its own.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,13 +16,17 @@ pub struct Agent {
     host: Namespace,
     directory: PathBuf,
     bpffs: PathBuf,
+    /// The host's, before the agent came.
+    links: BTreeSet<String>,
     process: Option<Background>,
 }
 
 impl Agent {
     /// Starts in `host` and waits until it serves. `directory` keeps its state and its log.
     pub fn start(binary: &Path, host: Namespace, directory: &Path, name: &str) -> Result<Self> {
+        let links = links(&host)?;
         let mut agent = Self {
+            links,
             binary: binary.into(),
             host,
             directory: directory.into(),
@@ -53,16 +58,9 @@ impl Agent {
         for left in [&self.bpffs, &self.directory.join("state"), &self.directory.join("run")] {
             ensure!(!left.exists(), "{} is still there after agent --purge", left.display());
         }
-        let links = self.host.ip("-brief link")?;
-        let left: Vec<&str> = links
-            .lines()
-            .filter(|link| link.starts_with("veth") || link.starts_with("sw-"))
-            .collect();
-        ensure!(
-            left.is_empty(),
-            "links are still there after agent --purge:\n{}",
-            left.join("\n")
-        );
+        let links = links(&self.host)?;
+        let left: Vec<&String> = links.difference(&self.links).collect();
+        ensure!(left.is_empty(), "links are still there after agent --purge: {left:?}");
         Ok(())
     }
 
@@ -106,6 +104,13 @@ impl Agent {
         process.stop(Duration::from_secs(10));
         process::check(self.agent_command().arg("--purge")).map(drop)
     }
+}
+
+/// Names of the devices of a namespace.
+fn links(namespace: &Namespace) -> Result<BTreeSet<String>> {
+    let list = namespace.ip("-brief link")?;
+    let name = |line: &str| line.split(['@', ' ']).next().map(str::to_owned);
+    Ok(list.lines().filter_map(name).collect())
 }
 
 impl Drop for Agent {
