@@ -57,8 +57,8 @@ fn protocols() -> Vec<Row> {
         .reaches(&B),
         sends(
             &A,
-            "nothing but an ethernet header",
-            ethernet(A.mac(), B.mac(), 0x88b5, &[]),
+            "one byte of an unknown ethertype",
+            ethernet(A.mac(), B.mac(), 0x88b5, &[0]),
         )
         .reaches(&B),
         // the destination address does not matter to a switch: this one is routed by a container

@@ -37,7 +37,7 @@ fn arp() -> Vec<Row> {
     let unreadable = |name, frame| sends(&A, name, frame).is_dropped(DropReason::SpoofedArp);
     let ask = Arp::request((A.mac(), A.v4()), B.v4()).frame(A.mac(), B.mac());
     vec![
-        malformed("arp without a body", ethernet(A.mac(), B.mac(), ETHERTYPE_ARP, &[])),
+        malformed("arp without a body", ethernet(A.mac(), B.mac(), ETHERTYPE_ARP, &[0])),
         malformed("arp cut short", cut(ask.clone(), 14 + 27)),
         sends(&ALPHA_HOST, "arp cut short from the host", {
             cut(
@@ -65,7 +65,7 @@ fn arp() -> Vec<Row> {
 fn ipv4() -> Vec<Row> {
     let packet = v4(&A, &B).udp(1, 2, b"payload");
     vec![
-        malformed("v4 without a header", ethernet(A.mac(), B.mac(), ETHERTYPE_V4, &[])),
+        malformed("v4 without a header", ethernet(A.mac(), B.mac(), ETHERTYPE_V4, &[0x45])),
         malformed("v4 header cut short", cut(packet.clone(), 14 + 19)),
         malformed("v4 with ihl 4", with(packet.clone(), 14, 0x44)),
         malformed("v4 with ihl beyond the packet", with(packet.clone(), 14, 0x4f)),
@@ -86,7 +86,7 @@ fn ipv6() -> Vec<Row> {
         })
     };
     vec![
-        malformed("v6 without a header", ethernet(A.mac(), B.mac(), ETHERTYPE_V6, &[])),
+        malformed("v6 without a header", ethernet(A.mac(), B.mac(), ETHERTYPE_V6, &[0x60])),
         malformed("v6 header cut short", cut(packet.clone(), 14 + 39)),
         malformed("v6 that says version 4", with(packet, 14, 0x40)),
         malformed(
