@@ -215,7 +215,10 @@ fn ip(commands: &str) {
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(commands.as_bytes()).expect("ip reads its commands");
     drop(stdin);
-    assert!(child.wait().expect("ip ends").success(), "ip refused one of:\n{commands}");
+    assert!(
+        child.wait().expect("ip ends").success(),
+        "ip refused one of:\n{commands}"
+    );
 }
 
 fn mount_bpffs() {

@@ -31,7 +31,10 @@ pub fn dump_all(folder: &Path) -> BTreeMap<String, Dump> {
 /// The kernel's id of every map pinned in a folder.
 pub fn ids(folder: &Path) -> BTreeMap<String, u32> {
     let id = |name: &String| MapInfo::from_pin(folder.join(name)).expect("a pinned map").id();
-    names(folder).into_iter().map(|name| (name.clone(), id(&name))).collect()
+    names(folder)
+        .into_iter()
+        .map(|name| (name.clone(), id(&name)))
+        .collect()
 }
 
 fn names(folder: &Path) -> Vec<String> {

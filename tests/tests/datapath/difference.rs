@@ -13,7 +13,7 @@ use tests::{
 
 const SEED: u64 = 0x6e65_7473_7769_7463;
 const FRAMES: usize = 20_000;
-/// BPF_PROG_TEST_RUN takes no others.
+/// A test run of the program takes no others.
 const SHORTEST: usize = 15;
 const LONGEST: usize = 3_500;
 
@@ -41,7 +41,11 @@ fn compare(loaded: &Loaded, switch: &Switch, index: u32, frame: &[u8]) -> Result
     let (decision, effect) = switch.decide(index, frame);
     let found = loaded.datapath.explain(index, frame).expect("it runs");
     if meaning(found) != meaning(decision) {
-        return Err(format!("the program says {}\nthe model says {}", say(found), say(decision)));
+        return Err(format!(
+            "the program says {}\nthe model says {}",
+            say(found),
+            say(decision)
+        ));
     }
     let wanted = match effect {
         Effect::Copied(_) => return Ok(()), // would empty the buckets
@@ -81,16 +85,15 @@ fn mutate(random: &mut Random, row: &Row, rows: &[Row]) -> (u32, Vec<u8>) {
             }
             4 => swap_mac(random, &mut frame),
             5 | 6 => swap_address(random, &mut frame),
-            7 => splice(random, &mut frame, &random_row(random, rows).frame),
+            7 => {
+                let other = random.pick(rows);
+                splice(random, &mut frame, &other.frame);
+            }
             _ => index = sender(random),
         }
     }
     frame.resize(frame.len().clamp(SHORTEST, LONGEST), 0);
     (index, frame)
-}
-
-fn random_row<'a>(random: &mut Random, rows: &'a [Row]) -> &'a Row {
-    random.pick(rows)
 }
 
 fn sender(random: &mut Random) -> u32 {
@@ -128,8 +131,22 @@ fn swap_mac(random: &mut Random, frame: &mut [u8]) {
 /// Puts an address that somebody has where one stands in the frame.
 fn swap_address(random: &mut Random, frame: &mut [u8]) {
     let port = *random.pick(&PORTS);
-    let v4 = *random.pick(&[port.v4(), EXTRA_V4, HOST_V4, WORLD_V4, port.network.broadcast(), [0; 4].into()]);
-    let v6 = *random.pick(&[port.v6(), port.link_local(), EXTRA_V6, HOST_V6, WORLD_V6, [0; 16].into()]);
+    let v4 = *random.pick(&[
+        port.v4(),
+        EXTRA_V4,
+        HOST_V4,
+        WORLD_V4,
+        port.network.broadcast(),
+        [0; 4].into(),
+    ]);
+    let v6 = *random.pick(&[
+        port.v6(),
+        port.link_local(),
+        EXTRA_V6,
+        HOST_V6,
+        WORLD_V6,
+        [0; 16].into(),
+    ]);
     let (places, octets): (&[usize], &[u8]) = match frame[12..14] {
         [8, 0] => (&[26, 30], &v4.octets()),
         [8, 6] => (&[28, 38], &v4.octets()),

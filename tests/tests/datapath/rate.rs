@@ -24,7 +24,7 @@ fn replication_has_a_rate_for_each_sender() {
         let counters = loaded.counters();
         let passed = counters[&Counter::Path(Verdict::Replicate)].packets;
         let stopped = counters[&Counter::Drop(A.id, DropReason::ReplicationRate)].packets;
-        assert_eq!(passed + stopped, FRAMES.into());
+        assert_eq!(passed + stopped, u64::from(FRAMES));
         assert!(passed >= 1_000, "a burst of 1000 passes, not of {passed}");
 
         // the neighbour has a bucket of its own

@@ -110,7 +110,11 @@ fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, wanted: &T) -> R
 
 fn explain(loaded: &Loaded, row: &Row) -> Result<(), String> {
     let decision = loaded.datapath.explain(row.index, &row.frame);
-    equal("decision", &meaning(decision.map_err(|error| error.to_string())?), &row.decision)
+    equal(
+        "decision",
+        &meaning(decision.map_err(|error| error.to_string())?),
+        &row.decision,
+    )
 }
 
 fn run(loaded: &mut Loaded, row: &Row) -> Result<(), String> {
@@ -123,13 +127,20 @@ fn run(loaded: &mut Loaded, row: &Row) -> Result<(), String> {
     };
     equal("action", &ran.verdict, &action)?;
     if ran.frame != *frame {
-        return Err(format!("frame\n   found {}\n  wanted {}", describe(&ran.frame), describe(frame)));
+        return Err(format!(
+            "frame\n   found {}\n  wanted {}",
+            describe(&ran.frame),
+            describe(frame)
+        ));
     }
     if row.effect != Effect::Dropped {
         equal("mark", &ran.mark, &0)?;
     }
     equal("counters", &moved(&counters, &loaded.counters()), &expected(row))?;
-    let copies = loaded.sent().into_iter().map(|(index, packets)| (index, packets - sent[&index]));
+    let copies = loaded
+        .sent()
+        .into_iter()
+        .map(|(index, packets)| (index, packets - sent[&index]));
     copied(&copies.filter(|(_, packets)| *packets != 0).collect(), &row.effect)
 }
 
