@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod address;
+pub mod capacity;
 pub mod checksum;
 pub mod endpoint;
 pub mod neighbour;

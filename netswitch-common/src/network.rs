@@ -67,15 +67,3 @@ pub struct Subnet {
     pub kind: u32,
 }
 map_type!(Subnet, 8);
-
-/// Value of CONFIG, entry 0.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Config {
-    /// Policy epoch.
-    pub epoch: u32,
-    pub features: u32,
-    /// Of the namespace the agent runs in.
-    pub netns_cookie: u64,
-}
-map_type!(Config, 16);

@@ -98,19 +98,36 @@ pub struct Decision {
     pub verdict: u32,
     /// A [`DropReason`], or 0.
     pub reason: u32,
-    /// Target device of `Peer` and `Host`: the key that [`crate::endpoint::Port::ifindex`] gave.
+    /// Where the frame goes: [`crate::endpoint::Port::ifindex`] for `Peer` and `Host`; for answers the
+    /// sender's own device, or the host end; for `Replicate` the only member that gets it, or 0 for all.
     pub ifindex: u32,
     /// Endpoint that sent the frame, 0 if unknown.
     pub source: u32,
     /// Endpoint it goes to; 0 for none or many.
     pub destination: u32,
     pub network: u32,
-    /// MAC that an answer names, or that the frame must carry to be accepted by the host end.
+    /// MAC that an answer names (ARP, ND) or comes from (too big).
     pub mac: Mac,
     /// Largest packet that would have passed, for `AnswerTooBig`.
     pub mtu: u16,
 }
 map_type!(Decision, 32);
+
+impl Decision {
+    #[inline(always)]
+    pub const fn drop(reason: DropReason) -> Self {
+        Self {
+            verdict: Verdict::Drop as u32,
+            reason: reason as u32,
+            ifindex: 0,
+            source: 0,
+            destination: 0,
+            network: 0,
+            mac: Mac([0; 6]),
+            mtu: 0,
+        }
+    }
+}
 
 /// Key of DROPS.
 #[repr(C)]

@@ -1,21 +1,80 @@
-//! The hooks, in the order a packet meets them.
+//! The hooks, in the order a packet meets them, and the stages each one runs.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
 
 #[cfg(target_arch = "bpf")]
-mod hooks {
-    use aya_ebpf::{macros::classifier, programs::TcContext};
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod packet;
+#[cfg(target_arch = "bpf")]
+mod rewrite;
+#[cfg(target_arch = "bpf")]
+mod stages;
+#[cfg(target_arch = "bpf")]
+mod verdict;
 
+#[cfg(target_arch = "bpf")]
+mod hooks {
+    use aya_ebpf::{bindings::TC_ACT_SHOT, macros::classifier, programs::TcContext};
+    use netswitch_common::verdict::{Decision, DropReason};
+
+    use crate::{
+        maps,
+        packet::{Frame, Packet},
+        stages::{forward, neighbour, replicate, source_guard},
+        verdict,
+    };
+
+    /// Ingress of every host-side veth and of every switch end: a frame leaves a container, or the host.
     #[classifier]
-    pub fn from_endpoint(_ctx: TcContext) -> i32 {
-        2
+    pub fn from_endpoint(context: TcContext) -> i32 {
+        let frame = Frame::new(context.skb.skb);
+        verdict::commit(frame, decide(frame))
+    }
+
+    /// The same stages without the commit, for `netswitch why`: never attached, run by
+    /// BPF_PROG_TEST_RUN. Returns the CPU whose DECISION it filled.
+    #[classifier]
+    pub fn explain_endpoint(context: TcContext) -> i32 {
+        let decision = decide(Frame::new(context.skb.skb));
+        match maps::DECISION.get_ptr_mut(0) {
+            // SAFETY: a per-CPU entry, and nothing else runs on this CPU meanwhile
+            Some(slot) => unsafe {
+                core::ptr::copy_nonoverlapping(&raw const decision, slot, 1);
+                aya_ebpf::helpers::bpf_get_smp_processor_id() as i32
+            },
+            None => TC_ACT_SHOT,
+        }
+    }
+
+    /// What becomes of a frame: only looks up, changes nothing.
+    #[inline(always)]
+    fn decide(frame: Frame) -> Decision {
+        let Some(endpoint) = maps::endpoint(frame.ifindex()) else {
+            return Decision::drop(DropReason::UnknownEndpoint);
+        };
+        let decision = match Packet::parse(frame) {
+            Err(reason) => Decision::drop(reason),
+            Ok(packet) => match source_guard::check(frame, &packet, endpoint) {
+                Err(reason) => Decision::drop(reason),
+                Ok(()) if packet.asks() => neighbour::decide(frame, &packet, endpoint),
+                Ok(()) if packet.to_group() => replicate::decide(&packet, endpoint),
+                Ok(()) => forward::decide(frame, &packet, endpoint),
+            },
+        };
+        Decision {
+            source: endpoint.id,
+            network: endpoint.network,
+            ..decision
+        }
     }
 
     #[panic_handler]
     fn panic(_: &core::panic::PanicInfo) -> ! {
-        loop {}
+        loop {} // the build refuses an object that can get here
     }
 
     #[unsafe(link_section = "license")]

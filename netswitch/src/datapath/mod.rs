@@ -1,1 +1,200 @@
-//! datapath: to be written.
+//! The data path as the agent sees it: programs and maps, loaded, pinned, replaced without a gap.
+//!
+//! Below `<bpffs>`: `v<ABI version>/<MAP>` and `links/<ifindex>`. Both outlive the agent.
+
+mod attach;
+mod counters;
+mod layout;
+mod log;
+mod raw;
+mod run;
+mod tables;
+mod upgrade;
+
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use aya::{Ebpf, EbpfLoader, maps::MapError, programs::SchedClassifier};
+
+pub use layout::{Layout, MAPS};
+pub use run::Ran;
+pub use tables::Tables;
+
+/// The eBPF object, built by `build.rs`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netswitch-bpf"));
+
+const FROM_ENDPOINT: &str = "from_endpoint";
+const EXPLAIN_ENDPOINT: &str = "explain_endpoint";
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("map {map} is a {found}, wanted a {wanted}; left as it is")]
+    Layout { map: String, found: Layout, wanted: Layout },
+    #[error("map {map} of version {from} cannot be carried over: it is a {found}, wanted a {wanted}")]
+    NoConversion {
+        map: String,
+        from: u32,
+        found: Layout,
+        wanted: Layout,
+    },
+    #[error("map {map}: {source}")]
+    Map { map: String, source: MapError },
+    #[error("map {map} has no entry {key}")]
+    OutOfRange { map: &'static str, key: u32 },
+    #[error("eBPF object: {0}")]
+    Load(#[source] Box<aya::EbpfError>),
+    #[error("eBPF object has no {0}")]
+    Missing(&'static str),
+    #[error("program {program}: {source}")]
+    Program {
+        program: &'static str,
+        source: Box<aya::programs::ProgramError>,
+    },
+    #[error("device {device}: {source}")]
+    Attach {
+        device: String,
+        source: Box<aya::programs::ProgramError>,
+    },
+    #[error("pin {path}: {source}")]
+    Pin {
+        path: PathBuf,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("device {0}: its index is not known")]
+    NoIndex(String),
+    #[error("{0}")]
+    Log(String),
+}
+
+impl Error {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+
+    fn map(map: &'static str) -> impl FnOnce(MapError) -> Self {
+        move |source| Self::Map {
+            map: map.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Where and how to load.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A folder on a mounted bpffs, made if absent.
+    pub bpffs: PathBuf,
+    /// [`netswitch_common::ABI_VERSION`], but for tests of an upgrade.
+    pub abi_version: u32,
+    /// How much the programs log: 0 nothing (and then it costs nothing), 4 every drop.
+    pub log_level: u8,
+}
+
+/// Loaded programs and open maps. Dropping it leaves everything in the kernel as it is.
+pub struct Datapath {
+    ebpf: Ebpf,
+    tables: Tables,
+    log: Option<log::Log>,
+    links: PathBuf,
+}
+
+impl Datapath {
+    /// Takes over what is pinned or makes it, and puts this object's programs into every pinned link.
+    ///
+    /// "The host" is the network namespace of the calling thread.
+    pub fn open(options: &Options) -> Result<Self> {
+        let links = options.bpffs.join("links");
+        make_folder(&options.bpffs)?;
+        make_folder(&links)?;
+        let mut transition = upgrade::prepare(&options.bpffs, options.abi_version)?;
+        let mut ebpf = load(transition.folder(), options.log_level)?;
+        let log = match options.log_level {
+            0 => None,
+            _ => Some(log::Log::open(&mut ebpf)?),
+        };
+        let mut datapath = Self {
+            tables: Tables::open(&mut ebpf)?,
+            ebpf,
+            log,
+            links,
+        };
+        transition.copy()?;
+        datapath.replace_all()?;
+        transition.finish()?;
+        Ok(datapath)
+    }
+
+    pub fn tables(&mut self) -> &mut Tables {
+        &mut self.tables
+    }
+
+    /// Passes on what the programs have logged since the last call.
+    pub fn flush_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
+    }
+
+    /// Removes every pin and folder. Devices lose their programs, the maps their entries.
+    pub fn purge(bpffs: &Path) -> Result<()> {
+        match fs::remove_dir_all(bpffs) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(bpffs)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn program(&self, name: &'static str) -> Result<&SchedClassifier> {
+        let program = self.ebpf.program(name).ok_or(Error::Missing(name))?;
+        program.try_into().map_err(program_error(name))
+    }
+
+    fn hook(&mut self) -> Result<&mut SchedClassifier> {
+        hook(&mut self.ebpf, FROM_ENDPOINT)
+    }
+}
+
+fn hook<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier> {
+    let program = ebpf.program_mut(name).ok_or(Error::Missing(name))?;
+    program.try_into().map_err(program_error(name))
+}
+
+fn program_error(program: &'static str) -> impl FnOnce(aya::programs::ProgramError) -> Error {
+    move |source| Error::Program {
+        program,
+        source: Box::new(source),
+    }
+}
+
+/// Loads the object with its maps pinned in `folder`, those that are there already reused.
+fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
+    layout::check(folder)?;
+    let mut ebpf = EbpfLoader::new()
+        .btf(None) // nothing is relocated against the kernel's types; parsing them takes 15 ms
+        .default_map_pin_directory(folder)
+        .override_global(aya_log::LEVEL, &log_level, true)
+        .load(OBJECT)
+        .map_err(|error| Error::Load(Box::new(error)))?;
+    for name in [FROM_ENDPOINT, EXPLAIN_ENDPOINT] {
+        hook(&mut ebpf, name)?.load().map_err(program_error(name))?;
+    }
+    Ok(ebpf)
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(Error::io(folder))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Every map, pinned by name under `<bpffs>/v<ABI_VERSION>/`, and who writes and reads it.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    macros::map,
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
+};
+use netswitch_common::{
+    address::Address,
+    capacity,
+    endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
+    neighbour::{Neighbour, NeighbourKey},
+    network::{Member, MemberKey, Network, Subnet},
+    verdict::{Count, Decision, DropKey},
+};
+
+/// By ifindex of the host-side device. Agent -> every endpoint hook.
+#[map]
+static ENDPOINTS: HashMap<u32, Endpoint> = HashMap::pinned(capacity::ENDPOINTS, BPF_F_NO_PREALLOC);
+
+/// Agent -> forward.
+#[map]
+static PORTS: HashMap<PortKey, Port> = HashMap::pinned(capacity::PORTS, BPF_F_NO_PREALLOC);
+
+/// Agent -> neighbour, and the source guard for endpoints with more addresses.
+#[map]
+static ADDRESSES: HashMap<NeighbourKey, Neighbour> = HashMap::pinned(capacity::ADDRESSES, BPF_F_NO_PREALLOC);
+
+/// By endpoint id. Agent -> nobody yet; reserves the ids that later maps refer to.
+#[map]
+static SLOTS: Array<Slot> = Array::pinned(capacity::SLOTS, 0);
+
+/// By network id. Agent -> gateway, replicate, source guard of the host, answers.
+#[map]
+static NETWORKS: Array<Network> = Array::pinned(capacity::NETWORKS, 0);
+
+/// Agent -> replicate.
+#[map]
+static MEMBERS: HashMap<MemberKey, Member> = HashMap::pinned(capacity::MEMBERS, BPF_F_NO_PREALLOC);
+
+/// Agent -> gateway.
+#[map]
+static SUBNETS: LpmTrie<Address, Subnet> = LpmTrie::pinned(capacity::SUBNETS, 0);
+
+/// Commit -> agent.
+#[map]
+pub static DROPS: PerCpuHashMap<DropKey, Count> = PerCpuHashMap::pinned(capacity::DROPS, BPF_F_NO_PREALLOC);
+
+/// By verdict. Commit -> agent.
+#[map]
+pub static PATHS: PerCpuArray<Count> = PerCpuArray::pinned(capacity::PATHS, 0);
+
+/// Commit -> replicate.
+#[map]
+pub static BUCKETS: HashMap<BucketKey, Bucket> = HashMap::pinned(capacity::BUCKETS, BPF_F_NO_PREALLOC);
+
+/// Explain -> agent.
+#[map]
+pub static DECISION: PerCpuArray<Decision> = PerCpuArray::pinned(capacity::DECISION, 0);
+
+#[inline(always)]
+pub fn endpoint(ifindex: u32) -> Option<&'static Endpoint> {
+    // SAFETY: a deleted entry's memory stays until the program has ended (RCU); the agent replaces
+    // whole values, so a reader sees the old one or the new one, or at worst fields of both
+    unsafe { ENDPOINTS.get(ifindex) }
+}
+
+#[inline(always)]
+pub fn port(network: u32, mac: [u16; 3]) -> Option<&'static Port> {
+    /// [`PortKey`] with the MAC as words: three stores, not six.
+    #[repr(C)]
+    struct Words(u32, [u16; 3], u16);
+    const _: () = assert!(size_of::<Words>() == size_of::<PortKey>());
+    let key = Words(network, mac, 0);
+    // SAFETY: same size and bytes as the key type, whose fields accept any bit pattern; then as above
+    unsafe { PORTS.get(&*(&raw const key).cast::<PortKey>()) }
+}
+
+#[inline(always)]
+pub fn neighbour(network: u32, address: Address) -> Option<&'static Neighbour> {
+    // SAFETY: as above
+    unsafe { ADDRESSES.get(NeighbourKey { network, address }) }
+}
+
+/// `None` also for an id that no network has.
+#[inline(always)]
+pub fn network(id: u32) -> Option<&'static Network> {
+    NETWORKS.get(id).filter(|network| network.host_end != 0)
+}
+
+#[inline(always)]
+pub fn member(network: u32, slot: u32) -> Option<&'static Member> {
+    // SAFETY: as above
+    unsafe { MEMBERS.get(MemberKey { network, slot }) }
+}
+
+/// The most specific of our subnets that holds the address.
+#[inline(always)]
+pub fn subnet(address: Address) -> Option<&'static Subnet> {
+    SUBNETS.get(Key::new(128, address))
+}

@@ -1,0 +1,425 @@
+//! The only raw packet access: bounds-checked reads, and the one parse into a [`Packet`].
+//!
+//! Headers are plain `repr(C)` words in network order: byte arrays would cost three times the
+//! instructions. Nothing here writes: a direct write anywhere in a program makes the kernel copy
+//! the head of every cloned skb (all of TCP) on entry; `rewrite.rs` uses helpers instead.
+
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::{bpf_skb_load_bytes, bpf_skb_pull_data},
+};
+use netswitch_common::{address::Address, verdict::DropReason};
+
+pub const ETHERNET_LENGTH: u32 = 14;
+
+/// EtherTypes, network order.
+pub mod ethertype {
+    pub const IPV4: u16 = 0x0800_u16.to_be();
+    pub const ARP: u16 = 0x0806_u16.to_be();
+    pub const VLAN: u16 = 0x8100_u16.to_be();
+    pub const VLAN_SERVICE: u16 = 0x88a8_u16.to_be();
+    pub const IPV6: u16 = 0x86dd_u16.to_be();
+}
+
+/// IP protocol numbers.
+pub mod protocol {
+    pub const ICMP: u8 = 1;
+    pub const TCP: u8 = 6;
+    pub const UDP: u8 = 17;
+    pub const FRAGMENT: u8 = 44;
+    pub const AUTHENTICATION: u8 = 51;
+    pub const ICMPV6: u8 = 58;
+}
+
+/// ICMPv6 types of neighbour discovery (RFC 4861) and of multicast listeners (RFC 2710, 3810).
+pub mod icmpv6 {
+    pub const LISTENER_REPORT: u8 = 131;
+    pub const LISTENER_DONE: u8 = 132;
+    pub const ROUTER_SOLICITATION: u8 = 133;
+    pub const ROUTER_ADVERTISEMENT: u8 = 134;
+    pub const NEIGHBOUR_SOLICITATION: u8 = 135;
+    pub const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+    pub const REDIRECT: u8 = 137;
+    pub const LISTENER_REPORT_2: u8 = 143;
+}
+
+/// ARP for IPv4 over Ethernet (RFC 826).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Arp {
+    pub hardware: u16,
+    pub protocol: u16,
+    pub lengths: u16,
+    pub operation: u16,
+    pub sender_mac: [u16; 3],
+    pub sender: [u16; 2],
+    pub target_mac: [u16; 3],
+    pub target: [u16; 2],
+}
+
+impl Arp {
+    pub const REQUEST: u16 = 1_u16.to_be();
+    pub const REPLY: u16 = 2_u16.to_be();
+
+    #[inline(always)]
+    pub fn is_ethernet_and_ipv4(&self) -> bool {
+        self.hardware == 1_u16.to_be() && self.protocol == ethertype::IPV4 && self.lengths == 0x0604_u16.to_be()
+    }
+
+    pub fn sender(&self) -> Address {
+        Address::v4(word(self.sender))
+    }
+
+    pub fn target(&self) -> Address {
+        Address::v4(word(self.target))
+    }
+}
+
+/// Two halves in memory order as one word.
+#[inline(always)]
+fn word([first, second]: [u16; 2]) -> u32 {
+    u32::from(first) | u32::from(second) << 16
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Ethernet {
+    destination: [u16; 3],
+    source: [u16; 3],
+    ethertype: u16,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Ipv4 {
+    pub version_length: u8,
+    pub service: u8,
+    pub length: u16,
+    pub identification: u16,
+    pub fragment: u16,
+    pub time_to_live: u8,
+    pub protocol: u8,
+    pub checksum: u16,
+    pub source: u32,
+    pub destination: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Ipv6 {
+    pub version_flow: u32,
+    pub payload_length: u16,
+    pub next_header: u8,
+    pub hop_limit: u8,
+    pub source: Address,
+    pub destination: Address,
+}
+
+/// One skb in a TC hook.
+#[derive(Clone, Copy)]
+pub struct Frame(pub *mut __sk_buff);
+
+impl Frame {
+    #[inline(always)]
+    pub fn new(skb: *mut __sk_buff) -> Self {
+        Self(skb)
+    }
+
+    /// Bytes on the wire, Ethernet header included; the length fields of BIG TCP packets say 0.
+    #[inline(always)]
+    pub fn length(self) -> u32 {
+        // SAFETY: the context of the running program, as for every field below
+        unsafe { (*self.0).len }
+    }
+
+    #[inline(always)]
+    pub fn ifindex(self) -> u32 {
+        // SAFETY: as above
+        unsafe { (*self.0).ifindex }
+    }
+
+    /// Payload bytes per packet that this will be cut into; 0 if it is one packet.
+    #[inline(always)]
+    pub fn segment(self) -> u32 {
+        // SAFETY: as above
+        unsafe { (*self.0).gso_size }
+    }
+
+    /// A VLAN tag that the kernel has moved out of the frame.
+    #[inline(always)]
+    fn has_tag_aside(self) -> bool {
+        // SAFETY: as above
+        unsafe { (*self.0).vlan_present != 0 }
+    }
+
+    /// A header at `offset`, by direct access; brings it into the linear part if it is not there.
+    ///
+    /// `offset` must be provably small, and `T` at least two bytes (the verifier follows no others).
+    #[inline(always)]
+    pub fn read<T: Copy>(self, offset: u32) -> Option<T> {
+        match self.at::<T>(offset) {
+            // SAFETY: `at` checked the bounds; T is made of integers; BPF machines read unaligned words
+            Some(header) => Some(unsafe { *header }),
+            None => {
+                let end = offset + size_of::<T>() as u32;
+                // SAFETY: the context of the running program; pointers are derived anew afterwards
+                if self.length() < end || unsafe { bpf_skb_pull_data(self.0, end) } != 0 {
+                    return None;
+                }
+                // SAFETY: as above
+                self.at::<T>(offset).map(|header| unsafe { *header })
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn at<T>(self, offset: u32) -> Option<*const T> {
+        let (data, end): (usize, usize);
+        // SAFETY: reads `data` and `data_end` of the running program's context. In assembly, because
+        // LLVM would keep these 32-bit fields in 32-bit registers now and then, and the verifier
+        // takes only 64-bit ones for packet pointers.
+        unsafe {
+            core::arch::asm!(
+                "{data} = *(u32 *)({skb} + {at})",
+                "{end} = *(u32 *)({skb} + {at_end})",
+                skb = in(reg) self.0,
+                data = out(reg) data,
+                end = out(reg) end,
+                at = const core::mem::offset_of!(__sk_buff, data),
+                at_end = const core::mem::offset_of!(__sk_buff, data_end),
+                options(readonly, nostack),
+            );
+        }
+        let header = data + offset as usize;
+        if header + size_of::<T>() > end {
+            None
+        } else {
+            Some(header as *const T)
+        }
+    }
+
+    /// A copy by helper, for offsets of any size.
+    #[inline(always)]
+    pub fn load<T: Copy>(self, offset: u32, into: &mut T) -> Result<(), DropReason> {
+        // SAFETY: the helper fills exactly `T`, which is made of integers, or zeroes it and fails
+        let result = unsafe {
+            bpf_skb_load_bytes(
+                self.0.cast(),
+                offset,
+                core::ptr::from_mut(into).cast(),
+                size_of::<T>() as u32,
+            )
+        };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(DropReason::Malformed)
+        }
+    }
+
+    pub fn arp(self) -> Result<Arp, DropReason> {
+        self.read(ETHERNET_LENGTH).ok_or(DropReason::Malformed)
+    }
+}
+
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// Anything that is not below, tagged frames included: only its MACs count.
+    Other = 0,
+    Arp = 1,
+    V4 = 2,
+    V6 = 3,
+}
+
+/// What the stages need to know of a frame. Small enough for registers: the addresses, which only
+/// few frames need as a whole, are read by [`Packet::addresses`].
+#[derive(Clone, Copy)]
+pub struct Packet {
+    pub destination: [u16; 3],
+    pub source: [u16; 3],
+    pub family: Family,
+    pub tagged: bool,
+    /// Of the transport header, behind all extension headers.
+    pub protocol: u8,
+    pub hop_limit: u8,
+    /// UDP's source port, or ICMPv6's type and code; network order.
+    pub port: u16,
+    /// Where the transport header starts; 0 where the frame has none (a later fragment).
+    pub transport: u16,
+    /// IPv4 source; network order.
+    pub source_v4: u32,
+}
+
+/// Source and destination of an IP packet.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Addresses {
+    pub from: Address,
+    pub to: Address,
+}
+
+impl Packet {
+    #[inline(always)]
+    pub fn parse(frame: Frame) -> Result<Self, DropReason> {
+        let ethernet: Ethernet = frame.read(0).ok_or(DropReason::Malformed)?;
+        let mut packet = Self {
+            destination: ethernet.destination,
+            source: ethernet.source,
+            family: Family::Other,
+            tagged: frame.has_tag_aside(),
+            protocol: 0,
+            hop_limit: 0,
+            port: 0,
+            transport: 0,
+            source_v4: 0,
+        };
+        match ethernet.ethertype {
+            _ if packet.tagged => {}
+            ethertype::IPV4 => packet.parse_v4(frame)?,
+            ethertype::IPV6 => packet.parse_v6(frame)?,
+            ethertype::ARP => packet.family = Family::Arp,
+            ethertype::VLAN | ethertype::VLAN_SERVICE => packet.tagged = true,
+            _ => {}
+        }
+        Ok(packet)
+    }
+
+    #[inline(always)]
+    fn parse_v4(&mut self, frame: Frame) -> Result<(), DropReason> {
+        let header: Ipv4 = frame.read(ETHERNET_LENGTH).ok_or(DropReason::Malformed)?;
+        let transport = ETHERNET_LENGTH + u32::from(header.version_length & 0xf) * 4;
+        if !matches!(header.version_length, 0x45..=0x4f) || frame.length() < transport {
+            return Err(DropReason::Malformed);
+        }
+        self.family = Family::V4;
+        self.protocol = header.protocol;
+        self.source_v4 = header.source;
+        if header.fragment & 0x1fff_u16.to_be() == 0 {
+            self.transport = transport as u16;
+            if header.protocol == protocol::UDP {
+                self.port = frame.read(transport).ok_or(DropReason::Malformed)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn parse_v6(&mut self, frame: Frame) -> Result<(), DropReason> {
+        let found = parse_v6(frame);
+        if found == 0 {
+            return Err(DropReason::Malformed);
+        }
+        self.family = Family::V6;
+        self.protocol = found as u8;
+        self.hop_limit = (found >> 8) as u8;
+        self.port = (found >> 16) as u16;
+        self.transport = (found >> 32) as u16;
+        Ok(())
+    }
+
+    /// Source and destination; none unless it is IP.
+    #[inline(always)]
+    pub fn addresses(&self, frame: Frame) -> Result<Addresses, DropReason> {
+        let mut addresses = Addresses {
+            from: Address::NONE,
+            to: Address::NONE,
+        };
+        match self.family {
+            Family::V4 => {
+                let mut words = [0_u32; 2];
+                frame.load(ETHERNET_LENGTH + 12, &mut words)?;
+                addresses.from = Address::v4(words[0]);
+                addresses.to = Address::v4(words[1]);
+            }
+            Family::V6 => frame.load(ETHERNET_LENGTH + 8, &mut addresses)?,
+            Family::Arp | Family::Other => {}
+        }
+        Ok(addresses)
+    }
+
+    /// Whether the destination MAC is a group's.
+    #[inline(always)]
+    pub fn to_group(&self) -> bool {
+        self.destination[0] & 0x0100_u16.to_be() != 0
+    }
+
+    /// Whether it is an ICMPv6 message of this type.
+    #[inline(always)]
+    pub fn is_icmpv6(&self, kind: u8) -> bool {
+        self.family == Family::V6
+            && self.protocol == protocol::ICMPV6
+            && self.transport != 0
+            && self.port.to_ne_bytes()[0] == kind
+    }
+
+    /// Whether it asks for somebody's MAC. (An ARP reply does not; the stage sees that.)
+    #[inline(always)]
+    pub fn asks(&self) -> bool {
+        self.family == Family::Arp || self.is_icmpv6(icmpv6::NEIGHBOUR_SOLICITATION)
+    }
+}
+
+/// IPv6 extension headers that another header follows (RFC 7045).
+#[inline(always)]
+fn is_extension(header: u8) -> bool {
+    matches!(
+        header,
+        0 | 43 | protocol::FRAGMENT | protocol::AUTHENTICATION | 60 | 135 | 139 | 140
+    )
+}
+
+/// [`Packet`]'s fields, from the lowest: protocol, hop limit, port (16 bits), transport (16 bits),
+/// and bit 63, so that 0 means malformed.
+#[inline(never)]
+fn parse_v6(frame: Frame) -> u64 {
+    let Some(header) = frame.read::<Ipv6>(ETHERNET_LENGTH) else {
+        return 0;
+    };
+    if header.version_flow & 0xf000_0000_u32.to_be() != 0x6000_0000_u32.to_be() {
+        return 0;
+    }
+    let last = last_header(frame, header.next_header);
+    let (protocol, transport) = (last as u8, last >> 8 & 0xffff);
+    let mut port = 0_u16;
+    if last == 0
+        || transport != 0
+            && matches!(protocol, protocol::UDP | protocol::ICMPV6)
+            && frame.load(transport, &mut port).is_err()
+    {
+        return 0;
+    }
+    1 << 63
+        | u64::from(transport) << 32
+        | u64::from(port) << 16
+        | u64::from(header.hop_limit) << 8
+        | u64::from(protocol)
+}
+
+/// Walks at most six extension headers: the protocol behind them, and in the next 16 bits its offset
+/// (0 in a later fragment); bit 31 is set so that 0 means malformed.
+#[inline(always)]
+fn last_header(frame: Frame, first: u8) -> u32 {
+    let (mut header, mut offset) = (first, ETHERNET_LENGTH + size_of::<Ipv6>() as u32);
+    for _ in 0..6 {
+        if !is_extension(header) {
+            break;
+        }
+        let mut start = [0_u8; 4];
+        if frame.load(offset, &mut start).is_err() {
+            return 0;
+        }
+        let [next, length, high, low] = start;
+        offset += match header {
+            protocol::FRAGMENT if high != 0 || low & 0xf8 != 0 => return 1 << 31 | u32::from(next),
+            protocol::FRAGMENT => 8,
+            protocol::AUTHENTICATION => (u32::from(length) + 2) * 4,
+            _ => (u32::from(length) + 1) * 8,
+        };
+        header = next;
+    }
+    match is_extension(header) {
+        true => 0,
+        false => 1 << 31 | offset << 8 | u32::from(header),
+    }
+}

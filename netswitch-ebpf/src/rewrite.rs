@@ -1,0 +1,256 @@
+//! Rewrite: a frame becomes the answer to itself. All writes go through helpers (see `packet.rs`).
+
+use aya_ebpf::{
+    bindings::BPF_F_RECOMPUTE_CSUM,
+    helpers::{bpf_csum_diff, bpf_skb_change_tail, bpf_skb_store_bytes},
+};
+use netswitch_common::{
+    address::Address,
+    checksum,
+    verdict::{Decision, DropReason},
+};
+
+use crate::{
+    maps,
+    packet::{Addresses, Arp, ETHERNET_LENGTH, Family, Frame, Ipv4, Ipv6, Packet, icmpv6, protocol},
+};
+
+type Result = core::result::Result<(), DropReason>;
+
+const TIME_TO_LIVE: u8 = 64;
+/// Neighbour discovery does not leave the link (RFC 4861, 7.1).
+const ON_LINK: u8 = 255;
+
+/// The addresses of an Ethernet header.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Macs {
+    destination: [u16; 3],
+    source: [u16; 3],
+}
+
+/// A neighbour advertisement with its target's MAC.
+#[repr(C)]
+struct Advertisement {
+    ip: Ipv6,
+    kind: u8,
+    code: u8,
+    checksum: u16,
+    flags: u32,
+    target: Address,
+    option: u8,
+    option_length: u8,
+    mac: [u16; 3],
+}
+
+/// "Fragmentation needed", with as much of the packet as is told about.
+#[repr(C)]
+struct TooBigV4 {
+    ip: Ipv4,
+    kind: u8,
+    code: u8,
+    checksum: u16,
+    unused: u16,
+    mtu: u16,
+    quote: [u32; 17],
+}
+
+/// "Packet too big".
+#[repr(C)]
+struct TooBigV6 {
+    ip: Ipv6,
+    kind: u8,
+    code: u8,
+    checksum: u16,
+    mtu: u32,
+    quote: [u32; 24],
+}
+
+/// An ARP request becomes the reply of the neighbour with the decision's MAC.
+#[inline(never)]
+pub fn answer_arp(frame: Frame, decision: &Decision) -> Result {
+    let question = frame.arp()?;
+    let mac = decision.mac.words();
+    let answer = Arp {
+        operation: Arp::REPLY,
+        sender_mac: mac,
+        sender: question.target,
+        target_mac: question.sender_mac,
+        target: question.sender,
+        ..question
+    };
+    turn_round(frame, mac)?;
+    store(frame, ETHERNET_LENGTH, &answer, BPF_F_RECOMPUTE_CSUM)
+}
+
+/// A neighbour solicitation becomes the advertisement of the neighbour with the decision's MAC.
+#[inline(never)]
+pub fn answer_neighbour(frame: Frame, decision: &Decision) -> Result {
+    let question = Packet::parse(frame)?;
+    let Addresses { from, .. } = question.addresses(frame)?;
+    let mut target = Address::NONE;
+    frame.load(u32::from(question.transport) + 8, &mut target)?;
+    let mac = decision.mac.words();
+    let mut answer = Advertisement {
+        ip: header_v6(target, from, 32, ON_LINK),
+        kind: icmpv6::NEIGHBOUR_ADVERTISEMENT,
+        code: 0,
+        checksum: 0,
+        flags: 0x6000_0000_u32.to_be(), // solicited, override
+        target,
+        option: 2, // target link-layer address
+        option_length: 1,
+        mac,
+    };
+    answer.checksum = checksum_v6::<64>((&raw const answer.ip.source).cast(), 32);
+    turn_round(frame, mac)?;
+    resize(frame, &answer)?;
+    store(frame, ETHERNET_LENGTH, &answer, BPF_F_RECOMPUTE_CSUM)
+}
+
+/// A packet that is too long becomes the router's word on how long it may be. The skb may still
+/// wait for its checksum to be filled in (CHECKSUM_PARTIAL): its sender, who gets it, trusts that
+/// mark, and every other skb carries the right checksum.
+#[inline(never)]
+pub fn answer_too_big(frame: Frame, decision: &Decision) -> Result {
+    let packet = Packet::parse(frame)?;
+    let Addresses { from, to } = packet.addresses(frame)?;
+    let network = maps::network(decision.network).ok_or(DropReason::TooBig)?;
+    let v4 = packet.family == Family::V4;
+    let router = if decision.ifindex != frame.ifindex() {
+        to // the host would not accept a packet from its own address
+    } else if v4 {
+        network.gateway_v4
+    } else if from.is_v6_link_local() || network.gateway_v6.is_none() {
+        network.link_local
+    } else {
+        network.gateway_v6
+    };
+    if v4 {
+        too_big_v4(frame, router, from, decision)
+    } else {
+        too_big_v6(frame, router, from, decision)
+    }
+}
+
+#[inline(never)]
+fn too_big_v4(
+    frame: Frame,
+    Address([.., router]): Address,
+    Address([.., sender]): Address,
+    decision: &Decision,
+) -> Result {
+    let mut answer = TooBigV4 {
+        ip: Ipv4 {
+            version_length: 0x45,
+            service: 0xc0, // internetwork control (RFC 1812, 4.3.2.5)
+            length: (size_of::<TooBigV4>() as u16).to_be(),
+            identification: 0,
+            fragment: 0x4000_u16.to_be(), // so that no identification is needed
+            time_to_live: TIME_TO_LIVE,
+            protocol: protocol::ICMP,
+            checksum: 0,
+            source: router,
+            destination: sender,
+        },
+        kind: 3,
+        code: 4,
+        checksum: 0,
+        unused: 0,
+        mtu: decision.mtu.to_be(),
+        quote: [0; 17],
+    };
+    frame.load(ETHERNET_LENGTH, &mut answer.quote)?;
+    answer.ip.checksum = checksum::fold(sum::<20>((&raw const answer.ip).cast(), 0));
+    answer.checksum = checksum::fold(sum::<76>((&raw const answer.kind).cast(), 0));
+    turn_round(frame, decision.mac.words())?;
+    resize(frame, &answer)?;
+    store(frame, ETHERNET_LENGTH, &answer, BPF_F_RECOMPUTE_CSUM)
+}
+
+#[inline(never)]
+fn too_big_v6(frame: Frame, router: Address, sender: Address, decision: &Decision) -> Result {
+    let length = (size_of::<TooBigV6>() - size_of::<Ipv6>()) as u16;
+    let mut answer = TooBigV6 {
+        ip: header_v6(router, sender, length, TIME_TO_LIVE),
+        kind: 2,
+        code: 0,
+        checksum: 0,
+        mtu: u32::from(decision.mtu).to_be(),
+        quote: [0; 24],
+    };
+    frame.load(ETHERNET_LENGTH, &mut answer.quote)?;
+    answer.checksum = checksum_v6::<136>((&raw const answer.ip.source).cast(), length);
+    turn_round(frame, decision.mac.words())?;
+    resize(frame, &answer)?;
+    store(frame, ETHERNET_LENGTH, &answer, BPF_F_RECOMPUTE_CSUM)
+}
+
+#[inline(always)]
+fn header_v6(source: Address, destination: Address, payload_length: u16, hop_limit: u8) -> Ipv6 {
+    Ipv6 {
+        version_flow: 0x6000_0000_u32.to_be(),
+        payload_length: payload_length.to_be(),
+        next_header: protocol::ICMPV6,
+        hop_limit,
+        source,
+        destination,
+    }
+}
+
+/// The sum over `N` bytes at `bytes`, which lie on the stack; 20 to 136 of them, a multiple of 4.
+#[inline(always)]
+fn sum<const N: u32>(bytes: *const u32, start: u32) -> u32 {
+    // SAFETY: the verifier checks that the bytes are the program's own
+    unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, bytes.cast_mut(), N, start) as u32 }
+}
+
+/// The ICMPv6 checksum over both addresses and the message behind them, `N` bytes in all.
+#[inline(always)]
+fn checksum_v6<const N: u32>(addresses: *const u32, length: u16) -> u16 {
+    let pseudo_header = u32::from(length).to_be() + u32::from(protocol::ICMPV6).to_be();
+    checksum::fold(sum::<N>(addresses, pseudo_header))
+}
+
+/// To the sender's MAC, from `mac`.
+#[inline(always)]
+fn turn_round(frame: Frame, mac: [u16; 3]) -> Result {
+    let mut macs = Macs {
+        destination: [0; 3],
+        source: [0; 3],
+    };
+    frame.load(0, &mut macs)?;
+    macs.destination = macs.source;
+    macs.source = mac;
+    store(frame, 0, &macs, 0)
+}
+
+/// Makes the frame as long as an Ethernet header and `payload`.
+#[inline(always)]
+fn resize<T>(frame: Frame, _payload: &T) -> Result {
+    let length = ETHERNET_LENGTH + size_of::<T>() as u32;
+    // SAFETY: the context of the running program; no pointer into the frame is kept
+    match unsafe { bpf_skb_change_tail(frame.0, length, 0) } {
+        0 => Ok(()),
+        _ => Err(DropReason::Malformed),
+    }
+}
+
+/// `flags` must say RECOMPUTE_CSUM behind the Ethernet header: a device's sum starts there.
+#[inline(always)]
+fn store<T>(frame: Frame, offset: u32, payload: &T, flags: u32) -> Result {
+    // SAFETY: the helper copies `T`'s bytes; every T here is repr(C) without padding
+    let result = unsafe {
+        bpf_skb_store_bytes(
+            frame.0,
+            offset,
+            core::ptr::from_ref(payload).cast(),
+            size_of::<T>() as u32,
+            flags.into(),
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(DropReason::Malformed),
+    }
+}

@@ -1,0 +1,143 @@
+//! Forward: the one member of the network that has the destination MAC.
+
+use netswitch_common::{
+    endpoint::{Endpoint, Kind, Port, flags},
+    verdict::{Decision, DropReason, Verdict},
+};
+
+use super::gateway;
+use crate::{
+    maps,
+    packet::{Addresses, ETHERNET_LENGTH, Family, Frame, Packet, protocol},
+};
+
+/// SCTP's mark for packets that it has cut to the path's MTU itself (the kernel's GSO_BY_FRAGS).
+const CUT_ALREADY: u32 = 0xffff;
+/// The hop-by-hop header that BIG TCP over IPv6 carries until it is cut into packets.
+const JUMBO_LENGTH: u32 = 8;
+
+/// For frames to one MAC.
+#[inline(always)]
+pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
+    let Some(port) = maps::port(endpoint.network, packet.destination) else {
+        return Decision::drop(DropReason::NoSuchNeighbour);
+    };
+    if !may_meet(endpoint, port.kind) {
+        return Decision::drop(DropReason::IccDisabled);
+    }
+    let verdict = if port.kind == Kind::Host as u8 {
+        let copy = *packet; // so that the original stays in registers
+        if let Err(reason) = gateway::check(frame, &copy, endpoint) {
+            return Decision::drop(reason);
+        }
+        Verdict::Host
+    } else {
+        Verdict::Peer
+    };
+    if frame.length() > u32::from(port.mtu) + ETHERNET_LENGTH {
+        let copy = *packet;
+        if !fits_when_cut(frame, &copy, port.mtu) {
+            return too_big(frame, &copy, endpoint, port);
+        }
+    }
+    Decision {
+        verdict: verdict as u32,
+        ifindex: port.ifindex,
+        destination: port.id,
+        ..Decision::default()
+    }
+}
+
+/// Whether frames may pass between the endpoint and a port of this kind.
+#[inline(always)]
+pub fn may_meet(endpoint: &Endpoint, kind: u8) -> bool {
+    endpoint.flags & flags::NO_ICC == 0 || endpoint.kind == Kind::Host as u8 || kind == Kind::Host as u8
+}
+
+/// The device through which an answer reaches the sender: `bpf_redirect_peer` refuses the host's.
+#[inline(always)]
+pub fn way_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
+    if endpoint.kind == Kind::Host as u8 {
+        maps::network(endpoint.network).map(|network| network.host_end)
+    } else {
+        Some(frame.ifindex())
+    }
+}
+
+/// Whether the packets that this one will be cut into pass; it is too long as it is.
+#[inline(never)]
+fn fits_when_cut(frame: Frame, packet: &Packet, mtu: u16) -> bool {
+    let segment = frame.segment();
+    if segment == 0 {
+        return false;
+    }
+    if segment == CUT_ALREADY || packet.transport == 0 {
+        return true;
+    }
+    let mut headers = u32::from(packet.transport) - ETHERNET_LENGTH;
+    if packet.protocol == protocol::TCP {
+        let mut offset_and_flags = [0_u8; 2];
+        if frame
+            .load(u32::from(packet.transport) + 12, &mut offset_and_flags)
+            .is_err()
+        {
+            return false;
+        }
+        headers += u32::from(offset_and_flags[0] >> 4) * 4;
+    } else {
+        headers += 8;
+    }
+    let mut payload_length = 1_u16;
+    if packet.family == Family::V6
+        && frame.load(ETHERNET_LENGTH + 4, &mut payload_length).is_ok()
+        && payload_length == 0
+    {
+        headers -= JUMBO_LENGTH;
+    }
+    headers + segment <= u32::from(mtu)
+}
+
+/// Tells the sender, unless the protocols forbid it (RFC 1812, 4.3.2.7; RFC 4443, 2.4).
+#[inline(never)]
+fn too_big(frame: Frame, packet: &Packet, endpoint: &Endpoint, port: &Port) -> Decision {
+    let forbidden = packet.transport == 0
+        || is_error(frame, packet)
+        || packet.addresses(frame).map_or(true, |Addresses { from, to }| {
+            to.is_group() || from.is_group() || from.is_unspecified()
+        });
+    if forbidden {
+        return Decision::drop(DropReason::TooBig);
+    }
+    let (Some(network), Some(way_back)) = (maps::network(endpoint.network), way_back(frame, endpoint)) else {
+        return Decision::drop(DropReason::TooBig);
+    };
+    let router = match packet.family {
+        Family::V4 => !network.gateway_v4.is_none(),
+        _ => !network.gateway_v6.is_none() || !network.link_local.is_none(),
+    };
+    if !router && endpoint.kind != Kind::Host as u8 {
+        return Decision::drop(DropReason::TooBig);
+    }
+    Decision {
+        verdict: Verdict::AnswerTooBig as u32,
+        reason: DropReason::TooBig as u32,
+        ifindex: way_back,
+        destination: port.id,
+        mac: network.mac,
+        mtu: port.mtu,
+        ..Decision::default()
+    }
+}
+
+/// An ICMP error is never answered with another.
+#[inline(always)]
+fn is_error(frame: Frame, packet: &Packet) -> bool {
+    match packet.protocol {
+        protocol::ICMP if packet.family == Family::V4 => {
+            let mut kind = [0_u8; 2];
+            frame.load(u32::from(packet.transport), &mut kind).is_err() || matches!(kind[0], 3 | 4 | 5 | 11 | 12)
+        }
+        protocol::ICMPV6 if packet.family == Family::V6 => packet.port.to_ne_bytes()[0] < 128,
+        _ => false,
+    }
+}

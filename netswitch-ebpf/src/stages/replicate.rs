@@ -1,0 +1,53 @@
+//! Replicate: a broadcast or multicast frame goes to every other member of the network.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use netswitch_common::{
+    endpoint::{Bucket, BucketKey, BucketKind, Endpoint, Kind, flags},
+    verdict::{Decision, DropReason, Verdict},
+};
+
+use crate::{maps, packet::Packet};
+
+/// The slot of a network's own host port.
+const HOST_SLOT: u32 = 0;
+
+/// For frames to a group of MACs. Only looks into the sender's bucket; `commit` takes from it.
+#[inline(never)]
+pub fn decide(_packet: &Packet, endpoint: &Endpoint) -> Decision {
+    if next_bucket(endpoint.id).is_none() {
+        return Decision::drop(DropReason::ReplicationRate);
+    }
+    let everyone = Decision {
+        verdict: Verdict::Replicate as u32,
+        ..Decision::default()
+    };
+    if endpoint.flags & flags::NO_ICC == 0 || endpoint.kind == Kind::Host as u8 {
+        return everyone;
+    }
+    match maps::member(endpoint.network, HOST_SLOT) {
+        Some(host) => Decision {
+            ifindex: host.ifindex,
+            destination: host.id,
+            ..everyone
+        },
+        None => Decision::drop(DropReason::NoSuchNeighbour),
+    }
+}
+
+/// The key and the state of an endpoint's bucket after one more frame; `None` if that is too much.
+#[inline(always)]
+pub fn next_bucket(endpoint: u32) -> Option<(BucketKey, Bucket)> {
+    let key = BucketKey {
+        endpoint,
+        kind: BucketKind::Replicate as u32,
+    };
+    // SAFETY: no argument
+    let now = unsafe { bpf_ktime_get_ns() };
+    // SAFETY: a deleted entry's memory stays until the program has ended (RCU); what another CPU
+    // changes meanwhile makes the limit a little wider, no more
+    let bucket = match unsafe { maps::BUCKETS.get(key) } {
+        Some(bucket) => *bucket,
+        None => Bucket::full(now),
+    };
+    bucket.spend(now).map(|next| (key, next))
+}

@@ -1,0 +1,208 @@
+//! Commit: the only place where a decision has effects. Counts, spends, copies, rewrites, redirects.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_F_INGRESS, BPF_NOEXIST, TC_ACT_SHOT},
+    helpers::{
+        bpf_clone_redirect, bpf_get_prandom_u32, bpf_loop, bpf_redirect, bpf_redirect_peer, bpf_skb_change_type,
+    },
+    programs::TcContext,
+};
+use netswitch_common::verdict::{Count, Decision, DropKey, DropReason, Verdict};
+
+use crate::{maps, packet::Frame, rewrite, stages::replicate};
+
+/// `skb->pkt_type`: for us. The kernel has compared the destination MAC with the host-side device's,
+/// and a frame "for another host" is not received.
+const PACKET_HOST: u32 = 0;
+/// Copies of one broadcast or multicast frame.
+const COPIES: u32 = 512;
+
+/// The short way: into a container.
+#[inline(always)]
+pub fn commit(frame: Frame, decision: Decision) -> i32 {
+    if decision.verdict == Verdict::Peer as u32 {
+        count_path(Verdict::Peer, frame.length());
+        return to_peer(frame, decision.ifindex);
+    }
+    commit_other(frame, &decision)
+}
+
+#[inline(never)]
+fn commit_other(frame: Frame, decision: &Decision) -> i32 {
+    let length = frame.length();
+    let rewritten = match Verdict::from_number(decision.verdict) {
+        Some(Verdict::Host) => {
+            count_path(Verdict::Host, length);
+            return to_host(frame, decision.ifindex);
+        }
+        Some(Verdict::Replicate) => {
+            count_path(Verdict::Replicate, length);
+            to_members(frame, decision);
+            return TC_ACT_SHOT; // the copies are on their way, the original is used up
+        }
+        Some(Verdict::AnswerArp) => rewrite::answer_arp(frame, decision).map(|()| Verdict::AnswerArp),
+        Some(Verdict::AnswerNeighbour) => rewrite::answer_neighbour(frame, decision).map(|()| Verdict::AnswerNeighbour),
+        Some(Verdict::AnswerTooBig) => rewrite::answer_too_big(frame, decision).map(|()| Verdict::AnswerTooBig),
+        _ => Err(DropReason::Malformed),
+    };
+    if decision.reason != 0 {
+        count_drop(decision.source, decision.reason, 1, length);
+    }
+    match rewritten {
+        Ok(verdict) => {
+            count_path(verdict, length);
+            answer(frame, decision.ifindex)
+        }
+        Err(reason) => {
+            if decision.reason == 0 {
+                count_drop(decision.source, reason as u32, 1, length);
+            }
+            count_path(Verdict::Drop, length);
+            let context = TcContext::new(frame.0);
+            aya_log_ebpf::debug!(&context, "drop {} at {}", decision.reason, frame.ifindex());
+            TC_ACT_SHOT
+        }
+    }
+}
+
+/// Into the peer of a host-side veth, in another namespace than this one.
+#[inline(always)]
+fn to_peer(frame: Frame, ifindex: u32) -> i32 {
+    cross(frame);
+    // SAFETY: only takes numbers
+    unsafe { bpf_redirect_peer(ifindex, 0) as i32 }
+}
+
+/// Into the host end of the network. The kernel compares the destination MAC again on the way.
+#[inline(always)]
+fn to_host(frame: Frame, ifindex: u32) -> i32 {
+    cross(frame);
+    // SAFETY: only takes numbers
+    unsafe { bpf_redirect(ifindex, u64::from(BPF_F_INGRESS)) as i32 }
+}
+
+/// An answer goes back: to a container through its own device, to the host through its host end.
+#[inline(always)]
+fn answer(frame: Frame, ifindex: u32) -> i32 {
+    if ifindex == frame.ifindex() {
+        to_peer(frame, ifindex)
+    } else {
+        to_host(frame, ifindex)
+    }
+}
+
+/// What must not go along into another namespace, and what must be right there.
+#[inline(always)]
+fn cross(frame: Frame) {
+    // SAFETY: the context of the running program
+    unsafe {
+        (*frame.0).mark = 0;
+        bpf_skb_change_type(frame.0, PACKET_HOST);
+    }
+}
+
+#[inline(always)]
+fn count_path(verdict: Verdict, length: u32) {
+    if let Some(count) = maps::PATHS.get_ptr_mut(verdict as u32) {
+        // SAFETY: a per-CPU entry; hooks on one CPU do not interrupt each other
+        unsafe {
+            (*count).packets += 1;
+            (*count).bytes += u64::from(length);
+        }
+    }
+}
+
+#[inline(never)]
+fn count_drop(endpoint: u32, reason: u32, packets: u64, length: u32) {
+    let key = DropKey { endpoint, reason };
+    let bytes = packets * u64::from(length);
+    for _ in 0..2 {
+        if let Some(count) = maps::DROPS.get_ptr_mut(key) {
+            // SAFETY: a per-CPU entry, as above
+            unsafe {
+                (*count).packets += packets;
+                (*count).bytes += bytes;
+            }
+            return;
+        }
+        // the first drop of this kind; if another CPU was faster, its entry serves both
+        if maps::DROPS
+            .insert(key, Count { packets, bytes }, u64::from(BPF_NOEXIST))
+            .is_ok()
+        {
+            return;
+        }
+    }
+}
+
+/// What `bpf_loop` passes from copy to copy.
+#[repr(C)]
+struct Copies {
+    frame: Frame,
+    network: u32,
+    members: u32,
+    slot: u32,
+    made: u32,
+    sender: u32,
+    _pad: u32,
+}
+
+#[inline(always)]
+fn to_members(frame: Frame, decision: &Decision) {
+    if let Some((key, bucket)) = replicate::next_bucket(decision.source) {
+        let _ = maps::BUCKETS.insert(key, bucket, u64::from(BPF_ANY));
+    }
+    // SAFETY: the context of the running program
+    unsafe { (*frame.0).mark = 0 };
+    if decision.ifindex != 0 {
+        // SAFETY: as above
+        unsafe { bpf_clone_redirect(frame.0, decision.ifindex, 0) };
+        return;
+    }
+    let members = match maps::network(decision.network) {
+        Some(network) if network.members != 0 => network.members,
+        _ => return,
+    };
+    let mut copies = Copies {
+        frame,
+        network: decision.network,
+        members,
+        // SAFETY: no argument
+        slot: unsafe { bpf_get_prandom_u32() } % members,
+        made: 0,
+        sender: frame.ifindex(),
+        _pad: 0,
+    };
+    let rounds = members.min(COPIES + 1); // one of them may be the sender
+    // SAFETY: the callback has the signature that the helper wants and runs before this returns
+    unsafe {
+        bpf_loop(rounds, copy as *mut c_void, (&raw mut copies).cast(), 0);
+    }
+    let others = members - 1;
+    if others > COPIES {
+        let missed = u64::from(others - COPIES);
+        count_drop(
+            decision.source,
+            DropReason::ReplicationLimit as u32,
+            missed,
+            frame.length(),
+        );
+    }
+}
+
+/// One copy, out of the host-side device, so that it arrives at the member.
+extern "C" fn copy(_round: u64, copies: &mut Copies) -> i64 {
+    let slot = copies.slot;
+    copies.slot = if slot + 1 < copies.members { slot + 1 } else { 0 };
+    if let Some(member) = maps::member(copies.network, slot) {
+        if member.ifindex == copies.sender {
+            return 0;
+        }
+        copies.made += 1;
+        // SAFETY: the context of the running program
+        unsafe { bpf_clone_redirect(copies.frame.0, member.ifindex, 0) };
+    }
+    i64::from(copies.made >= COPIES)
+}

@@ -1,0 +1,207 @@
+//! Attaching `from_endpoint` so that it outlives the agent, and replacing it without a gap.
+//!
+//! tcx (6.6 and later): the link is pinned at `links/<ifindex>`. Below that a clsact filter of fixed
+//! priority and handle, and the *program* pinned there instead, to know which devices have one.
+
+use std::{
+    ffi::CStr,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use aya::programs::{
+    LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+    links::{FdLink, LinkError, PinnedLink},
+    tc::{self, NlOptions, SchedClassifierLink, SchedClassifierLinkId, TcAttachOptions, TcHandle},
+};
+
+use super::{Datapath, Error, Result};
+
+const PRIORITY: u16 = 1;
+const HANDLE: TcHandle = TcHandle::new(0, 1);
+
+/// What is pinned for a device.
+enum Pin {
+    Nothing,
+    Link(SchedClassifierLink),
+    /// The mark of a clsact filter.
+    Program,
+}
+
+impl Datapath {
+    /// Puts `from_endpoint` at the ingress of a device of the calling thread's namespace, before
+    /// every other program, or replaces the one that it has from an earlier call.
+    pub fn attach(&mut self, device: &str, index: u32) -> Result<()> {
+        let path = self.pin_of(index);
+        let hook = self.hook()?;
+        match Pin::at(&path)? {
+            Pin::Nothing => {}
+            Pin::Link(link) => {
+                if replace(hook, link).map_err(attach_error(device))? {
+                    return Ok(());
+                }
+                remove(&path)?; // of a device that is gone, whose index this one has now
+            }
+            Pin::Program => remove(&path)?,
+        }
+        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+        match hook.attach_with_options(device, TcAttachType::Ingress, order) {
+            Ok(id) => pin_link(hook, id, &path).map_err(attach_error(device))?,
+            Err(error) if errno(&error) == Some(libc::EINVAL) => attach_clsact(hook, device, &path)?,
+            Err(error) => return Err(attach_error(device)(error)),
+        }
+        Ok(())
+    }
+
+    /// Takes it off again. That the device is gone, or never had it, is no error.
+    pub fn detach(&mut self, index: u32) -> Result<()> {
+        let path = self.pin_of(index);
+        if let Pin::Program = Pin::at(&path)?
+            && let Some(device) = name_of(index)
+        {
+            // dropping the link deletes the filter
+            drop(SchedClassifierLink::attached(
+                &device,
+                TcAttachType::Ingress,
+                PRIORITY,
+                HANDLE,
+                None,
+            ));
+        }
+        remove(&path)
+    }
+
+    /// Indexes of the devices that it was put on, some perhaps gone meanwhile.
+    pub fn attached(&self) -> Result<Vec<u32>> {
+        let mut indexes = Vec::new();
+        for entry in fs::read_dir(&self.links).map_err(Error::io(&self.links))? {
+            let name = entry.map_err(Error::io(&self.links))?.file_name();
+            indexes.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
+        }
+        indexes.sort_unstable();
+        Ok(indexes)
+    }
+
+    /// This object's program into every link of an earlier agent: between two packets.
+    pub(super) fn replace_all(&mut self) -> Result<()> {
+        for index in self.attached()? {
+            let path = self.pin_of(index);
+            let hook = self.hook()?;
+            let gone = match Pin::at(&path)? {
+                Pin::Nothing => false,
+                Pin::Link(link) => !replace(hook, link).map_err(attach_error(&index.to_string()))?,
+                Pin::Program => match name_of(index) {
+                    Some(device) => {
+                        remove(&path)?;
+                        attach_clsact(hook, &device, &path)?;
+                        false
+                    }
+                    None => true,
+                },
+            };
+            if gone {
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pin_of(&self, index: u32) -> PathBuf {
+        self.links.join(index.to_string())
+    }
+}
+
+impl Pin {
+    fn at(path: &Path) -> Result<Self> {
+        let fault = |source: LinkError| Error::Pin {
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
+        match PinnedLink::from_pin(path) {
+            Ok(pinned) => match SchedClassifierLink::try_from(FdLink::from(pinned)) {
+                Ok(link) => Ok(Self::Link(link)),
+                Err(_) => Ok(Self::Program),
+            },
+            Err(LinkError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {
+                Ok(Self::Nothing)
+            }
+            Err(error) => Err(fault(error)),
+        }
+    }
+}
+
+/// `false` if the device of the link is gone.
+fn replace(hook: &mut SchedClassifier, link: SchedClassifierLink) -> Result<bool, ProgramError> {
+    match hook.attach_to_link(link) {
+        Ok(id) => {
+            drop(FdLink::try_from(hook.take_link(id)?)); // the pin keeps it
+            Ok(true)
+        }
+        Err(error) if errno(&error) == Some(libc::ENOLINK) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn pin_link(hook: &mut SchedClassifier, id: SchedClassifierLinkId, path: &Path) -> Result<(), ProgramError> {
+    let link = FdLink::try_from(hook.take_link(id)?).map_err(io::Error::other)?;
+    link.pin(path).map_err(io::Error::other)?;
+    Ok(())
+}
+
+/// Adds the filter, or replaces the program in the one that is there.
+fn attach_clsact(hook: &mut SchedClassifier, device: &str, path: &Path) -> Result<()> {
+    let _ = tc::qdisc_add_clsact(device); // fails if it is there
+    let options = NlOptions {
+        priority: PRIORITY,
+        handle: HANDLE,
+        classid: None,
+    };
+    let attached = hook
+        .attach_with_options(device, TcAttachType::Ingress, TcAttachOptions::Netlink(options))
+        .or_else(|_| {
+            let link = SchedClassifierLink::attached(device, TcAttachType::Ingress, PRIORITY, HANDLE, None)
+                .map_err(ProgramError::IOError)?;
+            hook.attach_to_link(link)
+        })
+        .and_then(|id| hook.take_link(id));
+    std::mem::forget(attached.map_err(attach_error(device))?); // dropping it would delete the filter
+    hook.pin(path).map_err(|error| Error::Pin {
+        path: path.to_owned(),
+        source: Box::new(error),
+    })
+}
+
+fn attach_error(device: &str) -> impl FnOnce(ProgramError) -> Error {
+    let device = device.to_owned();
+    move |source| Error::Attach {
+        device,
+        source: Box::new(source),
+    }
+}
+
+fn errno(error: &ProgramError) -> Option<i32> {
+    match error {
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
+    }
+}
+
+fn remove(pin: &Path) -> Result<()> {
+    match fs::remove_file(pin) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(pin)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The name of a device of the calling thread's namespace.
+fn name_of(index: u32) -> Option<String> {
+    let mut name = [0; libc::IF_NAMESIZE];
+    // SAFETY: the buffer has the size that the function wants
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
+    if found.is_null() {
+        return None;
+    }
+    // SAFETY: on success it holds a NUL-terminated name
+    let name = unsafe { CStr::from_ptr(name.as_ptr()) };
+    Some(name.to_string_lossy().into_owned())
+}

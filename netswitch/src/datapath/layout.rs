@@ -1,0 +1,121 @@
+//! What every pinned map must look like. aya takes whatever lies at a pin, and a value of another
+//! size would be read past its end, so each pin is compared with this before anybody sees the map.
+
+use std::{fmt, fs, path::Path};
+
+use aya::maps::{MapInfo, MapType, lpm_trie};
+use netswitch_common::{
+    address::Address,
+    capacity,
+    endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
+    neighbour::{Neighbour, NeighbourKey},
+    network::{Member, MemberKey, Network, Subnet},
+    verdict::{Count, Decision, DropKey},
+};
+
+use super::{Error, Result};
+
+/// Kind and sizes of a map.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Layout {
+    pub kind: MapType,
+    /// Bytes.
+    pub key: u32,
+    /// Bytes; of one CPU's value for per-CPU maps.
+    pub value: u32,
+    pub entries: u32,
+}
+
+impl Layout {
+    pub(super) fn of(info: &MapInfo) -> Self {
+        Self {
+            kind: info.map_type().unwrap_or(MapType::Unspecified),
+            key: info.key_size(),
+            value: info.value_size(),
+            entries: info.max_entries(),
+        }
+    }
+
+    pub(super) fn is_per_cpu(&self) -> bool {
+        matches!(self.kind, MapType::PerCpuHash | MapType::PerCpuArray)
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kind,
+            key,
+            value,
+            entries,
+        } = self;
+        write!(
+            out,
+            "{kind:?} with keys of {key} bytes, values of {value} bytes, {entries} entries"
+        )
+    }
+}
+
+const fn layout<K, V>(kind: MapType, entries: u32) -> Layout {
+    Layout {
+        kind,
+        key: size_of::<K>() as u32,
+        value: size_of::<V>() as u32,
+        entries,
+    }
+}
+
+/// Every pinned map of this version.
+pub const MAPS: &[(&str, Layout)] = &[
+    ("ENDPOINTS", layout::<u32, Endpoint>(MapType::Hash, capacity::ENDPOINTS)),
+    ("PORTS", layout::<PortKey, Port>(MapType::Hash, capacity::PORTS)),
+    (
+        "ADDRESSES",
+        layout::<NeighbourKey, Neighbour>(MapType::Hash, capacity::ADDRESSES),
+    ),
+    ("SLOTS", layout::<u32, Slot>(MapType::Array, capacity::SLOTS)),
+    ("NETWORKS", layout::<u32, Network>(MapType::Array, capacity::NETWORKS)),
+    ("MEMBERS", layout::<MemberKey, Member>(MapType::Hash, capacity::MEMBERS)),
+    (
+        "SUBNETS",
+        layout::<lpm_trie::Key<Address>, Subnet>(MapType::LpmTrie, capacity::SUBNETS),
+    ),
+    ("DROPS", layout::<DropKey, Count>(MapType::PerCpuHash, capacity::DROPS)),
+    ("PATHS", layout::<u32, Count>(MapType::PerCpuArray, capacity::PATHS)),
+    ("BUCKETS", layout::<BucketKey, Bucket>(MapType::Hash, capacity::BUCKETS)),
+    (
+        "DECISION",
+        layout::<u32, Decision>(MapType::PerCpuArray, capacity::DECISION),
+    ),
+];
+
+/// The layout of a pin; `None` where there is none.
+pub(super) fn of_pin(pin: &Path) -> Result<Option<Layout>> {
+    if !fs::exists(pin).map_err(Error::io(pin))? {
+        return Ok(None);
+    }
+    MapInfo::from_pin(pin)
+        .map(|info| Some(Layout::of(&info)))
+        .map_err(|source| Error::Map {
+            map: pin.display().to_string(),
+            source,
+        })
+}
+
+/// Refuses a folder in which any pin is not what this version expects; touches nothing.
+pub(super) fn check(folder: &Path) -> Result<()> {
+    for (name, wanted) in MAPS {
+        let pin = folder.join(name);
+        match of_pin(&pin)? {
+            Some(found) if found != *wanted => {
+                return Err(Error::Layout {
+                    map: pin.display().to_string(),
+                    found,
+                    wanted: *wanted,
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Maps as bytes, for conversions between layouts: aya's handles want their types at compile time.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::{Path, PathBuf},
+};
+
+use aya::maps::MapData;
+
+use super::{Error, Result, layout::Layout};
+
+/// Commands of bpf(2).
+const LOOKUP: libc::c_long = 1;
+const UPDATE: libc::c_long = 2;
+const NEXT_KEY: libc::c_long = 4;
+
+/// The part of `union bpf_attr` for single elements.
+#[repr(C)]
+struct Element {
+    map: u32,
+    _pad: u32,
+    key: u64,
+    /// Or the next key.
+    value: u64,
+    flags: u64,
+}
+
+pub(super) struct RawMap {
+    path: PathBuf,
+    data: MapData,
+    layout: Layout,
+    /// Bytes of a value as bpf(2) passes it: for per-CPU maps every CPU's, each a multiple of 8.
+    value: usize,
+}
+
+impl RawMap {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let fault = |source| Error::Map {
+            map: path.display().to_string(),
+            source,
+        };
+        let data = MapData::from_pin(path).map_err(fault)?;
+        let layout = Layout::of(&data.info().map_err(fault)?);
+        let mut value = layout.value as usize;
+        if layout.is_per_cpu() {
+            let cpus = aya::util::nr_cpus().map_err(|(_, error)| Error::io(path)(error))?;
+            value = value.next_multiple_of(8) * cpus;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            data,
+            layout,
+            value,
+        })
+    }
+
+    /// Every key. Entries that come or go meanwhile may be missed or listed.
+    pub(super) fn keys(&self) -> Result<Vec<Vec<u8>>> {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        loop {
+            let mut next = vec![0; self.layout.key as usize];
+            let last = keys.last_mut();
+            match self.call(
+                NEXT_KEY,
+                last.map_or(0, |key| key.as_mut_ptr() as u64),
+                next.as_mut_ptr(),
+            ) {
+                Ok(()) => keys.push(next),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(keys),
+                Err(error) => return Err(Error::io(&self.path)(error)),
+            }
+        }
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut value = vec![0; self.value];
+        match self.call(LOOKUP, key.as_ptr() as u64, value.as_mut_ptr()) {
+            Ok(()) => Ok(Some(value)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(&self.path)(error)),
+        }
+    }
+
+    pub(super) fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        if key.len() != self.layout.key as usize || value.len() != self.value {
+            let text = format!("entry of {} and {} bytes", key.len(), value.len());
+            return Err(Error::io(&self.path)(io::Error::new(io::ErrorKind::InvalidInput, text)));
+        }
+        self.call(UPDATE, key.as_ptr() as u64, value.as_ptr().cast_mut())
+            .map_err(Error::io(&self.path))
+    }
+
+    /// Converts an entry; each CPU's value by itself.
+    pub(super) fn convert(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        convert: impl Fn(&[u8], &[u8]) -> Option<(Vec<u8>, Vec<u8>)>,
+    ) -> Option<(Vec<u8>, Vec<u8>)> {
+        if !self.layout.is_per_cpu() {
+            return convert(key, value);
+        }
+        let size = self.layout.value as usize;
+        let (mut new_key, mut new_value) = (Vec::new(), Vec::new());
+        for one in value.chunks(size.next_multiple_of(8)) {
+            let (key, mut value) = convert(key, &one[..size])?;
+            value.resize(value.len().next_multiple_of(8), 0);
+            new_key = key;
+            new_value.extend(value);
+        }
+        Some((new_key, new_value))
+    }
+
+    /// `key` points to a key of the map's size (or is 0 for the first), `value` to what the command
+    /// reads or writes: a value, or a key, of the map's sizes.
+    fn call(&self, command: libc::c_long, key: u64, value: *mut u8) -> io::Result<()> {
+        let element = Element {
+            map: self.data.fd().as_fd().as_raw_fd().cast_unsigned(),
+            _pad: 0,
+            key,
+            value: value as u64,
+            flags: 0,
+        };
+        // SAFETY: the callers above pass buffers of the sizes that the kernel itself reported
+        let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const element, size_of::<Element>()) };
+        match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Typed handles of the maps that the agent writes.
+
+use std::{io, net::IpAddr};
+
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
+};
+use ipnetwork::IpNetwork;
+use netswitch_common::{
+    address::Address,
+    endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
+    neighbour::{Neighbour, NeighbourKey},
+    network::{Member, MemberKey, Network, Subnet},
+    verdict::{Count, DropKey},
+};
+
+use super::{Error, Result};
+use crate::action::{Device, Entry};
+
+/// Every map that the agent writes or counts by. Layouts were checked before this was made.
+pub struct Tables {
+    endpoints: HashMap<MapData, u32, Endpoint>,
+    ports: HashMap<MapData, PortKey, Port>,
+    addresses: HashMap<MapData, NeighbourKey, Neighbour>,
+    slots: Array<MapData, Slot>,
+    networks: Array<MapData, Network>,
+    members: HashMap<MapData, MemberKey, Member>,
+    subnets: LpmTrie<MapData, Address, Subnet>,
+    pub(super) drops: PerCpuHashMap<MapData, DropKey, Count>,
+    pub(super) paths: PerCpuArray<MapData, Count>,
+    pub(super) buckets: HashMap<MapData, BucketKey, Bucket>,
+}
+
+impl Tables {
+    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self> {
+        Ok(Self {
+            endpoints: take(ebpf, "ENDPOINTS")?,
+            ports: take(ebpf, "PORTS")?,
+            addresses: take(ebpf, "ADDRESSES")?,
+            slots: take(ebpf, "SLOTS")?,
+            networks: take(ebpf, "NETWORKS")?,
+            members: take(ebpf, "MEMBERS")?,
+            subnets: take(ebpf, "SUBNETS")?,
+            drops: take(ebpf, "DROPS")?,
+            paths: take(ebpf, "PATHS")?,
+            buckets: take(ebpf, "BUCKETS")?,
+        })
+    }
+
+    /// Writes an entry, or replaces the one with its key. Its devices' indexes must be known.
+    pub fn write(&mut self, entry: &Entry) -> Result<()> {
+        match entry {
+            Entry::Endpoint { device, value } => {
+                let key = index(device)?;
+                self.endpoints.insert(key, value, 0).map_err(Error::map("ENDPOINTS"))
+            }
+            Entry::Port { key, device, value } => {
+                let value = Port {
+                    ifindex: index(device)?,
+                    ..*value
+                };
+                self.ports.insert(key, value, 0).map_err(Error::map("PORTS"))
+            }
+            Entry::Address { key, device, value } => {
+                let port = Port {
+                    ifindex: index(device)?,
+                    ..value.port
+                };
+                let value = Neighbour { port, ..*value };
+                self.addresses.insert(key, value, 0).map_err(Error::map("ADDRESSES"))
+            }
+            Entry::Slot { id, device, value } => {
+                let value = Slot {
+                    ifindex: index(device)?,
+                    ..*value
+                };
+                self.slots.set(*id, value, 0).map_err(Error::map("SLOTS"))
+            }
+            Entry::Network {
+                number,
+                host_end,
+                switch_end,
+                value,
+            } => {
+                let value = Network {
+                    host_end: index(host_end)?,
+                    switch_end: index(switch_end)?,
+                    ..*value
+                };
+                self.networks.set(*number, value, 0).map_err(Error::map("NETWORKS"))
+            }
+            Entry::Member { key, device, value } => {
+                let value = Member {
+                    ifindex: index(device)?,
+                    ..*value
+                };
+                self.members.insert(key, value, 0).map_err(Error::map("MEMBERS"))
+            }
+            Entry::Subnet { subnet, value } => self
+                .subnets
+                .insert(&key_of(subnet), value, 0)
+                .map_err(Error::map("SUBNETS")),
+        }
+    }
+
+    /// Removes the entry with this one's key; that there is none is no error.
+    pub fn remove(&mut self, entry: &Entry) -> Result<()> {
+        match entry {
+            Entry::Endpoint { device, .. } => absent_is_fine("ENDPOINTS", self.endpoints.remove(&index(device)?)),
+            Entry::Port { key, .. } => absent_is_fine("PORTS", self.ports.remove(key)),
+            Entry::Address { key, .. } => absent_is_fine("ADDRESSES", self.addresses.remove(key)),
+            // an array's entry cannot be removed: zeros mean "nobody"
+            Entry::Slot { id, .. } => self.slots.set(*id, Slot::default(), 0).map_err(Error::map("SLOTS")),
+            Entry::Network { number, .. } => self
+                .networks
+                .set(*number, Network::default(), 0)
+                .map_err(Error::map("NETWORKS")),
+            Entry::Member { key, .. } => absent_is_fine("MEMBERS", self.members.remove(key)),
+            Entry::Subnet { subnet, .. } => absent_is_fine("SUBNETS", self.subnets.remove(&key_of(subnet))),
+        }
+    }
+
+    /// Every entry of the maps that the agent writes; devices have an index and no name.
+    pub fn dump(&self) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for row in self.endpoints.iter() {
+            let (ifindex, value) = row.map_err(Error::map("ENDPOINTS"))?;
+            entries.push(Entry::Endpoint {
+                device: device(ifindex),
+                value,
+            });
+        }
+        for row in self.ports.iter() {
+            let (key, value) = row.map_err(Error::map("PORTS"))?;
+            entries.push(Entry::Port {
+                key,
+                device: device(value.ifindex),
+                value,
+            });
+        }
+        for row in self.addresses.iter() {
+            let (key, value) = row.map_err(Error::map("ADDRESSES"))?;
+            entries.push(Entry::Address {
+                key,
+                device: device(value.port.ifindex),
+                value,
+            });
+        }
+        for (id, row) in (0..).zip(self.slots.iter()) {
+            let value = row.map_err(Error::map("SLOTS"))?;
+            if value != Slot::default() {
+                entries.push(Entry::Slot {
+                    id,
+                    device: device(value.ifindex),
+                    value,
+                });
+            }
+        }
+        for (number, row) in (0..).zip(self.networks.iter()) {
+            let value = row.map_err(Error::map("NETWORKS"))?;
+            if value != Network::default() {
+                entries.push(Entry::Network {
+                    number,
+                    host_end: device(value.host_end),
+                    switch_end: device(value.switch_end),
+                    value,
+                });
+            }
+        }
+        for row in self.members.iter() {
+            let (key, value) = row.map_err(Error::map("MEMBERS"))?;
+            entries.push(Entry::Member {
+                key,
+                device: device(value.ifindex),
+                value,
+            });
+        }
+        for row in self.subnets.iter() {
+            let (key, value) = row.map_err(Error::map("SUBNETS"))?;
+            if let Some(subnet) = subnet_of(&key) {
+                entries.push(Entry::Subnet { subnet, value });
+            }
+        }
+        Ok(entries)
+    }
+
+    pub fn endpoint(&self, ifindex: u32) -> Result<Option<Endpoint>> {
+        get("ENDPOINTS", self.endpoints.get(&ifindex, 0))
+    }
+
+    pub fn port(&self, key: &PortKey) -> Result<Option<Port>> {
+        get("PORTS", self.ports.get(key, 0))
+    }
+
+    pub fn address(&self, key: &NeighbourKey) -> Result<Option<Neighbour>> {
+        get("ADDRESSES", self.addresses.get(key, 0))
+    }
+
+    pub fn slot(&self, id: u32) -> Result<Option<Slot>> {
+        Ok(get("SLOTS", self.slots.get(&id, 0))?.filter(|slot| *slot != Slot::default()))
+    }
+
+    pub fn network(&self, number: u32) -> Result<Option<Network>> {
+        Ok(get("NETWORKS", self.networks.get(&number, 0))?.filter(|network| *network != Network::default()))
+    }
+
+    pub fn member(&self, key: &MemberKey) -> Result<Option<Member>> {
+        get("MEMBERS", self.members.get(key, 0))
+    }
+}
+
+fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T> {
+    let map = ebpf.take_map(name).ok_or(Error::Missing(name))?;
+    T::try_from(map).map_err(Error::map(name))
+}
+
+fn get<T: Pod>(map: &'static str, result: Result<T, MapError>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound | MapError::OutOfBounds { .. }) => Ok(None),
+        Err(error) => Err(Error::map(map)(error)),
+    }
+}
+
+pub(super) fn absent_is_fine(map: &'static str, result: Result<(), MapError>) -> Result<()> {
+    match result {
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+        Err(error) => Err(Error::map(map)(error)),
+    }
+}
+
+fn index(device: &Device) -> Result<u32> {
+    device.index.ok_or_else(|| Error::NoIndex(device.name.clone()))
+}
+
+fn device(index: u32) -> Device {
+    Device {
+        name: String::new(),
+        index: Some(index),
+    }
+}
+
+/// Bits in front of an IPv4 address in its [`Address`] form.
+const V4_OFFSET: u8 = 96;
+
+fn key_of(subnet: &IpNetwork) -> Key<Address> {
+    let offset = if subnet.is_ipv4() { V4_OFFSET } else { 0 };
+    Key::new(u32::from(offset + subnet.prefix()), Address::from(subnet.network()))
+}
+
+fn subnet_of(key: &Key<Address>) -> Option<IpNetwork> {
+    let prefix = u8::try_from(key.prefix_len()).ok()?;
+    let address = IpAddr::from(key.data());
+    let offset = if address.is_ipv4() { V4_OFFSET } else { 0 };
+    IpNetwork::new(address, prefix.checked_sub(offset)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subnet_survives_its_key() {
+        for text in ["10.1.0.0/16", "0.0.0.0/0", "192.168.7.4/32", "fd00:1::/64", "::/0"] {
+            let subnet: IpNetwork = text.parse().unwrap();
+            assert_eq!(subnet_of(&key_of(&subnet)), Some(subnet));
+        }
+        // the address of a host inside the subnet names the subnet
+        let inside: IpNetwork = "10.1.2.3/16".parse().unwrap();
+        assert_eq!(subnet_of(&key_of(&inside)).unwrap().to_string(), "10.1.0.0/16");
+    }
+}

@@ -1,0 +1,194 @@
+//! Taking over from another version of the map layouts, without losing a packet.
+//!
+//! The new folder is built beside the old one as `v<N>.new`: a map whose layout is unchanged is
+//! pinned there a second time (the same map, so nothing can get lost between copies), one whose
+//! layout changed is made anew and filled by a conversion. Then the programs are replaced, what
+//! changed meanwhile is copied, the folder gets its name, the old one goes. A crash leaves the old
+//! folder complete, and the unfinished one is started again.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use aya::maps::MapData;
+
+use super::{
+    Error, Result,
+    layout::{self, Layout, MAPS},
+    make_folder,
+    raw::RawMap,
+};
+
+/// Makes an entry of this version from one of an older version; `None` leaves it out.
+type Convert = fn(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)>;
+
+/// How maps whose layout changed are carried over: from which version, which map.
+const CONVERSIONS: &[(u32, &str, Convert)] = &[];
+
+/// A start: where to load, and what is left to do around the moment the programs are replaced.
+pub(super) struct Transition {
+    folder: PathBuf,
+    target: PathBuf,
+    /// Folders of other versions, to be removed.
+    others: Vec<PathBuf>,
+    conversions: Vec<Conversion>,
+}
+
+/// A map that has to be converted from `old` to `new`.
+struct Conversion {
+    old: PathBuf,
+    new: PathBuf,
+    convert: Convert,
+    /// Old entries as they were when they were copied.
+    copied: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+pub(super) fn prepare(bpffs: &Path, version: u32) -> Result<Transition> {
+    let target = bpffs.join(format!("v{version}"));
+    let unfinished = bpffs.join(format!("v{version}.new"));
+    let others = other_versions(bpffs, version)?;
+    let mut transition = Transition {
+        folder: target.clone(),
+        target,
+        others: others.iter().map(|(_, folder)| folder.clone()).collect(),
+        conversions: Vec::new(),
+    };
+    for leftover in leftovers(bpffs)? {
+        fs::remove_dir_all(&leftover).map_err(Error::io(&leftover))?;
+    }
+    let exists = fs::exists(&transition.target).map_err(Error::io(&transition.target))?;
+    if let (false, Some((from, previous))) = (exists, others.last()) {
+        transition.folder = unfinished;
+        let plan = plan(*from, previous, &transition.folder)?;
+        make_folder(&transition.folder)?;
+        for (old, new) in plan.shared {
+            MapData::from_pin(&old)
+                .map_err(|source| Error::Map {
+                    map: old.display().to_string(),
+                    source,
+                })?
+                .pin(&new)
+                .map_err(|source| Error::Pin {
+                    path: new,
+                    source: Box::new(source),
+                })?;
+        }
+        transition.conversions = plan.conversions;
+    } else {
+        make_folder(&transition.folder)?;
+    }
+    Ok(transition)
+}
+
+impl Transition {
+    /// Where the object's maps are pinned, or will be.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Fills the converted maps, or brings them up to date: entries that have not changed since the
+    /// last call are left alone.
+    pub(super) fn copy(&mut self) -> Result<()> {
+        for conversion in &mut self.conversions {
+            conversion.copy()?;
+        }
+        Ok(())
+    }
+
+    /// After the programs have been replaced.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.copy()?;
+        if self.folder != self.target {
+            fs::rename(&self.folder, &self.target).map_err(Error::io(&self.target))?;
+        }
+        for other in &self.others {
+            fs::remove_dir_all(other).map_err(Error::io(other))?;
+        }
+        Ok(())
+    }
+}
+
+impl Conversion {
+    fn copy(&mut self) -> Result<()> {
+        let (old, new) = (RawMap::open(&self.old)?, RawMap::open(&self.new)?);
+        for key in old.keys()? {
+            let Some(value) = old.get(&key)? else { continue };
+            if self.copied.get(&key) == Some(&value) {
+                continue;
+            }
+            if let Some((new_key, new_value)) = old.convert(&key, &value, self.convert) {
+                new.put(&new_key, &new_value)?;
+            }
+            self.copied.insert(key, value);
+        }
+        Ok(())
+    }
+}
+
+struct Plan {
+    shared: Vec<(PathBuf, PathBuf)>,
+    conversions: Vec<Conversion>,
+}
+
+/// What to do with each map of an older version; fails before anything has been touched.
+fn plan(from: u32, previous: &Path, folder: &Path) -> Result<Plan> {
+    let mut plan = Plan {
+        shared: Vec::new(),
+        conversions: Vec::new(),
+    };
+    for (name, wanted) in MAPS {
+        let (old, new) = (previous.join(name), folder.join(name));
+        let Some(found) = layout::of_pin(&old)? else { continue };
+        let conversion = CONVERSIONS
+            .iter()
+            .find(|(version, map, _)| *version == from && map == name);
+        match conversion {
+            Some((.., convert)) => plan.conversions.push(Conversion {
+                old,
+                new,
+                convert: *convert,
+                copied: HashMap::new(),
+            }),
+            None if found == *wanted => plan.shared.push((old, new)),
+            None => return Err(no_conversion(&old, from, found, *wanted)),
+        }
+    }
+    Ok(plan)
+}
+
+fn no_conversion(map: &Path, from: u32, found: Layout, wanted: Layout) -> Error {
+    Error::NoConversion {
+        map: map.display().to_string(),
+        from,
+        found,
+        wanted,
+    }
+}
+
+/// Folders of other versions, lowest first.
+fn other_versions(bpffs: &Path, version: u32) -> Result<Vec<(u32, PathBuf)>> {
+    let mut found: Vec<_> = folders(bpffs)?
+        .into_iter()
+        .filter_map(|(name, folder)| Some((name.strip_prefix('v')?.parse().ok()?, folder)))
+        .filter(|(other, _)| *other != version)
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Folders that a crash left unfinished.
+fn leftovers(bpffs: &Path) -> Result<Vec<PathBuf>> {
+    let unfinished = folders(bpffs)?.into_iter().filter(|(name, _)| name.ends_with(".new"));
+    Ok(unfinished.map(|(_, folder)| folder).collect())
+}
+
+fn folders(bpffs: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(bpffs).map_err(Error::io(bpffs))? {
+        let entry = entry.map_err(Error::io(bpffs))?;
+        folders.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+    }
+    Ok(folders)
+}
