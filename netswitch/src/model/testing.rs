@@ -24,6 +24,12 @@ pub struct World {
     seed: std::cell::Cell<u64>,
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl World {
     /// With the predefined networks.
     pub fn new() -> Self {
@@ -74,6 +80,7 @@ impl World {
     }
 
     /// Makes changes and checks that the state, indexes included, then equals one loaded afresh.
+    #[expect(clippy::needless_pass_by_value, reason = "changes are made once")]
     pub fn apply(&mut self, changes: Changes) {
         self.state.apply(&changes);
         // a large world checks itself at the end

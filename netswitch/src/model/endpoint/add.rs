@@ -106,7 +106,7 @@ pub fn add(
     {
         return Err(exists(container, &network));
     }
-    let interface = (0_u32..)
+    let interface = (0..=in_sandbox.len() + facts.interfaces.len())
         .map(|number| format!("eth{number}"))
         .find(|name| !facts.interfaces.contains(name) && !in_sandbox.iter().any(|other| other.interface == *name))
         .unwrap_or_default();

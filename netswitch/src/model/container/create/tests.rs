@@ -3,6 +3,8 @@
 use super::*;
 use crate::model::testing::World;
 
+type Change = fn(&mut ContainerCreate);
+
 fn refused(world: &mut World, change: impl FnOnce(&mut ContainerCreate)) -> String {
     let mut asked = World::asked("new", &["bridge"]);
     change(&mut asked);
@@ -94,62 +96,72 @@ fn conflicting_options_are_refused_in_the_engines_words() {
     let mut world = World::new();
     world.run("web", &["bridge"]);
     world.run("hosted", &["host"]);
-    let joined = |asked: &mut ContainerCreate| asked.networks = vec![("container:web".into(), Settings::default())];
-    let host = |asked: &mut ContainerCreate| asked.networks = vec![("host".into(), Settings::default())];
-    type Change = Box<dyn Fn(&mut ContainerCreate)>;
-    let cases: Vec<(Change, &str)> = vec![
+    let joined = "container:web";
+    let cases: [(&str, Change, &str); 13] = [
         (
-            Box::new(move |asked| (joined(asked), asked.hostname = "x".into()).1),
+            joined,
+            |asked| asked.hostname = "x".into(),
             "conflicting options: hostname and the network mode",
         ),
         (
-            Box::new(move |asked| (joined(asked), asked.links = vec!["web".into()]).1),
+            joined,
+            |asked| asked.links = vec!["web".into()],
             "conflicting options: container type network can't be used with links. This would result in undefined behavior",
         ),
         (
-            Box::new(move |asked| (joined(asked), asked.extra_hosts = vec!["a:1.2.3.4".into()]).1),
+            joined,
+            |asked| asked.extra_hosts = vec!["a:1.2.3.4".into()],
             "conflicting options: custom host-to-IP mapping and the network mode",
         ),
         (
-            Box::new(move |asked| (joined(asked), asked.networks[0].1.mac = Some(mac())).1),
+            joined,
+            |asked| asked.networks[0].1.mac = Some(mac()),
             "conflicting options: mac-address and the network mode",
         ),
         (
-            Box::new(move |asked| (joined(asked), asked.publish = vec!["80:80".into()]).1),
+            joined,
+            |asked| asked.publish = vec!["80:80".into()],
             "conflicting options: port publishing and the container type network mode",
         ),
         (
-            Box::new(move |asked| (joined(asked), asked.expose = vec!["80".into()]).1),
+            joined,
+            |asked| asked.expose = vec!["80".into()],
             "conflicting options: port exposing and the container type network mode",
         ),
         (
-            Box::new(move |asked| (host(asked), asked.networks[0].1.mac = Some(mac())).1),
+            "host",
+            |asked| asked.networks[0].1.mac = Some(mac()),
             "conflicting options: mac-address and the network mode",
         ),
+        ("host", |asked| asked.links = vec!["web".into()], HOST_LINKS),
+        ("bridge", |asked| asked.links = vec!["hosted".into()], HOST_LINKS),
         (
-            Box::new(move |asked| (host(asked), asked.links = vec!["web".into()]).1),
-            HOST_LINKS,
-        ),
-        (Box::new(|asked| asked.links = vec!["hosted".into()]), HOST_LINKS),
-        (
-            Box::new(|asked| asked.networks.push(("none".into(), Settings::default()))),
+            "bridge",
+            |asked| asked.networks.push(("none".into(), Settings::default())),
             "conflicting options: cannot attach both user-defined and non-user-defined network-modes",
         ),
         (
-            Box::new(|asked| asked.networks.push(("default".into(), Settings::default()))),
+            "bridge",
+            |asked| asked.networks.push(("default".into(), Settings::default())),
             "network \"bridge\" is specified multiple times",
         ),
         (
-            Box::new(|asked| asked.publish_all = true),
+            "bridge",
+            |asked| asked.publish_all = true,
             "publishing is not available yet",
         ),
         (
-            Box::new(|asked| asked.publish = vec!["80:80".into()]),
+            "bridge",
+            |asked| asked.publish = vec!["80:80".into()],
             "publishing is not available yet",
         ),
     ];
-    for (change, message) in cases {
-        assert_eq!(refused(&mut world, change), message);
+    for (network, change, message) in cases {
+        let changed = |asked: &mut ContainerCreate| {
+            asked.networks[0].0 = network.into();
+            change(asked);
+        };
+        assert_eq!(refused(&mut world, changed), message);
     }
 }
 
@@ -162,7 +174,6 @@ fn ill_formed_requests_are_refused() {
     let mut world = World::new();
     world.network("mynet", &[]);
     world.run("web", &["bridge"]);
-    type Change = fn(&mut ContainerCreate);
     let cases: [(Change, &str); 13] = [
         (|asked| asked.command.clear(), "No command specified"),
         (

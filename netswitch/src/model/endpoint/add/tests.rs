@@ -45,7 +45,7 @@ fn a_chosen_address_is_honoured_and_the_next_one_goes_around_it() {
     let mut world = World::new();
     world.network6("mynet", &["10.0.0.0/24", "fd00::/64"]);
     run_with(&mut world, "six", "mynet", |settings| {
-        settings.ip6 = Some("fd00::2".parse().unwrap())
+        settings.ip6 = Some("fd00::2".parse().unwrap());
     })
     .unwrap();
     world.run_at("four", "mynet", "10.0.0.3").unwrap();

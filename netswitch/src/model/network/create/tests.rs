@@ -262,6 +262,12 @@ fn what_is_no_bridge_network_is_refused() {
     ] {
         assert_eq!(world.make(&asked), Err(Error::new(kind, message)));
     }
+}
+
+#[test]
+fn a_name_is_taken_once() {
+    let mut world = World::new();
+    let asked = || World::asked_network("n", &[]);
     let fine = NetworkCreate {
         scope: "local".into(),
         ipam_driver: "default".into(),
