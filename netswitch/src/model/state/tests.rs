@@ -155,3 +155,80 @@ fn changes_on_top_of_changes_win() {
     assert_eq!((both.containers.get(&id), both.numbers), (Some(&None), numbers));
     assert!(Changes::default().is_empty() && !first.is_empty());
 }
+
+/// What must hold whatever was done: one default route per namespace and family where a network
+/// leads outside, addresses and MACs once per network, no sandbox without a user.
+fn check_promises(state: &State) {
+    for sandbox in state.sandboxes.keys() {
+        assert!(
+            state.containers_of_sandbox(sandbox).count() > 0,
+            "a sandbox without a user"
+        );
+        let outside = |endpoint: &&Endpoint| !state.networks[&endpoint.network].internal;
+        let routes = state
+            .endpoints_of_sandbox(sandbox)
+            .filter(|endpoint| endpoint.default_route_v4)
+            .count();
+        assert_eq!(
+            routes,
+            usize::from(state.endpoints_of_sandbox(sandbox).any(|endpoint| outside(&endpoint)))
+        );
+    }
+    for network in state.networks.values() {
+        let members: Vec<&Endpoint> = state.endpoints_of_network(&network.id).collect();
+        let addresses: BTreeSet<IpAddr> = members
+            .iter()
+            .flat_map(|member| member.addresses())
+            .map(|address| address.ip())
+            .collect();
+        let macs: BTreeSet<Mac> = members.iter().map(|member| member.mac).collect();
+        let numbers: BTreeSet<u32> = members.iter().map(|member| member.number).collect();
+        assert_eq!(
+            addresses.len(),
+            members.iter().flat_map(|member| member.addresses()).count()
+        );
+        assert_eq!((macs.len(), numbers.len()), (members.len(), members.len()));
+        assert!(network.pools.iter().all(|pool| !addresses.contains(&pool.gateway)));
+    }
+}
+
+#[test]
+fn a_long_life_breaks_no_promise() {
+    use crate::model::endpoint::Settings;
+
+    let mut world = World::new();
+    world.network("aa", &["10.1.0.0/28"]);
+    world.network6("bb", &[]);
+    world.internal_network("cc");
+    let networks = ["bridge", "aa", "bb", "cc"];
+    let mut random = 7_usize;
+    let mut refused = 0;
+    for _ in 0..1500 {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let (what, who, network) = (random >> 60, random >> 40 & 31, networks[random >> 30 & 3]);
+        let name = format!("web{who}");
+        let id = world.state.container_named(&name).map(|container| container.id.clone());
+        let result = match (what, id) {
+            (_, None) => world.start(&World::asked(&name, &[network])).map(drop),
+            (0..4, _) => world.connect(network, &name, &Settings::default()),
+            (4..8, _) => world.disconnect(network, &name),
+            (8..11, Some(id)) => {
+                world.stop(&id);
+                Ok(())
+            }
+            (11..14, Some(id)) => world.restart(&id),
+            (_, Some(id)) => {
+                world.remove(&id.0);
+                Ok(())
+            }
+        };
+        refused += usize::from(result.is_err());
+        check_promises(&world.state);
+    }
+    assert!(
+        (200..1000).contains(&refused),
+        "{refused} of 1500 were refused: the walk is lopsided"
+    );
+}

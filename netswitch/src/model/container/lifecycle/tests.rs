@@ -178,3 +178,30 @@ fn a_running_container_is_removed_by_force_only() {
     assert!(world.state.containers.is_empty() && world.state.endpoints.is_empty() && world.state.sandboxes.is_empty());
     world.run("web", &["bridge"]);
 }
+
+#[test]
+fn process_and_namespace_are_filled_in() {
+    let mut world = World::new();
+    let origin = Origin::Shim { pid: 42, start_time: 7 };
+    for (name, network, expected) in [
+        ("web", "bridge", Some(origin.clone())),
+        ("hosted", "host", Some(Origin::Host)),
+        ("joined", "container:web", None),
+    ] {
+        let id = world.create(&World::asked(name, &[network])).unwrap();
+        let mut changes = start(&world.state, &mut world.facts(), &id).unwrap();
+        fill_in(&mut changes, &id, 43, &origin);
+        let sandbox = changes
+            .sandboxes
+            .values()
+            .flatten()
+            .next()
+            .map(|sandbox| sandbox.origin.clone());
+        assert_eq!(sandbox, expected);
+        world.apply(changes);
+        assert!(matches!(
+            world.state.containers[&id].status,
+            Status::Running { pid: 43, .. }
+        ));
+    }
+}
