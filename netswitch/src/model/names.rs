@@ -82,7 +82,7 @@ pub fn generate(state: &State, facts: &mut Facts, id: &Id) -> String {
         };
         let mut name = format!("{}_{}", pick(0, &LEFT), pick(4, &RIGHT));
         if attempt > 0 {
-            name.push(char::from(b'0' + random.0.bytes().nth(8).unwrap_or(b'0') % 10));
+            name.push(char::from(b'0' + random.0.as_bytes().get(8).unwrap_or(&b'0') % 10));
         }
         if state.container_named(&name).is_none() {
             return name;

@@ -16,7 +16,7 @@ pub const LAST_ENDPOINT: u32 = 65_535;
 pub const LAST_NETWORK: u32 = 4_095;
 
 /// The state, whole. Only [`State::apply`] changes it, so its indexes are always true.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     pub networks: BTreeMap<Id, Network>,
     pub containers: BTreeMap<Id, Container>,
@@ -41,7 +41,7 @@ pub struct Numbers {
     pub generation: u32,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Index {
     network_names: BTreeMap<String, Id>,
     container_names: BTreeMap<String, Id>,

@@ -24,6 +24,12 @@ pub struct World {
     seed: std::cell::Cell<u64>,
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl World {
     /// With the predefined networks.
     pub fn new() -> Self {
@@ -73,9 +79,45 @@ impl World {
         self.now += seconds;
     }
 
-    /// Makes changes and checks that the state then equals one that is loaded afresh.
+    /// Makes changes and checks that the state, indexes included, then equals one loaded afresh.
+    #[expect(clippy::needless_pass_by_value, reason = "changes are made once")]
     pub fn apply(&mut self, changes: Changes) {
         self.state.apply(&changes);
+        // a large world checks itself at the end
+        if self.state.endpoints.len() < 64 {
+            self.check();
+        }
+    }
+
+    pub fn check(&self) {
+        let State {
+            networks,
+            containers,
+            sandboxes,
+            endpoints,
+            numbers,
+            ..
+        } = self.state.clone();
+        let (networks, containers) = (networks.into_values(), containers.into_values());
+        let fresh = State::load(
+            networks,
+            containers,
+            sandboxes.into_values(),
+            endpoints.into_values(),
+            numbers,
+        );
+        assert_eq!(self.state, fresh);
+        for network in self.state.networks.keys() {
+            let slots: Vec<u32> = self
+                .state
+                .endpoints_of_network(network)
+                .map(|endpoint| endpoint.slot)
+                .collect();
+            assert!(
+                slots.iter().copied().eq(1..=self.state.member_count(network)),
+                "slots with holes: {slots:?}"
+            );
+        }
     }
 
     pub fn network(&mut self, name: &str, subnets: &[&str]) -> Id {

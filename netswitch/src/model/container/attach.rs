@@ -37,18 +37,18 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
     let id = facts.id();
     check(state, network, &id, &asked.settings)?;
     let mut draft = Draft::new(state);
-    let sandbox = match state.sandboxes.values().find(|sandbox| sandbox.origin == origin) {
-        Some(sandbox) => sandbox.id.clone(),
-        None => {
-            let sandbox = Sandbox {
-                id: facts.id(),
-                number: draft.sandbox_number(),
-                origin,
-            };
-            let id = sandbox.id.clone();
-            draft.put_sandbox(sandbox);
-            id
-        }
+    let shared = state.sandboxes.values().find(|sandbox| sandbox.origin == origin);
+    let sandbox = if let Some(shared) = shared {
+        shared.id.clone()
+    } else {
+        let sandbox = Sandbox {
+            id: facts.id(),
+            number: draft.sandbox_number(),
+            origin,
+        };
+        let id = sandbox.id.clone();
+        draft.put_sandbox(sandbox);
+        id
     };
     let mut container = Container {
         id: id.clone(),

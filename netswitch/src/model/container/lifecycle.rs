@@ -16,8 +16,8 @@ use crate::{
 type Result<T> = std::result::Result<T, Error>;
 
 /// Starts a container: a sandbox and one endpoint per attachment, or the sandbox of the container
-/// that it joins. The process id is 0, and for a new namespace the sandbox's origin is a shim with
-/// process id 0, until the agent knows better. No change where it runs already.
+/// that it joins. Process id and namespace are not known before the shim runs: [`fill_in`]. No change
+/// where it runs already.
 pub fn start(state: &State, facts: &mut Facts, id: &Id) -> Result<Changes> {
     let container = state.container(&id.0)?;
     if container.is_running() {
@@ -42,7 +42,6 @@ pub fn start(state: &State, facts: &mut Facts, id: &Id) -> Result<Changes> {
         draft.put_sandbox(sandbox);
         id
     };
-    let pending = Origin::Shim { pid: 0, start_time: 0 };
     let sandbox = match &container.mode {
         Mode::Container(target) => {
             let target = joined(state, target)?;
@@ -53,13 +52,13 @@ pub fn start(state: &State, facts: &mut Facts, id: &Id) -> Result<Changes> {
                 .unwrap_or_else(|| new_sandbox(&mut draft, facts, Origin::Host))
         }
         Mode::Host => new_sandbox(&mut draft, facts, Origin::Host),
-        Mode::None => new_sandbox(&mut draft, facts, pending),
+        Mode::None => new_sandbox(&mut draft, facts, Origin::PENDING),
         Mode::Networks(first) => {
             if container.attachments.is_empty() && first != "none" {
                 // the engine, too, returns to the first network after the last was disconnected
                 container.attachments.insert(first.clone(), super::Settings::default());
             }
-            let sandbox = new_sandbox(&mut draft, facts, pending);
+            let sandbox = new_sandbox(&mut draft, facts, Origin::PENDING);
             add_endpoints(&mut draft, facts, &container, &sandbox)?;
             sandbox
         }
@@ -71,6 +70,25 @@ pub fn start(state: &State, facts: &mut Facts, id: &Id) -> Result<Changes> {
     };
     draft.put_container(container);
     Ok(draft.finish())
+}
+
+/// Completes what [`start`] left open: the process id and, if the namespace is new, its origin.
+pub fn fill_in(changes: &mut Changes, id: &Id, process: i32, origin: &Origin) {
+    let Some(Some(container)) = changes.containers.get_mut(id) else {
+        return;
+    };
+    if let Status::Running { pid, .. } = &mut container.status {
+        *pid = process;
+    }
+    let sandbox = container
+        .sandbox
+        .as_ref()
+        .and_then(|sandbox| changes.sandboxes.get_mut(sandbox));
+    if let Some(Some(sandbox)) = sandbox
+        && sandbox.origin == Origin::PENDING
+    {
+        sandbox.origin = origin.clone();
+    }
 }
 
 /// One endpoint per attachment. The one that carries the default route comes first and so is `eth0`.
@@ -102,6 +120,9 @@ fn joined<'a>(state: &'a State, target: &Id) -> Result<&'a Container> {
 
 /// A linked container must run, and on the default network.
 fn check_links(state: &State, container: &Container) -> Result<()> {
+    if !container.attachments.contains_key("bridge") {
+        return Ok(());
+    }
     for link in &container.links {
         // a link goes with the container that it led to
         let Some(child) = state.containers.get(&link.container) else {

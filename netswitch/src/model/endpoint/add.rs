@@ -22,6 +22,21 @@ type Result<T> = std::result::Result<T, Error>;
 
 /// Judges what was asked of an attachment, as far as the network's state today tells.
 pub fn check(state: &State, network: &Network, container: &Id, settings: &Settings) -> Result<()> {
+    check_support(network, settings)?;
+    for (address, pool) in [(settings.ip, network.pool_v4()), (settings.ip6, network.pool_v6())] {
+        let (Some(address), Some(pool)) = (address, pool) else {
+            continue;
+        };
+        let holder = state.endpoint_with_address(&network.id, address);
+        let taken = holder.is_some_and(|holder| holder.container != *container)
+            || state.is_reserved(&network.name, address, container);
+        address_pool::check_requested(pool, address, taken)?;
+    }
+    Ok(())
+}
+
+/// Whether the network takes chosen addresses and aliases at all (`validateNetworkingConfig`).
+fn check_support(network: &Network, settings: &Settings) -> Result<()> {
     if names::is_predefined(&network.name) {
         if settings.ip.or(settings.ip6).is_some() {
             return Err(Error::bad_request(
@@ -34,17 +49,11 @@ pub fn check(state: &State, network: &Network, container: &Id, settings: &Settin
             ));
         }
     }
-    for (address, pool) in [(settings.ip, network.pool_v4()), (settings.ip6, network.pool_v6())] {
-        let Some(address) = address else { continue };
-        let Some(pool) = pool.filter(|pool| pool.chosen) else {
-            return Err(Error::bad_request(
-                "user specified IP address is supported only when connecting to networks with user configured subnets",
-            ));
-        };
-        let holder = state.endpoint_with_address(&network.id, address);
-        let taken = holder.is_some_and(|holder| holder.container != *container)
-            || state.is_reserved(&network.name, address, container);
-        address_pool::check_requested(pool, address, taken)?;
+    let chosen = |pool: Option<&Pool>| pool.is_some_and(|pool| pool.chosen);
+    if settings.ip.is_some() && !chosen(network.pool_v4()) || settings.ip6.is_some() && !chosen(network.pool_v6()) {
+        return Err(Error::bad_request(
+            "user specified IP address is supported only when connecting to networks with user configured subnets",
+        ));
     }
     Ok(())
 }
@@ -54,7 +63,8 @@ pub fn check_form(settings: &Settings) -> Result<()> {
     if let Some(address) = settings.ip.filter(|address| !address.is_ipv4()) {
         return Err(Error::bad_request(format!("invalid IPv4 address: {address}")));
     }
-    if let Some(address) = settings.ip6.filter(|address| !address.is_ipv6()) {
+    // an IPv4 address in IPv6 clothes is none, as in Go
+    if let Some(address) = settings.ip6.filter(|address| address.to_canonical().is_ipv4()) {
         return Err(Error::bad_request(format!("invalid IPv6 address: {address}")));
     }
     if let Some(mac) = settings.mac.filter(|mac| mac.is_group() || *mac == Mac::default()) {
@@ -88,6 +98,7 @@ pub fn add(
     let Some(mtu) = network.bridge.as_ref().map(|bridge| bridge.mtu) else {
         return Err(Error::bad_request(format!("network {} has no endpoints", network.name)));
     };
+    check_support(&network, settings)?;
     let in_sandbox = draft.endpoints_of_sandbox(sandbox);
     if in_sandbox
         .iter()
@@ -95,7 +106,7 @@ pub fn add(
     {
         return Err(exists(container, &network));
     }
-    let interface = (0_u32..)
+    let interface = (0..=in_sandbox.len() + facts.interfaces.len())
         .map(|number| format!("eth{number}"))
         .find(|name| !facts.interfaces.contains(name) && !in_sandbox.iter().any(|other| other.interface == *name))
         .unwrap_or_default();
@@ -112,8 +123,10 @@ pub fn add(
         )));
     }
     let (number, generation) = draft.endpoint_number()?;
+    let id = facts.id();
     let endpoint = Endpoint {
-        id: facts.id(),
+        host_device: free_device(facts, "veth", 7, &id),
+        id,
         network: network.id.clone(),
         container: container.id.clone(),
         sandbox: sandbox.clone(),
@@ -123,19 +136,13 @@ pub fn add(
         mac,
         v4,
         v6,
-        host_device: String::new(),
         interface,
         mtu,
         default_route_v4: false,
         default_route_v6: false,
         index: None,
     };
-    let random = facts.id();
-    let host_device = free_device(facts, "veth", 7, &random);
-    draft.put_endpoint(Endpoint {
-        host_device,
-        ..endpoint
-    });
+    draft.put_endpoint(endpoint);
     draft.put_network(network);
     Ok(())
 }

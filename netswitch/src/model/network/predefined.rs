@@ -56,32 +56,27 @@ fn plain(facts: &mut Facts, name: &str, driver: Driver) -> Network {
 
 fn default_bridge(draft: &mut Draft<'_>, facts: &mut Facts, bip: Option<IpNetwork>) -> Result<Network, Error> {
     let state = draft.state();
-    let pool = match bip {
-        Some(address) => {
-            let subnet = subnet_of(address);
-            create::check_overlap(state, subnet, None)?;
-            if address.ip() == subnet.network() || !subnet.is_ipv4() {
-                return Err(Error::bad_request(format!(
-                    "invalid --bip {address}: it is not the address of a host"
-                )));
-            }
-            Pool {
-                gateway: address.ip(),
-                ..request::automatic_pool(subnet)?
-            }
+    let pool = if let Some(address) = bip {
+        let subnet = subnet_of(address);
+        create::check_overlap(state, subnet, None)?;
+        if !subnet.is_ipv4() || [subnet.network(), subnet.broadcast()].contains(&address.ip()) {
+            let message = format!("invalid --bip {address}: it is not the address of a host");
+            return Err(Error::bad_request(message));
         }
-        None => {
-            let subnet = automatic::pick_v4(state, facts).ok_or_else(|| {
-                Error::not_found("no free subnet is left for the default network: choose one with --bip")
-            })?;
-            Pool {
-                shows_gateway: false,
-                ..request::automatic_pool(subnet)?
-            }
+        Pool {
+            gateway: address.ip(),
+            ..request::automatic_pool(subnet)?
+        }
+    } else {
+        let subnet = automatic::pick_v4(state, facts)
+            .ok_or_else(|| Error::not_found("no free subnet is left for the default network: choose one with --bip"))?;
+        Pool {
+            shows_gateway: false,
+            ..request::automatic_pool(subnet)?
         }
     };
     let host_end = std::iter::once("docker0".to_owned())
-        .chain((0_u32..).map(|number| format!("nsw{number}")))
+        .chain((0..=facts.devices.len()).map(|number| format!("nsw{number}")))
         .find(|name| !facts.devices.contains(name))
         .unwrap_or_default();
     let mut network = plain(facts, "bridge", Driver::Bridge);
