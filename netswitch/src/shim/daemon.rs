@@ -263,7 +263,10 @@ impl Shim {
         let state = told.unwrap_or_else(PoisonError::into_inner);
         if matches!(outcome, FromShim::Failed { .. }) {
             // a root that cannot be made is known before the agent has asked for the start
-            drop(self.changed.wait_timeout_while(state, HEARD_WITHIN, |state| !state.heard));
+            drop(
+                self.changed
+                    .wait_timeout_while(state, HEARD_WITHIN, |state| !state.heard),
+            );
         } else {
             drop(state);
         }
