@@ -208,7 +208,9 @@ impl Entry {
             | Self::Address { device, .. }
             | Self::Slot { device, .. }
             | Self::Member { device, .. } => vec![device],
-            Self::Network { host_end, switch_end, .. } => vec![host_end, switch_end],
+            Self::Network {
+                host_end, switch_end, ..
+            } => vec![host_end, switch_end],
             Self::Subnet { .. } => Vec::new(),
         }
     }

@@ -64,7 +64,11 @@ pub struct Executor<'a> {
 
 impl<'a> Executor<'a> {
     pub fn new(kernel: &'a mut dyn Kernel, plane: &'a mut dyn Plane) -> Self {
-        Self { kernel, plane, indexes: Indexes::new() }
+        Self {
+            kernel,
+            plane,
+            indexes: Indexes::new(),
+        }
     }
 
     /// All of it or nothing: on an error everything done so far is undone, last first.
@@ -82,7 +86,10 @@ impl<'a> Executor<'a> {
             undo.extend(action.undo());
         }
         undo.reverse();
-        Ok(Done { indexes: self.indexes, undo })
+        Ok(Done {
+            indexes: self.indexes,
+            undo,
+        })
     }
 
     /// As much of it as can be done: taking down never stops at the first error.
@@ -115,7 +122,8 @@ impl<'a> Executor<'a> {
             }
             Action::DeleteAddress { device, address } => self.kernel.delete_address(device, *address)?,
             Action::AddNeighbour { device, address, mac } => {
-                self.kernel.set_neighbour(&kernel::Namespace::Host, device, *address, *mac)?;
+                self.kernel
+                    .set_neighbour(&kernel::Namespace::Host, device, *address, *mac)?;
             }
             Action::DeleteNeighbour { device, address } => self.kernel.delete_neighbour(device, *address)?,
             Action::ConfigureInterface(interface) => self.kernel.configure_interface(interface)?,
@@ -123,7 +131,8 @@ impl<'a> Executor<'a> {
                 if let Some(to) = to {
                     self.kernel.set_default_route(namespace, &to.interface, to.gateway)?;
                 } else if let Some(from) = from {
-                    self.kernel.delete_default_route(namespace, &from.interface, from.gateway)?;
+                    self.kernel
+                        .delete_default_route(namespace, &from.interface, from.gateway)?;
                 }
             }
             Action::Attach { device } => {
@@ -145,7 +154,12 @@ impl<'a> Executor<'a> {
                 let entry = self.resolved(entry)?;
                 self.plane.remove(&entry)?;
             }
-            Action::Announce { namespace, interface, mac, addresses } => {
+            Action::Announce {
+                namespace,
+                interface,
+                mac,
+                addresses,
+            } => {
                 self.kernel.announce(namespace, interface, *mac, addresses)?;
             }
             #[cfg(test)]
@@ -168,7 +182,10 @@ impl<'a> Executor<'a> {
         if let Some(index) = self.indexes.get(device) {
             return Ok(*index);
         }
-        let link = self.kernel.link(device)?.ok_or_else(|| Error::NoIndex(device.to_owned()))?;
+        let link = self
+            .kernel
+            .link(device)?
+            .ok_or_else(|| Error::NoIndex(device.to_owned()))?;
         self.indexes.insert(device.to_owned(), link.index);
         Ok(link.index)
     }

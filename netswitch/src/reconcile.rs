@@ -57,7 +57,10 @@ pub fn indexes(state: &State, links: &[Link]) -> Changes {
 pub fn plan(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec<Action> {
     let mut actions = remove_strangers(state_dir, state, snapshot);
     let none = Changes::default();
-    let view = View { before: state, changes: &none };
+    let view = View {
+        before: state,
+        changes: &none,
+    };
     let mut wanted: Vec<Entry> = Vec::new();
     let mut made: Vec<Action> = Vec::new();
     for network in state.networks.values() {
@@ -65,7 +68,10 @@ pub fn plan(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec<Action>
         let members = view.members(&network.id);
         if bridge.host_end_index.is_none() || bridge.switch_end_index.is_none() {
             plan::add_network(state_dir, &view, network, &mut made);
-            made.push(Action::SetUp { device: bridge.switch_end.clone(), up: members > 1 });
+            made.push(Action::SetUp {
+                device: bridge.switch_end.clone(),
+                up: members > 1,
+            });
         } else {
             wanted.extend(entries::of_network(network, bridge, members));
             restore_host_end(state, network, snapshot, &mut actions);
@@ -73,11 +79,18 @@ pub fn plan(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec<Action>
         }
     }
     for endpoint in state.endpoints.values() {
-        let Some((network, bridge)) = view.bridge(&endpoint.network) else { continue };
+        let Some((network, bridge)) = view.bridge(&endpoint.network) else {
+            continue;
+        };
         if endpoint.index.is_none() {
             plan::add_endpoint(state_dir, &view, endpoint, &mut made);
         } else {
-            wanted.extend(entries::of_endpoint(endpoint, network, bridge, view.sandbox_number(&endpoint.sandbox)));
+            wanted.extend(entries::of_endpoint(
+                endpoint,
+                network,
+                bridge,
+                view.sandbox_number(&endpoint.sandbox),
+            ));
             attach(&endpoint.host_device, endpoint.index, snapshot, &mut actions);
             set_up(&endpoint.host_device, true, snapshot, &mut actions);
         }
@@ -98,40 +111,67 @@ pub fn restore_host_end(
     let Some(bridge) = &network.bridge else { return };
     let device = &bridge.host_end;
     set_up(device, true, snapshot, actions);
-    set_up(&bridge.switch_end, state.endpoints_of_network(&network.id).next().is_some(), snapshot, actions);
+    set_up(
+        &bridge.switch_end,
+        state.endpoints_of_network(&network.id).next().is_some(),
+        snapshot,
+        actions,
+    );
     for address in plan::host_addresses(network, bridge) {
         if !snapshot.addresses.contains(&(device.clone(), address)) {
-            actions.push(Action::AddAddress { device: device.clone(), address });
+            actions.push(Action::AddAddress {
+                device: device.clone(),
+                address,
+            });
         }
     }
     let wanted: BTreeMap<IpAddr, Mac> = state
         .endpoints_of_network(&network.id)
         .flat_map(|endpoint| {
-            entries::addresses_of(endpoint, network).into_iter().map(|address| (address, endpoint.mac))
+            entries::addresses_of(endpoint, network)
+                .into_iter()
+                .map(|address| (address, endpoint.mac))
         })
         .collect();
     let none = Vec::new();
-    let found: BTreeMap<IpAddr, Mac> =
-        snapshot.neighbours.get(device).unwrap_or(&none).iter().copied().collect();
+    let found: BTreeMap<IpAddr, Mac> = snapshot
+        .neighbours
+        .get(device)
+        .unwrap_or(&none)
+        .iter()
+        .copied()
+        .collect();
     for (address, mac) in &wanted {
         if found.get(address) != Some(mac) {
-            actions.push(Action::AddNeighbour { device: device.clone(), address: *address, mac: *mac });
+            actions.push(Action::AddNeighbour {
+                device: device.clone(),
+                address: *address,
+                mac: *mac,
+            });
         }
     }
     for address in found.keys().filter(|address| !wanted.contains_key(address)) {
-        actions.push(Action::DeleteNeighbour { device: device.clone(), address: *address });
+        actions.push(Action::DeleteNeighbour {
+            device: device.clone(),
+            address: *address,
+        });
     }
 }
 
 fn set_up(device: &str, up: bool, snapshot: &Snapshot, actions: &mut Vec<Action>) {
     if snapshot.links.iter().any(|link| link.name == device && link.up != up) {
-        actions.push(Action::SetUp { device: device.to_owned(), up });
+        actions.push(Action::SetUp {
+            device: device.to_owned(),
+            up,
+        });
     }
 }
 
 fn attach(device: &str, index: Option<u32>, snapshot: &Snapshot, actions: &mut Vec<Action>) {
     if index.is_some_and(|index| !snapshot.attached.contains(&index)) {
-        actions.push(Action::Attach { device: device.to_owned() });
+        actions.push(Action::Attach {
+            device: device.to_owned(),
+        });
     }
 }
 
@@ -139,27 +179,42 @@ fn attach(device: &str, index: Option<u32>, snapshot: &Snapshot, actions: &mut V
 fn remove_strangers(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec<Action> {
     let networks = state.networks.values().filter_map(|network| {
         let bridge = network.bridge.as_ref()?;
-        Some((alias(state_dir, &network.id), [bridge.host_end.clone(), bridge.switch_end.clone()]))
+        Some((
+            alias(state_dir, &network.id),
+            [bridge.host_end.clone(), bridge.switch_end.clone()],
+        ))
     });
-    let endpoints = state
-        .endpoints
-        .values()
-        .map(|endpoint| (alias(state_dir, &endpoint.id), [endpoint.host_device.clone(), endpoint.host_device.clone()]));
+    let endpoints = state.endpoints.values().map(|endpoint| {
+        (
+            alias(state_dir, &endpoint.id),
+            [endpoint.host_device.clone(), endpoint.host_device.clone()],
+        )
+    });
     let ours: HashMap<String, [String; 2]> = networks.chain(endpoints).collect();
     let mark = format!("netswitch {} ", state_dir.display());
     let mut actions = Vec::new();
     let mut kept = BTreeSet::new();
     for link in &snapshot.links {
-        let Some(alias) = link.alias.as_ref().filter(|alias| alias.starts_with(&mark)) else { continue };
+        let Some(alias) = link.alias.as_ref().filter(|alias| alias.starts_with(&mark)) else {
+            continue;
+        };
         if ours.get(alias).is_some_and(|names| names.contains(&link.name)) {
             kept.insert(link.index);
         } else {
-            actions.push(Action::Detach { device: link.name.clone(), index: Some(link.index) });
-            actions.push(Action::DeleteLink { device: link.name.clone() });
+            actions.push(Action::Detach {
+                device: link.name.clone(),
+                index: Some(link.index),
+            });
+            actions.push(Action::DeleteLink {
+                device: link.name.clone(),
+            });
         }
     }
     let gone = snapshot.attached.iter().filter(|index| !kept.contains(index));
-    actions.extend(gone.map(|index| Action::Detach { device: String::new(), index: Some(*index) }));
+    actions.extend(gone.map(|index| Action::Detach {
+        device: String::new(),
+        index: Some(*index),
+    }));
     actions
 }
 
@@ -169,7 +224,10 @@ fn differences(snapshot: &Snapshot, wanted: Vec<Entry>, actions: &mut Vec<Action
     for entry in wanted {
         let place = entry.place();
         let before = found.get(&place).map(|entry| (*entry).clone());
-        if before.as_ref().is_none_or(|before| before.by_index() != entry.by_index()) {
+        if before
+            .as_ref()
+            .is_none_or(|before| before.by_index() != entry.by_index())
+        {
             actions.push(Action::Put { entry, before });
         }
         kept.insert(place);

@@ -5,11 +5,7 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::model::{
-    Id,
-    changes::Changes,
-    state::State,
-};
+use crate::model::{Id, changes::Changes, state::State};
 
 /// Raised when a record's meaning changes; an agent refuses a store that is newer than itself.
 const FORMAT: u64 = 1;
@@ -28,7 +24,11 @@ pub enum Error {
     #[error("store: {0}")]
     Database(#[from] redb::Error),
     #[error("store: record {key} in {table}: {source}")]
-    Record { table: &'static str, key: String, source: serde_json::Error },
+    Record {
+        table: &'static str,
+        key: String,
+        source: serde_json::Error,
+    },
     #[error("store: format {found} is newer than this netswitch, which knows {FORMAT}")]
     TooNew { found: u64 },
 }
@@ -86,7 +86,12 @@ impl Store {
         write(&transaction, "endpoints", ENDPOINTS, changes.endpoints.iter())?;
         if changes.numbers.is_some() {
             let key = Id("all".into());
-            write(&transaction, "numbers", NUMBERS, std::iter::once((&key, &changes.numbers)))?;
+            write(
+                &transaction,
+                "numbers",
+                NUMBERS,
+                std::iter::once((&key, &changes.numbers)),
+            )?;
         }
         database!(transaction.commit());
         Ok(())
@@ -102,8 +107,11 @@ fn read<V: DeserializeOwned>(
     let mut records = Vec::new();
     for record in database!(table.iter()) {
         let (key, value) = database!(record);
-        let record = serde_json::from_slice(value.value())
-            .map_err(|source| Error::Record { table: name, key: key.value().to_owned(), source })?;
+        let record = serde_json::from_slice(value.value()).map_err(|source| Error::Record {
+            table: name,
+            key: key.value().to_owned(),
+            source,
+        })?;
         records.push(record);
     }
     Ok(records)
@@ -120,8 +128,11 @@ fn write<'a, V: Serialize + 'a>(
         match value {
             None => drop(database!(table.remove(id.0.as_str()))),
             Some(value) => {
-                let bytes = serde_json::to_vec(value)
-                    .map_err(|source| Error::Record { table: name, key: id.0.clone(), source })?;
+                let bytes = serde_json::to_vec(value).map_err(|source| Error::Record {
+                    table: name,
+                    key: id.0.clone(),
+                    source,
+                })?;
                 database!(table.insert(id.0.as_str(), bytes.as_slice()));
             }
         }

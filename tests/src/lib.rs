@@ -1,4 +1,10 @@
 //! Harness and the plain user-space model of the switch.
 
+pub mod fixture;
+pub mod loaded;
+pub mod maps;
 pub mod packet;
+pub mod random;
+pub mod rows;
+pub mod switch;
 pub mod world;

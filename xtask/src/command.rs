@@ -89,9 +89,7 @@ fn tail(output: &Output) -> String {
 /// The command line as one would type it.
 fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let mut line: String = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    if line.len() > 200 {
-        line = line.chars().take(200).chain("…".chars()).collect();
-    }
-    line
+    let words = words.map(|word| word.to_string_lossy());
+    // a script among the arguments would hide what went wrong
+    words.filter(|word| !word.contains('\n')).collect::<Vec<_>>().join(" ")
 }

@@ -14,6 +14,7 @@ mod seed;
 mod setup;
 mod test;
 mod vm;
+mod world;
 
 use std::process::ExitCode;
 

@@ -9,9 +9,9 @@ use crate::api::{Attach, ContainerCreate, Error, Filters, NamespaceOf, Response}
 use crate::kernel::Namespace;
 use crate::model::{
     Id,
+    changes::Changes,
     container::{Container, Mode, Owner, Status, attach, create, files, inspect, lifecycle, list},
     sandbox::Origin,
-    changes::Changes,
 };
 use crate::plan::view::namespace;
 use crate::shim::{
@@ -40,7 +40,10 @@ impl Core {
         let spec = self.spec(&container)?;
         let (ready, connection) = shim::spawn::spawn(&self.executable, &spec).map_err(internal)?;
         changes.started(&container.id, ready.pid, ready.start_time, &now());
-        if let Err(error) = self.build(changes).and_then(|()| self.write_files(&container.id, &spec)) {
+        if let Err(error) = self
+            .build(changes)
+            .and_then(|()| self.write_files(&container.id, &spec))
+        {
             shim::spawn::kill(&spec.run_dir);
             return Err(error);
         }
@@ -52,7 +55,9 @@ impl Core {
     /// With a client to wait for, the client hears how it went; else the command runs when this returns.
     fn run_command(&mut self, id: &Id, connection: &Connection, wait_for_attach: bool) -> Result<(), Error> {
         if wait_for_attach {
-            return connection.send(&ToShim::Start { after_attach: true }, &[]).map_err(internal);
+            return connection
+                .send(&ToShim::Start { after_attach: true }, &[])
+                .map_err(internal);
         }
         match shim::spawn::start(connection, false) {
             Ok(_) => Ok(()),
@@ -83,7 +88,9 @@ impl Core {
 
     /// A container's process is gone, by itself or because we asked.
     pub fn exited(&mut self, id: &Id, exit_code: i32) {
-        let Some(container) = self.state.containers.get(id) else { return };
+        let Some(container) = self.state.containers.get(id) else {
+            return;
+        };
         if !matches!(container.status, Status::Running { .. }) {
             return;
         }
@@ -123,7 +130,10 @@ impl Core {
     pub fn container_exec(&self, key: &str) -> Result<Response, Error> {
         let container = self.state.container(key)?;
         if container.owner == Owner::Attached {
-            return Err(Error::conflict(format!("container {} is attached: there is no process to join", container.name)));
+            return Err(Error::conflict(format!(
+                "container {} is attached: there is no process to join",
+                container.name
+            )));
         }
         if !matches!(container.status, Status::Running { .. }) {
             return Err(Error::conflict(format!("Container {} is not running", container.id)));
@@ -134,27 +144,36 @@ impl Core {
     pub fn container_logs(&self, key: &str) -> Result<Response, Error> {
         let container = self.state.container(key)?;
         let running = matches!(container.status, Status::Running { .. });
-        Ok(Response::Log { path: self.log(&container.id), running })
+        Ok(Response::Log {
+            path: self.log(&container.id),
+            running,
+        })
     }
 
     pub fn attach(&mut self, asked: &Attach) -> Result<Response, Error> {
         let origin = match &asked.namespace {
             NamespaceOf::Path(path) => Origin::Path(path.clone()),
             NamespaceOf::Process(pid) => {
-                let start_time = shim::spawn::start_time(*pid)
-                    .ok_or_else(|| Error::not_found(format!("no process {pid}")))?;
+                let start_time =
+                    shim::spawn::start_time(*pid).ok_or_else(|| Error::not_found(format!("no process {pid}")))?;
                 Origin::Process { pid: *pid, start_time }
             }
         };
         if let Namespace::Path(path) = namespace(&origin)
             && let Err(error) = crate::kernel::namespace::open(&Namespace::Path(path.clone()))
         {
-            return Err(Error::not_found(format!("no network namespace at {}: {error}", path.display())));
+            return Err(Error::not_found(format!(
+                "no network namespace at {}: {error}",
+                path.display()
+            )));
         }
         let mut facts = self.facts()?;
         let (changes, id) = attach::attach(&self.state, &mut facts, asked, origin)?;
         self.build(changes)?;
-        Ok(Response::Created { id: id.0, warnings: Vec::new() })
+        Ok(Response::Created {
+            id: id.0,
+            warnings: Vec::new(),
+        })
     }
 
     pub fn detach(&mut self, key: &str) -> Result<Response, Error> {
@@ -175,7 +194,9 @@ impl Core {
     fn watch_container(&self, id: &Id) {
         let jobs = self.jobs.clone();
         let container = id.clone();
-        let Some(ready) = shim::spawn::ready(&self.run_dir(id)) else { return };
+        let Some(ready) = shim::spawn::ready(&self.run_dir(id)) else {
+            return;
+        };
         let watch = shim::spawn::watch_exit(self.run_dir(id), id.0.clone(), ready, move |_, exit_code| {
             // the agent may have stopped: the next one finds the exit code on disk
             let _ = jobs.send(Job::Exited { container, exit_code });
@@ -212,7 +233,10 @@ impl Core {
                 match &other.status {
                     Status::Running { pid, .. } => NetworkNamespace::Path(format!("/proc/{pid}/ns/net").into()),
                     Status::Created { .. } | Status::Exited { .. } => {
-                        return Err(Error::conflict(format!("cannot join network of a non running container: {}", other.id)));
+                        return Err(Error::conflict(format!(
+                            "cannot join network of a non running container: {}",
+                            other.id
+                        )));
                     }
                 }
             }
@@ -235,7 +259,11 @@ impl Core {
             namespace,
             binds: process.binds.clone(),
             run_dir,
-            hidden: vec![self.directories.state.clone(), self.directories.run.clone(), self.directories.bpffs.clone()],
+            hidden: vec![
+                self.directories.state.clone(),
+                self.directories.run.clone(),
+                self.directories.bpffs.clone(),
+            ],
             log: self.log(&container.id),
         })
     }
@@ -246,7 +274,10 @@ impl Core {
         let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
         let file = |name: &str, text: String| std::fs::write(spec.run_dir.join(name), text).map_err(internal);
         file(protocol::HOSTS, self.hosts(id))?;
-        file(protocol::RESOLV_CONF, files::resolv_conf(&resolv_conf, files::has_ipv6(&self.state, id)))?;
+        file(
+            protocol::RESOLV_CONF,
+            files::resolv_conf(&resolv_conf, files::has_ipv6(&self.state, id)),
+        )?;
         file(protocol::HOSTNAME, format!("{}\n", spec.hostname))
     }
 
@@ -290,8 +321,13 @@ impl Core {
 impl Changes {
     /// Fills in what only the shim could tell: the process that holds the namespaces.
     fn started(&mut self, id: &Id, pid: i32, start_time: u64, now: &str) {
-        let Some(Some(container)) = self.containers.get_mut(id) else { return };
-        container.status = Status::Running { pid, started: now.to_owned() };
+        let Some(Some(container)) = self.containers.get_mut(id) else {
+            return;
+        };
+        container.status = Status::Running {
+            pid,
+            started: now.to_owned(),
+        };
         let Some(sandbox) = &container.sandbox else { return };
         if let Some(Some(sandbox)) = self.sandboxes.get_mut(sandbox) {
             sandbox.origin = Origin::Shim { pid, start_time };

@@ -14,11 +14,7 @@ use crate::api::{Directories, Error, Request, Response};
 use crate::datapath::Datapath;
 use crate::execute::{Executor, Indexes};
 use crate::kernel::{Kernel, watch::Watch};
-use crate::model::{
-    Id,
-    changes::Changes,
-    state::State,
-};
+use crate::model::{Id, changes::Changes, state::State};
 use crate::plan;
 use crate::store::Store;
 
@@ -48,7 +44,11 @@ impl Core {
                 Job::Ask(request, reply) => {
                     let _ = reply.send(self.answer(*request));
                 }
-                Job::Signal { container, signal, reply } => {
+                Job::Signal {
+                    container,
+                    signal,
+                    reply,
+                } => {
                     let _ = reply.send(self.signal(&container, signal));
                 }
                 Job::Exited { container, exit_code } => self.exited(&container, exit_code),
@@ -66,16 +66,23 @@ impl Core {
             Request::NetworkCreate(create) => self.network_create(&create),
             Request::NetworkList { filters } => self.network_list(&filters),
             Request::NetworkInspect { network } => self.network_inspect(&network),
-            Request::NetworkConnect { network, container, settings } => {
-                self.network_connect(&network, &container, &settings)
-            }
-            Request::NetworkDisconnect { network, container, force } => {
-                self.network_disconnect(&network, &container, force)
-            }
+            Request::NetworkConnect {
+                network,
+                container,
+                settings,
+            } => self.network_connect(&network, &container, &settings),
+            Request::NetworkDisconnect {
+                network,
+                container,
+                force,
+            } => self.network_disconnect(&network, &container, force),
             Request::NetworkRemove { network } => self.network_remove(&network),
             Request::NetworkPrune { filters } => self.network_prune(&filters),
             Request::ContainerCreate(create) => self.container_create(&create),
-            Request::ContainerStart { container, wait_for_attach } => self.container_start(&container, wait_for_attach),
+            Request::ContainerStart {
+                container,
+                wait_for_attach,
+            } => self.container_start(&container, wait_for_attach),
             Request::ContainerRemove { container, force } => self.container_remove(&container, force),
             Request::ContainerList { all, filters } => self.container_list(all, &filters),
             Request::ContainerInspect { container } => self.container_inspect(&container),
@@ -99,7 +106,9 @@ impl Core {
     }
 
     fn build_with(&mut self, actions: Vec<Action>, mut changes: Changes) -> Result<(), Error> {
-        let done = Executor::new(&mut *self.kernel, &mut self.datapath).all(actions).map_err(internal)?;
+        let done = Executor::new(&mut *self.kernel, &mut self.datapath)
+            .all(actions)
+            .map_err(internal)?;
         fill_indexes(&mut changes, &done.indexes);
         if let Err(error) = self.store.save(&changes) {
             let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(done.undo);
@@ -123,7 +132,9 @@ impl Core {
         fill_indexes(&mut changes, &indexes);
         for (id, after) in &changes.endpoints {
             if let (None, Some(endpoint)) = (after, self.state.endpoints.get(id)) {
-                self.datapath.tables().forget_endpoint(endpoint.number);
+                if let Err(error) = self.datapath.tables().forget_endpoint(endpoint.number) {
+                    tracing::warn!(%error, endpoint = id.short(), "counters of an endpoint stay");
+                }
             }
         }
         self.store.save(&changes).map_err(internal)?;
@@ -133,10 +144,15 @@ impl Core {
 
     /// Announces addresses that come back with another MAC: a member's cache may hold the old one.
     fn announcements(&self, changes: &Changes) -> Vec<Action> {
-        let view = plan::view::View { before: &self.state, changes };
+        let view = plan::view::View {
+            before: &self.state,
+            changes,
+        };
         let mut actions = Vec::new();
         for endpoint in view.added_endpoints() {
-            let Some((network, _)) = view.bridge(&endpoint.network) else { continue };
+            let Some((network, _)) = view.bridge(&endpoint.network) else {
+                continue;
+            };
             let addresses: Vec<IpAddr> = plan::entries::addresses_of(endpoint, network)
                 .into_iter()
                 .filter(|address| {
@@ -159,7 +175,8 @@ impl Core {
     fn remember_macs(&mut self, changes: &Changes) {
         for endpoint in changes.endpoints.values().flatten() {
             for address in endpoint.v4.into_iter().chain(endpoint.v6) {
-                self.last_macs.insert((endpoint.network.clone(), address.ip()), endpoint.mac);
+                self.last_macs
+                    .insert((endpoint.network.clone(), address.ip()), endpoint.mac);
             }
         }
         for (id, _) in changes.networks.iter().filter(|(_, after)| after.is_none()) {
@@ -170,7 +187,12 @@ impl Core {
 
 /// Writes the indexes of new devices into the records that will be saved.
 pub fn fill_indexes(changes: &mut Changes, indexes: &Indexes) {
-    for bridge in changes.networks.values_mut().flatten().filter_map(|network| network.bridge.as_mut()) {
+    for bridge in changes
+        .networks
+        .values_mut()
+        .flatten()
+        .filter_map(|network| network.bridge.as_mut())
+    {
         bridge.host_end_index = indexes.get(&bridge.host_end).copied().or(bridge.host_end_index);
         bridge.switch_end_index = indexes.get(&bridge.switch_end).copied().or(bridge.switch_end_index);
     }

@@ -13,14 +13,24 @@ const FRESH_IDS: usize = 64;
 impl Core {
     /// Time and fresh ids; cheap.
     pub fn facts(&self) -> Result<Facts, Error> {
-        Ok(Facts { now: now(), fresh: fresh_ids(FRESH_IDS).map_err(internal)?, ..Facts::default() })
+        Ok(Facts {
+            now: now(),
+            fresh: fresh_ids(FRESH_IDS).map_err(internal)?,
+            ..Facts::default()
+        })
     }
 
     /// The same with the host's routes and devices, for requests that choose subnets and device names.
     pub fn facts_of_host(&mut self) -> Result<Facts, Error> {
         let mut facts = self.facts()?;
         facts.routes = self.kernel.routes().map_err(internal)?;
-        facts.devices = self.kernel.links().map_err(internal)?.into_iter().map(|link| link.name).collect();
+        facts.devices = self
+            .kernel
+            .links()
+            .map_err(internal)?
+            .into_iter()
+            .map(|link| link.name)
+            .collect();
         Ok(facts)
     }
 }
@@ -29,12 +39,20 @@ impl Core {
 pub fn now() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-    Time { seconds, nanoseconds: since.subsec_nanos() }.to_string()
+    Time {
+        seconds,
+        nanoseconds: since.subsec_nanos(),
+    }
+    .to_string()
 }
 
 fn fresh_ids(count: usize) -> std::io::Result<Vec<Id>> {
     let mut bytes = vec![0; count * 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    let hex = |chunk: &[u8]| chunk.iter().fold(String::with_capacity(64), |text, byte| format!("{text}{byte:02x}"));
+    let hex = |chunk: &[u8]| {
+        chunk
+            .iter()
+            .fold(String::with_capacity(64), |text, byte| format!("{text}{byte:02x}"))
+    };
     Ok(bytes.chunks(32).map(|chunk| Id(hex(chunk))).collect())
 }

@@ -15,9 +15,16 @@ use crate::model::Id;
 pub enum Job {
     Ask(Box<Request>, oneshot::Sender<Result<Response, Error>>),
     /// Answers with the container's id, or `None` where nothing runs.
-    Signal { container: String, signal: i32, reply: oneshot::Sender<Result<Option<Id>, Error>> },
+    Signal {
+        container: String,
+        signal: i32,
+        reply: oneshot::Sender<Result<Option<Id>, Error>>,
+    },
     /// A container's process ended.
-    Exited { container: Id, exit_code: i32 },
+    Exited {
+        container: Id,
+        exit_code: i32,
+    },
     /// The kernel's links or addresses changed.
     Kernel(Event),
     Stop(oneshot::Sender<()>),
@@ -48,7 +55,9 @@ impl AgentHandle {
 
     async fn core(&self, request: Request) -> Result<Response, Error> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Ask(Box::new(request), reply)).map_err(|_| stopping())?;
+        self.jobs
+            .send(Job::Ask(Box::new(request), reply))
+            .map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
 
@@ -56,7 +65,9 @@ impl AgentHandle {
     async fn end(&self, container: &str, grace: Option<Duration>) -> Result<(), Error> {
         let mut ended = self.ended.subscribe();
         let first = if grace.is_some() { libc::SIGTERM } else { libc::SIGKILL };
-        let Some(id) = self.signal(container, first).await? else { return Ok(()) };
+        let Some(id) = self.signal(container, first).await? else {
+            return Ok(());
+        };
         if wait(&mut ended, &id, grace.unwrap_or(KILL_WAIT)).await {
             return Ok(());
         }
@@ -68,7 +79,13 @@ impl AgentHandle {
 
     async fn signal(&self, container: &str, signal: i32) -> Result<Option<Id>, Error> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Signal { container: container.to_owned(), signal, reply }).map_err(|_| stopping())?;
+        self.jobs
+            .send(Job::Signal {
+                container: container.to_owned(),
+                signal,
+                reply,
+            })
+            .map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
 }

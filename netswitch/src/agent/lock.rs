@@ -24,7 +24,10 @@ impl Lock {
     /// Takes `directory/agent.lock` and writes our pid into it.
     pub fn take(directory: &Path) -> Result<Self, Error> {
         let path = directory.join("agent.lock");
-        let failed = |source| Error::File { path: path.display().to_string(), source };
+        let failed = |source| Error::File {
+            path: path.display().to_string(),
+            source,
+        };
         let file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -3,8 +3,8 @@
 //! `run` -> locks, store, kernel, maps, reconcile -> [`core::Core`] on its own thread, fed by
 //! [`handle::AgentHandle`] -> `doors` on tokio. The agent is never on the packet path.
 
-pub mod core;
 pub mod containers;
+pub mod core;
 pub mod facts;
 pub mod handle;
 pub mod lock;
@@ -33,7 +33,11 @@ pub fn run(options: AgentOptions) -> Result<()> {
     if !nix::unistd::Uid::effective().is_root() {
         bail!("netswitch agent must run as root");
     }
-    let release = nix::sys::utsname::uname().context("uname")?.release().to_string_lossy().into_owned();
+    let release = nix::sys::utsname::uname()
+        .context("uname")?
+        .release()
+        .to_string_lossy()
+        .into_owned();
     check_kernel(&release)?;
     if options.purge {
         return purge::purge(&options.directories);
@@ -41,12 +45,20 @@ pub fn run(options: AgentOptions) -> Result<()> {
     let mut directories = options.directories.clone();
     for (directory, mode) in [(&mut directories.state, 0o700), (&mut directories.run, 0o755)] {
         make_directory(directory, mode)?;
-        *directory = directory.canonicalize().with_context(|| directory.display().to_string())?;
+        *directory = directory
+            .canonicalize()
+            .with_context(|| directory.display().to_string())?;
     }
-    let _locks = [lock::Lock::take(&directories.state)?, lock::Lock::take(&directories.run)?];
+    let _locks = [
+        lock::Lock::take(&directories.state)?,
+        lock::Lock::take(&directories.run)?,
+    ];
     mount_bpffs(&directories.bpffs)?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     let handle = start::start(&options, &directories)?;
     runtime.block_on(serve(handle, &directories))?;
     tracing::info!("stopped; the data plane stays");
@@ -75,7 +87,9 @@ async fn serve(handle: AgentHandle, directories: &Directories) -> Result<()> {
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     };
-    doors::http::serve(listener, handle.clone(), stop).await;
+    doors::http::serve(listener, handle.clone(), stop)
+        .await
+        .context("HTTP door")?;
     handle.stop().await;
     std::fs::remove_file(&socket).with_context(|| socket.display().to_string())
 }
@@ -102,8 +116,14 @@ fn mount_bpffs(bpffs: &Path) -> Result<()> {
         nix::sys::statfs::statfs(path).is_ok_and(|found| found.filesystem_type() == nix::sys::statfs::BPF_FS_MAGIC)
     };
     if bpffs.starts_with(&usual) && !is_bpffs(&usual) {
-        nix::mount::mount(Some("bpf"), &usual, Some("bpf"), nix::mount::MsFlags::empty(), None::<&str>)
-            .context("mount of bpffs at /sys/fs/bpf")?;
+        nix::mount::mount(
+            Some("bpf"),
+            &usual,
+            Some("bpf"),
+            nix::mount::MsFlags::empty(),
+            None::<&str>,
+        )
+        .context("mount of bpffs at /sys/fs/bpf")?;
     }
     let nearest = bpffs.ancestors().find(|path| path.exists()).unwrap_or(bpffs);
     if !is_bpffs(nearest) {
@@ -116,7 +136,11 @@ fn check_kernel(release: &str) -> Result<()> {
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if version < KERNEL_FLOOR {
-        bail!("kernel {release} is too old: netswitch needs {}.{}", KERNEL_FLOOR.0, KERNEL_FLOOR.1);
+        bail!(
+            "kernel {release} is too old: netswitch needs {}.{}",
+            KERNEL_FLOOR.0,
+            KERNEL_FLOOR.1
+        );
     }
     Ok(())
 }
@@ -127,7 +151,10 @@ mod tests {
 
     #[test]
     fn kernels_before_the_floor_are_refused_by_name() {
-        assert_eq!(check_kernel("5.10.0-28-amd64").unwrap_err().to_string(), "kernel 5.10.0-28-amd64 is too old: netswitch needs 6.1");
+        assert_eq!(
+            check_kernel("5.10.0-28-amd64").unwrap_err().to_string(),
+            "kernel 5.10.0-28-amd64 is too old: netswitch needs 6.1"
+        );
         for release in ["6.1.0-18-cloud-amd64", "6.18.44", "7.3.4+deb13-cloud-amd64"] {
             assert!(check_kernel(release).is_ok(), "{release}");
         }

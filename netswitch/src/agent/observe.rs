@@ -19,31 +19,60 @@ impl Core {
             }
         }
         for endpoint in self.state.endpoints.values() {
-            let container = self.state.containers.get(&endpoint.container).map(|container| container.name.clone());
-            let network = self.state.networks.get(&endpoint.network).map(|network| network.name.clone());
-            names.insert(endpoint.number, (container.unwrap_or_default(), network.unwrap_or_default()));
+            let container = self
+                .state
+                .containers
+                .get(&endpoint.container)
+                .map(|container| container.name.clone());
+            let network = self
+                .state
+                .networks
+                .get(&endpoint.network)
+                .map(|network| network.name.clone());
+            names.insert(
+                endpoint.number,
+                (container.unwrap_or_default(), network.unwrap_or_default()),
+            );
         }
         let mut endpoints: BTreeMap<u32, EndpointStats> = names
             .into_iter()
             .map(|(number, (container, network))| {
-                (number, EndpointStats { container, network, drops: BTreeMap::new() })
+                (
+                    number,
+                    EndpointStats {
+                        container,
+                        network,
+                        drops: BTreeMap::new(),
+                    },
+                )
             })
             .collect();
         let tables = self.datapath.tables();
         for (key, count) in tables.drops().map_err(internal)? {
             let reason = DropReason::from_number(key.reason).map_or("unknown", DropReason::name);
-            endpoints.entry(key.endpoint).or_default().drops.insert(reason.to_owned(), count.packets);
+            endpoints
+                .entry(key.endpoint)
+                .or_default()
+                .drops
+                .insert(reason.to_owned(), count.packets);
         }
         let paths = tables.paths().map_err(internal)?;
         Ok(Response::Stats(Stats {
             endpoints: endpoints.into_values().collect(),
-            paths: paths.into_iter().map(|(verdict, count)| (verdict.name().to_owned(), count.packets)).collect(),
+            paths: paths
+                .into_iter()
+                .map(|(verdict, count)| (verdict.name().to_owned(), count.packets))
+                .collect(),
         }))
     }
 
     /// Looks at what an operator would have to know before it hurts.
     pub fn doctor(&mut self) -> Result<Response, Error> {
-        Ok(Response::Doctor(vec![self.neighbour_limit("ipv4"), self.neighbour_limit("ipv6"), self.devices()]))
+        Ok(Response::Doctor(vec![
+            self.neighbour_limit("ipv4"),
+            self.neighbour_limit("ipv6"),
+            self.devices(),
+        ]))
     }
 
     /// The kernel's neighbour tables are one for all namespaces. Ours on the host are permanent and
@@ -53,9 +82,17 @@ impl Core {
         let path = format!("net/{family}/neigh/default/gc_thresh3");
         // only the first namespace shows the limit that binds all of them
         let first = Namespace::Path("/proc/1/ns/net".into());
-        let limit = self.kernel.sysctl(&first, &path).ok().and_then(|text| text.trim().parse::<usize>().ok());
+        let limit = self
+            .kernel
+            .sysctl(&first, &path)
+            .ok()
+            .and_then(|text| text.trim().parse::<usize>().ok());
         let Some(limit) = limit else {
-            return Finding { subject, ok: true, message: format!("{path} cannot be read here") };
+            return Finding {
+                subject,
+                ok: true,
+                message: format!("{path} cannot be read here"),
+            };
         };
         let running = self.state.endpoints.len();
         // every container that talks to one neighbour besides its gateway takes an entry
@@ -71,7 +108,11 @@ impl Core {
                 ),
             }
         } else {
-            Finding { subject, ok: true, message: format!("{running} endpoints, the kernel allows {limit} learnt neighbours") }
+            Finding {
+                subject,
+                ok: true,
+                message: format!("{running} endpoints, the kernel allows {limit} learnt neighbours"),
+            }
         }
     }
 
@@ -85,15 +126,27 @@ impl Core {
             .map(|endpoint| endpoint.host_device.as_str())
             .collect();
         if lost.is_empty() {
-            Finding { subject, ok: true, message: format!("{} endpoints have their device", self.state.endpoints.len()) }
+            Finding {
+                subject,
+                ok: true,
+                message: format!("{} endpoints have their device", self.state.endpoints.len()),
+            }
         } else {
-            Finding { subject, ok: false, message: format!("without a device: {}", lost.join(", ")) }
+            Finding {
+                subject,
+                ok: false,
+                message: format!("without a device: {}", lost.join(", ")),
+            }
         }
     }
 
     pub fn version(&self) -> Response {
-        let running =
-            self.state.containers.values().filter(|container| matches!(container.status, Status::Running { .. })).count();
+        let running = self
+            .state
+            .containers
+            .values()
+            .filter(|container| matches!(container.status, Status::Running { .. }))
+            .count();
         let kernel = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
         Response::Version(Version {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -49,7 +49,9 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
     core.watch_containers();
     let events = jobs.clone();
     core.watch = Some(watch::watch(move |event| events.send(Job::Kernel(event)).is_ok())?);
-    std::thread::Builder::new().name("agent".into()).spawn(move || core.work(&queue))?;
+    std::thread::Builder::new()
+        .name("agent".into())
+        .spawn(move || core.work(&queue))?;
     Ok(AgentHandle::new(jobs, ended))
 }
 
@@ -71,9 +73,17 @@ impl Core {
             tracing::warn!(%error, "a step of reconciling failed");
         }
         let mut changes = Changes::default();
-        let networks = self.state.networks.iter().map(|(id, network)| (id.clone(), Some(network.clone())));
+        let networks = self
+            .state
+            .networks
+            .iter()
+            .map(|(id, network)| (id.clone(), Some(network.clone())));
         changes.networks.extend(networks);
-        let endpoints = self.state.endpoints.iter().map(|(id, endpoint)| (id.clone(), Some(endpoint.clone())));
+        let endpoints = self
+            .state
+            .endpoints
+            .iter()
+            .map(|(id, endpoint)| (id.clone(), Some(endpoint.clone())));
         changes.endpoints.extend(endpoints);
         fill_indexes(&mut changes, &made);
         self.store.save(&changes)?;
@@ -83,7 +93,12 @@ impl Core {
 
     pub fn snapshot(&mut self) -> Result<Snapshot> {
         let mut neighbours = BTreeMap::new();
-        for bridge in self.state.networks.values().filter_map(|network| network.bridge.as_ref()) {
+        for bridge in self
+            .state
+            .networks
+            .values()
+            .filter_map(|network| network.bridge.as_ref())
+        {
             if bridge.host_end_index.is_some() {
                 neighbours.insert(bridge.host_end.clone(), self.kernel.neighbours(&bridge.host_end)?);
             }

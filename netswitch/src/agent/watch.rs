@@ -37,13 +37,18 @@ impl Core {
 
     fn network_of_host_end(&self, index: u32) -> Option<Network> {
         let of_index = |network: &&Network| {
-            network.bridge.as_ref().is_some_and(|bridge| bridge.host_end_index == Some(index))
+            network
+                .bridge
+                .as_ref()
+                .is_some_and(|bridge| bridge.host_end_index == Some(index))
         };
         self.state.networks.values().find(of_index).cloned()
     }
 
     fn restore_host_end(&mut self, link: &Link) {
-        let Some(network) = self.network_of_host_end(link.index) else { return };
+        let Some(network) = self.network_of_host_end(link.index) else {
+            return;
+        };
         let mut actions = Vec::new();
         match self.snapshot() {
             Ok(snapshot) => reconcile::restore_host_end(&self.state, &network, &snapshot, &mut actions),
@@ -64,7 +69,11 @@ impl Core {
             .find(|endpoint| endpoint.index == Some(link.index) && endpoint.host_device == link.name)
             .map(|endpoint| endpoint.container.clone());
         let Some(id) = owner else { return };
-        let attached = self.state.containers.get(&id).is_some_and(|container| container.owner == Owner::Attached);
+        let attached = self
+            .state
+            .containers
+            .get(&id)
+            .is_some_and(|container| container.owner == Owner::Attached);
         if attached {
             tracing::info!(container = id.short(), "its namespace is gone");
             self.forget_attached(&id);
@@ -82,7 +91,9 @@ impl Core {
     /// An address that somebody gave a host end is its network's gateway from now on, unless it
     /// already is one or lies in the network's subnet (then it is just another address of the host).
     fn host_address_added(&mut self, index: u32, address: IpNetwork) {
-        let Some(network) = self.network_of_host_end(index) else { return };
+        let Some(network) = self.network_of_host_end(index) else {
+            return;
+        };
         let known = network.pools.iter().any(|pool| pool.subnet.contains(address.ip()));
         let link_local = matches!(address.ip(), IpAddr::V6(v6) if v6.is_unicast_link_local());
         if known || link_local {

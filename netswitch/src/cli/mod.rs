@@ -156,7 +156,7 @@ fn as_docker(command: Command) -> Command {
                     .default_missing_value("true")
                     .default_value("false")
                     .value_parser(options::boolean)
-            } else if arg.is_positional() {
+            } else if arg.is_positional() || !arg.get_action().takes_values() {
                 arg
             } else {
                 arg.allow_hyphen_values(true)

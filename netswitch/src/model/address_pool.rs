@@ -19,7 +19,10 @@ pub fn parse_cidr(text: &str) -> Option<IpNetwork> {
     if prefix.is_empty() || prefix.len() > 3 || !prefix.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    IpNetwork::new(address.parse().ok()?, prefix.parse().ok()?).ok()
+    let network = IpNetwork::new(address.parse().ok()?, prefix.parse().ok()?).ok()?;
+    // an IPv4 address in IPv6 clothes (::ffff:0:0/96) would be mistaken for the IPv4 one in the maps
+    let mapped = network.is_ipv6() && network.network().to_canonical().is_ipv4();
+    (!mapped).then_some(network)
 }
 
 /// The subnet itself: host bits zero.

@@ -51,7 +51,11 @@ pub struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     pub fn new(state: &'a State) -> Self {
-        Self { state, changes: Changes::default(), numbers: state.numbers }
+        Self {
+            state,
+            changes: Changes::default(),
+            numbers: state.numbers,
+        }
     }
 
     pub fn finish(mut self) -> Changes {
@@ -106,10 +110,15 @@ impl<'a> Draft<'a> {
 
     /// Removes an endpoint; the member in the network's last slot moves into the hole.
     pub fn remove_endpoint(&mut self, id: &Id) {
-        let Some(endpoint) = self.endpoint(id).cloned() else { return };
+        let Some(endpoint) = self.endpoint(id).cloned() else {
+            return;
+        };
         let last = self.member_count(&endpoint.network);
         if let Some(mover) = self.member(&endpoint.network, last).filter(|mover| mover.id != *id) {
-            let mover = Endpoint { slot: endpoint.slot, ..mover.clone() };
+            let mover = Endpoint {
+                slot: endpoint.slot,
+                ..mover.clone()
+            };
             self.put_endpoint(mover);
         }
         self.changes.endpoints.insert(id.clone(), None);
@@ -117,7 +126,11 @@ impl<'a> Draft<'a> {
 
     /// A container stops using a sandbox; the sandbox goes with its last user.
     pub fn leave_sandbox(&mut self, sandbox: &Id, container: &Id) {
-        if self.state.containers_of_sandbox(sandbox).all(|user| user.id == *container) {
+        if self
+            .state
+            .containers_of_sandbox(sandbox)
+            .all(|user| user.id == *container)
+        {
             self.changes.sandboxes.insert(sandbox.clone(), None);
         }
     }
@@ -127,14 +140,24 @@ impl<'a> Draft<'a> {
             .state
             .endpoints_of_sandbox(sandbox)
             .filter(|endpoint| !self.changes.endpoints.contains_key(&endpoint.id));
-        let changed = self.changes.endpoints.values().flatten().filter(|endpoint| endpoint.sandbox == *sandbox);
+        let changed = self
+            .changes
+            .endpoints
+            .values()
+            .flatten()
+            .filter(|endpoint| endpoint.sandbox == *sandbox);
         unchanged.chain(changed).collect()
     }
 
     pub fn member_count(&self, network: &Id) -> u32 {
         let mut count = self.state.member_count(network);
         for (id, after) in &self.changes.endpoints {
-            count -= u32::from(self.state.endpoints.get(id).is_some_and(|before| before.network == *network));
+            count -= u32::from(
+                self.state
+                    .endpoints
+                    .get(id)
+                    .is_some_and(|before| before.network == *network),
+            );
             count += u32::from(after.as_ref().is_some_and(|after| after.network == *network));
         }
         count
@@ -150,8 +173,12 @@ impl<'a> Draft<'a> {
 
     /// Whether an endpoint of the network has this address.
     pub fn has_address(&self, network: &Id, address: IpAddr) -> bool {
-        self.state.endpoint_with_address(network, address).is_some_and(|endpoint| self.endpoint(&endpoint.id).is_some())
-            || self.added(network).any(|endpoint| endpoint.addresses().any(|own| own.ip() == address))
+        self.state
+            .endpoint_with_address(network, address)
+            .is_some_and(|endpoint| self.endpoint(&endpoint.id).is_some())
+            || self
+                .added(network)
+                .any(|endpoint| endpoint.addresses().any(|own| own.ip() == address))
     }
 
     /// Whether an endpoint of the network, or its host end, has this MAC.
@@ -165,12 +192,21 @@ impl<'a> Draft<'a> {
     }
 
     fn added<'s>(&'s self, network: &'s Id) -> impl Iterator<Item = &'s Endpoint> {
-        self.changes.endpoints.values().flatten().filter(move |endpoint| endpoint.network == *network)
+        self.changes
+            .endpoints
+            .values()
+            .flatten()
+            .filter(move |endpoint| endpoint.network == *network)
     }
 
     pub fn network_number(&mut self) -> Result<u32, Error> {
         let taken = |number| {
-            let added = self.changes.networks.values().flatten().filter_map(|network| network.bridge.as_ref());
+            let added = self
+                .changes
+                .networks
+                .values()
+                .flatten()
+                .filter_map(|network| network.bridge.as_ref());
             self.state.has_network_number(number) || added.into_iter().any(|bridge| bridge.number == number)
         };
         let number = next_number(self.numbers.network, LAST_NETWORK, taken)
@@ -182,9 +218,19 @@ impl<'a> Draft<'a> {
     /// A number and a generation for an endpoint or a host's port.
     pub fn endpoint_number(&mut self) -> Result<(u32, u32), Error> {
         let taken = |number| {
-            let hosts = self.changes.networks.values().flatten().filter_map(|network| network.bridge.as_ref());
+            let hosts = self
+                .changes
+                .networks
+                .values()
+                .flatten()
+                .filter_map(|network| network.bridge.as_ref());
             self.state.has_endpoint_number(number)
-                || self.changes.endpoints.values().flatten().any(|endpoint| endpoint.number == number)
+                || self
+                    .changes
+                    .endpoints
+                    .values()
+                    .flatten()
+                    .any(|endpoint| endpoint.number == number)
                 || hosts.into_iter().any(|bridge| bridge.host_port == number)
         };
         let number = next_number(self.numbers.endpoint, LAST_ENDPOINT, taken)
@@ -209,5 +255,7 @@ fn now<'s, V>(changes: &'s BTreeMap<Id, Option<V>>, before: &'s BTreeMap<Id, V>,
 
 /// The first free number behind `last`, from 1 again after `limit`.
 fn next_number(last: u32, limit: u32, taken: impl Fn(u32) -> bool) -> Option<u32> {
-    (last + 1..=limit).chain(1..=last.min(limit)).find(|number| !taken(*number))
+    (last + 1..=limit)
+        .chain(1..=last.min(limit))
+        .find(|number| !taken(*number))
 }

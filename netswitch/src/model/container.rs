@@ -45,7 +45,11 @@ impl Container {
     /// (network name, address) of every address that was asked for: kept while it is stopped.
     pub fn reservations(&self) -> impl Iterator<Item = (&str, IpAddr)> {
         self.attachments.iter().flat_map(|(network, settings)| {
-            settings.ip.into_iter().chain(settings.ip6).map(move |address| (network.as_str(), address))
+            settings
+                .ip
+                .into_iter()
+                .chain(settings.ip6)
+                .map(move |address| (network.as_str(), address))
         })
     }
 

@@ -83,7 +83,6 @@ pub mod optional_mac_text {
     use netswitch_common::address::Mac;
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
 
-    #[expect(clippy::ref_option, reason = "serde's signature")]
     pub fn serialize<S: Serializer>(mac: &Option<Mac>, out: S) -> Result<S::Ok, S::Error> {
         mac.map(|mac| mac.to_string()).serialize(out)
     }

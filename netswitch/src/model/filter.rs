@@ -49,12 +49,22 @@ pub fn until(filters: &Filters, now: &str) -> Result<Option<Time>> {
         };
     };
     if let (Some(duration), Some(now)) = (parse_duration(value), Time::parse(now)) {
-        return Ok(Some(Time { seconds: now.seconds - duration, ..now }));
+        return Ok(Some(Time {
+            seconds: now.seconds - duration,
+            ..now
+        }));
     }
-    let seconds = || value.parse().ok().map(|seconds| Time { seconds, nanoseconds: 0 });
+    let seconds = || {
+        value.parse().ok().map(|seconds| Time {
+            seconds,
+            nanoseconds: 0,
+        })
+    };
     match Time::parse(value).or_else(seconds) {
         Some(time) => Ok(Some(time)),
-        None => Err(Error::internal(format!("failed to parse value as time or duration: {value:?}"))),
+        None => Err(Error::internal(format!(
+            "failed to parse value as time or duration: {value:?}"
+        ))),
     }
 }
 
@@ -106,9 +116,15 @@ mod tests {
         for value in ["24h", "2021-01-01T00:00:00", "1609459200"] {
             assert_eq!(read(value).unwrap(), "2021-01-01T00:00:00.000000000Z");
         }
-        assert_eq!(read("soon").unwrap_err().message, "failed to parse value as time or duration: \"soon\"");
+        assert_eq!(
+            read("soon").unwrap_err().message,
+            "failed to parse value as time or duration: \"soon\""
+        );
         assert_eq!(until(&Filters::new(), now), Ok(None));
         let two = filters(&[("until", "1h"), ("until", "2h")]);
-        assert_eq!(until(&two, now).unwrap_err().message, "more than one until filter specified");
+        assert_eq!(
+            until(&two, now).unwrap_err().message,
+            "more than one until filter specified"
+        );
     }
 }

@@ -54,7 +54,8 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Takes a fresh id. The agent hands in more than any request needs.
+    /// Takes a fresh id. The agent hands in more than any request needs: eight, and one more for each
+    /// network of the container.
     pub fn id(&mut self) -> Id {
         self.fresh.pop().unwrap_or_else(|| Id("0".repeat(64)))
     }

@@ -17,7 +17,9 @@ pub fn is_predefined(network: &str) -> bool {
 /// Checks the form of a container's name and that it is free.
 pub fn check_container(state: &State, name: &str) -> Result<()> {
     if name.len() < 2 || !is_restricted(name) {
-        return Err(Error::bad_request(format!("Invalid container name ({name}), only {ALLOWED} are allowed")));
+        return Err(Error::bad_request(format!(
+            "Invalid container name ({name}), only {ALLOWED} are allowed"
+        )));
     }
     match state.container_named(name) {
         Some(container) => Err(Error::conflict(format!(
@@ -33,13 +35,17 @@ pub fn check_container(state: &State, name: &str) -> Result<()> {
 pub fn check_network(state: &State, name: &str) -> Result<()> {
     if is_predefined(name) {
         // the engine's text has the blank at its end
-        return Err(Error::forbidden(format!("operation is not permitted on predefined {name} network ")));
+        return Err(Error::forbidden(format!(
+            "operation is not permitted on predefined {name} network "
+        )));
     }
     if name.trim().is_empty() {
         return Err(Error::bad_request(format!("invalid name: {name}")));
     }
     if !is_restricted(name) {
-        return Err(Error::bad_request(format!("Invalid network name ({name}), only {ALLOWED} are allowed")));
+        return Err(Error::bad_request(format!(
+            "Invalid network name ({name}), only {ALLOWED} are allowed"
+        )));
     }
     if state.network_named(name).is_some() {
         return Err(Error::conflict(format!("network with name {name} already exists")));
@@ -54,12 +60,16 @@ pub fn check_hostname(hostname: &str) -> Result<()> {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     if hostname.len() <= 64 && hostname.split('.').all(label) {
         return Ok(());
     }
-    Err(Error::bad_request(format!("invalid hostname format for --hostname: {hostname}")))
+    Err(Error::bad_request(format!(
+        "invalid hostname format for --hostname: {hostname}"
+    )))
 }
 
 /// A name that no container has, like `brave_kalman`; the short id where all attempts are taken.
@@ -72,7 +82,7 @@ pub fn generate(state: &State, facts: &mut Facts, id: &Id) -> String {
         };
         let mut name = format!("{}_{}", pick(0, &LEFT), pick(4, &RIGHT));
         if attempt > 0 {
-            name.push(char::from(b'0' + random.0.bytes().nth(8).unwrap_or(b'0') % 10));
+            name.push(char::from(b'0' + random.0.as_bytes().get(8).unwrap_or(&b'0') % 10));
         }
         if state.container_named(&name).is_none() {
             return name;
@@ -83,7 +93,9 @@ pub fn generate(state: &State, facts: &mut Facts, id: &Id) -> String {
 
 fn is_restricted(name: &str) -> bool {
     name.starts_with(|letter: char| letter.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
 const LEFT: [&str; 32] = [
@@ -93,9 +105,37 @@ const LEFT: [&str; 32] = [
 ];
 
 const RIGHT: [&str; 32] = [
-    "baran", "bellovin", "boggs", "cerf", "clark", "cohen", "davies", "deering", "dijkstra", "engelbart", "floyd",
-    "hamilton", "hopper", "jacobson", "kahn", "karn", "kleinrock", "lamarr", "licklider", "lovelace", "metcalfe",
-    "mockapetris", "nagle", "perlman", "postel", "pouzin", "roberts", "saltzer", "shannon", "turing", "zimmermann",
+    "baran",
+    "bellovin",
+    "boggs",
+    "cerf",
+    "clark",
+    "cohen",
+    "davies",
+    "deering",
+    "dijkstra",
+    "engelbart",
+    "floyd",
+    "hamilton",
+    "hopper",
+    "jacobson",
+    "kahn",
+    "karn",
+    "kleinrock",
+    "lamarr",
+    "licklider",
+    "lovelace",
+    "metcalfe",
+    "mockapetris",
+    "nagle",
+    "perlman",
+    "postel",
+    "pouzin",
+    "roberts",
+    "saltzer",
+    "shannon",
+    "turing",
+    "zimmermann",
     "zuse",
 ];
 
@@ -129,10 +169,19 @@ mod tests {
     fn network_names_are_checked() {
         let world = World::new();
         for (name, error) in [
-            ("bridge", Error::forbidden("operation is not permitted on predefined bridge network ")),
-            ("default", Error::forbidden("operation is not permitted on predefined default network ")),
+            (
+                "bridge",
+                Error::forbidden("operation is not permitted on predefined bridge network "),
+            ),
+            (
+                "default",
+                Error::forbidden("operation is not permitted on predefined default network "),
+            ),
             ("", Error::bad_request("invalid name: ")),
-            ("a b", Error::bad_request("Invalid network name (a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")),
+            (
+                "a b",
+                Error::bad_request("Invalid network name (a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"),
+            ),
         ] {
             assert_eq!(check_network(&world.state, name), Err(error));
         }

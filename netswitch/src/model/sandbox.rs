@@ -18,7 +18,8 @@ pub struct Sandbox {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// Made by the container's shim; it lives as long as this process of the shim's.
+    /// Made by the container's shim; it lives as long as this process of the shim's. Process id 0:
+    /// not made yet ([`Origin::PENDING`]).
     Shim { pid: i32, start_time: u64 },
     /// A file such as `/run/netns/x`.
     Path(PathBuf),
@@ -26,4 +27,9 @@ pub enum Origin {
     Process { pid: i32, start_time: u64 },
     /// The namespace the agent runs in (`--net host`).
     Host,
+}
+
+impl Origin {
+    /// Of a namespace that the shim is still to make.
+    pub const PENDING: Self = Self::Shim { pid: 0, start_time: 0 };
 }

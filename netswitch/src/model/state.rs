@@ -16,7 +16,7 @@ pub const LAST_ENDPOINT: u32 = 65_535;
 pub const LAST_NETWORK: u32 = 4_095;
 
 /// The state, whole. Only [`State::apply`] changes it, so its indexes are always true.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     pub networks: BTreeMap<Id, Network>,
     pub containers: BTreeMap<Id, Container>,
@@ -41,7 +41,7 @@ pub struct Numbers {
     pub generation: u32,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Index {
     network_names: BTreeMap<String, Id>,
     container_names: BTreeMap<String, Id>,
@@ -71,10 +71,22 @@ impl State {
     ) -> Self {
         let mut state = Self::default();
         state.apply(&Changes {
-            networks: networks.into_iter().map(|network| (network.id.clone(), Some(network))).collect(),
-            containers: containers.into_iter().map(|container| (container.id.clone(), Some(container))).collect(),
-            sandboxes: sandboxes.into_iter().map(|sandbox| (sandbox.id.clone(), Some(sandbox))).collect(),
-            endpoints: endpoints.into_iter().map(|endpoint| (endpoint.id.clone(), Some(endpoint))).collect(),
+            networks: networks
+                .into_iter()
+                .map(|network| (network.id.clone(), Some(network)))
+                .collect(),
+            containers: containers
+                .into_iter()
+                .map(|container| (container.id.clone(), Some(container)))
+                .collect(),
+            sandboxes: sandboxes
+                .into_iter()
+                .map(|sandbox| (sandbox.id.clone(), Some(sandbox)))
+                .collect(),
+            endpoints: endpoints
+                .into_iter()
+                .map(|endpoint| (endpoint.id.clone(), Some(endpoint)))
+                .collect(),
             numbers: Some(numbers),
         });
         state
@@ -123,7 +135,11 @@ impl State {
 
     /// A network by id, name or unique beginning of its id, in the engine's order.
     pub fn network(&self, key: &str) -> Result<&Network, Error> {
-        if let Some(network) = self.networks.get(&Id(key.to_owned())).or_else(|| self.network_named(key)) {
+        if let Some(network) = self
+            .networks
+            .get(&Id(key.to_owned()))
+            .or_else(|| self.network_named(key))
+        {
             return Ok(network);
         }
         let mut found = beginning_with(&self.networks, key);
@@ -150,7 +166,9 @@ impl State {
         match (found.next(), found.next()) {
             (None, _) => Err(Error::not_found(format!("No such container: {key}"))),
             (Some(container), None) => Ok(container),
-            (Some(_), Some(_)) => Err(Error::internal(format!("Multiple IDs found with provided prefix: {key}"))),
+            (Some(_), Some(_)) => Err(Error::internal(format!(
+                "Multiple IDs found with provided prefix: {key}"
+            ))),
         }
     }
 
@@ -165,7 +183,10 @@ impl State {
     /// In the order of their slots: 1, 2, 3, ….
     pub fn endpoints_of_network(&self, network: &Id) -> impl Iterator<Item = &Endpoint> {
         let members = self.index.members.get(network);
-        members.into_iter().flat_map(BTreeMap::values).filter_map(|id| self.endpoints.get(id))
+        members
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .filter_map(|id| self.endpoints.get(id))
     }
 
     pub fn endpoints_of_container(&self, container: &Id) -> impl Iterator<Item = &Endpoint> {
@@ -203,7 +224,11 @@ impl State {
     /// Whether a container other than `except` asked for this address on the network of this name.
     /// It keeps it while it is stopped.
     pub fn is_reserved(&self, network_name: &str, address: IpAddr, except: &Id) -> bool {
-        let holders = self.index.reserved.get(network_name).and_then(|addresses| addresses.get(&address));
+        let holders = self
+            .index
+            .reserved
+            .get(network_name)
+            .and_then(|addresses| addresses.get(&address));
         holders.is_some_and(|holders| holders.iter().any(|holder| holder != except))
     }
 
@@ -221,7 +246,9 @@ impl State {
 }
 
 fn beginning_with<'a, V>(map: &'a BTreeMap<Id, V>, prefix: &str) -> impl Iterator<Item = &'a V> {
-    map.range(Id(prefix.to_owned())..).take_while(move |(id, _)| id.0.starts_with(prefix)).map(|(_, value)| value)
+    map.range(Id(prefix.to_owned())..)
+        .take_while(move |(id, _)| id.0.starts_with(prefix))
+        .map(|(_, value)| value)
 }
 
 impl Index {
@@ -242,9 +269,13 @@ impl Index {
     }
 
     fn add_container(&mut self, container: &Container) {
-        self.container_names.insert(container.name.clone(), container.id.clone());
+        self.container_names
+            .insert(container.name.clone(), container.id.clone());
         if let Some(sandbox) = &container.sandbox {
-            self.containers_of_sandbox.entry(sandbox.clone()).or_default().insert(container.id.clone());
+            self.containers_of_sandbox
+                .entry(sandbox.clone())
+                .or_default()
+                .insert(container.id.clone());
         }
         for (network, address) in container.reservations() {
             let addresses = self.reserved.entry(network.to_owned()).or_default();
@@ -269,12 +300,24 @@ impl Index {
 
     fn add_endpoint(&mut self, endpoint: &Endpoint) {
         let (id, network) = (&endpoint.id, &endpoint.network);
-        self.members.entry(network.clone()).or_default().insert(endpoint.slot, id.clone());
-        self.macs.entry(network.clone()).or_default().insert(endpoint.mac, id.clone());
+        self.members
+            .entry(network.clone())
+            .or_default()
+            .insert(endpoint.slot, id.clone());
+        self.macs
+            .entry(network.clone())
+            .or_default()
+            .insert(endpoint.mac, id.clone());
         let addresses = self.addresses.entry(network.clone()).or_default();
         addresses.extend(endpoint.addresses().map(|address| (address.ip(), id.clone())));
-        self.endpoints_of_container.entry(endpoint.container.clone()).or_default().insert(id.clone());
-        self.endpoints_of_sandbox.entry(endpoint.sandbox.clone()).or_default().insert(id.clone());
+        self.endpoints_of_container
+            .entry(endpoint.container.clone())
+            .or_default()
+            .insert(id.clone());
+        self.endpoints_of_sandbox
+            .entry(endpoint.sandbox.clone())
+            .or_default()
+            .insert(id.clone());
         self.endpoint_numbers.insert(endpoint.number);
     }
 

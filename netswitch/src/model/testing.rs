@@ -24,6 +24,12 @@ pub struct World {
     seed: std::cell::Cell<u64>,
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl World {
     /// With the predefined networks.
     pub fn new() -> Self {
@@ -45,7 +51,11 @@ impl World {
 
     pub fn facts(&self) -> Facts {
         Facts {
-            now: Time { seconds: self.now, nanoseconds: 0 }.to_string(),
+            now: Time {
+                seconds: self.now,
+                nanoseconds: 0,
+            }
+            .to_string(),
             routes: self.routes.clone(),
             devices: self.devices.clone(),
             interfaces: Vec::new(),
@@ -69,9 +79,45 @@ impl World {
         self.now += seconds;
     }
 
-    /// Makes changes and checks that the state then equals one that is loaded afresh.
+    /// Makes changes and checks that the state, indexes included, then equals one loaded afresh.
+    #[expect(clippy::needless_pass_by_value, reason = "changes are made once")]
     pub fn apply(&mut self, changes: Changes) {
         self.state.apply(&changes);
+        // a large world checks itself at the end
+        if self.state.endpoints.len() < 64 {
+            self.check();
+        }
+    }
+
+    pub fn check(&self) {
+        let State {
+            networks,
+            containers,
+            sandboxes,
+            endpoints,
+            numbers,
+            ..
+        } = self.state.clone();
+        let (networks, containers) = (networks.into_values(), containers.into_values());
+        let fresh = State::load(
+            networks,
+            containers,
+            sandboxes.into_values(),
+            endpoints.into_values(),
+            numbers,
+        );
+        assert_eq!(self.state, fresh);
+        for network in self.state.networks.keys() {
+            let slots: Vec<u32> = self
+                .state
+                .endpoints_of_network(network)
+                .map(|endpoint| endpoint.slot)
+                .collect();
+            assert!(
+                slots.iter().copied().eq(1..=self.state.member_count(network)),
+                "slots with holes: {slots:?}"
+            );
+        }
     }
 
     pub fn network(&mut self, name: &str, subnets: &[&str]) -> Id {
@@ -79,22 +125,43 @@ impl World {
     }
 
     pub fn network6(&mut self, name: &str, subnets: &[&str]) -> Id {
-        self.make(&NetworkCreate { enable_ipv6: true, ..Self::asked_network(name, subnets) }).unwrap()
+        self.make(&NetworkCreate {
+            enable_ipv6: true,
+            ..Self::asked_network(name, subnets)
+        })
+        .unwrap()
     }
 
     pub fn internal_network(&mut self, name: &str) -> Id {
-        self.make(&NetworkCreate { internal: true, ..Self::asked_network(name, &[]) }).unwrap()
+        self.make(&NetworkCreate {
+            internal: true,
+            ..Self::asked_network(name, &[])
+        })
+        .unwrap()
     }
 
     pub fn labelled_network(&mut self, name: &str, labels: &[(&str, &str)]) -> Id {
-        let labels: BTreeMap<String, String> =
-            labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        self.make(&NetworkCreate { labels, ..Self::asked_network(name, &[]) }).unwrap()
+        let labels: BTreeMap<String, String> = labels
+            .iter()
+            .map(|(key, value)| ((*key).into(), (*value).into()))
+            .collect();
+        self.make(&NetworkCreate {
+            labels,
+            ..Self::asked_network(name, &[])
+        })
+        .unwrap()
     }
 
     pub fn asked_network(name: &str, subnets: &[&str]) -> NetworkCreate {
-        let pool = |subnet: &&str| PoolRequest { subnet: (*subnet).into(), ..PoolRequest::default() };
-        NetworkCreate { name: name.into(), pools: subnets.iter().map(pool).collect(), ..NetworkCreate::default() }
+        let pool = |subnet: &&str| PoolRequest {
+            subnet: (*subnet).into(),
+            ..PoolRequest::default()
+        };
+        NetworkCreate {
+            name: name.into(),
+            pools: subnets.iter().map(pool).collect(),
+            ..NetworkCreate::default()
+        }
     }
 
     pub fn make(&mut self, asked: &NetworkCreate) -> Result<Id, Error> {
@@ -107,7 +174,10 @@ impl World {
         ContainerCreate {
             name: name.into(),
             command: vec!["sleep".into(), "infinity".into()],
-            networks: networks.iter().map(|network| ((*network).into(), Settings::default())).collect(),
+            networks: networks
+                .iter()
+                .map(|network| ((*network).into(), Settings::default()))
+                .collect(),
             ..ContainerCreate::default()
         }
     }
@@ -165,8 +235,14 @@ impl World {
     }
 
     pub fn endpoint(&self, container: &str, network: &str) -> &Endpoint {
-        let (container, network) = (self.state.container(container).unwrap(), self.state.network(network).unwrap());
-        self.state.endpoints_of_container(&container.id).find(|endpoint| endpoint.network == network.id).unwrap()
+        let (container, network) = (
+            self.state.container(container).unwrap(),
+            self.state.network(network).unwrap(),
+        );
+        self.state
+            .endpoints_of_container(&container.id)
+            .find(|endpoint| endpoint.network == network.id)
+            .unwrap()
     }
 
     /// The IPv4 address.

@@ -44,7 +44,11 @@ impl Time {
     /// Whole seconds from `earlier` to this.
     pub const fn since(self, earlier: Self) -> i64 {
         let difference = self.seconds - earlier.seconds;
-        if self.nanoseconds < earlier.nanoseconds { difference - 1 } else { difference }
+        if self.nanoseconds < earlier.nanoseconds {
+            difference - 1
+        } else {
+            difference
+        }
     }
 }
 
@@ -123,7 +127,9 @@ pub fn human_duration(seconds: i64) -> String {
 
 /// From `earlier` to `now`, both RFC 3339, in Docker's words.
 pub fn ago(now: &str, earlier: &str) -> String {
-    let seconds = Time::parse(now).zip(Time::parse(earlier)).map_or(0, |(now, earlier)| now.since(earlier));
+    let seconds = Time::parse(now)
+        .zip(Time::parse(earlier))
+        .map_or(0, |(now, earlier)| now.since(earlier));
     human_duration(seconds)
 }
 
@@ -137,7 +143,9 @@ pub fn parse_duration(text: &str) -> Option<i64> {
     while !rest.is_empty() {
         let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
         let (value, tail) = rest.split_at(digits);
-        let unit = tail.find(|letter: char| letter.is_ascii_digit() || letter == '.').unwrap_or(tail.len());
+        let unit = tail
+            .find(|letter: char| letter.is_ascii_digit() || letter == '.')
+            .unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit);
         let seconds = match unit {
             "h" => 3600.0,
@@ -151,7 +159,10 @@ pub fn parse_duration(text: &str) -> Option<i64> {
         total += value.parse::<f64>().ok()? * seconds;
         rest = tail;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "fractions of a second do not matter here")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "fractions of a second do not matter here"
+    )]
     let total = total as i64;
     Some(if text.starts_with('-') { -total } else { total })
 }
@@ -172,7 +183,10 @@ mod tests {
             assert_eq!((time.seconds, time.to_string()), (seconds, text.to_owned()));
         }
         for day in (-800_000..800_000).step_by(97) {
-            let time = Time { seconds: day * DAY + 3, nanoseconds: 0 };
+            let time = Time {
+                seconds: day * DAY + 3,
+                nanoseconds: 0,
+            };
             assert!(day < -719_000 || Time::parse(&time.to_string()) == Some(time), "{time}");
         }
     }
@@ -181,10 +195,27 @@ mod tests {
     fn zones_and_short_forms_are_read() {
         let zoned = Time::parse("2021-09-13T16:30:05.25+08:00").unwrap();
         assert_eq!(zoned.to_string(), "2021-09-13T08:30:05.250000000Z");
-        assert_eq!(Time::parse("2021-09-13").unwrap().to_string(), "2021-09-13T00:00:00.000000000Z");
-        assert_eq!(Time::parse("2021-09-13T07").unwrap().to_string(), "2021-09-13T07:00:00.000000000Z");
-        assert_eq!(Time::parse(NEVER).unwrap().to_string(), "0001-01-01T00:00:00.000000000Z");
-        for bad in ["", "x", "2021", "2021-13-01", "2021-01-01T25:00:00Z", "2021-01-01T00:00:00+1", "2021-1-1"] {
+        assert_eq!(
+            Time::parse("2021-09-13").unwrap().to_string(),
+            "2021-09-13T00:00:00.000000000Z"
+        );
+        assert_eq!(
+            Time::parse("2021-09-13T07").unwrap().to_string(),
+            "2021-09-13T07:00:00.000000000Z"
+        );
+        assert_eq!(
+            Time::parse(NEVER).unwrap().to_string(),
+            "0001-01-01T00:00:00.000000000Z"
+        );
+        for bad in [
+            "",
+            "x",
+            "2021",
+            "2021-13-01",
+            "2021-01-01T25:00:00Z",
+            "2021-01-01T00:00:00+1",
+            "2021-1-1",
+        ] {
             assert_eq!(Time::parse(bad), None, "{bad}");
         }
     }

@@ -19,11 +19,21 @@ use crate::model::{
 /// A network's own entries: its record, its subnets and the host's port. `members` counts the
 /// host's port.
 pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry> {
-    let host_end = Device { name: bridge.host_end.clone(), index: bridge.host_end_index };
-    let switch_end = Device { name: bridge.switch_end.clone(), index: bridge.switch_end_index };
+    let host_end = Device {
+        name: bridge.host_end.clone(),
+        index: bridge.host_end_index,
+    };
+    let switch_end = Device {
+        name: bridge.switch_end.clone(),
+        index: bridge.switch_end_index,
+    };
     let flags = flags_of(network, bridge);
     let gateway = |v6: bool| {
-        network.pools.iter().find(|pool| pool.subnet.is_ipv6() == v6).map_or(Address::NONE, |pool| pool.gateway.into())
+        network
+            .pools
+            .iter()
+            .find(|pool| pool.subnet.is_ipv6() == v6)
+            .map_or(Address::NONE, |pool| pool.gateway.into())
     };
     let mtu = mtu(bridge.mtu);
     let port = Port {
@@ -55,7 +65,12 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
         Entry::Slot {
             id: bridge.host_port,
             device: switch_end.clone(),
-            value: Slot { generation: bridge.host_port_generation, network: bridge.number, flags, ifindex: 0 },
+            value: Slot {
+                generation: bridge.host_port_generation,
+                network: bridge.number,
+                flags,
+                ifindex: 0,
+            },
         },
         Entry::Endpoint {
             device: switch_end.clone(),
@@ -73,17 +88,30 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
                 ..Default::default()
             },
         },
-        Entry::Port { key: port_key(bridge.number, bridge.mac), device: host_end.clone(), value: port },
+        Entry::Port {
+            key: port_key(bridge.number, bridge.mac),
+            device: host_end.clone(),
+            value: port,
+        },
         Entry::Member {
-            key: MemberKey { network: bridge.number, slot: 0 },
+            key: MemberKey {
+                network: bridge.number,
+                slot: 0,
+            },
             device: switch_end,
-            value: Member { ifindex: 0, id: bridge.host_port },
+            value: Member {
+                ifindex: 0,
+                id: bridge.host_port,
+            },
         },
     ];
     for pool in &network.pools {
         entries.push(Entry::Subnet {
             subnet: pool.subnet,
-            value: Subnet { network: bridge.number, kind: SubnetKind::Network as u32 },
+            value: Subnet {
+                network: bridge.number,
+                kind: SubnetKind::Network as u32,
+            },
         });
     }
     for address in super::host_addresses(network, bridge) {
@@ -94,7 +122,10 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
 
 /// An endpoint's entries. `sandbox` is its number.
 pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, sandbox: u32) -> Vec<Entry> {
-    let device = Device { name: endpoint.host_device.clone(), index: endpoint.index };
+    let device = Device {
+        name: endpoint.host_device.clone(),
+        index: endpoint.index,
+    };
     let flags = flags_of(network, bridge);
     let mtu = mtu(endpoint.mtu);
     let address = |address: Option<IpNetwork>| address.map_or(Address::NONE, |address| address.ip().into());
@@ -112,7 +143,12 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, sand
         Entry::Slot {
             id: endpoint.number,
             device: device.clone(),
-            value: Slot { generation: endpoint.generation, network: bridge.number, flags, ifindex: 0 },
+            value: Slot {
+                generation: endpoint.generation,
+                network: bridge.number,
+                flags,
+                ifindex: 0,
+            },
         },
         Entry::Endpoint {
             device: device.clone(),
@@ -135,11 +171,21 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, sand
                 ..Default::default()
             },
         },
-        Entry::Port { key: port_key(bridge.number, endpoint.mac), device: device.clone(), value: port },
-        Entry::Member {
-            key: MemberKey { network: bridge.number, slot: endpoint.slot },
+        Entry::Port {
+            key: port_key(bridge.number, endpoint.mac),
             device: device.clone(),
-            value: Member { ifindex: 0, id: endpoint.number },
+            value: port,
+        },
+        Entry::Member {
+            key: MemberKey {
+                network: bridge.number,
+                slot: endpoint.slot,
+            },
+            device: device.clone(),
+            value: Member {
+                ifindex: 0,
+                id: endpoint.number,
+            },
         },
     ];
     for address in addresses_of(endpoint, network) {
@@ -168,13 +214,24 @@ fn mtu(mtu: u32) -> u16 {
 }
 
 fn port_key(network: u32, mac: Mac) -> PortKey {
-    PortKey { network, mac, _pad: [0; 2] }
+    PortKey {
+        network,
+        mac,
+        _pad: [0; 2],
+    }
 }
 
 fn neighbour(network: u32, address: IpAddr, mac: Mac, device: &Device, port: Port) -> Entry {
     Entry::Address {
-        key: NeighbourKey { network, address: address.into() },
+        key: NeighbourKey {
+            network,
+            address: address.into(),
+        },
         device: device.clone(),
-        value: Neighbour { mac, _pad: [0; 2], port },
+        value: Neighbour {
+            mac,
+            _pad: [0; 2],
+            port,
+        },
     }
 }

@@ -9,9 +9,9 @@ use netswitch_common::address::Mac;
 use crate::action::{Action, Entry, Interface, Route, alias};
 use crate::kernel::{End, Namespace, Veth};
 use crate::model::{
+    changes::Changes,
     endpoint::Endpoint,
     network::{Bridge, Network},
-    changes::Changes,
     state::State,
 };
 use std::path::Path;
@@ -49,12 +49,20 @@ pub fn add_network(state_dir: &Path, view: &View<'_>, network: &Network, actions
     actions.push(Action::AddVeth(Box::new(host_veth(state_dir, network, bridge))));
     let entries = entries::of_network(network, bridge, view.members(&network.id));
     actions.extend(entries.into_iter().map(|entry| Action::Put { entry, before: None }));
-    actions.push(Action::Attach { device: bridge.switch_end.clone() });
-    actions.push(Action::SetUp { device: bridge.host_end.clone(), up: true });
+    actions.push(Action::Attach {
+        device: bridge.switch_end.clone(),
+    });
+    actions.push(Action::SetUp {
+        device: bridge.host_end.clone(),
+        up: true,
+    });
     actions.extend(
         host_addresses(network, bridge)
             .into_iter()
-            .map(|address| Action::AddAddress { device: bridge.host_end.clone(), address }),
+            .map(|address| Action::AddAddress {
+                device: bridge.host_end.clone(),
+                address,
+            }),
     );
 }
 
@@ -69,7 +77,10 @@ fn host_veth(state_dir: &Path, network: &Network, bridge: &Bridge) -> Veth {
         gateway,
         big_tcp: bridge.big_tcp,
     };
-    Veth { near: end(&bridge.host_end, Some(bridge.mac), true), far: end(&bridge.switch_end, None, false) }
+    Veth {
+        near: end(&bridge.host_end, Some(bridge.mac), true),
+        far: end(&bridge.switch_end, None, false),
+    }
 }
 
 /// What the host end carries: the gateways and the link-local address of its MAC.
@@ -86,33 +97,51 @@ fn remove_network(network: &Network, actions: &mut Vec<Action>) {
     let Some(bridge) = &network.bridge else { return };
     let entries = entries::of_network(network, bridge, 1);
     actions.extend(entries.into_iter().rev().map(|entry| Action::Remove { entry }));
-    actions.push(Action::Detach { device: bridge.switch_end.clone(), index: bridge.switch_end_index });
-    actions.push(Action::DeleteLink { device: bridge.host_end.clone() });
+    actions.push(Action::Detach {
+        device: bridge.switch_end.clone(),
+        index: bridge.switch_end_index,
+    });
+    actions.push(Action::DeleteLink {
+        device: bridge.host_end.clone(),
+    });
 }
 
 /// Members that come and go, and a gateway that moves.
 fn change_network(view: &View<'_>, old: &Network, new: &Network, actions: &mut Vec<Action>) {
-    let (Some(old_bridge), Some(bridge)) = (&old.bridge, &new.bridge) else { return };
+    let (Some(old_bridge), Some(bridge)) = (&old.bridge, &new.bridge) else {
+        return;
+    };
     let (members_before, members) = (view.members_before(&new.id), view.members(&new.id));
     let before = entries::of_network(old, old_bridge, members_before);
     let after = entries::of_network(new, bridge, members);
     differences(before, after, actions);
     let (old_addresses, addresses) = (host_addresses(old, old_bridge), host_addresses(new, bridge));
     for address in addresses.iter().filter(|address| !old_addresses.contains(address)) {
-        actions.push(Action::AddAddress { device: bridge.host_end.clone(), address: *address });
+        actions.push(Action::AddAddress {
+            device: bridge.host_end.clone(),
+            address: *address,
+        });
     }
     for address in old_addresses.into_iter().filter(|address| !addresses.contains(address)) {
-        actions.push(Action::DeleteAddress { device: bridge.host_end.clone(), address });
+        actions.push(Action::DeleteAddress {
+            device: bridge.host_end.clone(),
+            address,
+        });
     }
     // the host end has a carrier while somebody is there to talk to (S01)
     if (members_before > 1) != (members > 1) {
-        actions.push(Action::SetUp { device: bridge.switch_end.clone(), up: members > 1 });
+        actions.push(Action::SetUp {
+            device: bridge.switch_end.clone(),
+            up: members > 1,
+        });
     }
 }
 
 /// A pair into the container, its entries, its program, and neighbours on both sides.
 pub fn add_endpoint(state_dir: &Path, view: &View<'_>, endpoint: &Endpoint, actions: &mut Vec<Action>) {
-    let Some((network, bridge)) = view.bridge(&endpoint.network) else { return };
+    let Some((network, bridge)) = view.bridge(&endpoint.network) else {
+        return;
+    };
     let namespace = view.namespace(&endpoint.sandbox);
     let end = |name: &str, inside: bool| End {
         name: name.to_owned(),
@@ -130,8 +159,13 @@ pub fn add_endpoint(state_dir: &Path, view: &View<'_>, endpoint: &Endpoint, acti
     })));
     let entries = entries::of_endpoint(endpoint, network, bridge, view.sandbox_number(&endpoint.sandbox));
     actions.extend(entries.into_iter().map(|entry| Action::Put { entry, before: None }));
-    actions.push(Action::Attach { device: endpoint.host_device.clone() });
-    actions.push(Action::SetUp { device: endpoint.host_device.clone(), up: true });
+    actions.push(Action::Attach {
+        device: endpoint.host_device.clone(),
+    });
+    actions.push(Action::SetUp {
+        device: endpoint.host_device.clone(),
+        up: true,
+    });
     actions.push(Action::ConfigureInterface(Box::new(Interface {
         namespace,
         name: endpoint.interface.clone(),
@@ -140,11 +174,15 @@ pub fn add_endpoint(state_dir: &Path, view: &View<'_>, endpoint: &Endpoint, acti
         v6: network.enable_ipv6,
         loopback: true,
     })));
-    actions.extend(entries::addresses_of(endpoint, network).into_iter().map(|address| Action::AddNeighbour {
-        device: bridge.host_end.clone(),
-        address,
-        mac: endpoint.mac,
-    }));
+    actions.extend(
+        entries::addresses_of(endpoint, network)
+            .into_iter()
+            .map(|address| Action::AddNeighbour {
+                device: bridge.host_end.clone(),
+                address,
+                mac: endpoint.mac,
+            }),
+    );
 }
 
 /// Permanent in every container: the gateway never needs to be asked for.
@@ -158,8 +196,14 @@ fn gateway_neighbours(network: &Network, bridge: &Bridge) -> Vec<(std::net::IpAd
 
 /// Entries go before the device does: a redirect to an index that is gone, or reused, must not happen.
 fn remove_endpoint(view: &View<'_>, endpoint: &Endpoint, actions: &mut Vec<Action>) {
-    let Some((network, bridge)) = view.bridge_before(&endpoint.network) else { return };
-    let number = view.before.sandboxes.get(&endpoint.sandbox).map_or(0, |sandbox| sandbox.number);
+    let Some((network, bridge)) = view.bridge_before(&endpoint.network) else {
+        return;
+    };
+    let number = view
+        .before
+        .sandboxes
+        .get(&endpoint.sandbox)
+        .map_or(0, |sandbox| sandbox.number);
     let mut entries = entries::of_endpoint(endpoint, network, bridge, number);
     // the member that moves into the hole is written when that endpoint changes; only the last
     // slot, which nobody takes, is removed
@@ -169,20 +213,33 @@ fn remove_endpoint(view: &View<'_>, endpoint: &Endpoint, actions: &mut Vec<Actio
     actions.extend(
         entries::addresses_of(endpoint, network)
             .into_iter()
-            .map(|address| Action::DeleteNeighbour { device: bridge.host_end.clone(), address }),
+            .map(|address| Action::DeleteNeighbour {
+                device: bridge.host_end.clone(),
+                address,
+            }),
     );
-    actions.push(Action::Detach { device: endpoint.host_device.clone(), index: endpoint.index });
-    actions.push(Action::DeleteLink { device: endpoint.host_device.clone() });
+    actions.push(Action::Detach {
+        device: endpoint.host_device.clone(),
+        index: endpoint.index,
+    });
+    actions.push(Action::DeleteLink {
+        device: endpoint.host_device.clone(),
+    });
 }
 
 fn change_endpoint(view: &View<'_>, old: &Endpoint, new: &Endpoint, actions: &mut Vec<Action>) {
-    let Some((network, bridge)) = view.bridge(&new.network) else { return };
+    let Some((network, bridge)) = view.bridge(&new.network) else {
+        return;
+    };
     let sandbox = view.sandbox_number(&new.sandbox);
     let before = entries::of_endpoint(old, network, bridge, sandbox);
     let mut after = entries::of_endpoint(new, network, bridge, sandbox);
     // a member that moved: its old slot is beyond the end now and was removed or taken over
     after.retain(|entry| !before.contains(entry));
-    actions.extend(after.into_iter().map(|entry| Action::Put { before: before.iter().find(|old| old.place() == entry.place()).cloned(), entry }));
+    actions.extend(after.into_iter().map(|entry| Action::Put {
+        before: before.iter().find(|old| old.place() == entry.place()).cloned(),
+        entry,
+    }));
     if old.slot != new.slot && old.slot >= view.members(&new.network) {
         actions.extend(
             before
@@ -198,7 +255,10 @@ fn differences(before: Vec<Entry>, after: Vec<Entry>, actions: &mut Vec<Action>)
     for entry in &after {
         let old = before.iter().find(|old| old.place() == entry.place());
         if old != Some(entry) {
-            actions.push(Action::Put { entry: entry.clone(), before: old.cloned() });
+            actions.push(Action::Put {
+                entry: entry.clone(),
+                before: old.cloned(),
+            });
         }
     }
     for entry in before {
@@ -214,10 +274,23 @@ fn default_routes(view: &View<'_>) -> Vec<Action> {
     for sandbox in view.touched_sandboxes() {
         for v6 in [false, true] {
             let route = |endpoint: &Endpoint, network: Option<&Network>| {
-                let gateway = network?.pools.iter().map(|pool| pool.gateway).find(|gateway| gateway.is_ipv6() == v6)?;
-                Some(Route { interface: endpoint.interface.clone(), gateway })
+                let gateway = network?
+                    .pools
+                    .iter()
+                    .map(|pool| pool.gateway)
+                    .find(|gateway| gateway.is_ipv6() == v6)?;
+                Some(Route {
+                    interface: endpoint.interface.clone(),
+                    gateway,
+                })
             };
-            let carries = |endpoint: &&Endpoint| if v6 { endpoint.default_route_v6 } else { endpoint.default_route_v4 };
+            let carries = |endpoint: &&Endpoint| {
+                if v6 {
+                    endpoint.default_route_v6
+                } else {
+                    endpoint.default_route_v4
+                }
+            };
             // an interface that is gone took its route along
             let from = view
                 .endpoints_before(&sandbox)
@@ -231,7 +304,11 @@ fn default_routes(view: &View<'_>) -> Vec<Action> {
                 .filter(carries)
                 .find_map(|endpoint| route(endpoint, view.network(&endpoint.network)));
             if from != to && view.sandbox_exists(&sandbox) {
-                actions.push(Action::SetDefaultRoute { namespace: view.namespace(&sandbox), from, to });
+                actions.push(Action::SetDefaultRoute {
+                    namespace: view.namespace(&sandbox),
+                    from,
+                    to,
+                });
             }
         }
     }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use crate::kernel::Namespace;
 use crate::model::{
     Id,
+    changes::Changes,
     endpoint::Endpoint,
     network::{Bridge, Network},
     sandbox::{Origin, Sandbox},
-    changes::Changes,
     state::State,
 };
 
@@ -59,25 +59,43 @@ impl<'a> View<'a> {
     }
 
     pub fn namespace(&self, sandbox: &Id) -> Namespace {
-        self.sandbox(sandbox).map_or(Namespace::Host, |sandbox| namespace(&sandbox.origin))
+        self.sandbox(sandbox)
+            .map_or(Namespace::Host, |sandbox| namespace(&sandbox.origin))
     }
 
     pub fn removed_endpoints(&self) -> impl Iterator<Item = &'a Endpoint> {
-        self.changes.endpoints.iter().filter(|(_, after)| after.is_none()).filter_map(|(id, _)| self.before.endpoints.get(id))
+        self.changes
+            .endpoints
+            .iter()
+            .filter(|(_, after)| after.is_none())
+            .filter_map(|(id, _)| self.before.endpoints.get(id))
     }
 
     pub fn added_endpoints(&self) -> impl Iterator<Item = &'a Endpoint> {
-        self.changes.endpoints.iter().filter(|(id, _)| !self.before.endpoints.contains_key(id)).filter_map(|(_, after)| after.as_ref())
+        self.changes
+            .endpoints
+            .iter()
+            .filter(|(id, _)| !self.before.endpoints.contains_key(id))
+            .filter_map(|(_, after)| after.as_ref())
     }
 
     pub fn changed_endpoints(&self) -> impl Iterator<Item = (&'a Endpoint, &'a Endpoint)> {
-        self.changes.endpoints.iter().filter_map(|(id, after)| Some((self.before.endpoints.get(id)?, after.as_ref()?)))
+        self.changes
+            .endpoints
+            .iter()
+            .filter_map(|(id, after)| Some((self.before.endpoints.get(id)?, after.as_ref()?)))
     }
 
     /// Networks that change themselves or whose members do.
     pub fn touched_networks(&self) -> BTreeSet<Id> {
         let of_endpoints = self.changes.endpoints.iter().filter_map(|(id, after)| {
-            Some(after.as_ref().or_else(|| self.before.endpoints.get(id))?.network.clone())
+            Some(
+                after
+                    .as_ref()
+                    .or_else(|| self.before.endpoints.get(id))?
+                    .network
+                    .clone(),
+            )
         });
         self.changes.networks.keys().cloned().chain(of_endpoints).collect()
     }
@@ -86,7 +104,15 @@ impl<'a> View<'a> {
         self.changes
             .endpoints
             .iter()
-            .filter_map(|(id, after)| Some(after.as_ref().or_else(|| self.before.endpoints.get(id))?.sandbox.clone()))
+            .filter_map(|(id, after)| {
+                Some(
+                    after
+                        .as_ref()
+                        .or_else(|| self.before.endpoints.get(id))?
+                        .sandbox
+                        .clone(),
+                )
+            })
             .collect()
     }
 
@@ -98,7 +124,11 @@ impl<'a> View<'a> {
     pub fn members(&self, network: &Id) -> u32 {
         let mut members = self.members_before(network);
         for (id, after) in &self.changes.endpoints {
-            let was = self.before.endpoints.get(id).is_some_and(|endpoint| endpoint.network == *network);
+            let was = self
+                .before
+                .endpoints
+                .get(id)
+                .is_some_and(|endpoint| endpoint.network == *network);
             let is = after.as_ref().is_some_and(|endpoint| endpoint.network == *network);
             members = members + u32::from(is) - u32::from(was);
         }
@@ -110,8 +140,16 @@ impl<'a> View<'a> {
     }
 
     pub fn endpoints(&self, sandbox: &Id) -> Vec<&'a Endpoint> {
-        let kept = self.before.endpoints_of_sandbox(sandbox).filter(|endpoint| !self.changes.endpoints.contains_key(&endpoint.id));
-        let changed = self.changes.endpoints.values().flatten().filter(|endpoint| endpoint.sandbox == *sandbox);
+        let kept = self
+            .before
+            .endpoints_of_sandbox(sandbox)
+            .filter(|endpoint| !self.changes.endpoints.contains_key(&endpoint.id));
+        let changed = self
+            .changes
+            .endpoints
+            .values()
+            .flatten()
+            .filter(|endpoint| endpoint.sandbox == *sandbox);
         kept.chain(changed).collect()
     }
 }
@@ -119,7 +157,9 @@ impl<'a> View<'a> {
 /// How to open a sandbox.
 pub fn namespace(origin: &Origin) -> Namespace {
     match origin {
-        Origin::Shim { pid, .. } | Origin::Process { pid, .. } => Namespace::Path(PathBuf::from(format!("/proc/{pid}/ns/net"))),
+        Origin::Shim { pid, .. } | Origin::Process { pid, .. } => {
+            Namespace::Path(PathBuf::from(format!("/proc/{pid}/ns/net")))
+        }
         Origin::Path(path) => Namespace::Path(path.clone()),
         Origin::Host => Namespace::Host,
     }

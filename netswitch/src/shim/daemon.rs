@@ -7,6 +7,7 @@ use std::{
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use nix::{
@@ -38,6 +39,8 @@ const TERMINAL_SIGNALS: [Signal; 6] = [
     Signal::SIGTTIN,
     Signal::SIGTTOU,
 ];
+/// An agent that has not asked for the start by then has gone.
+const HEARD_WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) struct Shim {
     pub(super) spec: Spec,
@@ -66,6 +69,8 @@ pub(super) struct State {
     /// Processes beside the first whose ends are not told yet.
     pub(super) executing: usize,
     pub(super) outcome: Option<FromShim>,
+    /// Whoever asked for the start knows the outcome.
+    pub(super) heard: bool,
 }
 
 /// Returns in the starter at once, in the shim when the container has ended.
@@ -245,6 +250,7 @@ impl Shim {
         self.changed.notify_all();
         if let Some((starter, _)) = state.start.take() {
             _ = starter.send(&outcome, &[]);
+            state.heard = true;
         }
         for waiter in &state.waiters {
             _ = waiter.send(&FromShim::Exited { exit_code }, &[]);
@@ -254,7 +260,16 @@ impl Shim {
         sinks.iter().for_each(|sink| sink.finish());
         sinks.iter().for_each(|sink| sink.wait_until_closed());
         let told = self.changed.wait_while(self.state(), |state| state.executing > 0);
-        drop(told.unwrap_or_else(PoisonError::into_inner));
+        let state = told.unwrap_or_else(PoisonError::into_inner);
+        if matches!(outcome, FromShim::Failed { .. }) {
+            // a root that cannot be made is known before the agent has asked for the start
+            drop(
+                self.changed
+                    .wait_timeout_while(state, HEARD_WITHIN, |state| !state.heard),
+            );
+        } else {
+            drop(state);
+        }
         _ = fs::remove_file(self.spec.run_dir.join(SOCKET));
         written
     }

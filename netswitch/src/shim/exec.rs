@@ -13,6 +13,7 @@ use std::{
         },
     },
     path::Path,
+    ptr,
 };
 
 use nix::{
@@ -177,9 +178,20 @@ fn execute(path: &Path, command: &[String], environment: &[String]) -> Result<In
         strings(command).doing("execute")?,
         strings(environment).doing("execute")?,
     );
+    // all of them, also the two that glibc keeps for itself: zero is SIG_DFL, no flags, an empty mask
+    let default = [0u64; 4];
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is no handler of ours; signals that cannot be set are refused and stay default.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the kernel reads its sigaction, 32 bytes with an 8-byte mask, which live through the call;
+        // signals that cannot be set are refused and stay default.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                ptr::null::<u64>(),
+                size_of::<u64>(),
+            )
+        };
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).doing("unblock signals")?;
     // SAFETY: nothing is closed yet, and nothing is opened before exec closes it all.

@@ -68,20 +68,21 @@ pub(super) struct Go;
 impl Process {
     /// What `process` says is complete: nothing is looked up in `spec` but the container's own.
     pub(super) fn start(spec: &Spec, process: &Exec, place: Place, streams: Streams) -> Result<Process, Error> {
-        let (channel, childs) = Connection::pair().doing("create a channel")?;
+        let (channel, inners) = Connection::pair().doing("create a channel")?;
+        let (from_outer, outers) = Connection::pair().doing("create a channel")?;
         // SAFETY: the child runs only what follows and ends by exec or _exit. It may allocate although other
         // threads exist, because glibc keeps malloc usable across fork; it takes no lock of ours.
         let outer = match unsafe { fork() }.doing("fork")? {
             ForkResult::Parent { child } => child,
             ForkResult::Child => {
-                drop(channel);
-                end_with(|| enter_and_fork(spec, process, place, streams, &childs))
+                drop((channel, from_outer));
+                end_with(|| enter_and_fork(spec, process, place, streams, outers, &inners))
             }
         };
-        drop((childs, streams));
-        let report = channel.receive();
+        drop((inners, outers, streams));
+        let forked = from_outer.receive();
         _ = waitpid(outer, None);
-        match report.doing("start a process")? {
+        match forked.doing("start a process")? {
             Some((Report::Forked { pid }, _)) => Ok(Process {
                 pid,
                 handle: open(pid).doing("open process")?,
@@ -126,21 +127,22 @@ fn open(pid: i32) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(handle) })
 }
 
-/// The outer child.
+/// The outer child; each of the two has its own channel, for the inner may be the faster one.
 fn enter_and_fork(
     spec: &Spec,
     process: &Exec,
     place: Place,
     streams: Streams,
-    channel: &Connection,
+    channel: Connection,
+    inners: &Connection,
 ) -> Result<(), Error> {
     if let Err(error) = enter(spec, place) {
-        return report(channel, place, error);
+        return report(&channel, place, error);
     }
     // SAFETY: as above; this process has one thread.
     match unsafe { fork() } {
         Err(error) => report(
-            channel,
+            &channel,
             place,
             Error::System {
                 doing: "fork".to_owned(),
@@ -150,10 +152,13 @@ fn enter_and_fork(
         Ok(ForkResult::Parent { child }) => channel
             .send(&Report::Forked { pid: child.as_raw() }, &[])
             .doing("report"),
-        Ok(ForkResult::Child) => end_with(|| match exec::run(spec, process, place, streams, channel) {
-            Ok(never) => match never {},
-            Err(error) => report(channel, place, error),
-        }),
+        Ok(ForkResult::Child) => {
+            drop(channel);
+            end_with(|| match exec::run(spec, process, place, streams, inners) {
+                Ok(never) => match never {},
+                Err(error) => report(inners, place, error),
+            })
+        }
     }
 }
 

@@ -88,6 +88,8 @@ impl Shim {
         let mut state = self.state();
         if let Some(outcome) = &state.outcome {
             _ = connection.send(outcome, &[]);
+            state.heard = true;
+            self.changed.notify_all();
         } else {
             state.start = Some((Arc::clone(connection), after_attach));
         }

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
-use std::{io, mem};
+use std::io;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd as _;
@@ -71,7 +71,7 @@ impl Capture {
                 continue;
             }
             let mut from = address(0, 0);
-            let mut size = libc::socklen_t::try_from(mem::size_of_val(&from)).unwrap_or(0);
+            let mut size = libc::socklen_t::try_from(size_of_val(&from)).unwrap_or(0);
             // SAFETY: both buffers are ours, writable, and as long as the call is told.
             let length = unsafe {
                 libc::recvfrom(
@@ -119,7 +119,7 @@ fn socket(interface: &str, protocol: i32) -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     let address = address(protocol, index);
-    let size = libc::socklen_t::try_from(mem::size_of_val(&address)).unwrap_or(0);
+    let size = libc::socklen_t::try_from(size_of_val(&address)).unwrap_or(0);
     // SAFETY: a socket address of the size given.
     if unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size) } < 0 {
         return Err(io::Error::last_os_error());

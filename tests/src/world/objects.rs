@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::{fs, io, mem};
+use std::{fs, io};
 
 // linux/bpf.h, enum bpf_cmd
 const MAP_LOOKUP_ELEM: libc::c_long = 1;
@@ -61,7 +61,7 @@ fn read(path: &Path) -> io::Result<Object> {
     let mut words = [0_u32; 64];
     let mut info = InfoAttribute {
         descriptor: descriptor.as_raw_fd().cast_unsigned(),
-        length: u32::try_from(mem::size_of_val(&words)).unwrap_or(0),
+        length: u32::try_from(size_of_val(&words)).unwrap_or(0),
         info: words.as_mut_ptr() as u64,
     };
     bpf(OBJ_GET_INFO_BY_FD, &mut info)?;
@@ -137,6 +137,6 @@ struct MapAttribute {
 fn bpf<T>(command: libc::c_long, attribute: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: each attribute is the beginning of `union bpf_attr` for its command, with its size; the
     // addresses in it are of buffers that live through the call and are as long as the kernel expects.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), mem::size_of::<T>()) };
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -1,17 +1,16 @@
 //! Echo requests of our own: a stream whose every packet is accounted for.
 
 use std::collections::HashSet;
-use std::mem::MaybeUninit;
-use std::net::IpAddr;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::io;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use std::{io, mem};
 
 use netswitch_common::checksum;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
 use super::Namespace;
 
@@ -77,7 +76,8 @@ pub fn echoes(targets: &[IpAddr]) -> Result<(), String> {
 }
 
 struct Pinger {
-    socket: OwnedFd,
+    /// Raw; std's UDP socket is a descriptor with `sendto` and `recv`, which is all it takes.
+    socket: UdpSocket,
     target: IpAddr,
     identifier: u16,
     sent: u32,
@@ -87,48 +87,46 @@ struct Pinger {
 impl Pinger {
     fn new(target: IpAddr) -> io::Result<Self> {
         let (family, protocol) = match target {
-            IpAddr::V4(_) => (libc::AF_INET, libc::IPPROTO_ICMP),
-            IpAddr::V6(_) => (libc::AF_INET6, libc::IPPROTO_ICMPV6),
+            IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp),
+            IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6),
         };
-        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        // SAFETY: no memory is involved.
-        let socket = unsafe { libc::socket(family, kind, protocol) };
-        if socket < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the call before made it, nobody else has it.
-        let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(family, SockType::Raw, flags, protocol)?.into();
         let identifier = IDENTIFIER.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { socket, target, identifier, sent: 0, missing: HashSet::new() })
+        Ok(Self {
+            socket,
+            target,
+            identifier,
+            sent: 0,
+            missing: HashSet::new(),
+        })
     }
 
     fn send(&mut self) {
         let number = self.sent;
         let kind = if self.target.is_ipv4() { 8 } else { 128 };
-        let mut message = [&[kind, 0, 0, 0][..], &self.identifier.to_be_bytes(), &[0, 0], &number.to_be_bytes()].concat();
+        let mut message = [
+            &[kind, 0, 0, 0][..],
+            &self.identifier.to_be_bytes(),
+            &[0, 0],
+            &number.to_be_bytes(),
+        ]
+        .concat();
         if self.target.is_ipv4() {
             // the kernel does it for ICMPv6
             let sum = checksum::fold(checksum::sum(&message, 0));
             message[2..4].copy_from_slice(&sum.to_ne_bytes());
         }
-        let address = nix::sys::socket::SockaddrStorage::from(std::net::SocketAddr::new(self.target, 0));
-        let flags = nix::sys::socket::MsgFlags::empty();
         self.sent += 1;
         self.missing.insert(number);
         // what could not be sent stays missing: it is a loss like any other
-        let _ = nix::sys::socket::sendto(self.socket.as_raw_fd(), &message, &address, flags);
+        let _ = self.socket.send_to(&message, (self.target, 0));
     }
 
     fn receive(&mut self) {
-        let mut buffer = [MaybeUninit::<u8>::uninit(); 2048];
-        loop {
-            // SAFETY: the buffer is ours and as long as the call is told.
-            let length = unsafe {
-                libc::recv(self.socket.as_raw_fd(), buffer.as_mut_ptr().cast(), mem::size_of_val(&buffer), 0)
-            };
-            let Ok(length) = usize::try_from(length) else { return };
-            // SAFETY: the kernel has written that many bytes.
-            let packet = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), length) };
+        let mut buffer = [0; 2048];
+        while let Ok(length) = self.socket.recv(&mut buffer) {
+            let packet = &buffer[..length];
             let (message, answer) = match self.target {
                 IpAddr::V4(_) => (packet.get(20..).unwrap_or_default(), 0),
                 IpAddr::V6(_) => (packet, 129),

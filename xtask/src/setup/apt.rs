@@ -47,11 +47,8 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if !is_debian() {
         bail!("this machine is not Debian 12 or 13, whose packages set-up knows; {hint}");
     }
-    if !command::can_be_root() {
-        bail!("set-up installs packages and needs root or sudo; {hint}");
-    }
     eprintln!("set-up installs with apt-get: {list}");
-    become_root()?;
+    require_root().with_context(|| hint.clone())?;
     let mut updated = false;
     if !missing.iter().all(|package| is_known(package)) {
         update()?;
@@ -91,23 +88,35 @@ pub(super) fn missing<'a>(packages: &[&'a str]) -> BTreeSet<&'a str> {
         .collect()
 }
 
-/// Downloads `package` and unpacks it into `directory`; nothing is installed, no root is needed.
-pub(super) fn unpack(package: &str, directory: &Path) -> Result<()> {
+/// Downloads `packages` and unpacks them into `directory`; nothing is installed, no root is needed.
+pub(super) fn unpack(packages: &[&str], directory: &Path) -> Result<()> {
+    let (what, count) = (packages.first().copied().unwrap_or_default(), packages.len());
     if !is_debian() {
-        bail!("this machine is not Debian 12 or 13, so {package} cannot be fetched");
+        bail!("this machine is not Debian 12 or 13, so {what} cannot be fetched");
     }
-    if !is_known(package) {
-        if !command::can_be_root() {
-            bail!("apt knows no package {package}; hint: apt-get update");
-        }
-        become_root()?;
+    if !packages.iter().all(|package| is_known(package)) {
+        require_root()?;
         update()?;
     }
-    eprintln!("set-up unpacks {package} into {}", directory.display());
-    let step = Step::start(format!("fetching {package}"));
-    let result = download_and_unpack(package, directory);
+    eprintln!("set-up unpacks {} into {}", packages.join(" "), directory.display());
+    let step = Step::start(format!("fetching {count} packages"));
+    let result = download_and_unpack(packages, directory);
     step.end(if result.is_ok() { "done" } else { "failed" });
     result
+}
+
+/// `package` and what it depends on that is not installed.
+pub(super) fn with_missing_dependencies(package: &str) -> Result<Vec<String>> {
+    if !is_known(package) {
+        require_root()?;
+        update()?;
+    }
+    let simulated =
+        command::read(Command::new("apt-get").args(["install", "--simulate", "--no-install-recommends", package]))?;
+    let names = simulated
+        .lines()
+        .filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+    Ok(names.map(str::to_owned).collect())
 }
 
 /// The packages whose name matches `pattern` (a regular expression of apt-cache), oldest lists first updated if none.
@@ -121,15 +130,15 @@ pub(super) fn search(pattern: &str) -> Result<Vec<String>> {
             .collect())
     };
     let found = names()?;
-    if !found.is_empty() || !command::can_be_root() {
+    if !found.is_empty() {
         return Ok(found);
     }
-    become_root()?;
+    require_root()?;
     update()?;
     names()
 }
 
-fn download_and_unpack(package: &str, directory: &Path) -> Result<()> {
+fn download_and_unpack(packages: &[&str], directory: &Path) -> Result<()> {
     // unpacked beside its place and renamed: a folder that is there is complete
     let partial = directory.with_extension("partial");
     if partial.exists() {
@@ -138,7 +147,8 @@ fn download_and_unpack(package: &str, directory: &Path) -> Result<()> {
     fs::create_dir_all(&partial).with_context(|| partial.display().to_string())?;
     command::read(
         Command::new("apt-get")
-            .args(["download", "--quiet", "-o", "APT::Sandbox::User=root", package])
+            .args(["download", "--quiet", "-o", "APT::Sandbox::User=root"])
+            .args(packages)
             .current_dir(&partial),
     )?;
     let archives: Vec<PathBuf> = fs::read_dir(&partial)?.flatten().map(|entry| entry.path()).collect();
@@ -161,9 +171,12 @@ fn update() -> Result<()> {
 }
 
 /// Asks for the password now, while nothing draws on the terminal.
-fn become_root() -> Result<()> {
+fn require_root() -> Result<()> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
+    }
+    if !command::can_be_root() {
+        bail!("apt-get needs root: run this as root, or install sudo");
     }
     command::run(Command::new("sudo").arg("--validate"))
 }

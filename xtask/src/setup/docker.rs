@@ -14,7 +14,7 @@ pub(crate) fn client() -> Result<PathBuf> {
     let client = place::tools().join("docker");
     if !client.exists() {
         let package = place::tools().join("docker.io");
-        apt::unpack("docker.io", &package)?;
+        apt::unpack(&["docker.io"], &package)?;
         fs::rename(package.join("usr/bin/docker"), &client).with_context(|| client.display().to_string())?;
         fs::remove_dir_all(&package).with_context(|| package.display().to_string())?;
     }

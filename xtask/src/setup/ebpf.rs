@@ -111,7 +111,7 @@ fn install_linker(compiler: &Compiler) -> Result<()> {
             ])
             .env("LLVM_PREFIX", place::tools().join("llvm"))
             .env("RUSTFLAGS", rpath)
-            // LLVM does the work: half the build time for 3 % of the link time
+            // LLVM does the work: 29 s instead of 36 s to build, and it links as fast
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0"),
     );

@@ -5,12 +5,12 @@ mod apt;
 mod docker;
 mod ebpf;
 mod host;
-mod kernel;
+mod machine;
 
 use anyhow::Result;
 
 pub(crate) use self::docker::client as docker_client;
-pub(crate) use self::kernel::{Kernel, oldest as oldest_kernel, why_not as why_no_vm};
+pub(crate) use self::machine::{Machine, machine, why_not as why_no_machine};
 
 /// What a command needs on the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +38,11 @@ pub(crate) enum Need {
 impl Need {
     fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::Ebpf | Self::Host | Self::DockerClient => &[],
+            Self::Ebpf | Self::Host | Self::DockerClient | Self::Vm => &[],
             Self::Redis => &["redis-server", "redis-tools"],
             Self::Traffic => &["iperf3", "iproute2", "iputils-ping"],
             Self::Inspect => &["ethtool", "tcpdump"],
             Self::Rivals => &["iptables"],
-            Self::Vm => kernel::PACKAGES,
             Self::Check => ebpf::lint_package(),
         }
     }
@@ -82,7 +81,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
             Need::Ebpf => ebpf::prepare()?,
             Need::Host => host::mount_bpffs()?,
             Need::DockerClient => drop(docker_client()?),
-            Need::Vm => drop(oldest_kernel()?),
+            Need::Vm => drop(machine()?),
             Need::Check => ebpf::install_deny()?,
             Need::Redis | Need::Traffic | Need::Inspect | Need::Rivals => {}
         }

@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let wants_vm = !arguments.no_vm && arguments.only.is_none();
-    let has_vm = wants_vm && setup::why_no_vm().is_none();
+    let has_vm = wants_vm && setup::why_no_machine().is_none();
     let mut needs = vec![Need::Ebpf, Need::Host];
     if !arguments.vm_only {
         needs.extend([Need::Redis, Need::Traffic, Need::Inspect, Need::DockerClient]);
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let proofs = report.tests.clone();
     if has_vm {
         report.add(run_in_vm(&binaries, &netswitch)?);
-    } else if let (true, Some(reason)) = (wants_vm, setup::why_no_vm()) {
+    } else if let (true, Some(reason)) = (wants_vm, setup::why_no_machine()) {
         println!("VM 6.1: skipped, {reason}");
     }
 
@@ -81,7 +81,7 @@ fn run_in_vm(binaries: &[Binary], netswitch: &std::path::Path) -> Result<Report>
     };
     let start = Instant::now();
     println!("VM 6.1: booting");
-    let lines = vm::run(&setup::oldest_kernel()?, &datapath.path, netswitch)?;
+    let lines = vm::run(&setup::machine()?, &datapath.path, netswitch)?;
     let mut report = Report::default();
     for line in lines.lines() {
         report.read(line);

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 
 use self::archive::Archive;
 use crate::progress::Step;
-use crate::setup::Kernel;
+use crate::setup::Machine;
 use crate::{command, place};
 
 /// Starts the line of a check that is not a libtest one: `name ok` or `name failed` follows.
@@ -79,19 +79,20 @@ cat /tmp/agent.log
 ";
 
 /// Boots the kernel with the test binary `datapath` and `netswitch` in it; returns what the console said.
-pub(crate) fn run(kernel: &Kernel, datapath: &Path, netswitch: &Path) -> Result<String> {
+pub(crate) fn run(machine: &Machine, datapath: &Path, netswitch: &Path) -> Result<String> {
     let work = place::target().join("vm");
     fs::create_dir_all(&work).with_context(|| work.display().to_string())?;
     let initramfs = work.join("initramfs");
-    let contents = contents(kernel, datapath, netswitch, &work)?;
+    let contents = contents(machine, datapath, netswitch, &work)?;
     fs::write(&initramfs, contents.finish()).with_context(|| initramfs.display().to_string())?;
     let step = Step::start("running the datapath tests and two containers on kernel 6.1");
     let console = command::read(
-        Command::new("timeout")
-            .args([LIMIT_SECONDS, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "Haswell"])
+        machine
+            .emulator(LIMIT_SECONDS)
+            .args(["-accel", "tcg", "-cpu", "Haswell"])
             .args(["-m", "2048", "-smp", "1", "-nographic", "-no-reboot", "-nic", "none"])
             .arg("-kernel")
-            .arg(&kernel.image)
+            .arg(&machine.image)
             .arg("-initrd")
             .arg(&initramfs)
             .args(["-append", "console=ttyS0 quiet loglevel=3 panic=-1"]),
@@ -100,7 +101,7 @@ pub(crate) fn run(kernel: &Kernel, datapath: &Path, netswitch: &Path) -> Result<
     Ok(console?.replace('\r', ""))
 }
 
-fn contents(kernel: &Kernel, datapath: &Path, netswitch: &Path, work: &Path) -> Result<Archive> {
+fn contents(machine: &Machine, datapath: &Path, netswitch: &Path, work: &Path) -> Result<Archive> {
     let mut archive = Archive::default();
     for (name, script) in [("init", INIT), ("second", SECOND), ("containers", CONTAINERS)] {
         archive.file(name, script.as_bytes());
@@ -109,8 +110,8 @@ fn contents(kernel: &Kernel, datapath: &Path, netswitch: &Path, work: &Path) -> 
     archive.file("etc/group", b"root:x:0:\n");
     archive.file("etc/hosts", b"127.0.0.1 localhost\n");
     archive.file("etc/resolv.conf", b"");
-    archive.file("bin/busybox", &read(&kernel.busybox)?);
-    for (index, module) in modules::in_load_order(&kernel.modules, &MODULES)?.iter().enumerate() {
+    archive.file("bin/busybox", &read(&machine.busybox)?);
+    for (index, module) in modules::in_load_order(&machine.modules, &MODULES)?.iter().enumerate() {
         let name = module.file_name().unwrap_or_default().to_string_lossy();
         archive.file(&format!("modules/{index:02}-{name}"), &read(module)?);
     }

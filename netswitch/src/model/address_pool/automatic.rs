@@ -53,10 +53,16 @@ pub fn pick_v6(state: &State, facts: &Facts, id: &Id) -> Option<IpNetwork> {
 /// Whether a subnet overlaps one of our networks' (that of `except` apart).
 pub fn overlaps_network(state: &State, subnet: IpNetwork, except: Option<&Id>) -> bool {
     let others = state.networks.values().filter(|network| Some(&network.id) != except);
-    others.flat_map(|network| &network.pools).any(|pool| overlap(pool.subnet, subnet))
+    others
+        .flat_map(|network| &network.pools)
+        .any(|pool| overlap(pool.subnet, subnet))
 }
 
 fn occupied<'a>(state: &'a State, facts: &'a Facts) -> impl Iterator<Item = IpNetwork> + 'a {
-    let pools = state.networks.values().flat_map(|network| &network.pools).map(|pool| pool.subnet);
+    let pools = state
+        .networks
+        .values()
+        .flat_map(|network| &network.pools)
+        .map(|pool| pool.subnet);
     facts.routes.iter().copied().chain(pools)
 }

@@ -49,7 +49,10 @@ pub fn pools(
         active.extend(v6);
         Vec::new()
     };
-    if active.iter().any(|pool| pool.chosen && automatic::overlaps_network(state, pool.subnet, None)) {
+    if active
+        .iter()
+        .any(|pool| pool.chosen && automatic::overlaps_network(state, pool.subnet, None))
+    {
         return Err(Error::forbidden("Pool overlaps with other one on this address space"));
     }
     Ok(Pools { active, idle })
@@ -59,12 +62,19 @@ pub fn pools(
 pub fn automatic_pool(subnet: IpNetwork) -> Result<Pool> {
     let mut pool = empty(subnet, None);
     pool.gateway = first_gateway(&pool)?;
-    Ok(Pool { chosen: false, shows_gateway: true, ..pool })
+    Ok(Pool {
+        chosen: false,
+        shows_gateway: true,
+        ..pool
+    })
 }
 
 fn chosen_pool(network: &str, request: &PoolRequest) -> Result<Pool> {
     let subnet = parse_cidr(&request.subnet).map(subnet_of).ok_or_else(|| {
-        Error::internal(format!("Invalid subnet {0} : invalid CIDR address: {0}", request.subnet))
+        Error::internal(format!(
+            "Invalid subnet {0} : invalid CIDR address: {0}",
+            request.subnet
+        ))
     })?;
     let mut pool = empty(subnet, ip_range(subnet, request)?);
     let gateway_refused = |text: &dyn std::fmt::Display| {
@@ -74,7 +84,10 @@ fn chosen_pool(network: &str, request: &PoolRequest) -> Result<Pool> {
         pool.gateway = first_gateway(&pool)?;
     } else {
         let gateway: IpAddr = request.gateway.parse().map_err(|_| {
-            Error::bad_request(format!("invalid gateway address {} in Ipam configuration", request.gateway))
+            Error::bad_request(format!(
+                "invalid gateway address {} in Ipam configuration",
+                request.gateway
+            ))
         })?;
         if !subnet.contains(gateway) {
             return Err(gateway_refused(&"Requested address is out of range"));
@@ -84,7 +97,9 @@ fn chosen_pool(network: &str, request: &PoolRequest) -> Result<Pool> {
     }
     for (key, text) in &request.auxiliary {
         let address: IpAddr = text.parse().map_err(|_| {
-            Error::bad_request(format!("non parsable secondary ip address ({key}:{text}) passed for network {network}"))
+            Error::bad_request(format!(
+                "non parsable secondary ip address ({key}:{text}) passed for network {network}"
+            ))
         })?;
         if !subnet.contains(address) {
             return Err(Error::forbidden(format!(
@@ -92,11 +107,16 @@ fn chosen_pool(network: &str, request: &PoolRequest) -> Result<Pool> {
             )));
         }
         check_requested(&pool, address, false).map_err(|error| {
-            Error::internal(format!("failed to allocate secondary ip address ({key}:{text}): {error}"))
+            Error::internal(format!(
+                "failed to allocate secondary ip address ({key}:{text}): {error}"
+            ))
         })?;
         pool.auxiliary.insert(key.clone(), address);
     }
-    Ok(Pool { shows_gateway: !request.gateway.is_empty(), ..pool })
+    Ok(Pool {
+        shows_gateway: !request.gateway.is_empty(),
+        ..pool
+    })
 }
 
 fn ip_range(subnet: IpNetwork, request: &PoolRequest) -> Result<Option<IpNetwork>> {
@@ -110,7 +130,10 @@ fn ip_range(subnet: IpNetwork, request: &PoolRequest) -> Result<Option<IpNetwork
         ))
     })?;
     if range.prefix() < subnet.prefix() || !subnet.contains(range.network()) {
-        return Err(Error::bad_request(format!("no matching subnet for range {}", request.ip_range)));
+        return Err(Error::bad_request(format!(
+            "no matching subnet for range {}",
+            request.ip_range
+        )));
     }
     Ok(Some(range))
 }
@@ -158,11 +181,20 @@ pub fn consolidate(
         if pools.iter().any(|(other, _)| super::overlap(*other, subnet)) {
             return Err("multiple overlapping subnet configuration is not supported".into());
         }
-        pools.push((subnet, PoolRequest { subnet: text.clone(), ..PoolRequest::default() }));
+        pools.push((
+            subnet,
+            PoolRequest {
+                subnet: text.clone(),
+                ..PoolRequest::default()
+            },
+        ));
     }
     for range in ranges {
-        let address = parse_cidr(range).ok_or_else(|| format!("invalid CIDR address: {range}"))?.ip();
-        let pool = containing(&mut pools, Some(address)).ok_or_else(|| format!("no matching subnet for range {range}"))?;
+        let address = parse_cidr(range)
+            .ok_or_else(|| format!("invalid CIDR address: {range}"))?
+            .ip();
+        let pool =
+            containing(&mut pools, Some(address)).ok_or_else(|| format!("no matching subnet for range {range}"))?;
         if !pool.ip_range.is_empty() {
             return Err(format!(
                 "cannot configure multiple ranges ({range}, {}) on the same subnet ({})",
@@ -192,5 +224,8 @@ pub fn consolidate(
 
 fn containing(pools: &mut [(IpNetwork, PoolRequest)], address: Option<IpAddr>) -> Option<&mut PoolRequest> {
     let address = address?;
-    pools.iter_mut().find(|(subnet, _)| subnet.contains(address)).map(|(_, pool)| pool)
+    pools
+        .iter_mut()
+        .find(|(subnet, _)| subnet.contains(address))
+        .map(|(_, pool)| pool)
 }

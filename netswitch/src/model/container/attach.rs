@@ -24,21 +24,31 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
     }
     names::check_container(state, &asked.name)?;
     if origin == Origin::Host {
-        return Err(Error::bad_request("the host's own network namespace cannot be attached"));
+        return Err(Error::bad_request(
+            "the host's own network namespace cannot be attached",
+        ));
     }
-    let network = state.network(if asked.network.is_empty() { "bridge" } else { &asked.network })?;
+    let network = state.network(if asked.network.is_empty() {
+        "bridge"
+    } else {
+        &asked.network
+    })?;
     check_form(&asked.settings)?;
     let id = facts.id();
     check(state, network, &id, &asked.settings)?;
     let mut draft = Draft::new(state);
-    let sandbox = match state.sandboxes.values().find(|sandbox| sandbox.origin == origin) {
-        Some(sandbox) => sandbox.id.clone(),
-        None => {
-            let sandbox = Sandbox { id: facts.id(), number: draft.sandbox_number(), origin };
-            let id = sandbox.id.clone();
-            draft.put_sandbox(sandbox);
-            id
-        }
+    let shared = state.sandboxes.values().find(|sandbox| sandbox.origin == origin);
+    let sandbox = if let Some(shared) = shared {
+        shared.id.clone()
+    } else {
+        let sandbox = Sandbox {
+            id: facts.id(),
+            number: draft.sandbox_number(),
+            origin,
+        };
+        let id = sandbox.id.clone();
+        draft.put_sandbox(sandbox);
+        id
     };
     let mut container = Container {
         id: id.clone(),
@@ -51,15 +61,24 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
         attachments: BTreeMap::new(),
         links: Vec::new(),
         process: Process::default(),
-        status: Status::Running { pid: 0, started: facts.now.clone() },
+        status: Status::Running {
+            pid: 0,
+            started: facts.now.clone(),
+        },
         sandbox: Some(sandbox.clone()),
     };
     match network.driver {
-        Driver::Host => return Err(Error::bad_request("a network namespace cannot be attached to the host's network")),
+        Driver::Host => {
+            return Err(Error::bad_request(
+                "a network namespace cannot be attached to the host's network",
+            ));
+        }
         Driver::Null => {}
         Driver::Bridge => {
             container.mode = Mode::Networks(network.name.clone());
-            container.attachments.insert(network.name.clone(), asked.settings.clone());
+            container
+                .attachments
+                .insert(network.name.clone(), asked.settings.clone());
             add(&mut draft, facts, &container, &sandbox, &network.id, &asked.settings)?;
             choose_default_routes(&mut draft, &sandbox);
         }
@@ -74,7 +93,10 @@ pub fn detach(state: &State, key: &str) -> Result<Changes, Error> {
     match container.owner {
         Owner::Attached => Ok(removed(state, container)),
         Owner::Netswitch => {
-            let message = format!("container {} was not attached: stop and remove it instead", container.name);
+            let message = format!(
+                "container {} was not attached: stop and remove it instead",
+                container.name
+            );
             Err(Error::conflict(message))
         }
     }
@@ -83,7 +105,10 @@ pub fn detach(state: &State, key: &str) -> Result<Changes, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::NamespaceOf, model::{endpoint::Settings, testing::World}};
+    use crate::{
+        api::NamespaceOf,
+        model::{endpoint::Settings, testing::World},
+    };
 
     fn asked(name: &str, network: &str) -> Attach {
         Attach {
@@ -134,13 +159,32 @@ mod tests {
     fn bad_requests_are_refused() {
         let mut world = World::new();
         world.run("web", &["bridge"]);
-        let refused = |attach_: &Attach, origin| attach(&world.state, &mut world.facts(), attach_, origin).unwrap_err().message;
-        assert_eq!(refused(&asked("", ""), origin()), "attach needs a name for the container");
+        let refused = |attach_: &Attach, origin| {
+            attach(&world.state, &mut world.facts(), attach_, origin)
+                .unwrap_err()
+                .message
+        };
+        assert_eq!(
+            refused(&asked("", ""), origin()),
+            "attach needs a name for the container"
+        );
         assert!(refused(&asked("web", ""), origin()).starts_with("Conflict. The container name"));
         assert_eq!(refused(&asked("box", "nope"), origin()), "network nope not found");
-        assert_eq!(refused(&asked("box", "host"), origin()), "a network namespace cannot be attached to the host's network");
-        assert_eq!(refused(&asked("box", ""), Origin::Host), "the host's own network namespace cannot be attached");
-        assert_eq!(detach(&world.state, "web").unwrap_err().message, "container web was not attached: stop and remove it instead");
-        assert_eq!(detach(&world.state, "nope").unwrap_err().message, "No such container: nope");
+        assert_eq!(
+            refused(&asked("box", "host"), origin()),
+            "a network namespace cannot be attached to the host's network"
+        );
+        assert_eq!(
+            refused(&asked("box", ""), Origin::Host),
+            "the host's own network namespace cannot be attached"
+        );
+        assert_eq!(
+            detach(&world.state, "web").unwrap_err().message,
+            "container web was not attached: stop and remove it instead"
+        );
+        assert_eq!(
+            detach(&world.state, "nope").unwrap_err().message,
+            "No such container: nope"
+        );
     }
 }

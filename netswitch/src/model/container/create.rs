@@ -42,7 +42,11 @@ pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Resu
             asked.hostname.clone()
         }
         Mode::Host => String::new(),
-        Mode::Container(target) => state.containers.get(target).map(|target| target.hostname.clone()).unwrap_or_default(),
+        Mode::Container(target) => state
+            .containers
+            .get(target)
+            .map(|target| target.hostname.clone())
+            .unwrap_or_default(),
         Mode::Networks(_) | Mode::None => id.short().to_owned(),
     };
     let links = links(state, &mode, &attachments, asked)?;
@@ -63,7 +67,10 @@ pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Resu
         attachments,
         links,
         process,
-        status: Status::Created { error: String::new(), exit_code: 0 },
+        status: Status::Created {
+            error: String::new(),
+            exit_code: 0,
+        },
         sandbox: None,
     };
     let mut draft = Draft::new(state);
@@ -74,7 +81,11 @@ pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Resu
 /// Reads `--network`: the mode, and the attachments by network name.
 fn networks(state: &State, asked: &ContainerCreate) -> Result<(Mode, BTreeMap<String, Settings>)> {
     let default = [(String::new(), Settings::default())];
-    let networks = if asked.networks.is_empty() { &default[..] } else { &asked.networks[..] };
+    let networks = if asked.networks.is_empty() {
+        &default[..]
+    } else {
+        &asked.networks[..]
+    };
     let mut attachments = BTreeMap::new();
     let mut first = None;
     for (typed, settings) in networks {
@@ -105,10 +116,14 @@ fn networks(state: &State, asked: &ContainerCreate) -> Result<(Mode, BTreeMap<St
         }
         let name = match typed.as_str() {
             "" | "default" => "bridge".to_owned(),
-            typed => state.network(typed).map_or(typed.to_owned(), |network| network.name.clone()),
+            typed => state
+                .network(typed)
+                .map_or(typed.to_owned(), |network| network.name.clone()),
         };
         if attachments.insert(name.clone(), settings.clone()).is_some() {
-            return Err(Error::bad_request(format!("network {name:?} is specified multiple times")));
+            return Err(Error::bad_request(format!(
+                "network {name:?} is specified multiple times"
+            )));
         }
         first.get_or_insert(name);
     }
@@ -118,10 +133,14 @@ fn networks(state: &State, asked: &ContainerCreate) -> Result<(Mode, BTreeMap<St
 /// Without a network of its own a container cannot have an address or an alias there.
 fn check_unattached(settings: &Settings) -> Result<()> {
     if settings.ip.or(settings.ip6).is_some() {
-        return Err(Error::bad_request("user specified IP address is supported on user defined networks only"));
+        return Err(Error::bad_request(
+            "user specified IP address is supported on user defined networks only",
+        ));
     }
     if !settings.aliases.is_empty() {
-        return Err(Error::bad_request("network-scoped alias is supported only for containers in user defined networks"));
+        return Err(Error::bad_request(
+            "network-scoped alias is supported only for containers in user defined networks",
+        ));
     }
     Ok(())
 }
@@ -206,15 +225,23 @@ fn links(
         };
         let mut child = state.container(name).map_err(|error| not_found(name, error))?;
         while let Mode::Container(target) = &child.mode {
-            child = state.container(&target.0).map_err(|error| not_found(&target.0, error))?;
+            child = state
+                .container(&target.0)
+                .map_err(|error| not_found(&target.0, error))?;
         }
         if child.mode == Mode::Host {
             return Err(Error::bad_request(HOST_LINKS));
         }
-        links.push(Link { container: child.id.clone(), alias: alias.to_owned() });
+        links.push(Link {
+            container: child.id.clone(),
+            alias: alias.to_owned(),
+        });
     }
     if !links.is_empty() && (*mode == Mode::None || !attachments.contains_key("bridge")) {
-        return Err(no_effect(&format!("--link outside the default network ({})", asked.links.join(", "))));
+        return Err(no_effect(&format!(
+            "--link outside the default network ({})",
+            asked.links.join(", ")
+        )));
     }
     Ok(links)
 }

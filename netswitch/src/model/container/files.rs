@@ -29,12 +29,23 @@ pub fn hosts(state: &State, id: &Id) -> Option<String> {
         return None;
     }
     let mut text = HOSTS.to_owned();
-    for (name, address) in container.process.extra_hosts.iter().filter_map(|host| host.split_once(':')) {
-        let address = if address == HOST_GATEWAY { host_gateway(state)? } else { address.trim().to_owned() };
+    for (name, address) in container
+        .process
+        .extra_hosts
+        .iter()
+        .filter_map(|host| host.split_once(':'))
+    {
+        let address = if address == HOST_GATEWAY {
+            host_gateway(state)?
+        } else {
+            address.trim().to_owned()
+        };
         line(&mut text, &address, name);
     }
     for link in &container.links {
-        let Some(child) = state.containers.get(&link.container) else { continue };
+        let Some(child) = state.containers.get(&link.container) else {
+            continue;
+        };
         let mut names = format!("{} {}", link.alias, child.hostname);
         if link.alias != child.name {
             let _ = write!(names, " {}", child.name);
@@ -59,13 +70,18 @@ fn line(text: &mut String, address: &str, names: &str) {
 
 /// A container's addresses in the order of its interfaces, on one network or on all.
 fn addresses(state: &State, container: &Container, network: Option<&str>) -> Vec<IpAddr> {
-    let wanted = network.and_then(|name| state.network_named(name)).map(|network| &network.id);
+    let wanted = network
+        .and_then(|name| state.network_named(name))
+        .map(|network| &network.id);
     let mut endpoints: Vec<_> = state
         .endpoints_of_container(&container.id)
         .filter(|endpoint| network.is_none() || Some(&endpoint.network) == wanted)
         .collect();
     endpoints.sort_by_key(|endpoint| (endpoint.interface.len(), &endpoint.interface));
-    endpoints.into_iter().flat_map(|endpoint| endpoint.addresses().map(|address| address.ip())).collect()
+    endpoints
+        .into_iter()
+        .flat_map(|endpoint| endpoint.addresses().map(|address| address.ip()))
+        .collect()
 }
 
 /// `host-gateway` is the default network's gateway.
@@ -107,7 +123,11 @@ fn name_server(line: &str) -> Option<IpAddr> {
 pub fn has_ipv6(state: &State, id: &Id) -> bool {
     let container = state.containers.get(id);
     let sandbox = container.and_then(|container| container.sandbox.as_ref());
-    sandbox.is_some_and(|sandbox| state.endpoints_of_sandbox(sandbox).any(|endpoint| endpoint.v6.is_some()))
+    sandbox.is_some_and(|sandbox| {
+        state
+            .endpoints_of_sandbox(sandbox)
+            .any(|endpoint| endpoint.v6.is_some())
+    })
 }
 
 #[cfg(test)]
@@ -125,22 +145,15 @@ mod tests {
         asked.extra_hosts = vec!["six:fd00::9".into(), "up:host-gateway".into()];
         let tomcat03 = world.start(&asked).unwrap();
         let tomcat01 = &world.state.container("tomcat01").unwrap().id;
-        assert_eq!(
-            hosts(&world.state, &tomcat03).unwrap(),
-            format!(
-                "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n\
-                 ff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\nsix\n"
-            )
-            .replace(
-                "six\n",
-                &format!(
-                    "fd00::9\tsix\n172.17.0.1\tup\n172.17.0.3\ttomcat02 {}\n172.17.0.2\tfirst {} tomcat01\n172.17.0.4\t{}\n",
-                    tomcat02.short(),
-                    tomcat01.short(),
-                    tomcat03.short()
-                )
-            )
+        let fixed = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n\
+                     ff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+        let own = format!(
+            "fd00::9\tsix\n172.17.0.1\tup\n172.17.0.3\ttomcat02 {}\n172.17.0.2\tfirst {} tomcat01\n172.17.0.4\t{}\n",
+            tomcat02.short(),
+            tomcat01.short(),
+            tomcat03.short()
         );
+        assert_eq!(hosts(&world.state, &tomcat03).unwrap(), format!("{fixed}{own}"));
         assert!(!hosts(&world.state, &tomcat02).unwrap().contains("tomcat03"));
     }
 
@@ -171,8 +184,14 @@ mod tests {
             resolv_conf(host, true),
             "# made by hand\nsearch lan\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\noptions ndots:1\n"
         );
-        assert_eq!(resolv_conf(host, false), "# made by hand\nsearch lan\nnameserver 10.0.0.1\noptions ndots:1\n");
-        assert_eq!(resolv_conf("nameserver 127.0.0.1", false), "nameserver 8.8.8.8\nnameserver 8.8.4.4\n");
+        assert_eq!(
+            resolv_conf(host, false),
+            "# made by hand\nsearch lan\nnameserver 10.0.0.1\noptions ndots:1\n"
+        );
+        assert_eq!(
+            resolv_conf("nameserver 127.0.0.1", false),
+            "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
+        );
         assert_eq!(
             resolv_conf("search lan", true),
             "search lan\nnameserver 8.8.8.8\nnameserver 8.8.4.4\nnameserver 2001:4860:4860::8888\nnameserver 2001:4860:4860::8844\n"

@@ -18,7 +18,10 @@ use crate::{
 pub fn inspect(state: &State, key: &str) -> Result<Value, Error> {
     let container = state.container(key)?;
     let process = &container.process;
-    let (path, arguments) = process.command.split_first().map_or(("", &[][..]), |(path, rest)| (path.as_str(), rest));
+    let (path, arguments) = process
+        .command
+        .split_first()
+        .map_or(("", &[][..]), |(path, rest)| (path.as_str(), rest));
     Ok(json!({
         "Id": container.id,
         "Created": container.created,
@@ -39,7 +42,9 @@ pub fn inspect(state: &State, key: &str) -> Result<Value, Error> {
 fn status(status: &Status) -> Value {
     let (started, finished) = status.times();
     let (pid, exit_code, error) = match status {
-        Status::Created { error, exit_code } | Status::Exited { error, exit_code, .. } => (0, *exit_code, error.as_str()),
+        Status::Created { error, exit_code } | Status::Exited { error, exit_code, .. } => {
+            (0, *exit_code, error.as_str())
+        }
         Status::Running { pid, .. } => (*pid, 0, ""),
     };
     json!({
@@ -128,10 +133,21 @@ fn network_settings(state: &State, container: &Container) -> Value {
     });
     // the sandbox of a joined container is the other's: Docker shows nothing for it
     let own = !matches!(container.mode, Mode::Container(_));
-    let ports: Map<String, Value> =
-        container.process.exposed.iter().filter(|_| container.is_running()).map(|port| (port.clone(), Value::Null)).collect();
+    let ports: Map<String, Value> = container
+        .process
+        .exposed
+        .iter()
+        .filter(|_| container.is_running())
+        .map(|port| (port.clone(), Value::Null))
+        .collect();
     let bridge = attached(state, container, "bridge", &Settings::default());
-    let old = |key: &str| container.attachments.get("bridge").and_then(|_| bridge.get(key)).cloned();
+    let old = |key: &str| {
+        container
+            .attachments
+            .get("bridge")
+            .and_then(|_| bridge.get(key))
+            .cloned()
+    };
     let text = |key: &str| old(key).unwrap_or_else(|| json!(""));
     let number = |key: &str| old(key).unwrap_or_else(|| json!(0));
     let networks: Map<String, Value> = match &container.mode {
@@ -173,13 +189,18 @@ fn network_settings(state: &State, container: &Container) -> Value {
 fn attached(state: &State, container: &Container, name: &str, settings: &Settings) -> Value {
     let network = state.network_named(name);
     let endpoint = network.and_then(|network| {
-        state.endpoints_of_container(&container.id).find(|endpoint| endpoint.network == network.id)
+        state
+            .endpoints_of_container(&container.id)
+            .find(|endpoint| endpoint.network == network.id)
     });
     let address = |v4: bool| endpoint.and_then(|endpoint| if v4 { endpoint.v4 } else { endpoint.v6 });
     let ip = |v4: bool| address(v4).map(|address| address.ip().to_string()).unwrap_or_default();
     let prefix = |v4: bool| address(v4).map(|address| address.prefix()).unwrap_or_default();
     // on host and none the sandbox stands for the endpoint
-    let sandbox = container.sandbox.as_ref().filter(|_| !matches!(container.mode, Mode::Networks(_)));
+    let sandbox = container
+        .sandbox
+        .as_ref()
+        .filter(|_| !matches!(container.mode, Mode::Networks(_)));
     let endpoint_id = endpoint.map(|endpoint| &endpoint.id).or(sandbox);
     json!({
         "IPAMConfig": ipam_config(settings),
@@ -206,7 +227,11 @@ fn ipam_config(settings: &Settings) -> Value {
             config.insert(key.into(), json!(address));
         }
     }
-    if config.is_empty() && !settings.connected { Value::Null } else { config.into() }
+    if config.is_empty() && !settings.connected {
+        Value::Null
+    } else {
+        config.into()
+    }
 }
 
 /// On networks of the user's, the short id and the hostname come along once the container has been there.
@@ -229,7 +254,10 @@ fn gateway(network: Option<&Network>, endpoint: Option<&Endpoint>, v4: bool) -> 
         let pool: Option<&Pool> = if v4 { network.pool_v4() } else { network.pool_v6() };
         pool.filter(|_| !network.internal).map(|pool| pool.gateway.to_string())
     };
-    network.filter(|_| endpoint.is_some()).and_then(gateway).unwrap_or_default()
+    network
+        .filter(|_| endpoint.is_some())
+        .and_then(gateway)
+        .unwrap_or_default()
 }
 
 fn null_if_empty(list: &[String]) -> Value {

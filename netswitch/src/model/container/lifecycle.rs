@@ -16,48 +16,79 @@ use crate::{
 type Result<T> = std::result::Result<T, Error>;
 
 /// Starts a container: a sandbox and one endpoint per attachment, or the sandbox of the container
-/// that it joins. The process id is 0, and for a new namespace the sandbox's origin is a shim with
-/// process id 0, until the agent knows better. No change where it runs already.
+/// that it joins. Process id and namespace are not known before the shim runs: [`fill_in`]. No change
+/// where it runs already.
 pub fn start(state: &State, facts: &mut Facts, id: &Id) -> Result<Changes> {
     let container = state.container(&id.0)?;
     if container.is_running() {
         return Ok(Changes::default());
     }
     if container.owner == Owner::Attached {
-        return Err(Error::conflict(format!("container {} was attached: it has no process to start", container.name)));
+        return Err(Error::conflict(format!(
+            "container {} was attached: it has no process to start",
+            container.name
+        )));
     }
     check_links(state, container)?;
     let mut container = container.clone();
     let mut draft = Draft::new(state);
     let new_sandbox = |draft: &mut Draft<'_>, facts: &mut Facts, origin| {
-        let sandbox = Sandbox { id: facts.id(), number: draft.sandbox_number(), origin };
+        let sandbox = Sandbox {
+            id: facts.id(),
+            number: draft.sandbox_number(),
+            origin,
+        };
         let id = sandbox.id.clone();
         draft.put_sandbox(sandbox);
         id
     };
-    let pending = Origin::Shim { pid: 0, start_time: 0 };
     let sandbox = match &container.mode {
         Mode::Container(target) => {
             let target = joined(state, target)?;
             container.hostname.clone_from(&target.hostname);
-            target.sandbox.clone().unwrap_or_else(|| new_sandbox(&mut draft, facts, Origin::Host))
+            target
+                .sandbox
+                .clone()
+                .unwrap_or_else(|| new_sandbox(&mut draft, facts, Origin::Host))
         }
         Mode::Host => new_sandbox(&mut draft, facts, Origin::Host),
-        Mode::None => new_sandbox(&mut draft, facts, pending),
+        Mode::None => new_sandbox(&mut draft, facts, Origin::PENDING),
         Mode::Networks(first) => {
             if container.attachments.is_empty() && first != "none" {
                 // the engine, too, returns to the first network after the last was disconnected
                 container.attachments.insert(first.clone(), super::Settings::default());
             }
-            let sandbox = new_sandbox(&mut draft, facts, pending);
+            let sandbox = new_sandbox(&mut draft, facts, Origin::PENDING);
             add_endpoints(&mut draft, facts, &container, &sandbox)?;
             sandbox
         }
     };
     container.sandbox = Some(sandbox);
-    container.status = Status::Running { pid: 0, started: facts.now.clone() };
+    container.status = Status::Running {
+        pid: 0,
+        started: facts.now.clone(),
+    };
     draft.put_container(container);
     Ok(draft.finish())
+}
+
+/// Completes what [`start`] left open: the process id and, if the namespace is new, its origin.
+pub fn fill_in(changes: &mut Changes, id: &Id, process: i32, origin: &Origin) {
+    let Some(Some(container)) = changes.containers.get_mut(id) else {
+        return;
+    };
+    if let Status::Running { pid, .. } = &mut container.status {
+        *pid = process;
+    }
+    let sandbox = container
+        .sandbox
+        .as_ref()
+        .and_then(|sandbox| changes.sandboxes.get_mut(sandbox));
+    if let Some(Some(sandbox)) = sandbox
+        && sandbox.origin == Origin::PENDING
+    {
+        sandbox.origin = origin.clone();
+    }
 }
 
 /// One endpoint per attachment. The one that carries the default route comes first and so is `eth0`.
@@ -79,16 +110,24 @@ fn add_endpoints(draft: &mut Draft<'_>, facts: &mut Facts, container: &Container
 fn joined<'a>(state: &'a State, target: &Id) -> Result<&'a Container> {
     let target = state.container(&target.0)?;
     if !target.is_running() {
-        return Err(Error::conflict(format!("cannot join network of a non running container: {}", target.id)));
+        return Err(Error::conflict(format!(
+            "cannot join network of a non running container: {}",
+            target.id
+        )));
     }
     Ok(target)
 }
 
 /// A linked container must run, and on the default network.
 fn check_links(state: &State, container: &Container) -> Result<()> {
+    if !container.attachments.contains_key("bridge") {
+        return Ok(());
+    }
     for link in &container.links {
         // a link goes with the container that it led to
-        let Some(child) = state.containers.get(&link.container) else { continue };
+        let Some(child) = state.containers.get(&link.container) else {
+            continue;
+        };
         if !child.is_running() {
             return Err(Error::internal(format!(
                 "Cannot link to a non running container: /{} AS /{}/{}",
@@ -96,7 +135,10 @@ fn check_links(state: &State, container: &Container) -> Result<()> {
             )));
         }
         if !child.attachments.contains_key("bridge") {
-            let message = format!("Cannot link to /{}, as it does not belong to the default network", child.name);
+            let message = format!(
+                "Cannot link to /{}, as it does not belong to the default network",
+                child.name
+            );
             return Err(Error::internal(message));
         }
     }
@@ -105,8 +147,12 @@ fn check_links(state: &State, container: &Container) -> Result<()> {
 
 /// The container's process has ended: endpoints, and the sandbox if nobody else uses it, go.
 pub fn stopped(state: &State, facts: &Facts, id: &Id, exit_code: i32, error: &str) -> Changes {
-    let Some(container) = state.containers.get(id) else { return Changes::default() };
-    let Status::Running { started, .. } = &container.status else { return Changes::default() };
+    let Some(container) = state.containers.get(id) else {
+        return Changes::default();
+    };
+    let Status::Running { started, .. } = &container.status else {
+        return Changes::default();
+    };
     let status = Status::Exited {
         exit_code,
         started: started.clone(),
@@ -118,13 +164,20 @@ pub fn stopped(state: &State, facts: &Facts, id: &Id, exit_code: i32, error: &st
 
 /// The container could not be started: what it had got so far goes.
 pub fn failed(state: &State, facts: &Facts, id: &Id, exit_code: i32, error: &str) -> Changes {
-    let Some(container) = state.containers.get(id) else { return Changes::default() };
+    let Some(container) = state.containers.get(id) else {
+        return Changes::default();
+    };
     let error = error.to_owned();
     let status = match &container.status {
         Status::Created { .. } | Status::Running { .. } => Status::Created { error, exit_code },
         Status::Exited { started, .. } => {
             let finished = facts.now.clone();
-            Status::Exited { exit_code, started: started.clone(), finished, error }
+            Status::Exited {
+                exit_code,
+                started: started.clone(),
+                finished,
+                error,
+            }
         }
     };
     ended(state, container, status)
@@ -133,14 +186,21 @@ pub fn failed(state: &State, facts: &Facts, id: &Id, exit_code: i32, error: &str
 fn ended(state: &State, container: &Container, status: Status) -> Changes {
     let mut draft = Draft::new(state);
     release(&mut draft, container);
-    draft.put_container(Container { status, sandbox: None, ..container.clone() });
+    draft.put_container(Container {
+        status,
+        sandbox: None,
+        ..container.clone()
+    });
     draft.finish()
 }
 
 /// Removes the container's endpoints and takes it out of its sandbox.
 fn release(draft: &mut Draft<'_>, container: &Container) {
-    let endpoints: Vec<Id> =
-        draft.state().endpoints_of_container(&container.id).map(|endpoint| endpoint.id.clone()).collect();
+    let endpoints: Vec<Id> = draft
+        .state()
+        .endpoints_of_container(&container.id)
+        .map(|endpoint| endpoint.id.clone())
+        .collect();
     for endpoint in &endpoints {
         draft.remove_endpoint(endpoint);
     }

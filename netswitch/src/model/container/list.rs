@@ -29,21 +29,33 @@ pub fn list(state: &State, facts: &Facts, all: bool, filters: &Filters) -> Resul
             && filter::exact(filters, "status", container.status.name())
             && filter::given(filters, "network").is_none_or(|wanted| {
                 let networks = networks(container);
-                wanted.iter().any(|wanted| networks.iter().any(|network| is_network(state, network, wanted)))
+                wanted
+                    .iter()
+                    .any(|wanted| networks.iter().any(|network| is_network(state, network, wanted)))
             })
     };
     let mut containers: Vec<&Container> = state.containers.values().filter(shown).collect();
     containers.sort_by_key(|container| std::cmp::Reverse(time::Time::parse(&container.created)));
-    Ok(containers.into_iter().map(|container| summary(facts, container)).collect())
+    Ok(containers
+        .into_iter()
+        .map(|container| summary(facts, container))
+        .collect())
 }
 
 /// By name or by beginning of the id.
 fn is_network(state: &State, network: &str, wanted: &str) -> bool {
-    network == wanted || state.network_named(network).is_some_and(|network| network.id.0.starts_with(wanted))
+    network == wanted
+        || state
+            .network_named(network)
+            .is_some_and(|network| network.id.0.starts_with(wanted))
 }
 
 fn summary(facts: &Facts, container: &Container) -> ContainerSummary {
-    let ports = if container.is_running() { container.process.exposed.join(", ") } else { String::new() };
+    let ports = if container.is_running() {
+        container.process.exposed.join(", ")
+    } else {
+        String::new()
+    };
     ContainerSummary {
         id: container.id.0.clone(),
         name: container.name.clone(),
@@ -79,7 +91,9 @@ fn status(facts: &Facts, status: &Status) -> String {
     match status {
         Status::Created { .. } => "Created".into(),
         Status::Running { started, .. } => format!("Up {}", time::ago(&facts.now, started)),
-        Status::Exited { exit_code, finished, .. } => {
+        Status::Exited {
+            exit_code, finished, ..
+        } => {
             format!("Exited ({exit_code}) {} ago", time::ago(&facts.now, finished))
         }
     }
@@ -91,9 +105,16 @@ mod tests {
     use crate::model::{network::remove::remove, testing::World};
 
     fn names(world: &World, all: bool, filters: &[(&str, &str)]) -> Result<String, String> {
-        let filters = filters.iter().map(|(key, value)| ((*key).into(), vec![(*value).into()])).collect();
+        let filters = filters
+            .iter()
+            .map(|(key, value)| ((*key).into(), vec![(*value).into()]))
+            .collect();
         let list = list(&world.state, &world.facts(), all, &filters).map_err(|error| error.message)?;
-        Ok(list.iter().map(|container| container.name.as_str()).collect::<Vec<_>>().join(" "))
+        Ok(list
+            .iter()
+            .map(|container| container.name.as_str())
+            .collect::<Vec<_>>()
+            .join(" "))
     }
 
     #[test]
@@ -115,8 +136,14 @@ mod tests {
         assert_eq!(names(&world, true, &[("network", mynet.short())]).unwrap(), "db");
         assert_eq!(names(&world, true, &[("network", "none")]).unwrap(), "old");
         assert_eq!(names(&world, true, &[("label", "x")]).unwrap(), "");
-        assert_eq!(names(&world, true, &[("status", "gone")]).unwrap_err(), "Invalid filter 'status=gone'");
-        assert_eq!(names(&world, true, &[("health", "good")]).unwrap_err(), "Invalid filter 'health'");
+        assert_eq!(
+            names(&world, true, &[("status", "gone")]).unwrap_err(),
+            "Invalid filter 'status=gone'"
+        );
+        assert_eq!(
+            names(&world, true, &[("health", "good")]).unwrap_err(),
+            "Invalid filter 'health'"
+        );
         assert!(remove(&world.state, "mynet").is_err());
     }
 
@@ -125,7 +152,11 @@ mod tests {
         let mut world = World::new();
         let id = world.run("web", &["bridge"]);
         world.advance(180);
-        let status = |world: &World| list(&world.state, &world.facts(), true, &Filters::new()).unwrap()[0].status.clone();
+        let status = |world: &World| {
+            list(&world.state, &world.facts(), true, &Filters::new()).unwrap()[0]
+                .status
+                .clone()
+        };
         assert_eq!(status(&world), "Up 3 minutes");
         world.stop(&id);
         world.advance(2);

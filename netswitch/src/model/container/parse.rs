@@ -30,7 +30,9 @@ pub fn bind(text: &str) -> Result<String> {
         return Err(no_effect(&format!("-v {text} (a named volume)")));
     }
     if target.trim_end_matches(['/', '.']).is_empty() {
-        return Err(invalid(": invalid mount config for type \"bind\": invalid specification: destination can't be '/'"));
+        return Err(invalid(
+            ": invalid mount config for type \"bind\": invalid specification: destination can't be '/'",
+        ));
     }
     if !target.starts_with('/') {
         return Err(invalid(&format!(
@@ -42,7 +44,13 @@ pub fn bind(text: &str) -> Result<String> {
 
 /// Refuses two binds to one place.
 pub fn check_targets(binds: &[String]) -> Result<()> {
-    let target = |bind: &String| bind.split(':').nth(1).unwrap_or_default().trim_end_matches('/').to_owned();
+    let target = |bind: &String| {
+        bind.split(':')
+            .nth(1)
+            .unwrap_or_default()
+            .trim_end_matches('/')
+            .to_owned()
+    };
     let mut targets: Vec<String> = binds.iter().map(target).collect();
     targets.sort();
     match targets.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -57,7 +65,9 @@ pub fn extra_host(text: &str) -> Result<String> {
         return Err(Error::bad_request(format!("bad format for add-host: {text:?}")));
     };
     if address != HOST_GATEWAY && address.trim().parse::<IpAddr>().is_err() {
-        return Err(Error::bad_request(format!("invalid IP address in add-host: {address:?}")));
+        return Err(Error::bad_request(format!(
+            "invalid IP address in add-host: {address:?}"
+        )));
     }
     Ok(text.to_owned())
 }
@@ -148,8 +158,14 @@ mod tests {
             assert_eq!(extra_host(good).unwrap(), good);
         }
         assert_eq!(extra_host("db").unwrap_err().message, "bad format for add-host: \"db\"");
-        assert_eq!(extra_host(":1.2.3.4").unwrap_err().message, "bad format for add-host: \":1.2.3.4\"");
-        assert_eq!(extra_host("db:1.2.3").unwrap_err().message, "invalid IP address in add-host: \"1.2.3\"");
+        assert_eq!(
+            extra_host(":1.2.3.4").unwrap_err().message,
+            "bad format for add-host: \":1.2.3.4\""
+        );
+        assert_eq!(
+            extra_host("db:1.2.3").unwrap_err().message,
+            "invalid IP address in add-host: \"1.2.3\""
+        );
     }
 
     #[test]
@@ -168,13 +184,22 @@ mod tests {
         assert_eq!(expose("53-55/udp").unwrap(), ["53/udp", "54/udp", "55/udp"]);
         for (text, message) in [
             ("80:80", "invalid port format for --expose: 80:80"),
-            ("", "invalid range format for --expose: , error: Empty string specified for ports."),
-            ("x", "invalid range format for --expose: x, error: strconv.ParseUint: parsing \"x\": invalid syntax"),
+            (
+                "",
+                "invalid range format for --expose: , error: Empty string specified for ports.",
+            ),
+            (
+                "x",
+                "invalid range format for --expose: x, error: strconv.ParseUint: parsing \"x\": invalid syntax",
+            ),
             (
                 "70000",
                 "invalid range format for --expose: 70000, error: strconv.ParseUint: parsing \"70000\": value out of range",
             ),
-            ("9-8", "invalid range format for --expose: 9-8, error: Invalid range specified for the Port: 9-8"),
+            (
+                "9-8",
+                "invalid range format for --expose: 9-8, error: Invalid range specified for the Port: 9-8",
+            ),
             ("80/icmp", "Invalid proto: icmp"),
         ] {
             assert_eq!(expose(text).unwrap_err().message, message);

@@ -22,22 +22,10 @@ type Result<T> = std::result::Result<T, Error>;
 
 /// Judges what was asked of an attachment, as far as the network's state today tells.
 pub fn check(state: &State, network: &Network, container: &Id, settings: &Settings) -> Result<()> {
-    if names::is_predefined(&network.name) {
-        if settings.ip.or(settings.ip6).is_some() {
-            return Err(Error::bad_request("user specified IP address is supported on user defined networks only"));
-        }
-        if !settings.aliases.is_empty() {
-            return Err(Error::bad_request(
-                "network-scoped alias is supported only for containers in user defined networks",
-            ));
-        }
-    }
+    check_support(network, settings)?;
     for (address, pool) in [(settings.ip, network.pool_v4()), (settings.ip6, network.pool_v6())] {
-        let Some(address) = address else { continue };
-        let Some(pool) = pool.filter(|pool| pool.chosen) else {
-            return Err(Error::bad_request(
-                "user specified IP address is supported only when connecting to networks with user configured subnets",
-            ));
+        let (Some(address), Some(pool)) = (address, pool) else {
+            continue;
         };
         let holder = state.endpoint_with_address(&network.id, address);
         let taken = holder.is_some_and(|holder| holder.container != *container)
@@ -47,12 +35,36 @@ pub fn check(state: &State, network: &Network, container: &Id, settings: &Settin
     Ok(())
 }
 
+/// Whether the network takes chosen addresses and aliases at all (`validateNetworkingConfig`).
+fn check_support(network: &Network, settings: &Settings) -> Result<()> {
+    if names::is_predefined(&network.name) {
+        if settings.ip.or(settings.ip6).is_some() {
+            return Err(Error::bad_request(
+                "user specified IP address is supported on user defined networks only",
+            ));
+        }
+        if !settings.aliases.is_empty() {
+            return Err(Error::bad_request(
+                "network-scoped alias is supported only for containers in user defined networks",
+            ));
+        }
+    }
+    let chosen = |pool: Option<&Pool>| pool.is_some_and(|pool| pool.chosen);
+    if settings.ip.is_some() && !chosen(network.pool_v4()) || settings.ip6.is_some() && !chosen(network.pool_v6()) {
+        return Err(Error::bad_request(
+            "user specified IP address is supported only when connecting to networks with user configured subnets",
+        ));
+    }
+    Ok(())
+}
+
 /// Judges what was asked of an attachment without a look at the network.
 pub fn check_form(settings: &Settings) -> Result<()> {
     if let Some(address) = settings.ip.filter(|address| !address.is_ipv4()) {
         return Err(Error::bad_request(format!("invalid IPv4 address: {address}")));
     }
-    if let Some(address) = settings.ip6.filter(|address| !address.is_ipv6()) {
+    // an IPv4 address in IPv6 clothes is none, as in Go
+    if let Some(address) = settings.ip6.filter(|address| address.to_canonical().is_ipv4()) {
         return Err(Error::bad_request(format!("invalid IPv6 address: {address}")));
     }
     if let Some(mac) = settings.mac.filter(|mac| mac.is_group() || *mac == Mac::default()) {
@@ -79,28 +91,42 @@ pub fn add(
     network: &Id,
     settings: &Settings,
 ) -> Result<()> {
-    let mut network =
-        draft.network(network).cloned().ok_or_else(|| Error::not_found(format!("network {network} not found")))?;
+    let mut network = draft
+        .network(network)
+        .cloned()
+        .ok_or_else(|| Error::not_found(format!("network {network} not found")))?;
     let Some(mtu) = network.bridge.as_ref().map(|bridge| bridge.mtu) else {
         return Err(Error::bad_request(format!("network {} has no endpoints", network.name)));
     };
+    check_support(&network, settings)?;
     let in_sandbox = draft.endpoints_of_sandbox(sandbox);
-    if in_sandbox.iter().any(|endpoint| endpoint.container == container.id && endpoint.network == network.id) {
+    if in_sandbox
+        .iter()
+        .any(|endpoint| endpoint.container == container.id && endpoint.network == network.id)
+    {
         return Err(exists(container, &network));
     }
-    let interface = (0_u32..)
+    let interface = (0..=in_sandbox.len() + facts.interfaces.len())
         .map(|number| format!("eth{number}"))
         .find(|name| !facts.interfaces.contains(name) && !in_sandbox.iter().any(|other| other.interface == *name))
         .unwrap_or_default();
     let v4 = address(draft, container, &mut network, settings.ip, settings.mac, true)?;
     let v6 = address(draft, container, &mut network, settings.ip6, settings.mac, false)?;
-    let mac = settings.mac.or_else(|| v4.map(|v4| mac_of(v4.ip()))).unwrap_or_default();
+    let mac = settings
+        .mac
+        .or_else(|| v4.map(|v4| mac_of(v4.ip())))
+        .unwrap_or_default();
     if draft.has_mac(&network, mac) {
-        return Err(Error::conflict(format!("MAC address {mac} is already in use on network {}", network.name)));
+        return Err(Error::conflict(format!(
+            "MAC address {mac} is already in use on network {}",
+            network.name
+        )));
     }
     let (number, generation) = draft.endpoint_number()?;
+    let id = facts.id();
     let endpoint = Endpoint {
-        id: facts.id(),
+        host_device: free_device(facts, "veth", 7, &id),
+        id,
         network: network.id.clone(),
         container: container.id.clone(),
         sandbox: sandbox.clone(),
@@ -110,22 +136,22 @@ pub fn add(
         mac,
         v4,
         v6,
-        host_device: String::new(),
         interface,
         mtu,
         default_route_v4: false,
         default_route_v6: false,
         index: None,
     };
-    let random = facts.id();
-    let host_device = free_device(facts, "veth", 7, &random);
-    draft.put_endpoint(Endpoint { host_device, ..endpoint });
+    draft.put_endpoint(endpoint);
     draft.put_network(network);
     Ok(())
 }
 
 pub fn exists(container: &Container, network: &Network) -> Error {
-    let message = format!("endpoint with name {} already exists in network {}", container.name, network.name);
+    let message = format!(
+        "endpoint with name {} already exists in network {}",
+        container.name, network.name
+    );
     Error::forbidden(message)
 }
 
@@ -152,7 +178,10 @@ fn address(
         // the MAC follows the IPv4 address: one whose MAC somebody chose cannot be picked
         let mac_taken = |address: IpAddr| v4 && mac.is_none() && draft.has_mac(network, mac_of(address));
         let reserved = |address| draft.state().is_reserved(&network.name, address, &container.id);
-        address_pool::next(pool, |address| taken(address) || reserved(address) || mac_taken(address)).ok_or_else(|| {
+        address_pool::next(pool, |address| {
+            taken(address) || reserved(address) || mac_taken(address)
+        })
+        .ok_or_else(|| {
             let version = if v4 { 4 } else { 6 };
             Error::internal(format!(
                 "no available IPv{version} addresses on this network's address pools: {} ({})",
@@ -184,13 +213,19 @@ fn mac_of(address: IpAddr) -> Mac {
 pub fn choose_default_routes(draft: &mut Draft<'_>, sandbox: &Id) {
     let first = |has: fn(&Endpoint) -> bool| {
         let endpoints = draft.endpoints_of_sandbox(sandbox);
-        let named = endpoints.into_iter().filter(|endpoint| has(endpoint)).filter_map(|endpoint| {
-            let network = draft.network(&endpoint.network).filter(|network| !network.internal)?;
-            Some((network.name.clone(), endpoint.id.clone()))
-        });
+        let named = endpoints
+            .into_iter()
+            .filter(|endpoint| has(endpoint))
+            .filter_map(|endpoint| {
+                let network = draft.network(&endpoint.network).filter(|network| !network.internal)?;
+                Some((network.name.clone(), endpoint.id.clone()))
+            });
         named.min().map(|(_, id)| id)
     };
-    let (v4, v6) = (first(|endpoint| endpoint.v4.is_some()), first(|endpoint| endpoint.v6.is_some()));
+    let (v4, v6) = (
+        first(|endpoint| endpoint.v4.is_some()),
+        first(|endpoint| endpoint.v6.is_some()),
+    );
     let changed: Vec<Endpoint> = draft
         .endpoints_of_sandbox(sandbox)
         .into_iter()
@@ -198,7 +233,11 @@ pub fn choose_default_routes(draft: &mut Draft<'_>, sandbox: &Id) {
             let default_route_v4 = v4.as_ref() == Some(&endpoint.id);
             let default_route_v6 = v6.as_ref() == Some(&endpoint.id);
             let same = endpoint.default_route_v4 == default_route_v4 && endpoint.default_route_v6 == default_route_v6;
-            (!same).then(|| Endpoint { default_route_v4, default_route_v6, ..endpoint.clone() })
+            (!same).then(|| Endpoint {
+                default_route_v4,
+                default_route_v6,
+                ..endpoint.clone()
+            })
         })
         .collect();
     for endpoint in changed {

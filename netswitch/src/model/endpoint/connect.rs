@@ -39,13 +39,20 @@ pub fn connect(
     if is_on(container, network) {
         check(state, network, &container.id, settings)?;
         // a stopped container keeps the settings that it has
-        return if container.is_running() { Err(exists(container, network)) } else { Ok(Changes::default()) };
+        return if container.is_running() {
+            Err(exists(container, network))
+        } else {
+            Ok(Changes::default())
+        };
     }
     check(state, network, &container.id, settings)?;
     check_modes(container, network)?;
     let mut draft = Draft::new(state);
     let mut container = container.clone();
-    let settings = Settings { connected: true, ..settings.clone() };
+    let settings = Settings {
+        connected: true,
+        ..settings.clone()
+    };
     if network.driver == Driver::Null {
         container.mode = Mode::None;
     } else {
@@ -102,7 +109,10 @@ pub fn disconnect(state: &State, network: &str, container: &str, force: bool) ->
     };
     if !connected {
         let the = if container.is_running() { "" } else { "the " };
-        return Err(Error::internal(format!("container {} is not connected to {the}network {name}", container.id)));
+        return Err(Error::internal(format!(
+            "container {} is not connected to {the}network {name}",
+            container.id
+        )));
     }
     let mut draft = Draft::new(state);
     let mut container = container.clone();
@@ -112,7 +122,9 @@ pub fn disconnect(state: &State, network: &str, container: &str, force: bool) ->
         Mode::Networks(_) | Mode::Container(_) => {
             container.attachments.remove(name);
             let id = network.map(|network| &network.id);
-            let endpoint = state.endpoints_of_container(&container.id).find(|endpoint| Some(&endpoint.network) == id);
+            let endpoint = state
+                .endpoints_of_container(&container.id)
+                .find(|endpoint| Some(&endpoint.network) == id);
             if let Some(endpoint) = endpoint {
                 draft.remove_endpoint(&endpoint.id);
                 choose_default_routes(&mut draft, &endpoint.sandbox);

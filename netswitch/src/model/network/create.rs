@@ -59,7 +59,9 @@ fn check_kind(asked: &NetworkCreate) -> Result<()> {
     match asked.driver.as_str() {
         "" | "bridge" => {}
         driver @ ("host" | "null") => {
-            return Err(Error::forbidden(format!("only one instance of {driver:?} network is allowed")));
+            return Err(Error::forbidden(format!(
+                "only one instance of {driver:?} network is allowed"
+            )));
         }
         driver => return Err(Error::not_found(format!("plugin {driver:?} not found"))),
     }
@@ -69,7 +71,9 @@ fn check_kind(asked: &NetworkCreate) -> Result<()> {
     match asked.scope.as_str() {
         "" | "local" => {}
         "swarm" => {
-            return Err(Error::forbidden("cannot create a swarm scoped network when swarm is not active"));
+            return Err(Error::forbidden(
+                "cannot create a swarm scoped network when swarm is not active",
+            ));
         }
         scope => return Err(options::no_effect(&format!("--scope {scope}"))),
     }

@@ -15,7 +15,10 @@ use crate::{
 /// One network with its running containers, by name, id or beginning of the id.
 pub fn inspect(state: &State, key: &str) -> Result<NetworkResource, Error> {
     let network = state.network(key)?;
-    Ok(NetworkResource { containers: containers(state, network), ..resource(network) })
+    Ok(NetworkResource {
+        containers: containers(state, network),
+        ..resource(network)
+    })
 }
 
 /// The networks that the filters let through, by name, without their containers.
@@ -53,7 +56,9 @@ fn dangling(filters: &Filters) -> Result<Option<bool>, Error> {
                 "invalid value for filter 'dangling', must be \"true\" (or \"1\"), or \"false\" (or \"0\")",
             )),
         },
-        Some(_) => Err(Error::bad_request("got more than one value for filter key \"dangling\"")),
+        Some(_) => Err(Error::bad_request(
+            "got more than one value for filter key \"dangling\"",
+        )),
     }
 }
 
@@ -85,13 +90,27 @@ fn config(pool: &Pool) -> IpamConfig {
     IpamConfig {
         subnet: pool.subnet.to_string(),
         ip_range: pool.ip_range.map(|range| range.to_string()).unwrap_or_default(),
-        gateway: if pool.shows_gateway { pool.gateway.to_string() } else { String::new() },
-        auxiliary: pool.auxiliary.iter().map(|(key, address)| (key.clone(), address.to_string())).collect(),
+        gateway: if pool.shows_gateway {
+            pool.gateway.to_string()
+        } else {
+            String::new()
+        },
+        auxiliary: pool
+            .auxiliary
+            .iter()
+            .map(|(key, address)| (key.clone(), address.to_string()))
+            .collect(),
     }
 }
 
 fn containers(state: &State, network: &Network) -> BTreeMap<String, EndpointResource> {
-    let name = |id| state.containers.get(id).map(|container: &Container| container.name.clone()).unwrap_or_default();
+    let name = |id| {
+        state
+            .containers
+            .get(id)
+            .map(|container: &Container| container.name.clone())
+            .unwrap_or_default()
+    };
     let with_endpoint = state.endpoints_of_network(&network.id).map(|endpoint| {
         let text = |address: Option<ipnetwork::IpNetwork>| address.map(|address| address.to_string());
         let resource = EndpointResource {

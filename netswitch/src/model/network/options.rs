@@ -37,7 +37,13 @@ pub struct Options {
 }
 
 pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> {
-    let mut parsed = Options { host_end: None, mtu: DEFAULT_MTU, icc: true, big_tcp: None, allow: 0 };
+    let mut parsed = Options {
+        host_end: None,
+        mtu: DEFAULT_MTU,
+        icc: true,
+        big_tcp: None,
+        allow: 0,
+    };
     for (key, value) in options {
         let allow = |flag: u32| Ok::<_, Error>(if boolean(key, value)? { flag } else { 0 });
         match key.as_str() {
@@ -83,7 +89,11 @@ fn boolean(key: &str, value: &str) -> Result<bool> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(unreadable(key, value, &format!("strconv.ParseBool: parsing {value:?}: invalid syntax"))),
+        _ => Err(unreadable(
+            key,
+            value,
+            &format!("strconv.ParseBool: parsing {value:?}: invalid syntax"),
+        )),
     }
 }
 
@@ -104,7 +114,11 @@ fn big_tcp(key: &str, value: &str) -> Result<Option<u32>> {
         Ok(bytes) if bytes > 1 => Err(unreadable(
             key,
             value,
-            &format!("must be true, false or {} to {} bytes", BIG_TCP_RANGE.start(), BIG_TCP_RANGE.end()),
+            &format!(
+                "must be true, false or {} to {} bytes",
+                BIG_TCP_RANGE.start(),
+                BIG_TCP_RANGE.end()
+            ),
         )),
         _ => Ok(boolean(key, value)?.then_some(BIG_TCP)),
     }
@@ -114,8 +128,14 @@ fn big_tcp(key: &str, value: &str) -> Result<Option<u32>> {
 fn device_name(name: &str) -> Result<String> {
     let valid = name.len() < 16
         && !matches!(name, "." | "..")
-        && name.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'%'));
-    if valid { Ok(name.to_owned()) } else { Err(Error::bad_request(format!("invalid device name {name:?}"))) }
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'%'));
+    if valid {
+        Ok(name.to_owned())
+    } else {
+        Err(Error::bad_request(format!("invalid device name {name:?}")))
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +143,13 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)], ipv6: bool) -> Result<Options> {
-        parse(&pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(), ipv6)
+        parse(
+            &pairs
+                .iter()
+                .map(|(key, value)| ((*key).into(), (*value).into()))
+                .collect(),
+            ipv6,
+        )
     }
 
     #[test]
@@ -143,10 +169,18 @@ mod tests {
             true,
         );
         let allow = flags::ALLOW_VLAN | flags::ALLOW_DHCP_SERVER;
-        let expected =
-            Options { host_end: Some("br0".into()), mtu: 9000, icc: false, big_tcp: Some(196_608), allow };
+        let expected = Options {
+            host_end: Some("br0".into()),
+            mtu: 9000,
+            icc: false,
+            big_tcp: Some(196_608),
+            allow,
+        };
         assert_eq!(options, Ok(expected));
-        assert_eq!(read(&[("netswitch.big_tcp", "131072")], false).unwrap().big_tcp, Some(131_072));
+        assert_eq!(
+            read(&[("netswitch.big_tcp", "131072")], false).unwrap().big_tcp,
+            Some(131_072)
+        );
         assert_eq!(read(&[("netswitch.big_tcp", "0")], false).unwrap().big_tcp, None);
         assert_eq!(read(&[(MTU, "0")], false).unwrap().mtu, 1500);
         assert_eq!(read(&[(BRIDGE_NAME, "")], false).unwrap().host_end, None);
@@ -168,8 +202,16 @@ mod tests {
             (MTU, "-1", "invalid MTU number: -1"),
             (MTU, "67", "invalid MTU number: 67"),
             (MTU, "65536", "invalid MTU number: 65536"),
-            (HOST_BINDING, "x", "failed to parse com.docker.network.bridge.host_binding_ipv4 value: x (nil ip)"),
-            (BRIDGE_NAME, "sixteen-letters-", "invalid device name \"sixteen-letters-\""),
+            (
+                HOST_BINDING,
+                "x",
+                "failed to parse com.docker.network.bridge.host_binding_ipv4 value: x (nil ip)",
+            ),
+            (
+                BRIDGE_NAME,
+                "sixteen-letters-",
+                "invalid device name \"sixteen-letters-\"",
+            ),
             (BRIDGE_NAME, "a/b", "invalid device name \"a/b\""),
             (
                 "netswitch.big_tcp",
@@ -179,7 +221,10 @@ mod tests {
         ] {
             assert_eq!(read(&[(key, value)], false).unwrap_err(), Error::bad_request(message));
         }
-        assert_eq!(read(&[(MTU, "1279")], true).unwrap_err().message, "invalid MTU number: 1279");
+        assert_eq!(
+            read(&[(MTU, "1279")], true).unwrap_err().message,
+            "invalid MTU number: 1279"
+        );
         assert_eq!(read(&[(MTU, "1279")], false).unwrap().mtu, 1279);
     }
 
@@ -196,10 +241,17 @@ mod tests {
                 "127.0.0.1",
                 "option com.docker.network.bridge.host_binding_ipv4=127.0.0.1 has no effect yet",
             ),
-            ("com.docker.network.bridge.inhibit_ipv4", "true", "option com.docker.network.bridge.inhibit_ipv4 has no effect yet"),
+            (
+                "com.docker.network.bridge.inhibit_ipv4",
+                "true",
+                "option com.docker.network.bridge.inhibit_ipv4 has no effect yet",
+            ),
             ("parent", "eth0", "option parent has no effect yet"),
         ] {
-            assert_eq!(read(&[(key, value)], false), Err(Error::new(ErrorKind::NotImplemented, message)));
+            assert_eq!(
+                read(&[(key, value)], false),
+                Err(Error::new(ErrorKind::NotImplemented, message))
+            );
         }
     }
 }

@@ -56,23 +56,27 @@ fn plain(facts: &mut Facts, name: &str, driver: Driver) -> Network {
 
 fn default_bridge(draft: &mut Draft<'_>, facts: &mut Facts, bip: Option<IpNetwork>) -> Result<Network, Error> {
     let state = draft.state();
-    let pool = match bip {
-        Some(address) => {
-            let subnet = subnet_of(address);
-            create::check_overlap(state, subnet, None)?;
-            if address.ip() == subnet.network() || !subnet.is_ipv4() {
-                return Err(Error::bad_request(format!("invalid --bip {address}: it is not the address of a host")));
-            }
-            Pool { gateway: address.ip(), ..request::automatic_pool(subnet)? }
+    let pool = if let Some(address) = bip {
+        let subnet = subnet_of(address);
+        create::check_overlap(state, subnet, None)?;
+        if !subnet.is_ipv4() || [subnet.network(), subnet.broadcast()].contains(&address.ip()) {
+            let message = format!("invalid --bip {address}: it is not the address of a host");
+            return Err(Error::bad_request(message));
         }
-        None => {
-            let subnet = automatic::pick_v4(state, facts)
-                .ok_or_else(|| Error::not_found("no free subnet is left for the default network: choose one with --bip"))?;
-            Pool { shows_gateway: false, ..request::automatic_pool(subnet)? }
+        Pool {
+            gateway: address.ip(),
+            ..request::automatic_pool(subnet)?
+        }
+    } else {
+        let subnet = automatic::pick_v4(state, facts)
+            .ok_or_else(|| Error::not_found("no free subnet is left for the default network: choose one with --bip"))?;
+        Pool {
+            shows_gateway: false,
+            ..request::automatic_pool(subnet)?
         }
     };
     let host_end = std::iter::once("docker0".to_owned())
-        .chain((0_u32..).map(|number| format!("nsw{number}")))
+        .chain((0..=facts.devices.len()).map(|number| format!("nsw{number}")))
         .find(|name| !facts.devices.contains(name))
         .unwrap_or_default();
     let mut network = plain(facts, "bridge", Driver::Bridge);
@@ -110,7 +114,10 @@ mod tests {
             r#"{"Driver":"default","Options":null,"Config":[{"Subnet":"172.17.0.0/16"}]}"#
         );
         let device = world.state.network("bridge").unwrap().bridge.clone().unwrap();
-        assert_eq!((device.host_end.as_str(), device.mtu, device.icc), ("docker0", 1500, true));
+        assert_eq!(
+            (device.host_end.as_str(), device.mtu, device.icc),
+            ("docker0", 1500, true)
+        );
         assert_eq!(device.mac.to_string(), "02:42:ac:11:00:01");
         for (name, driver) in [("host", "host"), ("none", "null")] {
             let network = inspect(&world.state, name).unwrap();
@@ -143,11 +150,20 @@ mod tests {
         let bip = |text: &str| Some(text.parse().unwrap());
         world.apply(predefined(&world.state, &mut world.facts(), bip("10.9.0.1/24")).unwrap());
         let pool = |world: &World| world.state.network("bridge").unwrap().pools[0].clone();
-        assert_eq!((pool(&world).subnet.to_string(), pool(&world).gateway.to_string()), ("10.9.0.0/24".into(), "10.9.0.1".into()));
+        assert_eq!(
+            (pool(&world).subnet.to_string(), pool(&world).gateway.to_string()),
+            ("10.9.0.0/24".into(), "10.9.0.1".into())
+        );
         assert!(pool(&world).shows_gateway && !pool(&world).chosen);
         world.apply(predefined(&world.state, &mut world.facts(), bip("10.8.0.7/24")).unwrap());
-        assert_eq!((pool(&world).subnet.to_string(), pool(&world).gateway.to_string()), ("10.8.0.0/24".into(), "10.8.0.7".into()));
+        assert_eq!(
+            (pool(&world).subnet.to_string(), pool(&world).gateway.to_string()),
+            ("10.8.0.0/24".into(), "10.8.0.7".into())
+        );
         let error = predefined(&World::empty().state, &mut world.facts(), bip("10.9.0.0/24")).unwrap_err();
-        assert_eq!(error.message, "invalid --bip 10.9.0.0/24: it is not the address of a host");
+        assert_eq!(
+            error.message,
+            "invalid --bip 10.9.0.0/24: it is not the address of a host"
+        );
     }
 }

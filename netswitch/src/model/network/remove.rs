@@ -37,7 +37,8 @@ pub fn remove(state: &State, key: &str) -> Result<Changes, Error> {
 pub fn prune(state: &State, facts: &Facts, filters: &Filters) -> Result<(Changes, Vec<String>), Error> {
     filter::check(filters, &["label", "label!", "until"])?;
     let until = filter::until(filters, &facts.now)?;
-    let too_new = |network: &Network| until.is_some_and(|until| Time::parse(&network.created).is_some_and(|at| at > until));
+    let too_new =
+        |network: &Network| until.is_some_and(|until| Time::parse(&network.created).is_some_and(|at| at > until));
     let excluded = |network: &Network| {
         filter::given(filters, "label!").is_some() && filter::labels(filters, "label!", &network.labels)
     };
@@ -66,13 +67,18 @@ mod tests {
         let web = world.run("web", &["mynet"]);
         assert_eq!(
             remove(&world.state, "mynet"),
-            Err(Error::forbidden(format!("error while removing network: network mynet id {id} has active endpoints")))
+            Err(Error::forbidden(format!(
+                "error while removing network: network mynet id {id} has active endpoints"
+            )))
         );
         for name in ["bridge", "host", "none"] {
             let message = format!("{name} is a pre-defined network and cannot be removed");
             assert_eq!(remove(&world.state, name), Err(Error::forbidden(message)));
         }
-        assert_eq!(remove(&world.state, "nope"), Err(Error::not_found("network nope not found")));
+        assert_eq!(
+            remove(&world.state, "nope"),
+            Err(Error::not_found("network nope not found"))
+        );
         world.stop(&web);
         world.apply(remove(&world.state, id.short()).unwrap());
         assert!(world.state.network("mynet").is_err());
@@ -89,7 +95,10 @@ mod tests {
         let stopped = world.run("old", &["a"]);
         world.stop(&stopped);
         let pruned = |filters: &[(&str, &str)]| {
-            let filters = filters.iter().map(|(key, value)| ((*key).into(), vec![(*value).into()])).collect();
+            let filters = filters
+                .iter()
+                .map(|(key, value)| ((*key).into(), vec![(*value).into()]))
+                .collect();
             prune(&world.state, &world.facts(), &filters).map(|(_, names)| names.join(" "))
         };
         assert_eq!(pruned(&[]).unwrap(), "a b c");

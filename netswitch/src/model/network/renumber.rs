@@ -16,14 +16,19 @@ use crate::{
 /// Gives a network another gateway address and, with it, perhaps another subnet. Endpoints keep the
 /// addresses they have until their containers start again.
 pub fn renumber(state: &State, id: &Id, gateway: IpNetwork) -> Result<Changes, Error> {
-    let network =
-        state.networks.get(id).ok_or_else(|| Error::not_found(format!("network {id} not found")))?;
+    let network = state
+        .networks
+        .get(id)
+        .ok_or_else(|| Error::not_found(format!("network {id} not found")))?;
     let subnet = subnet_of(gateway);
     let mut draft = Draft::new(state);
     let mut network = network.clone();
     let same_family = |pool: &&mut Pool| pool.subnet.is_ipv4() == subnet.is_ipv4();
     let Some(pool) = network.pools.iter_mut().find(same_family) else {
-        return Err(Error::bad_request(format!("network {} has no subnet of {gateway}'s kind", network.name)));
+        return Err(Error::bad_request(format!(
+            "network {} has no subnet of {gateway}'s kind",
+            network.name
+        )));
     };
     if pool.subnet == subnet && pool.gateway == gateway.ip() {
         return Ok(Changes::default());
@@ -35,7 +40,9 @@ pub fn renumber(state: &State, id: &Id, gateway: IpNetwork) -> Result<Changes, E
     if pool.subnet != subnet {
         pool.subnet = subnet;
         pool.last = None;
-        pool.ip_range = pool.ip_range.filter(|range| subnet.contains(range.network()) && range.prefix() >= subnet.prefix());
+        pool.ip_range = pool
+            .ip_range
+            .filter(|range| subnet.contains(range.network()) && range.prefix() >= subnet.prefix());
         pool.auxiliary.retain(|_, address| subnet.contains(*address));
     }
     pool.gateway = gateway.ip();
@@ -56,7 +63,10 @@ mod tests {
         let changes = renumber(&world.state, &id, "192.168.10.1/24".parse().unwrap()).unwrap();
         world.apply(changes);
         let pool = &world.state.network("bridge").unwrap().pools[0];
-        assert_eq!((pool.subnet.to_string(), pool.gateway.to_string()), ("192.168.10.0/24".into(), "192.168.10.1".into()));
+        assert_eq!(
+            (pool.subnet.to_string(), pool.gateway.to_string()),
+            ("192.168.10.0/24".into(), "192.168.10.1".into())
+        );
         assert_eq!(world.address("web", "bridge"), "172.17.0.2");
         world.run("db", &["bridge"]);
         assert_eq!(world.address("db", "bridge"), "192.168.10.2");
@@ -68,10 +78,21 @@ mod tests {
         world.run("web", &["bridge"]);
         world.network("mynet", &["192.168.0.0/16"]);
         let id = world.state.network("bridge").unwrap().id.clone();
-        let text = |gateway: &str| renumber(&world.state, &id, gateway.parse().unwrap()).unwrap_err().message;
+        let text = |gateway: &str| {
+            renumber(&world.state, &id, gateway.parse().unwrap())
+                .unwrap_err()
+                .message
+        };
         assert_eq!(text("172.17.0.2/16"), "Address already in use");
-        assert_eq!(text("192.168.10.1/24"), "Pool overlaps with other one on this address space");
+        assert_eq!(
+            text("192.168.10.1/24"),
+            "Pool overlaps with other one on this address space"
+        );
         assert_eq!(text("fd00::1/64"), "network bridge has no subnet of fd00::1/64's kind");
-        assert!(renumber(&world.state, &id, "172.17.0.1/16".parse().unwrap()).unwrap().is_empty());
+        assert!(
+            renumber(&world.state, &id, "172.17.0.1/16".parse().unwrap())
+                .unwrap()
+                .is_empty()
+        );
     }
 }

@@ -1,0 +1,249 @@
+//! The datapath rows: a packet in, what the switch must decide, the packet out, the counters moved.
+//! The same rows run through `from_endpoint`, `explain_endpoint` and the model.
+
+pub mod forward;
+pub mod gateway;
+pub mod link_guard;
+pub mod malformed;
+pub mod mtu;
+pub mod neighbour;
+pub mod neighbour_guard;
+pub mod replicate;
+pub mod source_guard;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netswitch_common::{
+    address::Mac,
+    endpoint::Kind,
+    verdict::{Decision, DropReason, Verdict},
+};
+
+use crate::{
+    fixture::Port,
+    packet::{Ip, ip},
+    switch::{Counter, Effect, Switch},
+};
+
+/// One case.
+#[derive(Debug)]
+pub struct Row {
+    pub name: &'static str,
+    /// Device that the frame arrives on.
+    pub index: u32,
+    pub frame: Vec<u8>,
+    pub decision: Decision,
+    pub effect: Effect,
+}
+
+/// A frame that waits for what is expected of it.
+#[must_use]
+pub struct Sent {
+    name: &'static str,
+    index: u32,
+    frame: Vec<u8>,
+    start: Decision,
+}
+
+/// A frame from a port.
+pub fn sends(from: &Port, name: &'static str, frame: Vec<u8>) -> Sent {
+    Sent {
+        name,
+        index: from.index(),
+        frame,
+        start: Decision {
+            source: from.id,
+            network: from.network.number.into(),
+            ..Default::default()
+        },
+    }
+}
+
+/// A frame from a device that is no port.
+pub fn stranger_sends(index: u32, name: &'static str, frame: Vec<u8>) -> Sent {
+    Sent {
+        name,
+        index,
+        frame,
+        start: Decision::default(),
+    }
+}
+
+impl Sent {
+    pub fn is_dropped(self, reason: DropReason) -> Row {
+        let decision = Decision {
+            reason: reason as u32,
+            ..self.start
+        };
+        self.row(decision, Verdict::Drop, Effect::Dropped)
+    }
+
+    /// It arrives as it was sent.
+    pub fn reaches(self, port: &Port) -> Row {
+        let decision = Decision {
+            ifindex: port.target(),
+            destination: port.id,
+            ..self.start
+        };
+        let verdict = match port.kind {
+            Kind::Container => Verdict::Peer,
+            Kind::Host => Verdict::Host,
+        };
+        let frame = self.frame.clone();
+        self.row(decision, verdict, Effect::Forwarded(frame))
+    }
+
+    /// A copy arrives at each of these.
+    pub fn is_copied_to(self, ports: &[&Port]) -> Row {
+        let start = self.start;
+        let mut copies = BTreeMap::new();
+        for port in ports {
+            *copies.entry(port.index()).or_default() += 1;
+        }
+        self.row(start, Verdict::Replicate, Effect::Copied(copies))
+    }
+
+    /// The sender gets another frame instead, which names `mac`.
+    pub fn is_answered(self, verdict: Verdict, mac: Mac, answer: Vec<u8>) -> Row {
+        let decision = Decision { mac, ..self.start };
+        self.row(decision, verdict, Effect::Answered(answer))
+    }
+
+    /// The sender is told the MTU.
+    pub fn is_too_big(self, mtu: u16, answer: Vec<u8>) -> Row {
+        let decision = Decision {
+            mtu,
+            reason: DropReason::TooBig as u32,
+            ..self.start
+        };
+        self.row(decision, Verdict::AnswerTooBig, Effect::Answered(answer))
+    }
+
+    fn row(self, decision: Decision, verdict: Verdict, effect: Effect) -> Row {
+        Row {
+            name: self.name,
+            index: self.index,
+            frame: self.frame,
+            decision: Decision {
+                verdict: verdict as u32,
+                ..decision
+            },
+            effect,
+        }
+    }
+}
+
+impl Row {
+    /// The counters it moves, by packets; no others may move.
+    pub fn counters(&self) -> BTreeMap<Counter, u64> {
+        Switch::counters(&self.decision, &self.effect)
+    }
+}
+
+/// The part of a decision that its verdict gives a meaning to.
+pub fn meaning(decision: Decision) -> Decision {
+    let bare = Decision {
+        ifindex: 0,
+        destination: 0,
+        mac: Mac::default(),
+        mtu: 0,
+        ..decision
+    };
+    match Verdict::from_number(decision.verdict) {
+        Some(Verdict::Peer | Verdict::Host) => Decision {
+            ifindex: decision.ifindex,
+            destination: decision.destination,
+            ..bare
+        },
+        Some(Verdict::AnswerArp | Verdict::AnswerNeighbour) => Decision {
+            mac: decision.mac,
+            ..bare
+        },
+        Some(Verdict::AnswerTooBig) => Decision {
+            mtu: decision.mtu,
+            ..bare
+        },
+        Some(Verdict::Drop | Verdict::Replicate) | None => bare,
+    }
+}
+
+/// Every row, by the file it stands in.
+pub fn all() -> Vec<Row> {
+    [
+        source_guard::rows(),
+        neighbour_guard::rows(),
+        link_guard::rows(),
+        neighbour::rows(),
+        forward::rows(),
+        replicate::rows(),
+        gateway::rows(),
+        mtu::rows(),
+        malformed::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn v4(from: &Port, to: &Port) -> Ip {
+    ip((from.mac(), to.mac()), from.v4(), to.v4())
+}
+
+fn v6(from: &Port, to: &Port) -> Ip {
+    ip((from.mac(), to.mac()), from.v6(), to.v6())
+}
+
+/// From a port to its gateway's MAC, for an address somewhere.
+fn via_gateway(from: &Port, to: impl Into<IpAddr>) -> Ip {
+    let to = to.into();
+    let source = if to.is_ipv4() {
+        IpAddr::from(from.v4())
+    } else {
+        from.v6().into()
+    };
+    ip((from.mac(), from.network.host_port().mac()), source, to)
+}
+
+const ALL_ONES: Ipv4Addr = Ipv4Addr::BROADCAST;
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique() {
+        let rows = all();
+        let names: BTreeSet<_> = rows.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), rows.len());
+    }
+
+    #[test]
+    fn every_verdict_and_every_reason_that_one_frame_can_meet_has_a_row() {
+        let rows = all();
+        for verdict in Verdict::ALL {
+            assert!(
+                rows.iter().any(|row| row.decision.verdict == *verdict as u32),
+                "no row ends as {}",
+                verdict.name()
+            );
+        }
+        // a rate takes many frames: `replication_has_a_rate` in tests/datapath.rs
+        for reason in DropReason::ALL
+            .iter()
+            .filter(|reason| **reason != DropReason::ReplicationRate)
+        {
+            assert!(
+                rows.iter().any(|row| row
+                    .counters()
+                    .keys()
+                    .any(|counter| matches!(counter, Counter::Drop(_, r) if r == reason))),
+                "no row counts {}",
+                reason.name()
+            );
+        }
+    }
+}

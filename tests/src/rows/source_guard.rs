@@ -1,0 +1,212 @@
+//! Rows of the source guard: what a container may not say (DATAPATH §5).
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use netswitch_common::{address::Mac, verdict::DropReason};
+
+use super::{ALL_ONES, ALL_ROUTERS, Row, sends, stranger_sends, v4};
+use crate::{
+    fixture::{A, ALPHA, ALPHA_HOST, B, BETA, D, E, EXTRA_V4, EXTRA_V6, FREE, MORE, SIX, SMALL, UPLINK_INDEX},
+    packet::{HOP_BY_HOP, ethernet, ip, multicast_mac},
+};
+
+const STRANGE: Mac = Mac([2, 0, 0, 0, 0, 9]);
+
+pub fn rows() -> Vec<Row> {
+    [macs(), addresses(), v6_addresses()].into_iter().flatten().collect()
+}
+
+fn macs() -> Vec<Row> {
+    let from = |source: Mac| ip((source, B.mac()), A.v4(), B.v4()).ping();
+    let group = Mac([3, 0x42, 10, 1, 0, 2]);
+    vec![
+        sends(&A, "a neighbour's mac", from(B.mac())).is_dropped(DropReason::SpoofedMac),
+        sends(&A, "the gateway's mac", from(ALPHA_HOST.mac())).is_dropped(DropReason::SpoofedMac),
+        sends(&A, "an unknown mac", from(STRANGE)).is_dropped(DropReason::SpoofedMac),
+        sends(&A, "a group mac as source", from(group)).is_dropped(DropReason::SpoofedMac),
+        sends(
+            &A,
+            "a strange mac on an unknown ethertype",
+            ethernet(STRANGE, B.mac(), 0x88b5, b"x"),
+        )
+        .is_dropped(DropReason::SpoofedMac),
+        sends(
+            &ALPHA_HOST,
+            "a strange mac from the host",
+            ip((STRANGE, A.mac()), ALPHA_HOST.v4(), A.v4()).ping(),
+        )
+        .is_dropped(DropReason::SpoofedMac),
+        sends(
+            &FREE,
+            "a strange mac without guard",
+            ip((STRANGE, A.mac()), A.v4(), B.v4()).ping(),
+        )
+        .reaches(&A),
+        stranger_sends(UPLINK_INDEX, "a device that is no port", v4(&A, &B).ping())
+            .is_dropped(DropReason::UnknownEndpoint),
+    ]
+}
+
+fn addresses() -> Vec<Row> {
+    let macs = (A.mac(), B.mac());
+    let to_all = (A.mac(), Mac::BROADCAST);
+    let none = Ipv4Addr::UNSPECIFIED;
+    vec![
+        sends(&A, "a neighbour's v4", ip(macs, B.v4(), B.v4()).ping()).is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &A,
+            "the gateway's v4",
+            ip(macs, ALPHA_HOST.v4(), B.v4()).udp(1, 2, b"x"),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &A,
+            "a broadcast v4 as source",
+            ip(macs, ALPHA.broadcast(), B.v4()).ping(),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &A,
+            "a loopback v4 as source",
+            ip(macs, Ipv4Addr::LOCALHOST, B.v4()).ping(),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &A,
+            "a neighbour's v4 to everyone",
+            ip(to_all, B.v4(), ALL_ONES).udp(1, 2, b"x"),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &A,
+            "a neighbour's v4 in a later fragment",
+            ip(macs, B.v4(), B.v4()).fragment(8, false).protocol(17, b"x"),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &A,
+            "no v4 yet, asking for one",
+            ip(to_all, none, ALL_ONES).udp(68, 67, b"discover"),
+        )
+        .is_copied_to(&[&ALPHA_HOST, &B, &SMALL, &FREE, &MORE, &SIX]),
+        sends(
+            &A,
+            "no v4 and other ports",
+            ip(to_all, none, ALL_ONES).udp(68, 68, b"x"),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(&A, "no v4 and no udp", ip(to_all, none, ALL_ONES).ping()).is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &A,
+            "no v4 in a later fragment",
+            ip(to_all, none, ALL_ONES)
+                .fragment(8, false)
+                .protocol(17, &[0, 68, 0, 67]),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &SIX,
+            "no v4 from a container without any",
+            ip((SIX.mac(), B.mac()), none, B.v4()).ping(),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &SIX,
+            "some v4 from a container without any",
+            ip((SIX.mac(), B.mac()), SIX.v4(), B.v4()).ping(),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &MORE,
+            "a further v4",
+            ip((MORE.mac(), B.mac()), EXTRA_V4, B.v4()).ping(),
+        )
+        .reaches(&B),
+        sends(
+            &MORE,
+            "a neighbour's v4 is no further one",
+            ip((MORE.mac(), A.mac()), B.v4(), A.v4()).ping(),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(&A, "a further v4 of another", ip(macs, EXTRA_V4, B.v4()).ping()).is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &FREE,
+            "a neighbour's v4 without guard",
+            ip((FREE.mac(), A.mac()), B.v4(), A.v4()).ping(),
+        )
+        .reaches(&A),
+    ]
+}
+
+fn v6_addresses() -> Vec<Row> {
+    let macs = (A.mac(), B.mac());
+    let none = Ipv6Addr::UNSPECIFIED;
+    let to_routers = (A.mac(), multicast_mac(ALL_ROUTERS));
+    let report = ip((A.mac(), multicast_mac(ALL_ROUTERS)), none, ALL_ROUTERS)
+        .hops(1)
+        .extension(HOP_BY_HOP, &[5, 2, 0, 0, 1, 0])
+        .icmp(143, 0, &[0, 0, 0, 0]);
+    let everyone = [&ALPHA_HOST, &B, &SMALL, &FREE, &MORE, &SIX];
+    vec![
+        sends(&A, "a neighbour's v6", ip(macs, B.v6(), B.v6()).ping()).is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &A,
+            "the gateway's v6",
+            ip(macs, ALPHA_HOST.v6(), B.v6()).tcp(1, 2, b"x"),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &A,
+            "a neighbour's link-local",
+            ip(macs, B.link_local(), B.link_local()).ping(),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &A,
+            "its own link-local",
+            ip(macs, A.link_local(), B.link_local()).ping(),
+        )
+        .reaches(&B),
+        sends(&A, "no v6 and a ping", ip(macs, none, B.v6()).ping()).is_dropped(DropReason::SpoofedAddress),
+        sends(&A, "no v6 and udp", ip(to_routers, none, ALL_ROUTERS).udp(1, 2, b"x"))
+            .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &A,
+            "no v6 and a router solicitation",
+            ip(to_routers, none, ALL_ROUTERS).hops(255).icmp(133, 0, &[0; 4]),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(&A, "no v6 and a listener report", report).is_copied_to(&everyone),
+        sends(
+            &MORE,
+            "a further v6",
+            ip((MORE.mac(), B.mac()), EXTRA_V6, B.v6()).ping(),
+        )
+        .reaches(&B),
+        sends(&A, "a further v6 of another", ip(macs, EXTRA_V6, B.v6()).ping()).is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &D,
+            "v6 where there is none",
+            ip((D.mac(), E.mac()), BETA.v6(2), BETA.v6(3)).ping(),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &D,
+            "link-local where there is no v6",
+            ip((D.mac(), E.mac()), D.link_local(), E.link_local()).ping(),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &D,
+            "the unspecified address is nobody's own",
+            ip((D.mac(), E.mac()), none, BETA.v6(3)).ping(),
+        )
+        .is_dropped(DropReason::SpoofedAddress),
+        sends(
+            &FREE,
+            "a neighbour's v6 without guard",
+            ip((FREE.mac(), A.mac()), B.v6(), A.v6()).ping(),
+        )
+        .reaches(&A),
+    ]
+}

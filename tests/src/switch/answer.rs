@@ -1,0 +1,105 @@
+//! The frames that the model answers with.
+
+use std::net::IpAddr;
+
+use netswitch_common::{
+    address::{Address, Mac},
+    verdict::{Decision, DropReason, Verdict},
+};
+
+use super::{
+    Effect, Outcome, Passage,
+    headers::{Ip, Payload},
+};
+use crate::packet::{Arp, PROTOCOL_ICMP, PROTOCOL_ICMPV6, ip};
+
+/// Bytes of the original that a "too big" quotes: the largest IPv4 header and eight bytes; for IPv6
+/// the header, some extension headers and eight bytes.
+const QUOTE_V4: usize = 68;
+const QUOTE_V6: usize = 96;
+/// RFC 1812, 4.3.2.5.
+pub const INTERNETWORK_CONTROL: u8 = 0xc0;
+/// Solicited and override (RFC 4861, 4.4).
+const SOLICITED_OVERRIDE: u8 = 0x60;
+
+/// The answer to an ARP request or a neighbour solicitation: `target` is at `mac`.
+pub(super) fn neighbour(passage: &Passage, target: IpAddr, mac: Mac, start: Decision) -> Outcome {
+    let asker = passage.headers.source;
+    let (verdict, frame) = match (&passage.headers.payload, target) {
+        (Payload::Arp(Some(arp)), IpAddr::V4(target)) => {
+            let mut frame = Arp::reply((mac, target), arp.sender).frame(mac, asker);
+            // padding stays: a short frame was filled up to Ethernet's minimum
+            frame.extend(&passage.frame[frame.len()..]);
+            (Verdict::AnswerArp, frame)
+        }
+        (Payload::Ip(question), IpAddr::V6(target)) => (
+            Verdict::AnswerNeighbour,
+            ip((mac, asker), target, question.source).advertise(SOLICITED_OVERRIDE, target, Some(mac)),
+        ),
+        _ => panic!("asked for {target} in another family's protocol"),
+    };
+    let decision = Decision {
+        verdict: verdict as u32,
+        mac,
+        ..start
+    };
+    (decision, Effect::Answered(frame))
+}
+
+/// The answer to a packet that its destination's interface cannot take.
+pub(super) fn too_big(passage: &Passage, mtu: u16, start: Decision) -> Result<Outcome, DropReason> {
+    let question = passage
+        .ip()
+        .filter(|ip| may_be_answered(ip))
+        .ok_or(DropReason::TooBig)?;
+    let network = passage.network;
+    // a container hears it from its gateway; the host would believe nothing that comes from itself
+    let router = if passage.is_from_host() {
+        Address::from(question.destination)
+    } else {
+        match question.source {
+            IpAddr::V4(_) => network.gateway_v4,
+            IpAddr::V6(asker) if asker.is_unicast_link_local() => network.link_local,
+            IpAddr::V6(_) => network.gateway_v6,
+        }
+    };
+    let kind = if question.source.is_ipv4() { (3, 4) } else { (2, 0) };
+    let quote = if question.source.is_ipv4() { QUOTE_V4 } else { QUOTE_V6 };
+    let rest = [&[0, 0][..], &mtu.to_be_bytes(), &passage.frame[14..14 + quote]].concat();
+    let answer = ip((network.mac, passage.headers.source), host(router), question.source)
+        .service(if question.source.is_ipv4() {
+            INTERNETWORK_CONTROL
+        } else {
+            0
+        })
+        .dont_fragment()
+        .icmp(kind.0, kind.1, &rest);
+    let decision = Decision {
+        verdict: Verdict::AnswerTooBig as u32,
+        reason: DropReason::TooBig as u32,
+        mtu,
+        ..start
+    };
+    Ok((decision, Effect::Answered(answer)))
+}
+
+/// No errors about errors, about later fragments, about groups or to nobody (RFC 1122, 3.2.2; RFC
+/// 4443, 2.4).
+fn may_be_answered(ip: &Ip) -> bool {
+    let error = match (ip.source, ip.protocol, ip.transport) {
+        (IpAddr::V4(_), PROTOCOL_ICMP, [kind, ..]) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+        (IpAddr::V6(_), PROTOCOL_ICMPV6, [kind, ..]) => *kind < 128,
+        _ => false,
+    };
+    let group = |address: IpAddr| address.is_multicast() || address == IpAddr::from([255; 4]);
+    let answerable = !ip.source.is_unspecified() && !group(ip.source) && !group(ip.destination);
+    !error && !ip.is_later_fragment && answerable
+}
+
+fn host(address: Address) -> IpAddr {
+    let octets = |word: usize| address.0[word].to_ne_bytes();
+    match address.as_v4() {
+        Some(_) => octets(3).into(),
+        None => IpAddr::from(std::array::from_fn::<u8, 16, _>(|i| octets(i / 4)[i % 4])),
+    }
+}

@@ -1,0 +1,7 @@
+//! The data path: every row through the program, its explanation and the model; program and model
+//! against each other on random packets; map layouts.
+
+mod difference;
+mod layout;
+mod rate;
+mod rows;

@@ -1,0 +1,111 @@
+//! What a packet costs inside the eBPF programs, by the kernel's own run-time statistics.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use anyhow::{Context, Result};
+
+/// Commands of bpf(2), linux/bpf.h.
+const PROG_GET_NEXT_ID: u32 = 11;
+const PROG_GET_FD_BY_ID: u32 = 13;
+const OBJ_GET_INFO_BY_FD: u32 = 15;
+const ENABLE_STATS: u32 = 32;
+
+/// Fewer runs than this in one scenario is not the packet path.
+const LEAST_RUNS: u64 = 10_000;
+
+/// One program's share of the work.
+pub struct Cost {
+    pub name: String,
+    pub nanoseconds: f64,
+}
+
+/// Runs `traffic` with statistics on: in no round that counts, because they cost time themselves.
+pub fn cost(traffic: impl FnOnce() -> Result<()>) -> Result<Vec<Cost>> {
+    let _statistics = bpf_descriptor(ENABLE_STATS, &mut [0; 2]).context("turn on eBPF statistics")?;
+    let before = programs()?;
+    traffic()?;
+    let after = programs()?;
+    Ok(after
+        .into_iter()
+        .filter_map(|(id, after)| after.since(before.get(&id)?))
+        .collect())
+}
+
+struct Program {
+    name: String,
+    nanoseconds: u64,
+    runs: u64,
+}
+
+impl Program {
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds and packets of two seconds")]
+    fn since(self, before: &Self) -> Option<Cost> {
+        let runs = self.runs.checked_sub(before.runs).filter(|runs| *runs >= LEAST_RUNS)?;
+        Some(Cost {
+            name: self.name,
+            nanoseconds: self.nanoseconds.saturating_sub(before.nanoseconds) as f64 / runs as f64,
+        })
+    }
+}
+
+/// Every loaded program, by id.
+fn programs() -> Result<BTreeMap<u32, Program>> {
+    let mut programs = BTreeMap::new();
+    let mut attributes = [0; 2]; // start_id, next_id
+    while bpf(PROG_GET_NEXT_ID, &mut attributes).is_ok() {
+        let id = attributes[1];
+        // one that was unloaded meanwhile is none of ours
+        if let Ok(descriptor) = bpf_descriptor(PROG_GET_FD_BY_ID, &mut [id, 0, 0]) {
+            programs.insert(id, information(&descriptor)?);
+        }
+        attributes = [id, 0];
+    }
+    Ok(programs)
+}
+
+/// `struct bpf_prog_info`, linux/bpf.h: `name` at 64, `run_time_ns` at 192, `run_cnt` at 200.
+fn information(program: &OwnedFd) -> Result<Program> {
+    let mut info = [0_u8; 208];
+    let address = (&raw mut info).expose_provenance() as u64;
+    let [low, high] = halves(address);
+    let mut attributes = [
+        program.as_raw_fd().cast_unsigned(),
+        u32::try_from(info.len())?,
+        low,
+        high,
+    ];
+    bpf(OBJ_GET_INFO_BY_FD, &mut attributes).context("ask for an eBPF program's statistics")?;
+    let name = &info[64..80];
+    let number = |at: usize| -> Result<u64> { Ok(u64::from_ne_bytes(info[at..at + 8].try_into()?)) };
+    Ok(Program {
+        name: String::from_utf8_lossy(name).trim_end_matches('\0').into(),
+        nanoseconds: number(192)?,
+        runs: number(200)?,
+    })
+}
+
+fn halves(value: u64) -> [u32; 2] {
+    let bytes = value.to_ne_bytes();
+    [
+        u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+        u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
+    ]
+}
+
+fn bpf_descriptor(command: u32, attributes: &mut [u32]) -> Result<OwnedFd> {
+    let descriptor = i32::try_from(bpf(command, attributes)?)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// bpf(2) with the first words of `union bpf_attr`; the kernel takes the rest as zero.
+fn bpf(command: u32, attributes: &mut [u32]) -> Result<i64> {
+    // SAFETY: the kernel reads and writes no more than the size given, which is the slice's own;
+    // the one address within (in `information`) points to a live buffer whose length stands beside it.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size_of_val(attributes)) };
+    if result < 0 {
+        return Err(std::io::Error::last_os_error().into());
+    }
+    Ok(result)
+}

@@ -1,0 +1,184 @@
+//! Where the demo happens: a host with one network card, a machine at the card's other end, and an
+//! agent on the host; and how a step runs a command there and says what it saw.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::screen::{Screen, plain};
+use crate::progress::Step;
+use crate::world::agent::Agent;
+use crate::world::namespace::Namespace;
+use crate::world::process::{self, Output};
+use crate::world::{Directory, link};
+
+/// Lines of output that a step shows if it does not say otherwise.
+const USUAL: usize = 16;
+
+pub struct Stage {
+    pub screen: Screen,
+    // in the order of their end: the agent purges while its host and its folder are still there
+    agent: Agent,
+    _lan: Namespace,
+    directory: Directory,
+}
+
+impl Stage {
+    pub fn new(binary: &Path) -> Result<Self> {
+        let (host, lan) = (Namespace::new()?, Namespace::new()?);
+        // the tutorial's own host address, which lies inside the subnet that it chooses later
+        link::veth((&host, "enp0s3"), (&lan, "eth0"))?;
+        link::add_address(&host, "enp0s3", [192, 168, 56, 99].into(), 24)?;
+        link::add_address(&lan, "eth0", [192, 168, 56, 1].into(), 24)?;
+        host.ip("route add default via 192.168.56.1")?;
+        let directory = Directory::new("demo")?;
+        let agent = Agent::start(binary, host, directory.path(), "demo")?;
+        Ok(Self {
+            screen: Screen::new(),
+            agent,
+            _lan: lan,
+            directory,
+        })
+    }
+
+    /// For files that a step mounts into containers.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Runs `line` as a user on the host would, shows both, and fails when the command does.
+    pub fn show(&mut self, line: &str) -> Result<String> {
+        self.show_lines(line, USUAL)
+    }
+
+    /// As [`Self::show`], with at most `most` lines of output.
+    pub fn show_lines(&mut self, line: &str, most: usize) -> Result<String> {
+        self.screen.command(line);
+        let output = self.run(line, "")?;
+        self.shown(line, &output, most)
+    }
+
+    /// As [`Self::show`], with `input` on standard input.
+    pub fn show_with_input(&mut self, input: &str, line: &str, most: usize) -> Result<String> {
+        self.screen.command(&format!("echo '{input}' | {line}"));
+        let output = self.run(line, &format!("{input}\n"))?;
+        self.shown(line, &output, most)
+    }
+
+    /// As [`Self::show_with_input`], for a command that takes a while: `progress` says what goes on.
+    pub fn show_slowly(&mut self, progress: &str, input: &str, line: &str, most: usize) -> Result<String> {
+        self.screen.command(&format!("echo '{input}' | {line}"));
+        let step = Step::start(progress);
+        let output = self.run(line, &format!("{input}\n"));
+        step.end(if output.as_ref().is_ok_and(|output| output.status.success()) {
+            "done"
+        } else {
+            "failed"
+        });
+        self.shown(line, &output?, most)
+    }
+
+    /// As [`Self::show`], for a command that must fail.
+    pub fn show_failing(&mut self, line: &str) -> Result<String> {
+        self.screen.command(line);
+        let output = self.run(line, "")?;
+        let text = text(&output);
+        self.screen.output(&text, USUAL);
+        ensure!(!output.status.success(), "`{line}` succeeds and must not");
+        Ok(text)
+    }
+
+    /// Runs a command that is not part of the tour.
+    pub fn ask(&self, line: &str) -> Result<String> {
+        let output = self.run(line, "")?;
+        let text = text(&output);
+        ensure!(output.status.success(), "`{line}`: {}\n{text}", output.status);
+        Ok(text)
+    }
+
+    /// The first object of a command that answers with a JSON list.
+    pub fn ask_json(&self, line: &str) -> Result<Value> {
+        first(&self.ask(line)?)
+    }
+
+    /// What the step before must have shown.
+    pub fn prove(&self, holds: bool, what: &str) -> Result<()> {
+        if !holds {
+            bail!("this does not hold: {what}");
+        }
+        self.screen.proven(what);
+        Ok(())
+    }
+
+    /// A command on the host, netswitch included.
+    pub fn command(&self, line: &str) -> Result<Command> {
+        let mut words = line.split_whitespace();
+        let program = words.next().context("an empty command")?;
+        let mut command = if program == "netswitch" {
+            self.agent.netswitch()
+        } else {
+            self.agent.host().command(program)
+        };
+        command.args(words);
+        Ok(command)
+    }
+
+    pub fn break_off(&self) {
+        self.screen.broken("the demo stops here and cleans up");
+    }
+
+    /// Takes everything down and looks whether it is gone.
+    pub fn finish(mut self) -> Result<()> {
+        self.screen.heading("Clean up", "");
+        let processes = self.container_processes()?;
+        self.agent.finish()?;
+        process::poll("the containers' processes end", Duration::from_secs(5), || {
+            Ok(processes.iter().all(|id| !Path::new(&format!("/proc/{id}")).exists()))
+        })?;
+        self.screen
+            .proven("no container, device, eBPF program or file of the demo is left");
+        Ok(())
+    }
+
+    fn container_processes(&self) -> Result<Vec<u64>> {
+        let running = self.ask("netswitch ps --quiet")?;
+        running
+            .split_whitespace()
+            .map(|id| {
+                let container = self.ask_json(&format!("netswitch inspect {id}"))?;
+                container["State"]["Pid"]
+                    .as_u64()
+                    .with_context(|| format!("container {id} has no process"))
+            })
+            .collect()
+    }
+
+    fn run(&self, line: &str, input: &str) -> Result<Output> {
+        process::output(&mut self.command(line)?, input)
+    }
+
+    fn shown(&self, line: &str, output: &Output, most: usize) -> Result<String> {
+        let text = text(output);
+        if !output.status.success() {
+            self.screen.output(&text, usize::MAX - 1);
+            bail!("`{line}`: {}", output.status);
+        }
+        self.screen.output(&text, most);
+        Ok(text)
+    }
+}
+
+/// The first object of a JSON list, as `inspect` answers.
+pub fn first(text: &str) -> Result<Value> {
+    let Value::Array(list) = serde_json::from_str(text).context("inspect did not answer in JSON")? else {
+        bail!("inspect did not answer with a list");
+    };
+    list.into_iter().next().context("inspect answered with an empty list")
+}
+
+fn text(output: &Output) -> String {
+    plain(&(output.stdout.clone() + &output.stderr))
+}

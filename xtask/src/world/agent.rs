@@ -1,0 +1,122 @@
+//! A netswitch agent in a namespace of its own, with folders of its own.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::namespace::Namespace;
+use super::process::{self, Background};
+
+pub struct Agent {
+    binary: PathBuf,
+    host: Namespace,
+    directory: PathBuf,
+    bpffs: PathBuf,
+    /// The host's, before the agent came.
+    links: BTreeSet<String>,
+    process: Option<Background>,
+}
+
+impl Agent {
+    /// Starts in `host` and waits until it serves. `directory` keeps its state and its log.
+    pub fn start(binary: &Path, host: Namespace, directory: &Path, name: &str) -> Result<Self> {
+        let links = links(&host)?;
+        let mut agent = Self {
+            links,
+            binary: binary.into(),
+            host,
+            directory: directory.into(),
+            bpffs: format!("/sys/fs/bpf/netswitch-{name}-{}", std::process::id()).into(),
+            process: None,
+        };
+        let log = File::create(agent.log()).context("create the agent's log")?;
+        let mut command = agent.agent_command();
+        command.stdout(log.try_clone()?).stderr(log);
+        agent.process = Some(Background::start(&mut command)?);
+        agent.wait_until_ready()?;
+        Ok(agent)
+    }
+
+    pub fn host(&self) -> &Namespace {
+        &self.host
+    }
+
+    /// `netswitch …` as a user of this host would run it.
+    pub fn netswitch(&self) -> Command {
+        let mut command = self.host.command(&self.binary);
+        command.env("NETSWITCH_SOCKET", self.directory.join("run/api.sock"));
+        command
+    }
+
+    /// Ends the agent, purges what it made, and looks whether that was everything.
+    pub fn finish(mut self) -> Result<()> {
+        self.purge()?;
+        for left in [&self.bpffs, &self.directory.join("state"), &self.directory.join("run")] {
+            ensure!(!left.exists(), "{} is still there after agent --purge", left.display());
+        }
+        let links = links(&self.host)?;
+        let left: Vec<&String> = links.difference(&self.links).collect();
+        ensure!(left.is_empty(), "links are still there after agent --purge: {left:?}");
+        Ok(())
+    }
+
+    fn agent_command(&self) -> Command {
+        let mut command = self.host.command(&self.binary);
+        command
+            .arg("agent")
+            .arg("--state-dir")
+            .arg(self.directory.join("state"))
+            .arg("--run-dir")
+            .arg(self.directory.join("run"))
+            .arg("--bpffs")
+            .arg(&self.bpffs);
+        command
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.join("agent.log")
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let log = self.log();
+        let Some(process) = self.process.as_mut() else {
+            bail!("the agent was not started");
+        };
+        process::poll("the agent is ready", Duration::from_secs(20), || {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            if let Some(status) = process.ended()? {
+                bail!("the agent ended with {status}:\n{said}");
+            }
+            Ok(said
+                .split(|letter: char| !letter.is_alphanumeric())
+                .any(|word| word == "ready"))
+        })
+    }
+
+    fn purge(&mut self) -> Result<()> {
+        let Some(mut process) = self.process.take() else {
+            return Ok(());
+        };
+        process.stop(Duration::from_secs(10));
+        process::check(self.agent_command().arg("--purge")).map(drop)
+    }
+}
+
+/// Names of the devices of a namespace.
+fn links(namespace: &Namespace) -> Result<BTreeSet<String>> {
+    let list = namespace.ip("-brief link")?;
+    let name = |line: &str| line.split(['@', ' ']).next().map(str::to_owned);
+    Ok(list.lines().filter_map(name).collect())
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Err(error) = self.purge() {
+            eprintln!("clean-up failed: {error:#}");
+        }
+    }
+}
