@@ -172,7 +172,11 @@ impl World {
 
     /// The container's namespace, by its process.
     pub fn inside(&self, name: &str) -> Namespace {
-        let pid = &self.inspect(name)["State"]["Pid"];
+        self.inside_process(self.inspect(name)["State"]["Pid"].as_u64().expect("a pid"))
+    }
+
+    /// The same without an agent to ask.
+    pub fn inside_process(&self, pid: u64) -> Namespace {
         Namespace::open(&format!("/proc/{pid}/ns/net"))
     }
 

@@ -14,6 +14,9 @@ use crate::packet::describe;
 /// linux/if_packet.h
 const PACKET_OUTGOING: u8 = 4;
 
+/// A frame with BIG TCP as we switch it on, and its header.
+const LARGEST: usize = 256 * 1024;
+
 /// A frame, and whether the interface sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Captured {
@@ -42,9 +45,10 @@ impl Capture {
             if fits(&captured) {
                 return captured;
             }
-            others.push(describe(&captured.frame));
+            others.push(describe(&captured.frame[..captured.frame.len().min(100)]));
         }
-        panic!("{}: no {what}, but {others:#?}", self.name);
+        let last = &others[others.len().saturating_sub(10)..];
+        panic!("{}: no {what}, but {} others, the last: {last:#?}", self.name, others.len());
     }
 
     /// What comes within a time.
@@ -59,7 +63,7 @@ impl Capture {
     }
 
     fn next(&self, end: Instant) -> Option<Captured> {
-        let mut frame = vec![0_u8; 65536];
+        let mut frame = vec![0_u8; LARGEST];
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let milliseconds = u16::try_from(left.as_millis()).unwrap_or(u16::MAX);
@@ -112,6 +116,18 @@ fn socket(interface: &str, protocol: i32) -> io::Result<OwnedFd> {
     }
     // SAFETY: the call before made it, nobody else has it.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // a bulk transfer must not push out what a test waits for
+    let size: libc::c_int = 64 << 20;
+    // SAFETY: an int of the size given.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUFFORCE,
+            (&raw const size).cast(),
+            libc::socklen_t::try_from(size_of_val(&size)).unwrap_or(0),
+        );
+    }
     let name = CString::new(interface)?;
     // SAFETY: the name ends with a zero byte.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };

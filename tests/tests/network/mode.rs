@@ -23,8 +23,8 @@ fn s26_none_has_lo_alone() {
     assert!(said.starts_with("1: lo: <LOOPBACK,UP,LOWER_UP>"), "{said}");
     assert_eq!(world.exec("alone", &["ip", "route"]).ok(), "");
     // the user configures it by hand
-    world.exec("alone", &["ip", "link", "add", "mine", "type", "dummy"]).ok();
-    assert_eq!(interfaces(&world.inside("alone")).len(), 2);
+    world.inside("alone").sh("ip link add mine type veth").ok();
+    assert_eq!(interfaces(&world.inside("alone")).len(), 3);
     let networks = world.inspect("alone")["NetworkSettings"]["Networks"].take();
     assert_eq!(networks["none"]["IPAddress"], "");
     assert_eq!(world.inspect("alone")["HostConfig"]["NetworkMode"], "none");

@@ -42,7 +42,7 @@ fn s47_public_space_with_the_gateway_chosen() {
 #[test]
 fn automatic_subnets_follow_docker_and_keep_clear_of_routes() {
     let world = World::without_agent();
-    world.host.sh("ip link add other type dummy && ip link set other up").ok();
+    world.host.sh("ip link add other type veth peer name another && ip link set other up && ip link set another up").ok();
     world.host.sh("ip addr add 172.19.3.1/24 dev other").ok();
     world.start_agent(&[]);
     let create = |name: &str| {
@@ -94,14 +94,14 @@ fn a_freed_address_is_given_out_last() {
         world.run(name, &["--net", "small"]);
         world.address(name, "small").to_string()
     };
-    assert_eq!(add("a"), "10.1.0.2");
-    assert_eq!(add("b"), "10.1.0.3");
-    world.ok(&["rm", "-f", "a"]);
-    assert_eq!(add("c"), "10.1.0.4");
-    assert_eq!(add("d"), "10.1.0.5");
-    assert_eq!(add("e"), "10.1.0.6");
-    assert_eq!(add("f"), "10.1.0.2");
-    ping(&world.inside("b"), "10.1.0.2", 64);
+    assert_eq!(add("one"), "10.1.0.2");
+    assert_eq!(add("two"), "10.1.0.3");
+    world.ok(&["rm", "-f", "one"]);
+    assert_eq!(add("three"), "10.1.0.4");
+    assert_eq!(add("four"), "10.1.0.5");
+    assert_eq!(add("five"), "10.1.0.6");
+    assert_eq!(add("six"), "10.1.0.2");
+    ping(&world.inside("two"), "10.1.0.2", 64);
     let full = world.cli(&["run", "-d", "--net", "small", "--", "sleep", "1"]);
     assert_eq!(full.status, 125, "{full:?}");
     assert!(full.stderr.contains("no available IPv4 addresses on this network's address pools: small"), "{full:?}");
