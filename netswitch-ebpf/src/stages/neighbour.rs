@@ -7,7 +7,7 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{forward, replicate};
+use super::{forward, replicate, source_guard};
 use crate::{
     maps,
     packet::{Addresses, Arp, Family, Frame, Packet},
@@ -24,7 +24,7 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
     match question {
         Err(reason) => Decision::drop(reason),
         Ok(Some(neighbour)) => answer(frame, packet, endpoint, neighbour),
-        Ok(None) if packet.to_group() => replicate::decide(packet, endpoint),
+        Ok(None) if packet.to_group() => replicate::decide(endpoint),
         Ok(None) => forward::decide(frame, packet, endpoint),
     }
 }
@@ -59,11 +59,7 @@ fn ask_discovery(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<O
 /// The neighbour with that address; `None` if it is the endpoint itself.
 #[inline(always)]
 fn find(endpoint: &Endpoint, address: Address) -> Result<Option<&'static Neighbour>, DropReason> {
-    let own = match address.as_v4() {
-        Some(v4) => v4 == endpoint.v4,
-        None => address == endpoint.v6 || address == endpoint.link_local,
-    };
-    if own {
+    if source_guard::is_own(endpoint, address) {
         return Ok(None);
     }
     match maps::neighbour(endpoint.network, address) {
