@@ -63,7 +63,10 @@ mod hooks {
         let decision = match Packet::parse(frame) {
             Err(reason) => Decision::drop(reason),
             Ok(packet) if packet.family == Family::V4 => judge(frame, &packet, endpoint),
-            Ok(packet) => judge_other(frame, &packet.clone(), endpoint),
+            Ok(packet) => {
+                let copy = packet;
+                judge_other(frame, &copy, endpoint)
+            }
         };
         Decision {
             source: endpoint.id,
@@ -75,11 +78,21 @@ mod hooks {
     /// The stages.
     #[inline(always)]
     fn judge(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
-        match source_guard::check(frame, packet, endpoint) {
-            Err(reason) => Decision::drop(reason),
-            Ok(()) if packet.asks() => neighbour::decide(frame, &packet.clone(), endpoint),
-            Ok(()) if packet.to_group() => replicate::decide(endpoint),
-            Ok(()) => forward::decide(frame, packet, endpoint),
+        if let Err(reason) = source_guard::check(frame, packet, endpoint) {
+            return Decision::drop(reason);
+        }
+        if packet.may_ask() {
+            let copy = *packet;
+            match neighbour::find(frame, &copy, endpoint) {
+                Err(reason) => return Decision::drop(reason),
+                Ok(Some(neighbour)) => return neighbour::answer(frame, packet, endpoint, neighbour),
+                Ok(None) => {}
+            }
+        }
+        if packet.to_group() {
+            replicate::decide(endpoint)
+        } else {
+            forward::decide(frame, packet, endpoint)
         }
     }
 

@@ -7,7 +7,10 @@ use std::{
 
 use aya::{
     maps::{HashMap, MapData, MapInfo},
-    programs::{links::PinnedLink, loaded_links},
+    programs::{
+        links::{FdLink, LinkType, PinnedLink},
+        loaded_links,
+    },
 };
 use netswitch_common::{
     ABI_VERSION,
@@ -90,12 +93,14 @@ fn map_id(pin: &Path) -> u32 {
     MapInfo::from_pin(pin).unwrap().id()
 }
 
-/// Id of the pinned link, and of the program it runs.
+/// Ids of the pinned link and of the program it runs. Below 6.6 there is no link: 0.
 fn link(pin: &Path) -> (u32, u32) {
-    let link = PinnedLink::from_pin(pin).unwrap();
-    let id = aya::programs::links::FdLink::from(link).info().unwrap().id();
-    let info = loaded_links().flatten().find(|info| info.id() == id).unwrap();
-    (id, info.program_id())
+    let link = FdLink::from(PinnedLink::from_pin(pin).unwrap());
+    let info = link.info().unwrap();
+    match info.link_type() {
+        Ok(LinkType::Tcx) => (info.id(), info.program_id()),
+        _ => (0, SchedClassifier::from_pin(pin).unwrap().info().unwrap().id()),
+    }
 }
 
 fn port(network: u32) -> Entry {
