@@ -220,6 +220,43 @@ impl Frame {
     pub fn arp(self) -> Result<Arp, DropReason> {
         self.read(ETHERNET_LENGTH).ok_or(DropReason::Malformed)
     }
+
+    /// Source and destination; none unless it is IP.
+    #[inline(always)]
+    pub fn addresses(self, family: Family) -> Result<Addresses, DropReason> {
+        let mut addresses = Addresses {
+            from: Address::NONE,
+            to: Address::NONE,
+        };
+        match family {
+            Family::V4 => {
+                let mut words = [0_u32; 2];
+                self.load(ETHERNET_LENGTH + 12, &mut words)?;
+                addresses.from = Address::v4(words[0]);
+                addresses.to = Address::v4(words[1]);
+            }
+            Family::V6 => self.load(ETHERNET_LENGTH + 8, &mut addresses)?,
+            Family::Arp | Family::Other => {}
+        }
+        Ok(addresses)
+    }
+
+    /// Where the transport header of an IPv6 packet starts.
+    #[inline(always)]
+    pub fn transport_v6(self) -> Result<u32, DropReason> {
+        match parse_v6(self) {
+            0 => Err(DropReason::Malformed),
+            found => Ok((found >> 32) as u32 & 0xffff),
+        }
+    }
+
+    /// Whether a packet that has been parsed is IPv4 and not IPv6.
+    #[inline(always)]
+    pub fn is_v4(self) -> Result<bool, DropReason> {
+        let mut kind = 0_u16;
+        self.load(12, &mut kind)?;
+        Ok(kind == ethertype::IPV4)
+    }
 }
 
 #[repr(u8)]
@@ -318,24 +355,9 @@ impl Packet {
         Ok(())
     }
 
-    /// Source and destination; none unless it is IP.
     #[inline(always)]
     pub fn addresses(&self, frame: Frame) -> Result<Addresses, DropReason> {
-        let mut addresses = Addresses {
-            from: Address::NONE,
-            to: Address::NONE,
-        };
-        match self.family {
-            Family::V4 => {
-                let mut words = [0_u32; 2];
-                frame.load(ETHERNET_LENGTH + 12, &mut words)?;
-                addresses.from = Address::v4(words[0]);
-                addresses.to = Address::v4(words[1]);
-            }
-            Family::V6 => frame.load(ETHERNET_LENGTH + 8, &mut addresses)?,
-            Family::Arp | Family::Other => {}
-        }
-        Ok(addresses)
+        frame.addresses(self.family)
     }
 
     /// Whether the destination MAC is a group's.
@@ -353,9 +375,9 @@ impl Packet {
             && self.port.to_ne_bytes()[0] == kind
     }
 
-    /// Whether it asks for somebody's MAC. (An ARP reply does not; the stage sees that.)
+    /// Whether it may ask for somebody's MAC.
     #[inline(always)]
-    pub fn asks(&self) -> bool {
+    pub fn may_ask(&self) -> bool {
         self.family == Family::Arp || self.is_icmpv6(icmpv6::NEIGHBOUR_SOLICITATION)
     }
 }

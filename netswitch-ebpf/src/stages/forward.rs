@@ -26,8 +26,7 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
         return Decision::drop(DropReason::IccDisabled);
     }
     let verdict = if port.kind == Kind::Host as u8 {
-        let copy = *packet; // so that the original stays in registers
-        if let Err(reason) = gateway::check(frame, &copy, endpoint) {
+        if let Err(reason) = gateway::check(frame, packet.family, endpoint) {
             return Decision::drop(reason);
         }
         Verdict::Host
@@ -35,8 +34,8 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
         Verdict::Peer
     };
     if frame.length() > u32::from(port.mtu) + ETHERNET_LENGTH {
-        let copy = *packet;
-        if !fits_when_cut(frame, &copy, port.mtu) {
+        if !fits_when_cut(frame, packet.family, packet.protocol, packet.transport, port.mtu) {
+            let copy = *packet;
             return too_big(frame, &copy, endpoint, port);
         }
     }
@@ -66,21 +65,18 @@ pub fn way_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
 
 /// Whether the packets that this one will be cut into pass; it is too long as it is.
 #[inline(never)]
-fn fits_when_cut(frame: Frame, packet: &Packet, mtu: u16) -> bool {
+fn fits_when_cut(frame: Frame, family: Family, protocol: u8, transport: u16, mtu: u16) -> bool {
     let segment = frame.segment();
     if segment == 0 {
         return false;
     }
-    if segment == CUT_ALREADY || packet.transport == 0 {
+    if segment == CUT_ALREADY || transport == 0 {
         return true;
     }
-    let mut headers = u32::from(packet.transport) - ETHERNET_LENGTH;
-    if packet.protocol == protocol::TCP {
+    let mut headers = u32::from(transport) - ETHERNET_LENGTH;
+    if protocol == protocol::TCP {
         let mut offset_and_flags = [0_u8; 2];
-        if frame
-            .load(u32::from(packet.transport) + 12, &mut offset_and_flags)
-            .is_err()
-        {
+        if frame.load(u32::from(transport) + 12, &mut offset_and_flags).is_err() {
             return false;
         }
         headers += u32::from(offset_and_flags[0] >> 4) * 4;
@@ -88,10 +84,7 @@ fn fits_when_cut(frame: Frame, packet: &Packet, mtu: u16) -> bool {
         headers += 8;
     }
     let mut payload_length = 1_u16;
-    if packet.family == Family::V6
-        && frame.load(ETHERNET_LENGTH + 4, &mut payload_length).is_ok()
-        && payload_length == 0
-    {
+    if family == Family::V6 && frame.load(ETHERNET_LENGTH + 4, &mut payload_length).is_ok() && payload_length == 0 {
         headers -= JUMBO_LENGTH;
     }
     headers + segment <= u32::from(mtu)

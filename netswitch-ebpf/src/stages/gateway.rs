@@ -14,7 +14,7 @@ use netswitch_common::{
 
 use crate::{
     maps,
-    packet::{Addresses, Family, Frame, Packet},
+    packet::{Addresses, Family, Frame},
 };
 
 const AF_INET: u8 = 2;
@@ -22,11 +22,11 @@ const AF_INET6: u8 = 10;
 
 /// Whether the host's own stack is where the packet belongs.
 #[inline(never)]
-pub fn check(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), DropReason> {
-    if !matches!(packet.family, Family::V4 | Family::V6) {
+pub fn check(frame: Frame, family: Family, endpoint: &Endpoint) -> Result<(), DropReason> {
+    if !matches!(family, Family::V4 | Family::V6) {
         return Ok(());
     }
-    let Addresses { to, .. } = packet.addresses(frame)?;
+    let Addresses { to, .. } = frame.addresses(family)?;
     if to.is_group() {
         return Ok(());
     }
@@ -76,8 +76,14 @@ pub fn is_local(frame: Frame, network: &Network, address: Address) -> bool {
 /// answer is FWD_DISABLED for every address.
 #[inline(never)]
 fn find_route(frame: Frame, network: &Network, address: Address, flags: u32) -> u32 {
-    // SAFETY: plain integers
-    let mut query: FibLookup = unsafe { core::mem::zeroed() };
+    let mut query = core::mem::MaybeUninit::<FibLookup>::uninit();
+    const WORDS: usize = size_of::<FibLookup>() / size_of::<u64>();
+    for word in 0..WORDS {
+        // SAFETY: inside the query. By hand, for a call of `memset` would cost a stack frame
+        unsafe { query.as_mut_ptr().cast::<u64>().add(word).write_volatile(0) };
+    }
+    // SAFETY: plain integers, and the loop has filled all of it
+    let mut query = unsafe { query.assume_init() };
     query.ifindex = network.host_end;
     match address.as_v4() {
         Some(v4) => {

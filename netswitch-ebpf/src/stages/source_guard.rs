@@ -9,7 +9,7 @@ use netswitch_common::{
 use super::gateway;
 use crate::{
     maps,
-    packet::{Addresses, Family, Frame, Packet, icmpv6, protocol},
+    packet::{Addresses, Arp, Family, Frame, Packet, icmpv6, protocol},
 };
 
 const DHCP_SERVER: u16 = 67_u16.to_be();
@@ -39,7 +39,7 @@ pub fn check(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), D
         Family::Arp if guarded && endpoint.kind == Kind::Container as u8 => arp(frame, endpoint),
         Family::Arp => Ok(()),
         Family::V4 => {
-            if is_server(packet, DHCP_SERVER) && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
+            if is_from_port(packet, DHCP_SERVER) && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
                 return Err(DropReason::DhcpServer);
             }
             if !guarded || (packet.source_v4 == endpoint.v4 && endpoint.v4 != 0) {
@@ -52,7 +52,7 @@ pub fn check(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), D
             if endpoint.kind == Kind::Host as u8 && endpoint.flags & flags::V6 == 0 {
                 return Err(DropReason::NoV6);
             }
-            if is_server(packet, DHCPV6_SERVER) && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
+            if is_from_port(packet, DHCPV6_SERVER) && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
                 return Err(DropReason::DhcpServer);
             }
             let copy = *packet;
@@ -74,7 +74,7 @@ fn is_link_control(mac: [u16; 3]) -> bool {
 }
 
 #[inline(always)]
-fn is_server(packet: &Packet, port: u16) -> bool {
+fn is_from_port(packet: &Packet, port: u16) -> bool {
     packet.port == port && packet.protocol == protocol::UDP
 }
 
@@ -89,7 +89,7 @@ fn may(endpoint: &Endpoint, flag: u32) -> bool {
 fn source(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), DropReason> {
     let Addresses { from, .. } = packet.addresses(frame)?;
     let allowed = if from.is_unspecified() {
-        may_be_unspecified(packet)
+        may_be_unspecified(frame, packet)
     } else {
         is_own(endpoint, from) || is_host(frame, endpoint, from)
     };
@@ -112,9 +112,13 @@ fn is_host(frame: Frame, endpoint: &Endpoint, address: Address) -> bool {
 
 /// A host without an address speaks DHCP, tests an address for duplicates (judged by
 /// [`discovery`]) or reports its groups.
-fn may_be_unspecified(packet: &Packet) -> bool {
+#[inline(always)]
+fn may_be_unspecified(frame: Frame, packet: &Packet) -> bool {
     if packet.family == Family::V4 {
-        return is_server(packet, DHCP_CLIENT);
+        let mut destination = 0_u16;
+        return is_from_port(packet, DHCP_CLIENT)
+            && frame.load(u32::from(packet.transport) + 2, &mut destination).is_ok()
+            && destination == DHCP_SERVER;
     }
     packet.is_icmpv6(icmpv6::NEIGHBOUR_SOLICITATION)
         || packet.is_icmpv6(icmpv6::LISTENER_REPORT)
@@ -129,7 +133,9 @@ fn is_further(endpoint: &Endpoint, address: Address) -> bool {
         && maps::neighbour(endpoint.network, address).is_some_and(|neighbour| neighbour.port.id == endpoint.id)
 }
 
-fn is_own(endpoint: &Endpoint, address: Address) -> bool {
+/// Whether the address is the endpoint's.
+#[inline(always)]
+pub fn is_own(endpoint: &Endpoint, address: Address) -> bool {
     let own = match address.as_v4() {
         Some(v4) => v4 == endpoint.v4,
         None => address == endpoint.v6 || address == endpoint.link_local,
@@ -144,7 +150,7 @@ fn arp(frame: Frame, endpoint: &Endpoint) -> Result<(), DropReason> {
     let sender = arp.sender();
     if arp.is_ethernet_and_ipv4()
         && arp.sender_mac == endpoint.mac.words()
-        && (sender.is_unspecified() || is_own(endpoint, sender))
+        && (is_own(endpoint, sender) || (sender.is_unspecified() && arp.operation == Arp::REQUEST))
     {
         Ok(())
     } else {
