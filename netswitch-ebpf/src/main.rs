@@ -19,11 +19,14 @@ mod verdict;
 #[cfg(target_arch = "bpf")]
 mod hooks {
     use aya_ebpf::{bindings::TC_ACT_SHOT, macros::classifier, programs::TcContext};
-    use netswitch_common::verdict::{Decision, DropReason};
+    use netswitch_common::{
+        endpoint::Endpoint,
+        verdict::{Decision, DropReason},
+    };
 
     use crate::{
         maps,
-        packet::{Frame, Packet},
+        packet::{Family, Frame, Packet},
         stages::{forward, neighbour, replicate, source_guard},
         verdict,
     };
@@ -58,18 +61,43 @@ mod hooks {
         };
         let decision = match Packet::parse(frame) {
             Err(reason) => Decision::drop(reason),
-            Ok(packet) => match source_guard::check(frame, &packet, endpoint) {
-                Err(reason) => Decision::drop(reason),
-                Ok(()) if packet.asks() => neighbour::decide(frame, &packet, endpoint),
-                Ok(()) if packet.to_group() => replicate::decide(&packet, endpoint),
-                Ok(()) => forward::decide(frame, &packet, endpoint),
-            },
+            Ok(packet) if packet.headers.family == Family::V4 => judge(frame, &packet, endpoint),
+            Ok(packet) => {
+                let copy = packet; // whose address is taken, so that the original stays in registers
+                judge_other(frame, &copy, endpoint)
+            }
         };
         Decision {
             source: endpoint.id,
             network: endpoint.network,
             ..decision
         }
+    }
+
+    /// The stages.
+    #[inline(always)]
+    fn judge(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
+        if let Err(reason) = source_guard::check(frame, packet, endpoint) {
+            return Decision::drop(reason);
+        }
+        if packet.may_ask() {
+            match neighbour::find(frame, packet.headers, endpoint) {
+                Err(reason) => return Decision::drop(reason),
+                Ok(Some(neighbour)) => return neighbour::answer(frame, packet.headers, endpoint, neighbour),
+                Ok(None) => {}
+            }
+        }
+        if packet.to_group() {
+            replicate::decide(endpoint)
+        } else {
+            forward::decide(frame, packet, endpoint)
+        }
+    }
+
+    /// The stages once more, so that above LLVM knows the family of the most common packets.
+    #[inline(never)]
+    fn judge_other(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
+        judge(frame, packet, endpoint)
     }
 
     #[panic_handler]

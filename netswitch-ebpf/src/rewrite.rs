@@ -12,7 +12,7 @@ use netswitch_common::{
 
 use crate::{
     maps,
-    packet::{Addresses, Arp, ETHERNET_LENGTH, Family, Frame, Ipv4, Ipv6, Packet, icmpv6, protocol},
+    packet::{Addresses, Arp, ETHERNET_LENGTH, Family, Frame, Ipv4, Ipv6, icmpv6, protocol},
 };
 
 type Result = core::result::Result<(), DropReason>;
@@ -86,10 +86,9 @@ pub fn answer_arp(frame: Frame, decision: &Decision) -> Result {
 /// A neighbour solicitation becomes the advertisement of the neighbour with the decision's MAC.
 #[inline(never)]
 pub fn answer_neighbour(frame: Frame, decision: &Decision) -> Result {
-    let question = Packet::parse(frame)?;
-    let Addresses { from, .. } = question.addresses(frame)?;
+    let Addresses { from, .. } = frame.addresses(Family::V6)?;
     let mut target = Address::NONE;
-    frame.load(u32::from(question.transport) + 8, &mut target)?;
+    frame.load(frame.transport_v6()? + 8, &mut target)?;
     let mac = decision.mac.words();
     let mut answer = Advertisement {
         ip: header_v6(target, from, 32, ON_LINK),
@@ -111,35 +110,42 @@ pub fn answer_neighbour(frame: Frame, decision: &Decision) -> Result {
 /// A packet that is too long becomes the router's word on how long it may be. The skb may still
 /// wait for its checksum to be filled in (CHECKSUM_PARTIAL): its sender, who gets it, trusts that
 /// mark, and every other skb carries the right checksum.
-#[inline(never)]
+#[inline(always)]
 pub fn answer_too_big(frame: Frame, decision: &Decision) -> Result {
-    let packet = Packet::parse(frame)?;
-    let Addresses { from, to } = packet.addresses(frame)?;
+    if frame.is_v4()? {
+        too_big_v4(frame, decision)
+    } else {
+        too_big_v6(frame, decision)
+    }
+}
+
+/// Where a "too big" comes from and whom it tells: the gateway tells a container, and the
+/// destination itself the host, which would not accept a packet from its own address.
+#[inline(always)]
+fn route_back(frame: Frame, family: Family, decision: &Decision) -> core::result::Result<Addresses, DropReason> {
+    let Addresses { from: sender, to } = frame.addresses(family)?;
     let network = maps::network(decision.network).ok_or(DropReason::TooBig)?;
-    let v4 = packet.family == Family::V4;
     let router = if decision.ifindex != frame.ifindex() {
-        to // the host would not accept a packet from its own address
-    } else if v4 {
+        to
+    } else if family == Family::V4 {
         network.gateway_v4
-    } else if from.is_v6_link_local() || network.gateway_v6.is_none() {
+    } else if sender.is_v6_link_local() || network.gateway_v6.is_none() {
         network.link_local
     } else {
         network.gateway_v6
     };
-    if v4 {
-        too_big_v4(frame, router, from, decision)
-    } else {
-        too_big_v6(frame, router, from, decision)
-    }
+    Ok(Addresses {
+        from: router,
+        to: sender,
+    })
 }
 
 #[inline(never)]
-fn too_big_v4(
-    frame: Frame,
-    Address([.., router]): Address,
-    Address([.., sender]): Address,
-    decision: &Decision,
-) -> Result {
+fn too_big_v4(frame: Frame, decision: &Decision) -> Result {
+    let Addresses {
+        from: Address([.., router]),
+        to: Address([.., sender]),
+    } = route_back(frame, Family::V4, decision)?;
     let mut answer = TooBigV4 {
         ip: Ipv4 {
             version_length: 0x45,
@@ -169,10 +175,11 @@ fn too_big_v4(
 }
 
 #[inline(never)]
-fn too_big_v6(frame: Frame, router: Address, sender: Address, decision: &Decision) -> Result {
+fn too_big_v6(frame: Frame, decision: &Decision) -> Result {
+    let route = route_back(frame, Family::V6, decision)?;
     let length = (size_of::<TooBigV6>() - size_of::<Ipv6>()) as u16;
     let mut answer = TooBigV6 {
-        ip: header_v6(router, sender, length, TIME_TO_LIVE),
+        ip: header_v6(route.from, route.to, length, TIME_TO_LIVE),
         kind: 2,
         code: 0,
         checksum: 0,

@@ -49,6 +49,8 @@ pub enum Action {
         device: String,
         address: IpAddr,
     },
+    /// `lo` of a namespace of ours: up, and without IPv6 until an interface has it.
+    SetUpLoopback { namespace: Namespace },
     /// Makes an interface inside a container's namespace ready: sysctls, addresses, up, permanent
     /// gateway neighbours. Undone by deleting the pair.
     ConfigureInterface(Box<Interface>),
@@ -98,8 +100,8 @@ pub struct Interface {
     pub neighbours: Vec<(IpAddr, Mac)>,
     /// Whether the network has IPv6; without it the interface gets `disable_ipv6=1`.
     pub v6: bool,
-    /// Bring `lo` up as well (a namespace of ours).
-    pub loopback: bool,
+    /// A namespace of ours: its `lo` gets IPv6 along with the interface.
+    pub ours: bool,
 }
 
 /// A default route inside a container.
@@ -264,6 +266,7 @@ impl Action {
             Self::DeleteLink { .. }
             | Self::SetSysctl { .. }
             | Self::DeleteNeighbour { .. }
+            | Self::SetUpLoopback { .. }
             | Self::ConfigureInterface(_)
             | Self::Detach { .. }
             | Self::Announce { .. } => return None,

@@ -59,12 +59,13 @@ impl Client {
     }
 
     async fn post(&self, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::PermissionDenied => ClientError::Forbidden(self.socket.clone()),
-                _ => ClientError::Unreachable(self.socket.clone()),
-            })?;
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
+            if error.kind() == io::ErrorKind::PermissionDenied {
+                ClientError::Forbidden(self.socket.clone())
+            } else {
+                ClientError::Unreachable(self.socket.clone())
+            }
+        })?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(exchange)?;

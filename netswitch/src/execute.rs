@@ -126,6 +126,7 @@ impl<'a> Executor<'a> {
                     .set_neighbour(&kernel::Namespace::Host, device, *address, *mac)?;
             }
             Action::DeleteNeighbour { device, address } => self.kernel.delete_neighbour(device, *address)?,
+            Action::SetUpLoopback { namespace } => self.kernel.set_up_loopback(namespace)?,
             Action::ConfigureInterface(interface) => self.kernel.configure_interface(interface)?,
             Action::SetDefaultRoute { namespace, from, to } => {
                 if let Some(to) = to {

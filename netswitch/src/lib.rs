@@ -1,4 +1,5 @@
-//! The agent and the command line of netswitch. Who may import whom runs downwards in this list.
+//! The agent and the command line of netswitch. Who may import whom runs from left to right: cli, doors,
+//! client, agent, reconcile, plan, execute, action, kernel, datapath, shim, store, model, api.
 
 pub mod action;
 pub mod agent;

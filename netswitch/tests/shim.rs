@@ -1,9 +1,10 @@
 //! Containers of our own, started by the real shim; as root, each test in a folder of its own.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs::{self, File},
     io::{Read as _, Write as _},
-    os::fd::{AsRawFd as _, OwnedFd},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
     path::{Path, PathBuf},
     sync::{
         atomic::{AtomicU32, Ordering},
@@ -20,6 +21,8 @@ use netswitch::shim::{
     spawn,
 };
 use nix::{sys::signal::Signal, unistd::Pid};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One container and its folder; both go when it is dropped.
 struct World {
@@ -84,10 +87,14 @@ impl World {
         connection
     }
 
+    fn wait(&self) -> i32 {
+        spawn::wait_exit(&self.spec.run_dir).unwrap()
+    }
+
     /// Runs to the end: the exit code and what was written to standard output.
     fn run(&mut self) -> (i32, String) {
-        let connection = self.start();
-        let exit_code = wait(&connection);
+        self.start();
+        let exit_code = self.wait();
         (exit_code, self.output())
     }
 
@@ -103,9 +110,7 @@ impl World {
     fn exec(&self, exec: &Exec, input: &[u8]) -> (Result<i32, (i32, String)>, String) {
         let connection = spawn::connect(&self.spec.run_dir).unwrap();
         let (pipes, mut to, mut from) = pipes();
-        connection
-            .send(&ToShim::Exec(exec.clone()), &pipes.each_ref().map(|fd| fd.as_raw_fd()))
-            .unwrap();
+        connection.send(&ToShim::Exec(exec.clone()), &raw(&pipes)).unwrap();
         drop(pipes);
         to.write_all(input).unwrap();
         drop(to);
@@ -131,22 +136,27 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if let Some(ready) = self.ready.take()
-            && spawn::is_alive(ready.pid, ready.start_time)
-        {
-            _ = nix::sys::signal::kill(Pid::from_raw(ready.pid), Signal::SIGKILL);
+        if let Some(ready) = self.ready.take() {
+            if spawn::is_alive(ready.pid, ready.start_time) {
+                _ = nix::sys::signal::kill(Pid::from_raw(ready.pid), Signal::SIGKILL);
+            }
+            // it still writes there
+            let until = Instant::now() + PATIENCE;
+            while runs(ready.shim) && Instant::now() < until {
+                std::thread::yield_now();
+            }
         }
         _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-fn strings(all: &[&str]) -> Vec<String> {
-    all.iter().map(ToString::to_string).collect()
+/// Whether there is such a process that is no zombie.
+fn runs(pid: i32) -> bool {
+    spawn::start_time(pid).is_some_and(|started| spawn::is_alive(pid, started))
 }
 
-fn wait(connection: &Connection) -> i32 {
-    connection.send(&ToShim::Wait, &[]).unwrap();
-    ended(connection).unwrap()
+fn strings(all: &[&str]) -> Vec<String> {
+    all.iter().map(ToString::to_string).collect()
 }
 
 fn ended(connection: &Connection) -> Result<i32, (i32, String)> {
@@ -166,8 +176,12 @@ fn pipes() -> ([OwnedFd; 3], File, File) {
     ([input, output.try_clone().unwrap(), output], to.into(), from.into())
 }
 
+fn raw(pipes: &[OwnedFd; 3]) -> [RawFd; 3] {
+    pipes.each_ref().map(AsRawFd::as_raw_fd)
+}
+
 fn poll(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < until, "{what}");
         std::thread::yield_now();
@@ -196,17 +210,13 @@ fn exit_codes_are_the_commands() {
     connection
         .send(
             &ToShim::Signal {
-                signal: libc_signal(Signal::SIGKILL),
+                signal: Signal::SIGKILL as i32,
             },
             &[],
         )
         .unwrap();
-    assert_eq!(wait(&connection), 137);
+    assert_eq!(killed.wait(), 137);
     assert_eq!(spawn::written_exit_code(&killed.spec.run_dir), Some(137));
-}
-
-fn libc_signal(signal: Signal) -> i32 {
-    signal as i32
 }
 
 #[test]
@@ -396,18 +406,17 @@ fn execs_end_with_their_container() {
         command: strings(&["sh", "-c", "echo up; sleep 60"]),
         ..Exec::default()
     };
-    exec.send(&ToShim::Exec(command), &pipes.each_ref().map(|fd| fd.as_raw_fd()))
-        .unwrap();
+    exec.send(&ToShim::Exec(command), &raw(&pipes)).unwrap();
     read_until(&mut from, "up\n");
     agent
         .send(
             &ToShim::Signal {
-                signal: libc_signal(Signal::SIGKILL),
+                signal: Signal::SIGKILL as i32,
             },
             &[],
         )
         .unwrap();
-    assert_eq!(wait(&agent), 137);
+    assert_eq!(world.wait(), 137);
     assert_eq!(ended(&exec), Ok(137));
 }
 
@@ -419,7 +428,7 @@ fn the_log_has_all_lines_in_order() {
     let follow = log::read(&world.spec.log, Some(spawn::connect(&world.spec.run_dir).unwrap())).unwrap();
     let following = std::thread::spawn(move || follow.map(|line| line.unwrap().log).collect::<String>());
     spawn::start(&connection, false).unwrap();
-    assert_eq!(wait(&connection), 0);
+    assert_eq!(world.wait(), 0);
     let expected: String = (0..5000)
         .map(|number| format!("line {number}\n"))
         .chain(["end".to_owned()])
@@ -443,9 +452,7 @@ fn an_attached_client_types_and_reads() {
     let client = spawn::connect(&world.spec.run_dir).unwrap();
     let (pipes, mut to, mut from) = pipes();
     let starting = std::thread::spawn(move || spawn::start(&connection, true).unwrap());
-    client
-        .send(&ToShim::Attach, &pipes.each_ref().map(|fd| fd.as_raw_fd()))
-        .unwrap();
+    client.send(&ToShim::Attach, &raw(&pipes)).unwrap();
     drop(pipes);
     to.write_all(b"hello\n").unwrap();
     assert_eq!(read_until(&mut from, "\n"), "hello\n");
@@ -461,12 +468,10 @@ fn a_client_that_does_not_read_holds_up_nobody_at_the_end() {
     let connection = world.spawn();
     let client = spawn::connect(&world.spec.run_dir).unwrap();
     let (pipes, _to, mut from) = pipes();
-    client
-        .send(&ToShim::Attach, &pipes.each_ref().map(|fd| fd.as_raw_fd()))
-        .unwrap();
+    client.send(&ToShim::Attach, &raw(&pipes)).unwrap();
     drop(pipes);
     spawn::start(&connection, true).unwrap();
-    assert_eq!(wait(&connection), 0);
+    assert_eq!(world.wait(), 0);
     assert!(world.output().ends_with("x\nlast\n"));
     // it still gets everything once it reads
     let mut all = String::new();
@@ -484,9 +489,7 @@ fn a_terminal_has_a_size_and_takes_keys() {
     let client = spawn::connect(&world.spec.run_dir).unwrap();
     let (pipes, mut to, mut from) = pipes();
     client.send(&ToShim::Resize { rows: 33, columns: 77 }, &[]).unwrap();
-    client
-        .send(&ToShim::Attach, &pipes.each_ref().map(|fd| fd.as_raw_fd()))
-        .unwrap();
+    client.send(&ToShim::Attach, &raw(&pipes)).unwrap();
     drop(pipes);
     spawn::start(&connection, true).unwrap();
     assert_eq!(read_until(&mut from, "xterm\r\n"), "/dev/pts/0\r\n33 77\r\nxterm\r\n");
@@ -522,11 +525,9 @@ fn a_killed_shim_takes_its_container_along() {
     spawn::watch_exit(world.spec.run_dir.clone(), world.spec.id.clone(), ready.clone(), tell).unwrap();
     assert!(spawn::is_alive(ready.pid, ready.start_time));
     nix::sys::signal::kill(Pid::from_raw(ready.shim), Signal::SIGKILL).unwrap();
-    assert_eq!(
-        exits.recv_timeout(Duration::from_secs(20)).unwrap(),
-        (world.spec.id.clone(), 255)
-    );
-    poll("the container ends", || !spawn::is_alive(ready.pid, ready.start_time));
+    assert_eq!(exits.recv_timeout(PATIENCE).unwrap(), (world.spec.id.clone(), 255));
+    assert!(!spawn::is_alive(ready.pid, ready.start_time));
+    assert!(!world.cgroup().exists());
 }
 
 #[test]
@@ -545,16 +546,11 @@ fn the_end_is_told_once_and_leaves_nothing() {
     let (sender, exits) = mpsc::channel();
     let tell = move |id: &str, exit_code| sender.send((id.to_owned(), exit_code)).unwrap();
     let watching = spawn::watch_exit(world.spec.run_dir.clone(), world.spec.id.clone(), ready.clone(), tell).unwrap();
-    spawn::signal(&world.spec.run_dir, libc_signal(Signal::SIGKILL)).unwrap();
-    assert_eq!(
-        exits.recv_timeout(Duration::from_secs(20)).unwrap(),
-        (world.spec.id.clone(), 137)
-    );
+    spawn::signal(&world.spec.run_dir, Signal::SIGKILL as i32).unwrap();
+    assert_eq!(exits.recv_timeout(PATIENCE).unwrap(), (world.spec.id.clone(), 137));
     watching.join().unwrap();
     assert!(!world.cgroup().exists());
-    poll("the shim ends", || {
-        spawn::start_time(ready.shim).is_none_or(|time| !spawn::is_alive(ready.shim, time))
-    });
+    poll("the shim ends", || !runs(ready.shim));
     assert!(!world.spec.run_dir.join("shim.sock").exists());
 }
 
@@ -591,18 +587,18 @@ fn orphans_are_reaped_and_term_needs_a_handler() {
     connection
         .send(
             &ToShim::Signal {
-                signal: libc_signal(Signal::SIGTERM),
+                signal: Signal::SIGTERM as i32,
             },
             &[],
         )
         .unwrap();
-    assert_eq!(wait(&connection), 9);
+    assert_eq!(world.wait(), 9);
     let mut deaf = World::new(&["sleep", "60"]);
     let connection = deaf.start();
     connection
         .send(
             &ToShim::Signal {
-                signal: libc_signal(Signal::SIGTERM),
+                signal: Signal::SIGTERM as i32,
             },
             &[],
         )

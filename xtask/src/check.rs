@@ -59,7 +59,7 @@ fn deny() -> Result<()> {
         let mut command = command::cargo();
         command
             .env("PATH", command::path())
-            .args(["deny", "check"])
+            .args(["deny", "check", "--hide-inclusion-graph"])
             .args(checks);
         command
     };

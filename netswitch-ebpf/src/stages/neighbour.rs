@@ -7,25 +7,41 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{forward, replicate};
+use super::{forward, source_guard};
 use crate::{
     maps,
-    packet::{Addresses, Arp, Family, Frame, Packet},
+    packet::{Addresses, Arp, Family, Frame, Headers},
 };
 
-/// For ARP packets and neighbour solicitations. What is no question for a neighbour's MAC takes the
-/// way of every other frame: replies, announcements, tests for duplicates of the own address.
+/// For ARP packets and neighbour solicitations: the neighbour whose MAC they ask for, or why they
+/// get no answer. What is no such question takes the way of every other frame: replies,
+/// announcements, tests for duplicates of the own address.
+#[inline(always)]
+pub fn find(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<Option<&'static Neighbour>, DropReason> {
+    let mut refusal = 0;
+    match ask(frame, headers, endpoint, &mut refusal) {
+        None => match DropReason::from_number(refusal) {
+            Some(reason) => Err(reason),
+            None => Ok(None),
+        },
+        some => Ok(some),
+    }
+}
+
+/// A pointer or none is all that a function which is not inlined can return here: so the reason
+/// comes by reference.
 #[inline(never)]
-pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
-    let question = match packet.family {
+fn ask(frame: Frame, headers: Headers, endpoint: &Endpoint, refusal: &mut u32) -> Option<&'static Neighbour> {
+    let question = match headers.family {
         Family::Arp => ask_arp(frame, endpoint),
-        _ => ask_discovery(frame, packet, endpoint),
+        _ => ask_discovery(frame, headers, endpoint),
     };
     match question {
-        Err(reason) => Decision::drop(reason),
-        Ok(Some(neighbour)) => answer(frame, packet, endpoint, neighbour),
-        Ok(None) if packet.to_group() => replicate::decide(packet, endpoint),
-        Ok(None) => forward::decide(frame, packet, endpoint),
+        Ok(neighbour) => neighbour,
+        Err(reason) => {
+            *refusal = reason as u32;
+            None
+        }
     }
 }
 
@@ -35,35 +51,35 @@ fn ask_arp(frame: Frame, endpoint: &Endpoint) -> Result<Option<&'static Neighbou
     if arp.operation != Arp::REQUEST || !arp.is_ethernet_and_ipv4() || arp.target == arp.sender {
         return Ok(None);
     }
-    find(endpoint, arp.target())
+    of_other(endpoint, arp.target())
 }
 
 #[inline(always)]
-fn ask_discovery(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<Option<&'static Neighbour>, DropReason> {
+fn ask_discovery(
+    frame: Frame,
+    headers: Headers,
+    endpoint: &Endpoint,
+) -> Result<Option<&'static Neighbour>, DropReason> {
     let mut target = Address::NONE;
-    frame.load(u32::from(packet.transport) + 8, &mut target)?;
-    if packet.hop_limit != 255 || packet.port.to_ne_bytes()[1] != 0 {
+    frame.load(u32::from(headers.transport) + 8, &mut target)?;
+    if headers.hop_limit != 255 || headers.port.to_ne_bytes()[1] != 0 {
         return Err(DropReason::Malformed);
     }
-    let Addresses { from, .. } = packet.addresses(frame)?;
+    let Addresses { from, .. } = frame.addresses(headers.family)?;
     if from.is_none() {
         // a test for duplicates: it claims the target, and may be heard only if nobody has it
-        return match find(endpoint, target) {
+        return match of_other(endpoint, target) {
             Ok(Some(_)) => Err(DropReason::SpoofedNeighbour),
             _ => Ok(None),
         };
     }
-    find(endpoint, target)
+    of_other(endpoint, target)
 }
 
 /// The neighbour with that address; `None` if it is the endpoint itself.
 #[inline(always)]
-fn find(endpoint: &Endpoint, address: Address) -> Result<Option<&'static Neighbour>, DropReason> {
-    let own = match address.as_v4() {
-        Some(v4) => v4 == endpoint.v4,
-        None => address == endpoint.v6 || address == endpoint.link_local,
-    };
-    if own {
+fn of_other(endpoint: &Endpoint, address: Address) -> Result<Option<&'static Neighbour>, DropReason> {
+    if source_guard::is_own(endpoint, address) {
         return Ok(None);
     }
     match maps::neighbour(endpoint.network, address) {
@@ -73,15 +89,16 @@ fn find(endpoint: &Endpoint, address: Address) -> Result<Option<&'static Neighbo
     }
 }
 
+/// The neighbour's MAC goes back to the sender.
 #[inline(always)]
-fn answer(frame: Frame, packet: &Packet, endpoint: &Endpoint, neighbour: &Neighbour) -> Decision {
+pub fn answer(frame: Frame, headers: Headers, endpoint: &Endpoint, neighbour: &Neighbour) -> Decision {
     if !forward::may_meet(endpoint, neighbour.port.kind) {
         return Decision::drop(DropReason::IccDisabled);
     }
     let Some(way_back) = forward::way_back(frame, endpoint) else {
         return Decision::drop(DropReason::NoSuchNeighbour);
     };
-    let verdict = match packet.family {
+    let verdict = match headers.family {
         Family::Arp => Verdict::AnswerArp,
         _ => Verdict::AnswerNeighbour,
     };

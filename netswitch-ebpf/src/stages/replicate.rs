@@ -6,14 +6,14 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use crate::{maps, packet::Packet};
+use crate::maps;
 
 /// The slot of a network's own host port.
 const HOST_SLOT: u32 = 0;
 
 /// For frames to a group of MACs. Only looks into the sender's bucket; `commit` takes from it.
 #[inline(never)]
-pub fn decide(_packet: &Packet, endpoint: &Endpoint) -> Decision {
+pub fn decide(endpoint: &Endpoint) -> Decision {
     if next_bucket(endpoint.id).is_none() {
         return Decision::drop(DropReason::ReplicationRate);
     }

@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 
 use super::core::{Core, internal};
-use super::facts::now;
 use super::handle::Job;
 use crate::api::{Attach, ContainerCreate, Error, Filters, NamespaceOf, Response};
-use crate::kernel::Namespace;
+use crate::kernel::{self, Kernel as _, Namespace, netlink::Netlink};
 use crate::model::{
     Id,
-    changes::Changes,
     container::{Container, Mode, Owner, Status, attach, create, files, inspect, lifecycle, list},
     sandbox::Origin,
 };
@@ -39,7 +37,8 @@ impl Core {
         let mut changes = lifecycle::start(&self.state, &mut facts, &container.id)?;
         let spec = self.spec(&container)?;
         let (ready, connection) = shim::spawn::spawn(&self.executable, &spec).map_err(internal)?;
-        changes.started(&container.id, ready.pid, ready.start_time, &now());
+        let origin = Origin::Shim { pid: ready.pid, start_time: ready.start_time };
+        lifecycle::fill_in(&mut changes, &container.id, ready.pid, &origin);
         if let Err(error) = self
             .build(changes)
             .and_then(|()| self.write_files(&container.id, &spec))
@@ -159,15 +158,8 @@ impl Core {
                 Origin::Process { pid: *pid, start_time }
             }
         };
-        if let Namespace::Path(path) = namespace(&origin)
-            && let Err(error) = crate::kernel::namespace::open(&Namespace::Path(path.clone()))
-        {
-            return Err(Error::not_found(format!(
-                "no network namespace at {}: {error}",
-                path.display()
-            )));
-        }
         let mut facts = self.facts()?;
+        facts.interfaces = interfaces(&namespace(&origin))?;
         let (changes, id) = attach::attach(&self.state, &mut facts, asked, origin)?;
         self.build(changes)?;
         Ok(Response::Created {
@@ -216,7 +208,7 @@ impl Core {
                 let alive = match origin {
                     Origin::Process { pid, start_time } => shim::spawn::start_time(*pid) == Some(*start_time),
                     Origin::Path(_) | Origin::Shim { .. } | Origin::Host => {
-                        crate::kernel::namespace::open(&namespace(origin)).is_ok()
+                        kernel::namespace::open(&namespace(origin)).is_ok()
                     }
                 };
                 (!alive).then_some(0)
@@ -318,19 +310,9 @@ impl Core {
     }
 }
 
-impl Changes {
-    /// Fills in what only the shim could tell: the process that holds the namespaces.
-    fn started(&mut self, id: &Id, pid: i32, start_time: u64, now: &str) {
-        let Some(Some(container)) = self.containers.get_mut(id) else {
-            return;
-        };
-        container.status = Status::Running {
-            pid,
-            started: now.to_owned(),
-        };
-        let Some(sandbox) = &container.sandbox else { return };
-        if let Some(Some(sandbox)) = self.sandboxes.get_mut(sandbox) {
-            sandbox.origin = Origin::Shim { pid, start_time };
-        }
-    }
+/// Names of what is in a namespace already; opening it is the proof that it exists.
+pub fn interfaces(namespace: &Namespace) -> Result<Vec<String>, Error> {
+    let links = kernel::namespace::in_namespace(namespace, || Netlink::open().and_then(|mut kernel| kernel.links()));
+    let links = links.and_then(|links| links).map_err(|error| Error::not_found(format!("no network namespace: {error}")))?;
+    Ok(links.into_iter().map(|link| link.name).collect())
 }

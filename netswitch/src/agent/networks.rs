@@ -1,11 +1,13 @@
 //! Requests about networks: judge, build, answer.
 
-use super::core::Core;
+use super::{containers::interfaces, core::Core};
 use crate::api::{Error, Filters, NetworkCreate, Response};
 use crate::model::{
+    container::Owner,
     endpoint::{Settings, connect},
     network::{create, inspect, remove},
 };
+use crate::plan::view::namespace;
 
 impl Core {
     pub fn network_create(&mut self, asked: &NetworkCreate) -> Result<Response, Error> {
@@ -25,10 +27,21 @@ impl Core {
 
     pub fn network_connect(&mut self, network: &str, container: &str, settings: &Settings) -> Result<Response, Error> {
         let mut facts = self.facts()?;
+        facts.interfaces = self.foreign_interfaces(container)?;
         let changes = connect::connect(&self.state, &mut facts, network, container, settings)?;
         self.build(changes)?;
         self.write_hosts_of(container)?;
         Ok(Response::Done)
+    }
+
+    /// In a namespace that someone else made, names may be taken that we did not give.
+    fn foreign_interfaces(&self, container: &str) -> Result<Vec<String>, Error> {
+        let container = self.state.container(container)?;
+        let sandbox = container.sandbox.as_ref().and_then(|id| self.state.sandboxes.get(id));
+        match (container.owner, sandbox) {
+            (Owner::Attached, Some(sandbox)) => interfaces(&namespace(&sandbox.origin)),
+            _ => Ok(Vec::new()),
+        }
     }
 
     pub fn network_disconnect(&mut self, network: &str, container: &str, force: bool) -> Result<Response, Error> {

@@ -20,8 +20,12 @@ pub struct Attach {
     /// IPv4 address (e.g., 172.30.100.104)
     #[arg(long, value_name = "string", default_value = "")]
     ip: String,
-    /// IPv6 address (e.g., 2001:db8::33)
-    #[arg(long, value_name = "string", default_value = "")]
+    #[arg(
+        long,
+        help = "IPv6 address (e.g., 2001:db8::33)",
+        value_name = "string",
+        default_value = ""
+    )]
     ip6: String,
     /// Set meta data on the container
     #[arg(short, long, value_name = "list", value_parser = options::label)]
@@ -74,16 +78,12 @@ impl Attach {
     }
 
     pub fn run(self, client: &Client) -> Result<(), Failure> {
-        match client.ask(&self.request()?)? {
-            Response::Created { id, warnings } => {
-                for warning in warnings {
-                    print::complain(&format!("WARNING: {warning}"));
-                }
-                print::line(&id);
-                Ok(())
-            }
-            _ => Err(Failure::unexpected()),
-        }
+        let Response::Created { id, warnings } = client.ask(&self.request()?)? else {
+            return Err(Failure::unexpected());
+        };
+        print::warnings(&warnings);
+        print::line(&id);
+        Ok(())
     }
 }
 

@@ -60,14 +60,11 @@ impl Exec {
         let request = Request::ContainerExec {
             container: container.clone(),
         };
-        let socket = match client
-            .ask(&request)
-            .map_err(|error| failure::named(error, "container", &container))?
-        {
-            Response::Shim { socket, .. } => socket,
-            _ => return Err(Failure::unexpected()),
+        let answer = client.ask(&request);
+        let Response::Shim { socket, .. } = answer.map_err(|error| failure::named(error, "container", &container))?
+        else {
+            return Err(Failure::unexpected());
         };
-        options::check_terminal(process.interactive, process.terminal)?;
         match shim::client::exec(&socket, process) {
             Ok(exit_code) => failure::process(exit_code),
             Err(shim::Error::Failed { exit_code, message }) => {

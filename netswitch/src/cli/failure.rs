@@ -54,13 +54,22 @@ impl From<TemplateError> for Failure {
 
 /// `Error: No such network: x`: how Docker's client words a missing object where it names one itself.
 pub fn named(error: ClientError, kind: &str, name: &str) -> Failure {
-    match error {
+    if missing(&error) {
+        Failure::new(format!("Error: No such {kind}: {name}"))
+    } else {
+        error.into()
+    }
+}
+
+/// Whether the agent knows nothing of that name.
+pub fn missing(error: &ClientError) -> bool {
+    matches!(
+        error,
         ClientError::Agent(Error {
             kind: ErrorKind::NotFound,
             ..
-        }) => Failure::new(format!("Error: No such {kind}: {name}")),
-        other => other.into(),
-    }
+        })
+    )
 }
 
 /// Exit status of a process, as far as a status goes.

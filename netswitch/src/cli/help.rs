@@ -1,34 +1,39 @@
 //! `--help` in Docker's layout.
 
+use std::fmt::Write as _;
+
 use clap::{Arg, Command};
 
 /// Columns of a terminal that says nothing of its size.
 const COLUMNS: usize = 80;
 
-/// The page of a command, `path` being how it is called.
+/// The page of a command (writing to a string does not fail), `path` being how it is called.
 pub fn page(command: &Command, path: &str, columns: Option<usize>) -> String {
     let mut page = format!("\n{}\n", synopsis(command, path));
     let aliases: Vec<&str> = command.get_visible_aliases().collect();
     if !aliases.is_empty() {
-        page += &format!("\nAliases:\n  {}, {}\n", command.get_name(), aliases.join(", "));
+        _ = write!(page, "\nAliases:\n  {}, {}\n", command.get_name(), aliases.join(", "));
     }
     let options = options(command, columns.unwrap_or(COLUMNS));
     if !options.is_empty() {
-        page += &format!("\nOptions:\n{options}");
+        _ = write!(page, "\nOptions:\n{options}");
     }
     let (groups, plain): (Vec<&Command>, Vec<&Command>) = subcommands(command)
         .into_iter()
         .partition(|command| command.has_subcommands());
     for (title, commands) in [("Management Commands", groups), ("Commands", plain)] {
         if !commands.is_empty() {
-            page += &format!("\n{title}:\n");
+            _ = write!(page, "\n{title}:\n");
             for command in commands {
-                page += &format!("  {:<11} {}\n", command.get_name(), about(command));
+                _ = writeln!(page, "  {:<11} {}", command.get_name(), about(command));
             }
         }
     }
     if command.has_subcommands() {
-        page += &format!("\nRun '{path} COMMAND --help' for more information on a command.\n");
+        _ = write!(
+            page,
+            "\nRun '{path} COMMAND --help' for more information on a command.\n"
+        );
     }
     page
 }
@@ -44,7 +49,7 @@ pub fn synopsis(command: &Command, path: &str) -> String {
     }
     for positional in command.get_positionals() {
         for name in positional.get_value_names().unwrap_or_default() {
-            usage += &format!(" {name}");
+            _ = write!(usage, " {name}");
         }
     }
     format!("{usage}\n\n{}", about(command))
@@ -88,10 +93,11 @@ fn options(command: &Command, columns: usize) -> String {
         .collect();
     options.sort_by_key(|(long, ..)| *long);
     let indent = options.iter().map(|(_, flag, _)| flag.len()).max().unwrap_or_default() + 3;
-    options
-        .iter()
-        .map(|(_, flag, help)| format!("{flag:<indent$}{}\n", wrap(help, indent, columns - 1)))
-        .collect()
+    let mut list = String::new();
+    for (_, flag, help) in options {
+        _ = writeln!(list, "{flag:<indent$}{}", wrap(&help, indent, columns - 1));
+    }
+    list
 }
 
 /// An option whose value may be left out is a switch.
@@ -119,7 +125,7 @@ fn wrap(text: &str, indent: usize, columns: usize) -> String {
         let Some(space) = rest[..fits].rfind(' ').filter(|space| *space > 0) else {
             break;
         };
-        wrapped += &format!("{}\n{:indent$}", &rest[..space], "");
+        _ = write!(wrapped, "{}\n{:indent$}", &rest[..space], "");
         rest = &rest[space + 1..];
     }
     wrapped + rest

@@ -3,11 +3,11 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::failure::Failure;
+use super::failure::{Failure, missing};
 use super::print;
 use super::template::{Template, TemplateError};
-use crate::api::{Error, ErrorKind, Request, Response};
-use crate::client::{Client, ClientError};
+use crate::api::{Request, Response};
+use crate::client::Client;
 
 /// Return low-level information on containers and networks
 #[derive(Debug, Args)]
@@ -36,27 +36,26 @@ impl Inspect {
             "network" => &[&network],
             other => return Err(Failure::new(format!("{other:?} is not a valid value for --type"))),
         };
-        let missing = if self.kind.is_empty() { "object" } else { &self.kind };
+        let object = if self.kind.is_empty() { "object" } else { &self.kind };
         show(self.format.as_deref(), &self.names, |name| {
             for kind in kinds {
                 match client.ask(&kind(name)) {
-                    Err(ClientError::Agent(Error {
-                        kind: ErrorKind::NotFound,
-                        ..
-                    })) => {}
+                    Err(error) if missing(&error) => {}
                     answer => return value(answer?),
                 }
             }
-            Err(Failure::new(format!("Error: No such {missing}: {name}")))
+            Err(Failure::new(format!("Error: No such {object}: {name}")))
         })
     }
 }
 
 fn value(answer: Response) -> Result<Value, Failure> {
-    match answer {
-        Response::Container(container) => Ok(container),
-        Response::Network(network) => serde_json::to_value(network).map_err(|error| Failure::new(error.to_string())),
-        _ => Err(Failure::unexpected()),
+    if let Response::Container(container) = answer {
+        Ok(container)
+    } else if let Response::Network(network) = answer {
+        serde_json::to_value(network).map_err(|error| Failure::new(error.to_string()))
+    } else {
+        Err(Failure::unexpected())
     }
 }
 
@@ -117,11 +116,14 @@ impl Inspection {
             Self::Compact => Value::from(objects).to_string() + "\n",
             // Docker prints an empty line where it found nothing.
             Self::Lines(_) if objects.is_empty() => "\n".to_owned(),
-            Self::Lines(_) => objects
-                .iter()
-                .filter_map(Value::as_str)
-                .map(|line| format!("{line}\n"))
-                .collect(),
+            Self::Lines(_) => {
+                let lines: Vec<&str> = objects.iter().filter_map(Value::as_str).collect();
+                lines.join(
+                    "
+",
+                ) + "
+"
+            }
         }
     }
 }

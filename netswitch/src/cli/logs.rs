@@ -46,12 +46,13 @@ impl Logs {
         let request = Request::ContainerLogs {
             container: self.container.clone(),
         };
-        let ask = || match client
-            .ask(&request)
-            .map_err(|error| named(error, "container", &self.container))?
-        {
-            Response::Log { path, running } => Ok((path, running)),
-            _ => Err(Failure::unexpected()),
+        let ask = || {
+            let answer = client.ask(&request);
+            let Response::Log { path, running } = answer.map_err(|error| named(error, "container", &self.container))?
+            else {
+                return Err(Failure::unexpected());
+            };
+            Ok((path, running))
         };
         let (path, mut running) = ask()?;
         let file = File::open(&path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
@@ -72,7 +73,9 @@ impl Logs {
                 entries.pop_front();
             }
         }
-        entries.iter().for_each(|entry| self.show(entry));
+        for entry in &entries {
+            self.show(entry);
+        }
         while self.follow && running {
             thread::sleep(INTERVAL);
             // Asked first, so that what was written before the end is read after it. A container

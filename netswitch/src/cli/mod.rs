@@ -18,7 +18,6 @@ pub mod shim;
 pub mod start;
 pub mod stats;
 pub mod stop;
-pub mod subnets;
 pub mod template;
 pub mod usage;
 pub mod version;
@@ -47,7 +46,7 @@ pub struct Arguments {
     pub socket: PathBuf,
     /// Print version information and quit
     #[arg(short, long, action = ArgAction::Version)]
-    version: (),
+    version: Option<bool>,
     #[command(subcommand)]
     pub verb: Verb,
 }
@@ -74,8 +73,8 @@ pub enum Verb {
 }
 
 /// The whole program: exit status as Docker's client gives it.
-pub fn run(arguments: Vec<OsString>) -> ExitCode {
-    let arguments = match parse(&arguments, columns()) {
+pub fn run(arguments: &[OsString]) -> ExitCode {
+    let arguments = match parse(arguments, columns()) {
         Ok(arguments) => arguments,
         Err(Instead::Out(text)) => {
             print::text(&text);

@@ -1,6 +1,7 @@
 //! The only writer to standard output: lines, tables, JSON, `--format`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io;
 
 use serde::Serialize;
@@ -23,13 +24,20 @@ pub fn complain(text: &str) {
     write(&mut io::stderr().lock(), text, "\n");
 }
 
+/// What an answer warns of.
+pub fn warnings(warnings: &[String]) {
+    for warning in warnings {
+        complain(&format!("WARNING: {warning}"));
+    }
+}
+
 /// Text to standard error as it is.
 pub fn complain_text(text: &str) {
     write(&mut io::stderr().lock(), text, "");
 }
 
 fn write(out: &mut dyn io::Write, text: &str, end: &str) {
-    let _ = out
+    _ = out
         .write_all(text.as_bytes())
         .and_then(|()| out.write_all(end.as_bytes()))
         .and_then(|()| out.flush());
@@ -40,7 +48,7 @@ pub fn indented(value: &impl Serialize) -> String {
     let mut out = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     // Writing to memory fails for no value of ours.
-    let _ = value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter));
+    _ = value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter));
     String::from_utf8_lossy(&out).into_owned()
 }
 
@@ -59,7 +67,8 @@ pub fn table(rows: &[Vec<String>]) -> String {
             if i + 1 == row.len() {
                 out.push_str(cell);
             } else {
-                out.push_str(&format!("{cell:<width$}", width = widths[i]));
+                // Writing to a string does not fail.
+                _ = write!(out, "{cell:<width$}", width = widths[i]);
             }
         }
         out.push('\n');

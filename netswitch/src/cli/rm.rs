@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::failure::{Failure, named};
+use super::failure::{Failure, missing, named};
 use super::print;
-use crate::api::{Error, ErrorKind, Request};
-use crate::client::{Client, ClientError};
+use crate::api::Request;
+use crate::client::Client;
 
 /// Remove one or more containers
 #[derive(Debug, Args)]
@@ -28,13 +28,7 @@ impl Rm {
             match client.ask(&request) {
                 Ok(_) => print::line(&container),
                 Err(error) => {
-                    let missing = matches!(
-                        &error,
-                        ClientError::Agent(Error {
-                            kind: ErrorKind::NotFound,
-                            ..
-                        })
-                    );
+                    let missing = missing(&error);
                     let message = named(error, "container", &container).message;
                     // Forcing away what is not there is told, but no failure.
                     if self.force && missing {

@@ -15,6 +15,7 @@ use crate::shim;
 
 /// Run a command in a new container
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of Docker's")]
 pub struct Run {
     /// Add a custom host-to-IP mapping (host:ip)
     #[arg(long, value_name = "list", value_parser = options::extra_host)]
@@ -37,8 +38,12 @@ pub struct Run {
     /// IPv4 address (e.g., 172.30.100.104)
     #[arg(long, value_name = "string", default_value = "")]
     ip: String,
-    /// IPv6 address (e.g., 2001:db8::33)
-    #[arg(long, value_name = "string", default_value = "")]
+    #[arg(
+        long,
+        help = "IPv6 address (e.g., 2001:db8::33)",
+        value_name = "string",
+        default_value = ""
+    )]
     ip6: String,
     /// Set meta data on a container
     #[arg(short, long, value_name = "list", value_parser = options::label)]
@@ -146,9 +151,7 @@ impl Run {
         let Response::Created { id, warnings } = created else {
             return Err(Failure::unexpected());
         };
-        for warning in warnings {
-            print::complain(&format!("WARNING: {warning}"));
-        }
+        print::warnings(&warnings);
         let started = client.ask(&Request::ContainerStart {
             container: id.clone(),
             wait_for_attach: !detach,
@@ -200,17 +203,17 @@ fn settle(client: &Client, container: &str) {
 /// The socket of a container's shim, and whether the container has a terminal.
 pub fn find_shim(client: &Client, container: &str) -> Result<(PathBuf, bool), Failure> {
     let container = container.to_owned();
-    match client.ask(&Request::ContainerExec { container })? {
-        Response::Shim { socket, terminal } => Ok((socket, terminal)),
-        _ => Err(Failure::unexpected()),
-    }
+    let Response::Shim { socket, terminal } = client.ask(&Request::ContainerExec { container })? else {
+        return Err(Failure::unexpected());
+    };
+    Ok((socket, terminal))
 }
 
 fn join(outcome: Result<i32, shim::Error>) -> Result<(), Failure> {
     match outcome {
         Ok(exit_code) => failure::process(exit_code),
         Err(shim::Error::Failed { exit_code, message }) => {
-            print::complain(&format!("netswitch: {}.", message.trim_end_matches('.')));
+            print::complain(&refused(&format!("Error response from daemon: {message}"), false).message);
             failure::process(exit_code)
         }
         Err(error) => Err(refused(&error.to_string(), false)),

@@ -17,9 +17,11 @@ pub struct Shim {
 
 impl Shim {
     pub fn run(self) -> Result<(), Failure> {
-        match crate::shim::run(&self.spec) {
-            ExitCode::SUCCESS => Ok(()),
-            _ => Err(Failure::status(1)),
+        if crate::shim::run(&self.spec) == ExitCode::SUCCESS {
+            Ok(())
+        } else {
+            // It has said why.
+            Err(Failure::status(1))
         }
     }
 }

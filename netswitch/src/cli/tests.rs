@@ -9,12 +9,17 @@ fn read(line: &str) -> Result<super::Arguments, Instead> {
 
 /// The request that a line stands for, in its JSON.
 fn request(line: &str) -> serde_json::Value {
-    let request = match read(line).unwrap().verb {
-        Verb::Network(network::Verb::Create(verb)) => verb.request(),
-        Verb::Network(network::Verb::Connect(verb)) => verb.request(),
-        Verb::Run(verb) => Ok(verb.request().unwrap()),
-        Verb::Attach(verb) => verb.request(),
-        other => panic!("{other:?}"),
+    let verb = read(line).unwrap().verb;
+    let request = if let Verb::Run(verb) = verb {
+        Ok(verb.request().unwrap())
+    } else if let Verb::Attach(verb) = verb {
+        verb.request()
+    } else if let Verb::Network(network::Verb::Create(verb)) = verb {
+        verb.request()
+    } else if let Verb::Network(network::Verb::Connect(verb)) = verb {
+        verb.request()
+    } else {
+        panic!("{line}: no request of its own");
     };
     serde_json::to_value(request.unwrap()).unwrap()
 }

@@ -17,6 +17,7 @@ pub enum Instead {
 }
 
 /// `root` is the command before clap has added its own to it; `columns` those of the terminal.
+#[expect(clippy::wildcard_enum_match_arm, reason = "clap's list of errors is open")]
 pub fn explain(error: &clap::Error, root: &Command, arguments: &[OsString], columns: Option<usize>) -> Instead {
     let invalid = context(error, ContextKind::InvalidArg);
     let (command, path) = called(root, arguments, &invalid);
@@ -25,7 +26,7 @@ pub fn explain(error: &clap::Error, root: &Command, arguments: &[OsString], colu
     let bad_flag = |text: String| {
         let mut text = format!("{text}\nSee '{path} --help'.\n");
         if command.has_subcommands() {
-            text += &format!("{}\n", page());
+            text = text + &page() + "\n";
         }
         Instead::Complain(text, 125)
     };
@@ -90,12 +91,7 @@ pub fn explain(error: &clap::Error, root: &Command, arguments: &[OsString], colu
         | ErrorKind::TooFewValues
         | ErrorKind::WrongNumberOfValues
         | ErrorKind::UnknownArgument
-        | ErrorKind::MissingRequiredArgument => match option(command, root, &invalid) {
-            Some(option) if error.kind() == ErrorKind::MissingRequiredArgument => {
-                bad_flag(format!("required flag {} not set", spelled(option)))
-            }
-            _ => bad_count(),
-        },
+        | ErrorKind::MissingRequiredArgument => bad_count(),
         _ => bad_flag(error.to_string()),
     }
 }
@@ -119,7 +115,7 @@ fn called<'a>(root: &'a Command, arguments: &[OsString], invalid: &str) -> (&'a 
                 break;
             };
             command = found;
-            path += &format!(" {}", found.get_name());
+            path = path + " " + found.get_name();
         }
     }
     (command, path)

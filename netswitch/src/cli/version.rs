@@ -22,9 +22,8 @@ impl Version {
         let own = env!("CARGO_PKG_VERSION");
         let answer = client.ask(&Request::Version);
         if let Some(format) = self.format {
-            let agent = match answer? {
-                Response::Version(agent) => json!(agent),
-                _ => return Err(Failure::unexpected()),
+            let Response::Version(agent) = answer? else {
+                return Err(Failure::unexpected());
             };
             let object = json!({"client": {"version": own}, "agent": agent});
             return show(Some(&format), &[String::new()], |_| Ok(object.clone()));

@@ -1,31 +1,260 @@
-//! The data path in the kernel: loading, pins, upgrade. Needs root and a mounted bpffs.
+//! Loading, pins, take-over, in the kernel. Without root there is nothing to load, so they pass.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+use aya::{
+    maps::{HashMap, MapData, MapInfo},
+    programs::{
+        links::{FdLink, LinkType, PinnedLink},
+        loaded_links,
+    },
+};
+use netswitch_common::{
+    ABI_VERSION,
+    endpoint::{Port, PortKey},
+    verdict::{DropReason, Verdict},
+};
+use nix::{
+    sched::{CloneFlags, unshare},
+    unistd::geteuid,
+};
 
 use super::*;
+use crate::action::{Device, Entry};
+
+const LOOPBACK: u32 = 1;
+const FRAME: [u8; 64] = [0; 64];
+
+/// A folder on bpffs of its own.
+struct World {
+    bpffs: PathBuf,
+}
+
+impl World {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("netswitch-test-{}-{number}", std::process::id());
+        let bpffs = Path::new("/sys/fs/bpf").join(name);
+        make_folder(&bpffs).unwrap();
+        Self { bpffs }
+    }
+
+    fn open(&self, abi_version: u32) -> Result<Datapath> {
+        Datapath::open(&Options {
+            bpffs: self.bpffs.clone(),
+            abi_version,
+            log_level: 0,
+        })
+    }
+
+    fn pin(&self, version: u32, map: &str) -> PathBuf {
+        self.bpffs.join(format!("v{version}")).join(map)
+    }
+
+    fn pins(&self) -> Vec<PathBuf> {
+        let mut pins: Vec<PathBuf> = walk(&self.bpffs);
+        pins.sort();
+        pins
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        Datapath::purge(&self.bpffs).unwrap();
+    }
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] })
+        .collect()
+}
+
+/// Runs a test in a network namespace of its own, if this is root.
+fn in_namespace(test: impl FnOnce(World) + Send) {
+    if !geteuid().is_root() {
+        return;
+    }
+    thread::scope(|scope| {
+        let run = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            test(World::new());
+        });
+        run.join().unwrap();
+    });
+}
+
+fn map_id(pin: &Path) -> u32 {
+    MapInfo::from_pin(pin).unwrap().id()
+}
+
+/// Ids of the pinned link and of the program it runs. Below 6.6 there is no link: 0.
+fn link(pin: &Path) -> (u32, u32) {
+    let link = FdLink::from(PinnedLink::from_pin(pin).unwrap());
+    let info = link.info().unwrap();
+    match info.link_type() {
+        Ok(LinkType::Tcx) => (info.id(), info.program_id()),
+        _ => (0, SchedClassifier::from_pin(pin).unwrap().info().unwrap().id()),
+    }
+}
+
+fn port(network: u32) -> Entry {
+    Entry::Port {
+        key: PortKey {
+            network,
+            ..PortKey::default()
+        },
+        device: Device {
+            name: String::new(),
+            index: Some(7),
+        },
+        value: Port {
+            id: 3,
+            ifindex: 7,
+            ..Port::default()
+        },
+    }
+}
 
 #[test]
-fn loads() {
-    let dir = PathBuf::from(format!("/sys/fs/bpf/dp-{}", std::process::id()));
-    let options = Options {
-        bpffs: dir.clone(),
-        abi_version: 1,
-        log_level: 0,
-    };
-    let result = Datapath::open(&options);
-    if let Err(e) = &result {
-        println!("{e}");
-    }
-    let dp = result.unwrap();
-    for p in ["from_endpoint", "explain_endpoint"] {
-        let i = dp.program(p).unwrap().info().unwrap();
-        println!(
-            "{p} xlated {:?} jited {:?} verified {:?}",
-            i.size_translated(),
-            i.size_jitted(),
-            i.verified_instruction_count()
+fn every_map_is_pinned_and_looks_as_listed() {
+    in_namespace(|world| {
+        let _datapath = world.open(ABI_VERSION).unwrap();
+        let wanted: Vec<_> = MAPS.iter().map(|(name, _)| world.pin(ABI_VERSION, name)).collect();
+        let mut found = world.pins();
+        found.retain(|pin| !wanted.contains(pin));
+        assert_eq!(found, Vec::<PathBuf>::new(), "pins that are not listed");
+        for ((_, layout), pin) in MAPS.iter().zip(&wanted) {
+            assert_eq!(layout::of_pin(pin).unwrap(), Some(*layout), "{}", pin.display());
+        }
+    });
+}
+
+#[test]
+fn a_pin_of_another_layout_is_refused_and_left_as_it_is() {
+    in_namespace(|world| {
+        let pin = world.pin(ABI_VERSION, "PORTS");
+        make_folder(pin.parent().unwrap()).unwrap();
+        let strange: HashMap<MapData, [u8; 12], [u8; 64]> = HashMap::create(16, 0).unwrap();
+        strange.pin(&pin).unwrap();
+        let before = (map_id(&pin), world.pins());
+        let error = world.open(ABI_VERSION).err().unwrap().to_string();
+        assert!(
+            error.contains("PORTS is a Hash with keys of 12 bytes, values of 64 bytes, 16 entries"),
+            "{error}"
         );
-    }
-    println!("{:?}", dp.explain(1, &[0u8; 64]).unwrap());
-    println!("{:?}", dp.run(1, &[0u8; 64], 1).unwrap().verdict);
-    drop(dp);
-    Datapath::purge(&dir).unwrap();
+        assert_eq!((map_id(&pin), world.pins()), before);
+    });
+}
+
+#[test]
+fn entries_and_links_outlive_the_agent() {
+    in_namespace(|world| {
+        let mut first = world.open(ABI_VERSION).unwrap();
+        first.tables().write(&port(1)).unwrap();
+        first.attach("lo", LOOPBACK).unwrap();
+        drop(first);
+        let map = map_id(&world.pin(ABI_VERSION, "PORTS"));
+        let pin = world.bpffs.join("links/1");
+        let (link_before, program_before) = link(&pin);
+
+        let mut second = world.open(ABI_VERSION).unwrap();
+        assert_eq!(second.tables().dump().unwrap(), [port(1)]);
+        assert_eq!(map_id(&world.pin(ABI_VERSION, "PORTS")), map);
+        let (link_after, program_after) = link(&pin);
+        assert_eq!(
+            link_after, link_before,
+            "the link itself must stay: packets pass it meanwhile"
+        );
+        assert_ne!(program_after, program_before);
+        second.attach("lo", LOOPBACK).unwrap();
+        assert_eq!(second.attached().unwrap(), [LOOPBACK]);
+
+        second.detach(LOOPBACK).unwrap();
+        second.detach(LOOPBACK).unwrap();
+        assert!(second.attached().unwrap().is_empty());
+        assert!(
+            loaded_links().flatten().all(|info| info.id() != link_before),
+            "still attached"
+        );
+        second.tables().remove(&port(1)).unwrap();
+        second.tables().remove(&port(1)).unwrap();
+        assert_eq!(second.tables().dump().unwrap(), []);
+    });
+}
+
+#[test]
+fn another_version_takes_over_entries_and_links() {
+    in_namespace(|world| {
+        let mut old = world.open(ABI_VERSION).unwrap();
+        old.tables().write(&port(1)).unwrap();
+        old.attach("lo", LOOPBACK).unwrap();
+        old.run(LOOPBACK, &FRAME, 1).unwrap();
+        drop(old);
+        let pin = world.bpffs.join("links/1");
+        let before = link(&pin);
+        // an upgrade that crashed leaves this behind
+        make_folder(&world.bpffs.join(format!("v{}-new", ABI_VERSION + 1))).unwrap();
+
+        let mut new = world.open(ABI_VERSION + 1).unwrap();
+        assert_eq!(new.tables().dump().unwrap(), [port(1)]);
+        assert_eq!(new.tables().drops().unwrap().len(), 1, "counters are carried over");
+        let after = link(&pin);
+        assert_eq!(after.0, before.0);
+        assert_ne!(after.1, before.1);
+        let kept = world
+            .pins()
+            .into_iter()
+            .filter(|pin| !pin.starts_with(world.bpffs.join("links")));
+        assert!(
+            kept.into_iter()
+                .all(|pin| pin.starts_with(world.bpffs.join(format!("v{}", ABI_VERSION + 1))))
+        );
+    });
+}
+
+#[test]
+fn another_version_with_an_unknown_layout_is_not_touched() {
+    in_namespace(|world| {
+        let pin = world.pin(ABI_VERSION + 9, "ENDPOINTS");
+        make_folder(pin.parent().unwrap()).unwrap();
+        HashMap::<MapData, u32, u64>::create(16, 0).unwrap().pin(&pin).unwrap();
+        let before = world.pins();
+        let error = world.open(ABI_VERSION).err().unwrap().to_string();
+        assert!(
+            error.contains("ENDPOINTS of version 10 cannot be carried over"),
+            "{error}"
+        );
+        assert_eq!(world.pins(), before);
+    });
+}
+
+#[test]
+fn explaining_changes_nothing_and_running_counts() {
+    in_namespace(|world| {
+        let mut datapath = world.open(ABI_VERSION).unwrap();
+        let counters = |datapath: &mut Datapath| {
+            let tables = datapath.tables();
+            (tables.drops().unwrap(), tables.paths().unwrap())
+        };
+        let before = counters(&mut datapath);
+        let decision = datapath.explain(LOOPBACK, &FRAME).unwrap();
+        assert_eq!(decision.reason, DropReason::UnknownEndpoint as u32);
+        assert_eq!(counters(&mut datapath), before);
+
+        let ran = datapath.run(LOOPBACK, &FRAME, 1).unwrap();
+        assert_eq!((ran.verdict, &ran.frame[..]), (2, &FRAME[..]));
+        let (drops, paths) = counters(&mut datapath);
+        let [(key, count)] = drops[..] else { panic!("{drops:?}") };
+        assert_eq!((key.endpoint, key.reason), (0, DropReason::UnknownEndpoint as u32));
+        assert_eq!((count.packets, count.bytes), (1, 64));
+        assert!(paths.contains(&(Verdict::Drop, count)));
+        datapath.tables().forget_endpoint(0).unwrap();
+        assert_eq!(datapath.tables().drops().unwrap(), []);
+    });
 }

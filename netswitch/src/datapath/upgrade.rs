@@ -1,6 +1,6 @@
 //! Taking over from another version of the map layouts, without losing a packet.
 //!
-//! The new folder is built beside the old one as `v<N>.new`: a map whose layout is unchanged is
+//! The new folder is built beside the old one as `v<N>-new`: a map whose layout is unchanged is
 //! pinned there a second time (the same map, so nothing can get lost between copies), one whose
 //! layout changed is made anew and filled by a conversion. Then the programs are replaced, what
 //! changed meanwhile is copied, the folder gets its name, the old one goes. A crash leaves the old
@@ -47,7 +47,7 @@ struct Conversion {
 
 pub(super) fn prepare(bpffs: &Path, version: u32) -> Result<Transition> {
     let target = bpffs.join(format!("v{version}"));
-    let unfinished = bpffs.join(format!("v{version}.new"));
+    let unfinished = bpffs.join(format!("v{version}-new"));
     let others = other_versions(bpffs, version)?;
     let mut transition = Transition {
         folder: target.clone(),
@@ -180,7 +180,7 @@ fn other_versions(bpffs: &Path, version: u32) -> Result<Vec<(u32, PathBuf)>> {
 
 /// Folders that a crash left unfinished.
 fn leftovers(bpffs: &Path) -> Result<Vec<PathBuf>> {
-    let unfinished = folders(bpffs)?.into_iter().filter(|(name, _)| name.ends_with(".new"));
+    let unfinished = folders(bpffs)?.into_iter().filter(|(name, _)| name.ends_with("-new"));
     Ok(unfinished.map(|(_, folder)| folder).collect())
 }
 
@@ -191,4 +191,61 @@ fn folders(bpffs: &Path) -> Result<Vec<(String, PathBuf)>> {
         folders.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
     }
     Ok(folders)
+}
+
+#[cfg(test)]
+mod tests {
+    use aya::maps::{HashMap as BpfHashMap, Map};
+    use nix::unistd::geteuid;
+
+    use super::*;
+
+    /// Version 0 counted in 32 bits, and kept entry 13, which nobody wants.
+    fn widen(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        let wide = u64::from(u32::from_ne_bytes(value.try_into().ok()?));
+        (key[0] != 13).then(|| (key.to_vec(), wide.to_ne_bytes().to_vec()))
+    }
+
+    #[test]
+    fn a_map_of_another_layout_is_converted_and_brought_up_to_date() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let folder = PathBuf::from(format!("/sys/fs/bpf/netswitch-convert-{}", std::process::id()));
+        make_folder(&folder).unwrap();
+        let (old_pin, new_pin) = (folder.join("old"), folder.join("new"));
+        let mut old = pinned::<u32>(&old_pin);
+        let mut new = pinned::<u64>(&new_pin);
+        for key in 0..20 {
+            old.insert(key, key * 10, 0).unwrap();
+        }
+        let mut conversion = Conversion {
+            old: old_pin,
+            new: new_pin,
+            convert: widen,
+            copied: HashMap::new(),
+        };
+        conversion.copy().unwrap();
+        let entries = |map: &BpfHashMap<MapData, u32, u64>| {
+            let mut entries: Vec<_> = map.iter().map(std::result::Result::unwrap).collect();
+            entries.sort_unstable();
+            entries
+        };
+        let all: Vec<_> = (0..20)
+            .filter(|key| *key != 13)
+            .map(|key| (key, u64::from(key) * 10))
+            .collect();
+        assert_eq!(entries(&new), all);
+
+        new.insert(1, 111, 0).unwrap(); // the new programs are at work
+        old.insert(2, 222, 0).unwrap(); // the old ones were, until a moment ago
+        conversion.copy().unwrap();
+        assert_eq!((new.get(&1, 0).unwrap(), new.get(&2, 0).unwrap()), (111, 222));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    fn pinned<V: aya::Pod>(pin: &Path) -> BpfHashMap<MapData, u32, V> {
+        BpfHashMap::<MapData, u32, V>::create(64, 0).unwrap().pin(pin).unwrap();
+        Map::HashMap(MapData::from_pin(pin).unwrap()).try_into().unwrap()
+    }
 }

@@ -14,6 +14,7 @@ use crate::model::endpoint::{Settings, parse_mac};
 /// A field may also be `null`, as Go's clients send nil maps and slices.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "the engine's body")]
 pub struct NetworkCreate {
     name: String,
     driver: String,

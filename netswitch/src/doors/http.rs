@@ -130,34 +130,34 @@ impl Call {
             }
             ("GET", ["networks"]) => {
                 let filters = self.filters()?;
-                match agent.ask(Request::NetworkList { filters }).await? {
-                    Response::Networks(networks) => Ok(reply(StatusCode::OK, &networks)),
-                    other => Err(unexpected(&other)),
-                }
+                let Response::Networks(networks) = agent.ask(Request::NetworkList { filters }).await? else {
+                    return Err(unexpected());
+                };
+                Ok(reply(StatusCode::OK, &networks))
             }
             ("GET", ["networks", network]) => {
                 let network = (*network).to_owned();
-                match agent.ask(Request::NetworkInspect { network }).await? {
-                    Response::Network(network) => Ok(reply(StatusCode::OK, &network)),
-                    other => Err(unexpected(&other)),
-                }
+                let Response::Network(network) = agent.ask(Request::NetworkInspect { network }).await? else {
+                    return Err(unexpected());
+                };
+                Ok(reply(StatusCode::OK, &network))
             }
             ("POST", ["networks", "create"]) => {
                 let create = self.json::<engine::NetworkCreate>()?;
-                match agent.ask(Request::NetworkCreate(create.into())).await? {
-                    Response::Created { id, warnings } => Ok(reply(
-                        StatusCode::CREATED,
-                        &json!({"Id": id, "Warning": warnings.join("\n")}),
-                    )),
-                    other => Err(unexpected(&other)),
-                }
+                let Response::Created { id, warnings } = agent.ask(Request::NetworkCreate(create.into())).await? else {
+                    return Err(unexpected());
+                };
+                Ok(reply(
+                    StatusCode::CREATED,
+                    &json!({"Id": id, "Warning": warnings.join("\n")}),
+                ))
             }
             ("POST", ["networks", "prune"]) => {
                 let filters = self.filters()?;
-                match agent.ask(Request::NetworkPrune { filters }).await? {
-                    Response::Pruned(names) => Ok(reply(StatusCode::OK, &json!({"NetworksDeleted": names}))),
-                    other => Err(unexpected(&other)),
-                }
+                let Response::Pruned(names) = agent.ask(Request::NetworkPrune { filters }).await? else {
+                    return Err(unexpected());
+                };
+                Ok(reply(StatusCode::OK, &json!({"NetworksDeleted": names})))
             }
             ("POST", ["networks", network, "connect"]) => {
                 let connect = self.json::<engine::NetworkConnect>()?;
@@ -176,20 +176,18 @@ impl Call {
             }
             ("GET", ["containers", "json"]) => {
                 let (all, filters) = (self.flag("all"), self.filters()?);
-                match agent.ask(Request::ContainerList { all, filters }).await? {
-                    Response::Containers(containers) => {
-                        let containers: Vec<Value> = containers.iter().map(engine::container).collect();
-                        Ok(reply(StatusCode::OK, &containers))
-                    }
-                    other => Err(unexpected(&other)),
-                }
+                let Response::Containers(containers) = agent.ask(Request::ContainerList { all, filters }).await? else {
+                    return Err(unexpected());
+                };
+                let containers: Vec<Value> = containers.iter().map(engine::container).collect();
+                Ok(reply(StatusCode::OK, &containers))
             }
             ("GET", ["containers", container, "json"]) => {
                 let container = (*container).to_owned();
-                match agent.ask(Request::ContainerInspect { container }).await? {
-                    Response::Container(container) => Ok(reply(StatusCode::OK, &container)),
-                    other => Err(unexpected(&other)),
-                }
+                let Response::Container(container) = agent.ask(Request::ContainerInspect { container }).await? else {
+                    return Err(unexpected());
+                };
+                Ok(reply(StatusCode::OK, &container))
             }
             _ => Err(page_not_found()),
         }
@@ -233,10 +231,10 @@ impl Call {
 }
 
 async fn version<A: Agent>(agent: &A) -> Result<crate::api::Version, Error> {
-    match agent.ask(Request::Version).await? {
-        Response::Version(version) => Ok(version),
-        other => Err(unexpected(&other)),
-    }
+    let Response::Version(version) = agent.ask(Request::Version).await? else {
+        return Err(unexpected());
+    };
+    Ok(version)
 }
 
 fn ping() -> HttpResponse {
@@ -275,8 +273,8 @@ fn page_not_found() -> Error {
     Error::not_found("page not found")
 }
 
-fn unexpected(response: &Response) -> Error {
-    Error::internal(format!("the agent answered something else: {response:?}"))
+fn unexpected() -> Error {
+    Error::internal("the agent answered something else")
 }
 
 fn parse_version(text: &str) -> Option<(u32, u32)> {

@@ -181,6 +181,16 @@ impl Kernel for Fake {
         state.tables.set_up(&self.home, name, up)
     }
 
+    fn set_up_loopback(&mut self, namespace: &Namespace) -> Result<()> {
+        let namespace = self.place(namespace);
+        let mut state = self.call_in(&namespace, "set_up_loopback", "lo")?;
+        for setting in sysctl::of_new_loopback() {
+            state.tables.set_sysctl(&namespace, &setting.path, setting.value)?;
+        }
+        state.loopbacks.insert(namespace);
+        Ok(())
+    }
+
     fn add_address(&mut self, namespace: &Namespace, device: &str, address: IpNetwork) -> Result<()> {
         let namespace = self.place(namespace);
         let mut state = self.call_in(&namespace, "add_address", &format!("{device} {address}"))?;
@@ -201,7 +211,8 @@ impl Kernel for Fake {
 
     fn addresses(&mut self) -> Result<Vec<(String, IpNetwork)>> {
         let state = self.call("addresses", "")?;
-        let loopback = tables::loopback_addresses(state.loopbacks.contains(&self.home));
+        let off = state.tables.sysctl(&self.home, "net/ipv6/conf/lo/disable_ipv6")?;
+        let loopback = tables::loopback_addresses(state.loopbacks.contains(&self.home), off == "0");
         let others = state.tables.devices_of(&self.home).flat_map(|device| {
             let name = &device.link.name;
             device.addresses.iter().map(|address| (name.clone(), *address))
@@ -279,9 +290,6 @@ impl Kernel for Fake {
         }
         device.neighbours.extend(interface.neighbours.iter().copied());
         tables.set_up(&namespace, &interface.name, true)?;
-        if interface.loopback {
-            state.loopbacks.insert(namespace);
-        }
         Ok(())
     }
 

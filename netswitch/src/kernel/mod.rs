@@ -105,6 +105,8 @@ pub trait Kernel: Send {
         names.iter().try_for_each(|name| self.delete_link(name))
     }
     fn set_up(&mut self, name: &str, up: bool) -> Result<()>;
+    /// `lo` of another namespace: up, IPv6 off.
+    fn set_up_loopback(&mut self, namespace: &Namespace) -> Result<()>;
     fn add_address(&mut self, namespace: &Namespace, device: &str, address: IpNetwork) -> Result<()>;
     fn delete_address(&mut self, device: &str, address: IpNetwork) -> Result<()>;
     /// (device, address) of every address of the host.

@@ -88,6 +88,14 @@ impl Kernel for Netlink {
         link::set_up(&mut self.host, name, up)
     }
 
+    fn set_up_loopback(&mut self, namespace: &Namespace) -> Result<()> {
+        let mut socket = in_namespace(namespace, || {
+            sysctl::apply(&sysctl::of_new_loopback())?;
+            open()
+        })??;
+        link::set_up(&mut socket, "lo", true)
+    }
+
     fn add_address(&mut self, namespace: &Namespace, device: &str, address: IpNetwork) -> Result<()> {
         self.at(namespace, |socket| {
             let index = link::index(socket, device)?;
@@ -168,9 +176,6 @@ impl Kernel for Netlink {
             Ok((socket, index))
         })??;
         let socket = &mut socket;
-        if interface.loopback {
-            link::set_up(socket, "lo", true)?;
-        }
         for address in &interface.addresses {
             address::ensure(socket, index, *address)?;
         }

@@ -66,7 +66,8 @@ pub fn of_interface(interface: &Interface) -> Vec<Setting> {
     if !interface.v6 {
         return vec![v6(name, "disable_ipv6", "1", true)];
     }
-    [
+    let loopback = interface.ours.then(|| v6("lo", "disable_ipv6", "0", false));
+    let own = [
         ("disable_ipv6", "0"),
         ("accept_ra", "0"),
         ("router_solicitations", "0"),
@@ -74,8 +75,13 @@ pub fn of_interface(interface: &Interface) -> Vec<Setting> {
         ("dad_transmits", "0"),
         ("addr_gen_mode", "0"),
     ]
-    .map(|(key, value)| v6(name, key, value, false))
-    .to_vec()
+    .map(|(key, value)| v6(name, key, value, false));
+    loopback.into_iter().chain(own).collect()
+}
+
+/// The loopback of a new namespace: without IPv6, as an engine's, until an interface has it.
+pub fn of_new_loopback() -> Vec<Setting> {
+    vec![v6("lo", "disable_ipv6", "1", true)]
 }
 
 fn v4(device: &str, key: &str, value: &'static str) -> Setting {

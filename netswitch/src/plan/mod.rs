@@ -33,6 +33,9 @@ pub fn plan(state_dir: &Path, before: &State, changes: &Changes) -> Vec<Action> 
             (None, None) => {}
         }
     }
+    for namespace in view.added_namespaces() {
+        actions.push(Action::SetUpLoopback { namespace });
+    }
     for endpoint in view.added_endpoints() {
         add_endpoint(state_dir, &view, endpoint, &mut actions);
     }
@@ -172,7 +175,7 @@ pub fn add_endpoint(state_dir: &Path, view: &View<'_>, endpoint: &Endpoint, acti
         addresses: endpoint.v4.into_iter().chain(endpoint.v6).collect(),
         neighbours: gateway_neighbours(network, bridge),
         v6: network.enable_ipv6,
-        loopback: true,
+        ours: view.is_ours(&endpoint.sandbox),
     })));
     actions.extend(
         entries::addresses_of(endpoint, network)

@@ -63,6 +63,20 @@ impl<'a> View<'a> {
             .map_or(Namespace::Host, |sandbox| namespace(&sandbox.origin))
     }
 
+    /// Those that a shim of ours has just made.
+    pub fn added_namespaces(&self) -> impl Iterator<Item = Namespace> {
+        let added = self.changes.sandboxes.iter().filter(|(id, _)| !self.before.sandboxes.contains_key(id));
+        added
+            .filter_map(|(_, after)| after.as_ref())
+            .filter(|sandbox| matches!(sandbox.origin, Origin::Shim { .. }))
+            .map(|sandbox| namespace(&sandbox.origin))
+    }
+
+    /// Whether a shim of ours made the namespace.
+    pub fn is_ours(&self, sandbox: &Id) -> bool {
+        self.sandbox(sandbox).is_some_and(|sandbox| matches!(sandbox.origin, Origin::Shim { .. }))
+    }
+
     pub fn removed_endpoints(&self) -> impl Iterator<Item = &'a Endpoint> {
         self.changes
             .endpoints

@@ -132,9 +132,8 @@ impl Listener {
     pub(super) fn accept(&self) -> io::Result<Connection> {
         let socket = accept4(self.socket.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
         // SAFETY: accept4 returned a new descriptor that nobody else owns.
-        Ok(Connection {
-            socket: unsafe { OwnedFd::from_raw_fd(socket) },
-        })
+        let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+        Ok(Connection { socket })
     }
 }
 

@@ -52,8 +52,7 @@ pub(super) struct Shim {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// Who asked for the start, and whether a client must attach before it.
-    pub(super) start: Option<(Arc<Connection>, bool)>,
+    pub(super) start: Start,
     pub(super) attached: bool,
     /// The command was told to run.
     pub(super) going: bool,
@@ -69,8 +68,28 @@ pub(super) struct State {
     /// Processes beside the first whose ends are not told yet.
     pub(super) executing: usize,
     pub(super) outcome: Option<FromShim>,
-    /// Whoever asked for the start knows the outcome.
-    pub(super) heard: bool,
+}
+
+/// Whether the agent has asked for the command to run.
+#[derive(Default)]
+pub(super) enum Start {
+    #[default]
+    Awaited,
+    Asked {
+        by: Arc<Connection>,
+        after_attach: bool,
+    },
+    /// Whoever asked knows that it runs, or why not.
+    Answered,
+}
+
+impl Start {
+    fn answer(&mut self, answer: &FromShim) {
+        if let Start::Asked { by, .. } = self {
+            _ = by.send(answer, &[]);
+            *self = Start::Answered;
+        }
+    }
 }
 
 /// Returns in the starter at once, in the shim when the container has ended.
@@ -184,10 +203,8 @@ impl Shim {
         }
         if matches!(report, Ok(None)) {
             let mut state = self.state();
-            if state.going
-                && let Some((starter, _)) = state.start.take()
-            {
-                _ = starter.send(&FromShim::Started { pid: self.first.pid }, &[]);
+            if state.going {
+                state.start.answer(&FromShim::Started { pid: self.first.pid });
             }
         }
         let exit_code = self.first.wait();
@@ -197,7 +214,7 @@ impl Shim {
         if let Some(copying) = copying {
             _ = copying.join();
         }
-        self.finish(match report {
+        self.finish(&match report {
             Ok(Some((Report::Failed { exit_code, message }, _))) => FromShim::Failed { exit_code, message },
             Ok(_) | Err(_) => FromShim::Exited { exit_code },
         })
@@ -222,6 +239,7 @@ impl Shim {
         state.prepared = true;
         self.changed.notify_all();
         drop(state);
+        self.go_when_ready();
         let shim = Arc::clone(self);
         Ok(thread::spawn(move || {
             copy(output, shim.first.handle.as_fd(), |stream, bytes| {
@@ -239,8 +257,8 @@ impl Shim {
     }
 
     /// On disk first, then to the agent, then to each client once it has all of the output.
-    fn finish(&self, outcome: FromShim) -> Result<(), Error> {
-        let (FromShim::Exited { exit_code } | FromShim::Failed { exit_code, .. }) = outcome else {
+    fn finish(&self, outcome: &FromShim) -> Result<(), Error> {
+        let (FromShim::Exited { exit_code } | FromShim::Failed { exit_code, .. }) = *outcome else {
             return Ok(());
         };
         let written = self.write_exit_code(exit_code);
@@ -248,24 +266,25 @@ impl Shim {
         let mut state = self.state();
         state.outcome = Some(outcome.clone());
         self.changed.notify_all();
-        if let Some((starter, _)) = state.start.take() {
-            _ = starter.send(&outcome, &[]);
-            state.heard = true;
-        }
+        state.start.answer(outcome);
         for waiter in &state.waiters {
             _ = waiter.send(&FromShim::Exited { exit_code }, &[]);
         }
         drop(state);
         let sinks = self.sinks();
-        sinks.iter().for_each(|sink| sink.finish());
-        sinks.iter().for_each(|sink| sink.wait_until_closed());
+        for sink in &sinks {
+            sink.finish();
+        }
+        for sink in &sinks {
+            sink.wait_until_closed();
+        }
         let told = self.changed.wait_while(self.state(), |state| state.executing > 0);
         let state = told.unwrap_or_else(PoisonError::into_inner);
         if matches!(outcome, FromShim::Failed { .. }) {
             // a root that cannot be made is known before the agent has asked for the start
             drop(
                 self.changed
-                    .wait_timeout_while(state, HEARD_WITHIN, |state| !state.heard),
+                    .wait_timeout_while(state, HEARD_WITHIN, |state| !matches!(state.start, Start::Answered)),
             );
         } else {
             drop(state);

@@ -60,7 +60,7 @@ pub(super) fn run(
         }
         None => open_terminal(channel)?,
     };
-    if first && channel.receive::<Go>().doing("wait for the start")?.is_none() {
+    if channel.receive::<Go>().doing("wait for the start")?.is_none() {
         return Err(Error::Closed);
     }
     setsid().doing("start a session")?;
@@ -94,17 +94,16 @@ pub(super) fn run(
     }
     let command = process.command.first().map_or("", String::as_str);
     let path = find_command(command, &environment).map_err(|error| failure(first, error))?;
-    execute(&path, &process.command, &environment).map_err(|error| match error {
-        Error::System { source, .. } => {
-            let exit_code = if source.kind() == io::ErrorKind::NotFound {
-                127
-            } else {
-                126
-            };
-            failure(first, (exit_code, format!("exec: {command:?}: {}", words(&source))))
-        }
-        other => other,
-    })
+    let Err(error) = execute(&path, &process.command, &environment);
+    let exit_code = if error.kind() == io::ErrorKind::NotFound {
+        127
+    } else {
+        126
+    };
+    Err(failure(
+        first,
+        (exit_code, format!("exec: {command:?}: {}", words(&error))),
+    ))
 }
 
 fn open_terminal(channel: &Connection) -> Result<[OwnedFd; 3], Error> {
@@ -167,17 +166,13 @@ fn die_with_the_shim(channel: &Connection) -> Result<(), Error> {
     }
 }
 
-fn execute(path: &Path, command: &[String], environment: &[String]) -> Result<Infallible, Error> {
+fn execute(path: &Path, command: &[String], environment: &[String]) -> io::Result<Infallible> {
     let strings = |all: &[String]| {
-        all.iter()
-            .map(|text| CString::new(text.as_str()))
-            .collect::<Result<Vec<_>, _>>()
+        let strings: Result<Vec<_>, _> = all.iter().map(|text| CString::new(text.as_str())).collect();
+        strings
     };
-    let program = CString::new(path.as_os_str().as_bytes()).doing("execute")?;
-    let (arguments, environment) = (
-        strings(command).doing("execute")?,
-        strings(environment).doing("execute")?,
-    );
+    let program = CString::new(path.as_os_str().as_bytes())?;
+    let (arguments, environment) = (strings(command)?, strings(environment)?);
     // all of them, also the two that glibc keeps for itself: zero is SIG_DFL, no flags, an empty mask
     let default = [0u64; 4];
     for signal in 1..=libc::SIGRTMAX() {
@@ -193,11 +188,10 @@ fn execute(path: &Path, command: &[String], environment: &[String]) -> Result<In
             )
         };
     }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).doing("unblock signals")?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     // SAFETY: nothing is closed yet, and nothing is opened before exec closes it all.
-    Errno::result(unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed()) })
-        .doing("close descriptors")?;
-    execve(&program, &arguments, &environment).doing("execute")
+    Errno::result(unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed()) })?;
+    Ok(execve(&program, &arguments, &environment)?)
 }
 
 /// Docker's words around what happened.

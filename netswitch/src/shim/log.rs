@@ -182,7 +182,7 @@ mod tests {
         writer.write(Stream::Stdout, b"one\ntw");
         writer.write(Stream::Stderr, b"oops\n");
         writer.write(Stream::Stdout, b"o\n");
-        writer.write(Stream::Stdout, &[b'x'; LONGEST + 1]);
+        writer.write(Stream::Stdout, &vec![b'x'; LONGEST + 1]);
         writer.finish();
         let lines: Vec<Line> = read(&path, None).unwrap().map(Result::unwrap).collect();
         std::fs::remove_file(&path).unwrap();

@@ -4,8 +4,9 @@
 
 use std::{
     fs::File,
-    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
 };
 
 use nix::{
@@ -13,6 +14,7 @@ use nix::{
     sched::{CloneFlags, setns, unshare},
     sys::{
         prctl::set_dumpable,
+        signal::{Signal, kill},
         wait::{WaitStatus, waitpid},
     },
     unistd::{ForkResult, Pid, fork},
@@ -61,7 +63,7 @@ pub(super) enum Report {
     },
 }
 
-/// To a container's first process: run the command.
+/// To a process that is prepared: run the command.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Go;
 
@@ -83,27 +85,26 @@ impl Process {
         let forked = from_outer.receive();
         _ = waitpid(outer, None);
         match forked.doing("start a process")? {
-            Some((Report::Forked { pid }, _)) => Ok(Process {
-                pid,
-                handle: open(pid).doing("open process")?,
-                channel,
-            }),
+            Some((Report::Forked { pid }, _)) => Process::adopt(pid, channel),
             Some((Report::Failed { exit_code, message }, _)) => Err(Error::Failed { exit_code, message }),
             Some((Report::Prepared, _)) | None => Err(Error::Closed),
         }
     }
 
+    /// A child that cannot be watched must not stay: unreaped it would keep its container from ending.
+    fn adopt(pid: i32, channel: Connection) -> Result<Process, Error> {
+        match handle(pid) {
+            Ok(handle) => Ok(Process { pid, handle, channel }),
+            Err(error) => {
+                _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                _ = waitpid(Pid::from_raw(pid), None);
+                Err(error).doing(format!("open process {pid}"))
+            }
+        }
+    }
+
     pub(super) fn signal(&self, signal: i32) {
-        // SAFETY: no pointer but a null one is passed.
-        _ = unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.handle.as_raw_fd(),
-                signal,
-                std::ptr::null::<()>(),
-                0,
-            )
-        };
+        send_signal(self.handle.as_fd(), signal);
     }
 
     /// Waits for the end: 128 + n for signal n.
@@ -119,12 +120,20 @@ impl Process {
     }
 }
 
-fn open(pid: i32) -> Result<OwnedFd, Errno> {
+/// A pidfd.
+pub(super) fn handle(pid: i32) -> nix::Result<OwnedFd> {
     // SAFETY: no pointers are passed.
     let handle = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
     let handle = i32::try_from(handle).map_err(|_| Errno::EBADF)?;
     // SAFETY: the call returned a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(handle) })
+}
+
+/// A process that has ended gets none.
+pub(super) fn send_signal(process: BorrowedFd, signal: i32) {
+    let information = ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null pointer asks for a siginfo as kill(2) makes it.
+    _ = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, information, 0) };
 }
 
 /// The outer child; each of the two has its own channel, for the inner may be the faster one.
@@ -180,16 +189,18 @@ fn enter(spec: &Spec, place: Place) -> Result<(), Error> {
 }
 
 fn report(channel: &Connection, place: Place, error: Error) -> Result<(), Error> {
-    let (exit_code, message) = match error {
-        Error::Failed { exit_code, message } => (exit_code, message),
-        other => match place {
-            Place::New => (125, format!("OCI runtime create failed: {other}: unknown")),
-            Place::Beside(_) => (126, format!("OCI runtime exec failed: {other}: unknown")),
+    let failed = match (error, place) {
+        (Error::Failed { exit_code, message }, _) => Report::Failed { exit_code, message },
+        (error, Place::New) => Report::Failed {
+            exit_code: 125,
+            message: format!("OCI runtime create failed: {error}: unknown"),
+        },
+        (error, Place::Beside(_)) => Report::Failed {
+            exit_code: 126,
+            message: format!("OCI runtime exec failed: {error}: unknown"),
         },
     };
-    channel
-        .send(&Report::Failed { exit_code, message }, &[])
-        .doing("report")
+    channel.send(&failed, &[]).doing("report")
 }
 
 /// A forked child must never return into its parent's code.

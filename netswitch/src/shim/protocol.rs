@@ -1,4 +1,4 @@
-//! What is said over a shim's socket (SOCK_SEQPACKET, one JSON message a packet, file descriptors
+//! What is said over a shim's socket (`SOCK_SEQPACKET`, one JSON message a packet, file descriptors
 //! beside it).
 
 use serde::{Deserialize, Serialize};

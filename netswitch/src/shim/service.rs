@@ -10,7 +10,7 @@ use std::{
 use super::{
     Error,
     connection::{Connection, Listener},
-    daemon::{Shim, null},
+    daemon::{Shim, Start, null},
     log::Stream,
     process::{Go, Place, Process, Report, Streams},
     protocol::{Exec, FromShim, ToShim},
@@ -88,22 +88,23 @@ impl Shim {
         let mut state = self.state();
         if let Some(outcome) = &state.outcome {
             _ = connection.send(outcome, &[]);
-            state.heard = true;
+            state.start = Start::Answered;
             self.changed.notify_all();
         } else {
-            state.start = Some((Arc::clone(connection), after_attach));
+            state.start = Start::Asked {
+                by: Arc::clone(connection),
+                after_attach,
+            };
         }
         drop(state);
         self.go_when_ready();
     }
 
-    fn go_when_ready(&self) {
+    /// Not before the terminal has its size.
+    pub(super) fn go_when_ready(&self) {
         let mut state = self.state();
-        let wanted = state
-            .start
-            .as_ref()
-            .is_some_and(|(_, after_attach)| !after_attach || state.attached);
-        if wanted && !state.going {
+        let wanted = matches!(state.start, Start::Asked { after_attach, .. } if !after_attach || state.attached);
+        if wanted && state.prepared && !state.going {
             state.going = true;
             _ = self.first.channel.send(&Go, &[]);
         }
@@ -161,12 +162,11 @@ impl Shim {
 
     fn resize(&self, session: &Session, size: Size) {
         let mut state = self.state();
-        let terminal = match &session.other {
-            Some(other) => other.terminal.as_ref(),
-            None => {
-                state.size = Some(size);
-                state.terminal.as_deref()
-            }
+        let terminal = if let Some(other) = &session.other {
+            other.terminal.as_ref()
+        } else {
+            state.size = Some(size);
+            state.terminal.as_deref()
         };
         if let Some(terminal) = terminal {
             terminal::resize(terminal.as_fd(), size);
@@ -198,6 +198,7 @@ impl Shim {
             if let (Some(terminal), Some(size)) = (&terminal, size) {
                 terminal::resize(terminal.as_fd(), size);
             }
+            _ = process.channel.send(&Go, &[]);
             report = process.channel.receive();
         }
         if let Ok(Some((Report::Failed { exit_code, message }, _))) = report {

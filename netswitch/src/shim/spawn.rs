@@ -22,6 +22,7 @@ use super::{
     Doing as _, Error, cgroup,
     connection::Connection,
     mounts::{self, Depth},
+    process,
     protocol::{EXIT_CODE, FromShim, READY, Ready, SOCKET, SPEC, Spec, ToShim},
 };
 
@@ -29,6 +30,8 @@ use super::{
 const READY_WITHIN: Duration = Duration::from_secs(20);
 /// Of a container whose shim was killed.
 const LOST: i32 = 255;
+/// In milliseconds, for a process killed.
+const ENDS_WITHIN: u16 = 10_000;
 const WATCH_STACK: usize = 128 * 1024;
 
 /// Starts a shim and waits until the container's namespaces exist; blocks. `executable` is netswitch itself.
@@ -59,18 +62,16 @@ pub fn spawn(executable: &Path, spec: &Spec) -> Result<(Ready, Connection), Erro
     if let Some(line) = &line {
         fs::write(spec.run_dir.join(READY), line).doing("write what the shim said")?;
     }
-    match line.and_then(|line| serde_json::from_slice(&line).ok()) {
-        Some(ready) => Ok((ready, connect(&spec.run_dir)?)),
-        None => {
-            let mut message = Vec::new();
-            _ = errors.and_then(|errors| available(errors, &mut message));
-            let message = String::from_utf8_lossy(&message).trim().to_owned();
-            Err(Error::NotReady {
-                run_dir: spec.run_dir.display().to_string(),
-                message,
-            })
-        }
+    if let Some(ready) = line.and_then(|line| serde_json::from_slice(&line).ok()) {
+        return Ok((ready, connect(&spec.run_dir)?));
     }
+    let mut message = Vec::new();
+    _ = errors.and_then(|errors| available(errors, &mut message));
+    let message = String::from_utf8_lossy(&message).trim().to_owned();
+    Err(Error::NotReady {
+        run_dir: spec.run_dir.display().to_string(),
+        message,
+    })
 }
 
 /// To the shim of a container that runs already.
@@ -108,13 +109,11 @@ pub fn watch_exit(
     tell: impl FnOnce(&str, i32) + Send + 'static,
 ) -> Result<JoinHandle<()>, Error> {
     let watch = move || {
-        let exit_code = wait(&run_dir)
-            .or_else(|| written_exit_code(&run_dir))
-            .unwrap_or_else(|| {
-                end_orphan(&ready);
-                cgroup::remove(&id);
-                LOST
-            });
+        let exit_code = wait_exit(&run_dir).unwrap_or_else(|| {
+            end_orphan(&ready);
+            cgroup::remove(&id);
+            LOST
+        });
         tell(&id, exit_code);
     };
     thread::Builder::new()
@@ -124,7 +123,12 @@ pub fn watch_exit(
         .doing("start a thread")
 }
 
-fn wait(run_dir: &Path) -> Option<i32> {
+/// Waits for the container's end; `None` when its shim was killed.
+pub fn wait_exit(run_dir: &Path) -> Option<i32> {
+    told_exit_code(run_dir).or_else(|| written_exit_code(run_dir))
+}
+
+fn told_exit_code(run_dir: &Path) -> Option<i32> {
     let connection = connect(run_dir).ok()?;
     connection.send(&ToShim::Wait, &[]).ok()?;
     match connection.receive().ok()?? {
@@ -158,10 +162,14 @@ pub fn written_exit_code(run_dir: &Path) -> Option<i32> {
     fs::read_to_string(run_dir.join(EXIT_CODE)).ok()?.trim().parse().ok()
 }
 
-/// The kernel kills a container with its shim, unless its command is a set-user-id file.
+/// The kernel kills a container with its shim, unless its command is a set-user-id file. Waits for the end.
 fn end_orphan(ready: &Ready) {
+    let Ok(process) = process::handle(ready.pid) else {
+        return;
+    };
     if is_alive(ready.pid, ready.start_time) {
-        _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(ready.pid), nix::sys::signal::Signal::SIGKILL);
+        process::send_signal(process.as_fd(), libc::SIGKILL);
+        _ = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], ENDS_WITHIN);
     }
 }
 

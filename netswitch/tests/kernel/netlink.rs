@@ -162,6 +162,7 @@ fn a_dual_stack_interface_is_ready_at_once() {
     Real::run(|world| {
         let container = world.container();
         let kernel = world.kernel();
+        kernel.set_up_loopback(&container).unwrap();
         kernel.add_veth(&endpoint("veth1", &container)).unwrap();
         kernel.set_up("veth1", true).unwrap();
         kernel

@@ -171,6 +171,6 @@ pub fn interface(namespace: &Namespace, addresses: &[&str], v6: bool) -> Interfa
         addresses: addresses.iter().map(|address| net(address)).collect(),
         neighbours: vec![(ip("10.9.0.1"), GATEWAY_MAC)],
         v6,
-        loopback: true,
+        ours: true,
     }
 }

@@ -96,6 +96,14 @@ pub fn print_floors(all: &[Series]) -> bool {
             ratio.map_or("not measured".into(), |ratio| format!("{ratio:.3}")),
         );
     }
+    for series in all {
+        if let Some(ratio) = series.ratio(Peer::DirectAgain, Peer::Direct) {
+            println!(
+                "  control  {:<11} direct_again is {ratio:.3} x direct",
+                series.scenario.name()
+            );
+        }
+    }
     hold
 }
 

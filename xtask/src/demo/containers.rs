@@ -60,6 +60,11 @@ pub fn second_container(stage: &mut Stage) -> Result<()> {
     stage.prove(
         answered(&pinged, 3),
         "tomcat01 answers tomcat02, ttl 64: one segment, no router between them",
+    )?;
+    let bridges = stage.show("ip link show type bridge")?;
+    stage.prove(
+        bridges.is_empty(),
+        "and no kernel bridge either: eBPF programs on the veths forward the frames",
     )
 }
 

@@ -27,6 +27,13 @@ pub fn isolation(stage: &mut Stage) -> Result<()> {
     stage.prove(
         pinged.contains("100% packet loss"),
         "a container on docker0 does not reach one on mynet",
+    )?;
+    let stats = stage.show("netswitch stats")?;
+    stage.prove(
+        stats
+            .lines()
+            .any(|line| line.contains("tomcat01") && line.contains("other-network")),
+        "and the switch says who lost packets, and why",
     )
 }
 

@@ -19,7 +19,7 @@ impl Screen {
     pub fn heading(&mut self, title: &str, rows: &str) {
         self.step += 1;
         let title = self.style("1;36", &format!("{:>2}  {title}", self.step));
-        println!("\n{title}  {}", self.style("2", rows));
+        println!("\n{}", format!("{title}  {}", self.style("2", rows)).trim_end());
     }
 
     pub fn note(&self, text: &str) {

@@ -14,17 +14,17 @@ use crate::progress::Step;
 /// again; both whatever happens to apt. A policy-rc.d that was there comes back.
 const INSTALL: &str = r#"
 policy=/usr/sbin/policy-rc.d
-wanted() { find /etc/systemd/system -path '*.wants/*' -type l 2>/dev/null | sort; }
-before=$(wanted)
+links() { find /etc/systemd/system -type l 2>/dev/null; }
+before=$(links)
 restore() {
     rm -f "$policy"
     if [ -e "$policy.netswitch" ]; then mv "$policy.netswitch" "$policy"; fi
-    for link in $(wanted); do
+    for link in $(links); do
         case "$before" in *"$link"*) continue ;; esac
         unit=${link##*/}
-        deb-systemd-helper disable "$unit" >/dev/null || rm -f "$link"
+        deb-systemd-helper disable "$unit" >/dev/null
         if [ -e "/etc/init.d/${unit%.service}" ]; then update-rc.d "${unit%.service}" disable; fi
-        echo "disabled $unit"
+        rm -f "$link"
     done
 }
 trap restore EXIT
@@ -90,7 +90,7 @@ pub(super) fn missing<'a>(packages: &[&'a str]) -> BTreeSet<&'a str> {
 
 /// Downloads `packages` and unpacks them into `directory`; nothing is installed, no root is needed.
 pub(super) fn unpack(packages: &[&str], directory: &Path) -> Result<()> {
-    let (what, count) = (packages.first().copied().unwrap_or_default(), packages.len());
+    let what = packages.last().copied().unwrap_or_default(); // apt lists dependencies first
     if !is_debian() {
         bail!("this machine is not Debian 12 or 13, so {what} cannot be fetched");
     }
@@ -99,7 +99,10 @@ pub(super) fn unpack(packages: &[&str], directory: &Path) -> Result<()> {
         update()?;
     }
     eprintln!("set-up unpacks {} into {}", packages.join(" "), directory.display());
-    let step = Step::start(format!("fetching {count} packages"));
+    let step = Step::start(match packages.len() {
+        1 => format!("fetching {what}"),
+        count => format!("fetching {what} and {} that it depends on", count - 1),
+    });
     let result = download_and_unpack(packages, directory);
     step.end(if result.is_ok() { "done" } else { "failed" });
     result

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -37,7 +38,7 @@ impl Agent {
         let mut command = agent.agent_command();
         command.stdout(log.try_clone()?).stderr(log);
         agent.process = Some(Background::start(&mut command)?);
-        agent.wait_until_ready()?;
+        agent.wait_until_it_serves()?;
         Ok(agent)
     }
 
@@ -48,7 +49,7 @@ impl Agent {
     /// `netswitch …` as a user of this host would run it.
     pub fn netswitch(&self) -> Command {
         let mut command = self.host.command(&self.binary);
-        command.env("NETSWITCH_SOCKET", self.directory.join("run/api.sock"));
+        command.env("NETSWITCH_SOCKET", self.socket());
         command
     }
 
@@ -81,19 +82,23 @@ impl Agent {
         self.directory.join("agent.log")
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
-        let log = self.log();
+    fn socket(&self) -> PathBuf {
+        self.directory.join("run/api.sock")
+    }
+
+    fn wait_until_it_serves(&mut self) -> Result<()> {
+        let (log, socket) = (self.log(), self.socket());
         let Some(process) = self.process.as_mut() else {
             bail!("the agent was not started");
         };
-        process::poll("the agent is ready", Duration::from_secs(20), || {
-            let said = fs::read_to_string(&log).unwrap_or_default();
+        process::poll("the agent serves", Duration::from_secs(20), || {
             if let Some(status) = process.ended()? {
-                bail!("the agent ended with {status}:\n{said}");
+                bail!(
+                    "the agent ended with {status}:\n{}",
+                    fs::read_to_string(&log).unwrap_or_default()
+                );
             }
-            Ok(said
-                .split(|letter: char| !letter.is_alphanumeric())
-                .any(|word| word == "ready"))
+            Ok(UnixStream::connect(&socket).is_ok())
         })
     }
 

@@ -115,23 +115,27 @@ impl Walk<'_> {
             arguments.push(self.operand(operand, dot)?);
         }
         arguments.extend(last);
-        match &command[0] {
-            Operand::Function { name, at: (line, byte) } => {
-                functions::call(name, &arguments, self.mode).map_err(|problem| {
-                    let words: Vec<String> = command.iter().map(ToString::to_string).collect();
-                    let command = words.join(" ");
-                    TemplateError(format!(":{line}:{byte}: executing \"\" at <{command}>: {problem}"))
-                })
-            }
-            Operand::Field { of, name, .. } if name == "Label" && **of == Operand::Dot && self.label.is_some() => {
-                let name = arguments.first().and_then(Value::as_str).unwrap_or_default();
-                Ok(self.label.map(|label| label(name)).unwrap_or_default().into())
-            }
-            operand if arguments.is_empty() => self.operand(operand, dot),
-            operand => Err(TemplateError(format!(
-                ":1: can't give argument to non-function {operand}"
-            ))),
+        let operand = &command[0];
+        if let Operand::Function { name, at: (line, byte) } = operand {
+            return functions::call(name, &arguments, self.mode).map_err(|problem| {
+                let words: Vec<String> = command.iter().map(ToString::to_string).collect();
+                let command = words.join(" ");
+                TemplateError(format!(":{line}:{byte}: executing \"\" at <{command}>: {problem}"))
+            });
         }
+        if let (Some(label), Operand::Field { of, name, .. }) = (self.label, operand)
+            && **of == Operand::Dot
+            && name == "Label"
+        {
+            let name = arguments.first().and_then(Value::as_str).unwrap_or_default();
+            return Ok(label(name).into());
+        }
+        if arguments.is_empty() {
+            return self.operand(operand, dot);
+        }
+        Err(TemplateError(format!(
+            ":1: can't give argument to non-function {operand}"
+        )))
     }
 
     fn operand(&mut self, operand: &Operand, dot: &Value) -> Result<Value, TemplateError> {

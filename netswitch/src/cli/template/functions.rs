@@ -1,6 +1,7 @@
 //! The functions of Go's templates and those that Docker adds.
 
 use std::cmp::Ordering;
+use std::fmt::Write as _;
 
 use serde_json::Value;
 
@@ -183,16 +184,18 @@ fn printf(format: &str, arguments: &[Value]) -> String {
         match (characters.next(), arguments.as_slice()) {
             (Some('%'), _) => out.push('%'),
             (Some('q'), [value, ..]) => {
-                out.push_str(&format!("{:?}", print(value)));
+                _ = write!(out, "{:?}", print(value));
                 arguments.next();
             }
             (Some('s' | 'v' | 'd' | 't'), [value, ..]) => {
                 out.push_str(&print(value));
                 arguments.next();
             }
-            (Some(verb), []) => out.push_str(&format!("%!{verb}(MISSING)")),
+            (Some(verb), []) => {
+                _ = write!(out, "%!{verb}(MISSING)");
+            }
             (Some(verb), [value, ..]) => {
-                out.push_str(&format!("%!{verb}({})", print(value)));
+                _ = write!(out, "%!{verb}({})", print(value));
                 arguments.next();
             }
             (None, _) => out.push_str("%!(NOVERB)"),

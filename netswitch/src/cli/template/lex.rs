@@ -32,6 +32,12 @@ pub enum Kind {
     Symbol(&'static str),
 }
 
+impl Kind {
+    pub fn word(&self) -> Option<&str> {
+        if let Self::Word(word) = self { Some(word) } else { None }
+    }
+}
+
 pub fn pieces(text: &str) -> Result<Vec<Piece>, TemplateError> {
     let mut pieces = Vec::new();
     let mut rest = 0;

@@ -45,10 +45,7 @@ impl Parser {
                 }
                 Piece::Action { line, tokens } => (line, tokens),
             };
-            let keyword = match &tokens[0].kind {
-                Kind::Word(word) => word.clone(),
-                _ => String::new(),
-            };
+            let keyword = tokens[0].kind.word().unwrap_or_default().to_owned();
             match keyword.as_str() {
                 "end" => return Ok((nodes, Some(Stop::End(line)))),
                 "else" => {
@@ -68,13 +65,12 @@ impl Parser {
         let otherwise = match stop {
             Some(Stop::End(_)) => Vec::new(),
             // `else if` is an `if` of its own that shares the `end`.
-            Some(Stop::Else { line, mut rest }) if !rest.is_empty() => match &rest[0].kind {
-                Kind::Word(word) if word == keyword && word != "range" => {
-                    let rest = rest.split_off(1);
-                    vec![self.block(keyword, line, rest)?]
+            Some(Stop::Else { line, mut rest }) if !rest.is_empty() => {
+                if rest[0].kind.word() != Some(keyword) || keyword == "range" {
+                    return Err(error(line, "unexpected token in else clause"));
                 }
-                _ => return Err(error(line, "unexpected token in else clause")),
-            },
+                vec![self.block(keyword, line, rest.split_off(1))?]
+            }
             Some(Stop::Else { .. }) => match self.list()? {
                 (otherwise, Some(Stop::End(_))) => otherwise,
                 (_, Some(Stop::Else { line, .. })) => return Err(error(line, "expected end; found {{else}}")),
@@ -120,12 +116,11 @@ fn pipe_until(line: usize, tokens: &mut Tokens, nested: bool) -> Result<Pipe, Te
     loop {
         match tokens.peek().map(|token| &token.kind) {
             None if nested => return Err(error(line, "unclosed left paren")),
-            None => break,
             Some(Kind::Symbol(")")) if nested => {
                 tokens.next();
                 break;
             }
-            Some(Kind::Symbol(")")) => break,
+            None | Some(Kind::Symbol(")")) => break,
             Some(Kind::Symbol("|")) => {
                 tokens.next();
                 commands.push(Vec::new());

@@ -243,10 +243,11 @@ pub fn loopback(up: bool) -> Link {
     }
 }
 
-pub fn loopback_addresses(up: bool) -> Vec<(String, IpNetwork)> {
-    let addresses = ["127.0.0.1/8", "::1/128"];
-    let up = addresses.iter().filter(|_| up);
-    up.filter_map(|address| Some(("lo".to_owned(), address.parse().ok()?)))
+pub fn loopback_addresses(up: bool, v6: bool) -> Vec<(String, IpNetwork)> {
+    let addresses = [("127.0.0.1/8", up), ("::1/128", up && v6)];
+    let there = addresses.iter().filter(|(_, there)| *there);
+    there
+        .filter_map(|(address, _)| Some(("lo".to_owned(), address.parse().ok()?)))
         .collect()
 }
 

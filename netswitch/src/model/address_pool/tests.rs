@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{automatic::candidates, request::consolidate, *};
-use crate::{api::PoolRequest, model::testing::World};
+use super::{automatic::candidates, *};
+use crate::model::testing::World;
 
 fn pool(subnet: &str, ip_range: Option<&str>, gateway: &str) -> Pool {
     Pool {
@@ -206,91 +206,5 @@ fn when_all_pools_are_taken_the_user_hears_of_it() {
     assert_eq!(
         world.make(&asked).map_err(message).unwrap_err(),
         "could not find an available, non-overlapping IPv6 address pool among the defaults to assign to the network"
-    );
-}
-
-fn owned(list: &[&str]) -> Vec<String> {
-    list.iter().map(|text| (*text).to_owned()).collect()
-}
-
-#[test]
-fn the_client_puts_subnets_and_what_lies_in_them_together() {
-    let auxiliary = BTreeMap::from([("router".to_owned(), "10.0.0.9".to_owned())]);
-    let pools = consolidate(
-        &owned(&["10.0.0.0/24", "fd00::/64"]),
-        &owned(&["10.0.0.128/25"]),
-        &owned(&["fd00::7", "10.0.0.5"]),
-        &auxiliary,
-    );
-    let first = PoolRequest {
-        subnet: "10.0.0.0/24".into(),
-        ip_range: "10.0.0.128/25".into(),
-        gateway: "10.0.0.5".into(),
-        auxiliary,
-    };
-    let second = PoolRequest {
-        subnet: "fd00::/64".into(),
-        gateway: "fd00::7".into(),
-        ..PoolRequest::default()
-    };
-    assert_eq!(pools.unwrap(), [first, second]);
-}
-
-#[test]
-fn the_client_refuses_what_does_not_fit_together() {
-    let none = BTreeMap::new();
-    for (subnets, ranges, gateways, message) in [
-        (
-            &[][..],
-            &[][..],
-            &["10.0.0.1"][..],
-            "every ip-range or gateway must have a corresponding subnet",
-        ),
-        (
-            &["10.0.0.0"],
-            &[],
-            &[],
-            "invalid subnet: invalid CIDR address: 10.0.0.0",
-        ),
-        (
-            &["10.0.0.0/8", "10.1.0.0/16"],
-            &[],
-            &[],
-            "multiple overlapping subnet configuration is not supported",
-        ),
-        (
-            &["10.0.0.0/24"],
-            &["10.0.1.0/25"],
-            &[],
-            "no matching subnet for range 10.0.1.0/25",
-        ),
-        (
-            &["10.0.0.0/24"],
-            &[],
-            &["10.0.1.1"],
-            "no matching subnet for gateway 10.0.1.1",
-        ),
-        (
-            &["10.0.0.0/24", "10.0.1.0/24"],
-            &[],
-            &["10.0.0.1", "10.0.0.2"],
-            "cannot configure multiple gateways (10.0.0.2, 10.0.0.1) for the same subnet (10.0.0.0/24)",
-        ),
-        (
-            &["10.0.0.0/24", "10.0.1.0/24"],
-            &["10.0.0.0/25", "10.0.0.128/25"],
-            &[],
-            "cannot configure multiple ranges (10.0.0.128/25, 10.0.0.0/25) on the same subnet (10.0.0.0/24)",
-        ),
-    ] {
-        assert_eq!(
-            consolidate(&owned(subnets), &owned(ranges), &owned(gateways), &none).unwrap_err(),
-            message
-        );
-    }
-    let outside = BTreeMap::from([("router".to_owned(), "10.9.0.1".to_owned())]);
-    assert_eq!(
-        consolidate(&owned(&["10.0.0.0/24"]), &[], &[], &outside).unwrap_err(),
-        "no matching subnet for aux-address 10.9.0.1"
     );
 }
