@@ -14,12 +14,14 @@ pub mod purge;
 pub mod start;
 pub mod watch;
 
+use std::io::IsTerminal as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use crate::api::{AgentOptions, Directories};
 use crate::doors;
@@ -42,6 +44,7 @@ pub fn run(options: AgentOptions) -> Result<()> {
     if options.purge {
         return purge::purge(&options.directories);
     }
+    log_to_stderr();
     let mut directories = options.directories.clone();
     for (directory, mode) in [(&mut directories.state, 0o700), (&mut directories.run, 0o755)] {
         make_directory(directory, mode)?;
@@ -63,6 +66,17 @@ pub fn run(options: AgentOptions) -> Result<()> {
     runtime.block_on(serve(handle, &directories))?;
     tracing::info!("stopped; the data plane stays");
     Ok(())
+}
+
+/// `RUST_LOG` chooses more or less than what an operator needs.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    // whoever runs the agent in a process of theirs may have one already
+    let _ = log.try_init();
 }
 
 async fn serve(handle: AgentHandle, directories: &Directories) -> Result<()> {
