@@ -68,7 +68,7 @@ fn read(path: &Path) -> io::Result<Object> {
     let [kind_number, id, third, fourth, ..] = words;
     Ok(match kind.to_string_lossy().as_ref() {
         "anon_inode:bpf-map" => Object::Map { id, entries: dump(&descriptor, kind_number, third, fourth) },
-        "anon_inode:bpf_link" => Object::Link { id, program: third },
+        "anon_inode:bpf-link" | "anon_inode:bpf_link" => Object::Link { id, program: third },
         _ => Object::Program { id },
     })
 }

@@ -51,12 +51,12 @@ fn names_that_are_taken_or_malformed() {
     let network = |name: &str| ["network".to_owned(), "create".to_owned(), name.to_owned()];
     for (name, text) in [
         ("mynet", "network with name mynet already exists"),
-        ("bridge", "operation is not permitted on predefined bridge network "),
+        ("bridge", "operation is not permitted on predefined bridge network"),
         ("a b", "Invalid network name (a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"),
     ] {
         let arguments = network(name);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        world.refuses(&arguments, 1, daemon(text).trim_end_matches('\n'));
+        world.refuses(&arguments, 1, &daemon(text));
     }
     let conflict = format!(
         "netswitch: Error response from daemon: Conflict. The container name \"/web\" is already in use by container \
