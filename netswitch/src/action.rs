@@ -50,7 +50,9 @@ pub enum Action {
         address: IpAddr,
     },
     /// `lo` of a namespace of ours: up, and without IPv6 until an interface has it.
-    SetUpLoopback { namespace: Namespace },
+    SetUpLoopback {
+        namespace: Namespace,
+    },
     /// Makes an interface inside a container's namespace ready: sysctls, addresses, up, permanent
     /// gateway neighbours. Undone by deleting the pair.
     ConfigureInterface(Box<Interface>),

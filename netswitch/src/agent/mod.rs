@@ -30,6 +30,7 @@ const KERNEL_FLOOR: (u32, u32) = (6, 1);
 
 /// Runs the agent in the foreground until SIGTERM or SIGINT. The data plane stays.
 pub fn run(options: AgentOptions) -> Result<()> {
+    log_to_stderr();
     if !nix::unistd::Uid::effective().is_root() {
         bail!("netswitch agent must run as root");
     }
@@ -63,6 +64,18 @@ pub fn run(options: AgentOptions) -> Result<()> {
     runtime.block_on(serve(handle, &directories))?;
     tracing::info!("stopped; the data plane stays");
     Ok(())
+}
+
+/// `RUST_LOG` chooses; operators' events otherwise.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
+        .from_env_lossy();
+    // a second agent in one process (tests) keeps the first one's
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 async fn serve(handle: AgentHandle, directories: &Directories) -> Result<()> {
