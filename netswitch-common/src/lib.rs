@@ -1,6 +1,22 @@
 //! What the kernel side and the user side must agree on: map keys and values, the list of drop
 //! reasons, and pure helpers. No I/O, no allocation; unit-tested on the host.
 #![cfg_attr(not(test), no_std)]
+#![expect(
+    clippy::inline_always,
+    reason = "a call that is not inlined costs an eBPF program a stack frame"
+)]
+#![expect(
+    clippy::pub_underscore_fields,
+    reason = "padding is part of a map's layout and must be written"
+)]
+#![expect(
+    clippy::many_single_char_names,
+    reason = "the bytes of an address have no better names"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "checksums are folded by truncation; `try_from` is not const"
+)]
 
 pub mod address;
 pub mod capacity;

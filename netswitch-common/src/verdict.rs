@@ -58,7 +58,7 @@ named! {
         SpoofedNeighbour = 6, "spoofed-neighbour";
         /// A router advertisement or redirect from a container (RFC 6105).
         RouterAdvertisement = 7, "router-advertisement";
-        /// A DHCP or DHCPv6 server's message from a container.
+        /// A DHCP or `DHCPv6` server's message from a container.
         DhcpServer = 8, "dhcp-server";
         /// An 802.1Q or 802.1ad tag.
         VlanTag = 9, "vlan-tag";

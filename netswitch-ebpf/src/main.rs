@@ -53,8 +53,7 @@ mod hooks {
         }
     }
 
-    /// What becomes of a frame: only looks up, changes nothing. (What is passed to a function that is
-    /// not inlined is copied first: a value whose address is taken does not stay in registers.)
+    /// What becomes of a frame: only looks up, changes nothing.
     #[inline(always)]
     fn decide(frame: Frame) -> Decision {
         let Some(endpoint) = maps::endpoint(frame.ifindex()) else {
@@ -62,9 +61,9 @@ mod hooks {
         };
         let decision = match Packet::parse(frame) {
             Err(reason) => Decision::drop(reason),
-            Ok(packet) if packet.family == Family::V4 => judge(frame, &packet, endpoint),
+            Ok(packet) if packet.headers.family == Family::V4 => judge(frame, &packet, endpoint),
             Ok(packet) => {
-                let copy = packet;
+                let copy = packet; // whose address is taken, so that the original stays in registers
                 judge_other(frame, &copy, endpoint)
             }
         };
@@ -82,10 +81,9 @@ mod hooks {
             return Decision::drop(reason);
         }
         if packet.may_ask() {
-            let copy = *packet;
-            match neighbour::find(frame, &copy, endpoint) {
+            match neighbour::find(frame, packet.headers, endpoint) {
                 Err(reason) => return Decision::drop(reason),
-                Ok(Some(neighbour)) => return neighbour::answer(frame, packet, endpoint, neighbour),
+                Ok(Some(neighbour)) => return neighbour::answer(frame, packet.headers, endpoint, neighbour),
                 Ok(None) => {}
             }
         }

@@ -270,22 +270,31 @@ pub enum Family {
 }
 
 /// What the stages need to know of a frame. Small enough for registers: the addresses, which only
-/// few frames need as a whole, are read by [`Packet::addresses`].
+/// few frames need as a whole, are read by [`Frame::addresses`].
 #[derive(Clone, Copy)]
 pub struct Packet {
     pub destination: [u16; 3],
     pub source: [u16; 3],
-    pub family: Family,
     pub tagged: bool,
+    /// IPv4 source; network order.
+    pub source_v4: u32,
+    pub headers: Headers,
+}
+
+/// What follows the Ethernet header; 8 bytes, so that it is passed by value and not on the stack.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Headers {
+    pub family: Family,
     /// Of the transport header, behind all extension headers.
     pub protocol: u8,
+    /// IPv6 only.
     pub hop_limit: u8,
+    pub _pad: u8,
     /// UDP's source port, or ICMPv6's type and code; network order.
     pub port: u16,
     /// Where the transport header starts; 0 where the frame has none (a later fragment).
     pub transport: u16,
-    /// IPv4 source; network order.
-    pub source_v4: u32,
 }
 
 /// Source and destination of an IP packet.
@@ -303,19 +312,22 @@ impl Packet {
         let mut packet = Self {
             destination: ethernet.destination,
             source: ethernet.source,
-            family: Family::Other,
             tagged: frame.has_tag_aside(),
-            protocol: 0,
-            hop_limit: 0,
-            port: 0,
-            transport: 0,
             source_v4: 0,
+            headers: Headers {
+                family: Family::Other,
+                protocol: 0,
+                hop_limit: 0,
+                _pad: 0,
+                port: 0,
+                transport: 0,
+            },
         };
         match ethernet.ethertype {
             _ if packet.tagged => {}
             ethertype::IPV4 => packet.parse_v4(frame)?,
             ethertype::IPV6 => packet.parse_v6(frame)?,
-            ethertype::ARP => packet.family = Family::Arp,
+            ethertype::ARP => packet.headers.family = Family::Arp,
             ethertype::VLAN | ethertype::VLAN_SERVICE => packet.tagged = true,
             _ => {}
         }
@@ -329,13 +341,13 @@ impl Packet {
         if !matches!(header.version_length, 0x45..=0x4f) || frame.length() < transport {
             return Err(DropReason::Malformed);
         }
-        self.family = Family::V4;
-        self.protocol = header.protocol;
+        self.headers.family = Family::V4;
+        self.headers.protocol = header.protocol;
         self.source_v4 = header.source;
         if header.fragment & 0x1fff_u16.to_be() == 0 {
-            self.transport = transport as u16;
+            self.headers.transport = transport as u16;
             if header.protocol == protocol::UDP {
-                self.port = frame.read(transport).ok_or(DropReason::Malformed)?;
+                self.headers.port = frame.read(transport).ok_or(DropReason::Malformed)?;
             }
         }
         Ok(())
@@ -347,17 +359,12 @@ impl Packet {
         if found == 0 {
             return Err(DropReason::Malformed);
         }
-        self.family = Family::V6;
-        self.protocol = found as u8;
-        self.hop_limit = (found >> 8) as u8;
-        self.port = (found >> 16) as u16;
-        self.transport = (found >> 32) as u16;
+        self.headers.family = Family::V6;
+        self.headers.protocol = found as u8;
+        self.headers.hop_limit = (found >> 8) as u8;
+        self.headers.port = (found >> 16) as u16;
+        self.headers.transport = (found >> 32) as u16;
         Ok(())
-    }
-
-    #[inline(always)]
-    pub fn addresses(&self, frame: Frame) -> Result<Addresses, DropReason> {
-        frame.addresses(self.family)
     }
 
     /// Whether the destination MAC is a group's.
@@ -366,19 +373,30 @@ impl Packet {
         self.destination[0] & 0x0100_u16.to_be() != 0
     }
 
-    /// Whether it is an ICMPv6 message of this type.
-    #[inline(always)]
-    pub fn is_icmpv6(&self, kind: u8) -> bool {
-        self.family == Family::V6
-            && self.protocol == protocol::ICMPV6
-            && self.transport != 0
-            && self.port.to_ne_bytes()[0] == kind
-    }
-
     /// Whether it may ask for somebody's MAC.
     #[inline(always)]
     pub fn may_ask(&self) -> bool {
-        self.family == Family::Arp || self.is_icmpv6(icmpv6::NEIGHBOUR_SOLICITATION)
+        self.headers.family == Family::Arp || self.headers.is_icmpv6(icmpv6::NEIGHBOUR_SOLICITATION)
+    }
+}
+
+impl Headers {
+    /// Whether it is an ICMPv6 message of this type.
+    #[inline(always)]
+    pub fn is_icmpv6(self, kind: u8) -> bool {
+        self.family == Family::V6 && self.protocol == protocol::ICMPV6 && self.transport != 0 && self.kind() == kind
+    }
+
+    /// Type of an ICMPv6 message.
+    #[inline(always)]
+    pub fn kind(self) -> u8 {
+        self.port.to_ne_bytes()[0]
+    }
+
+    /// Whether it is a UDP datagram from this port.
+    #[inline(always)]
+    pub fn is_from_port(self, port: u16) -> bool {
+        self.port == port && self.protocol == protocol::UDP
     }
 }
 

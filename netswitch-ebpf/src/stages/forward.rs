@@ -8,7 +8,7 @@ use netswitch_common::{
 use super::gateway;
 use crate::{
     maps,
-    packet::{Addresses, ETHERNET_LENGTH, Family, Frame, Packet, protocol},
+    packet::{Addresses, ETHERNET_LENGTH, Family, Frame, Headers, Packet, protocol},
 };
 
 /// SCTP's mark for packets that it has cut to the path's MTU itself (the kernel's GSO_BY_FRAGS).
@@ -26,7 +26,7 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
         return Decision::drop(DropReason::IccDisabled);
     }
     let verdict = if port.kind == Kind::Host as u8 {
-        if let Err(reason) = gateway::check(frame, packet.family, endpoint) {
+        if let Err(reason) = gateway::check(frame, packet.headers.family, endpoint) {
             return Decision::drop(reason);
         }
         Verdict::Host
@@ -34,9 +34,8 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
         Verdict::Peer
     };
     if frame.length() > u32::from(port.mtu) + ETHERNET_LENGTH {
-        if !fits_when_cut(frame, packet.family, packet.protocol, packet.transport, port.mtu) {
-            let copy = *packet;
-            return too_big(frame, &copy, endpoint, port);
+        if !fits_when_cut(frame, packet.headers, port.mtu) {
+            return too_big(frame, packet.headers, endpoint, port);
         }
     }
     Decision {
@@ -65,37 +64,43 @@ pub fn way_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
 
 /// Whether the packets that this one will be cut into pass; it is too long as it is.
 #[inline(never)]
-fn fits_when_cut(frame: Frame, family: Family, protocol: u8, transport: u16, mtu: u16) -> bool {
+fn fits_when_cut(frame: Frame, headers: Headers, mtu: u16) -> bool {
     let segment = frame.segment();
     if segment == 0 {
         return false;
     }
-    if segment == CUT_ALREADY || transport == 0 {
+    if segment == CUT_ALREADY || headers.transport == 0 {
         return true;
     }
-    let mut headers = u32::from(transport) - ETHERNET_LENGTH;
-    if protocol == protocol::TCP {
+    let mut length = u32::from(headers.transport) - ETHERNET_LENGTH;
+    if headers.protocol == protocol::TCP {
         let mut offset_and_flags = [0_u8; 2];
-        if frame.load(u32::from(transport) + 12, &mut offset_and_flags).is_err() {
+        if frame
+            .load(u32::from(headers.transport) + 12, &mut offset_and_flags)
+            .is_err()
+        {
             return false;
         }
-        headers += u32::from(offset_and_flags[0] >> 4) * 4;
+        length += u32::from(offset_and_flags[0] >> 4) * 4;
     } else {
-        headers += 8;
+        length += 8;
     }
     let mut payload_length = 1_u16;
-    if family == Family::V6 && frame.load(ETHERNET_LENGTH + 4, &mut payload_length).is_ok() && payload_length == 0 {
-        headers -= JUMBO_LENGTH;
+    if headers.family == Family::V6
+        && frame.load(ETHERNET_LENGTH + 4, &mut payload_length).is_ok()
+        && payload_length == 0
+    {
+        length -= JUMBO_LENGTH;
     }
-    headers + segment <= u32::from(mtu)
+    length + segment <= u32::from(mtu)
 }
 
 /// Tells the sender, unless the protocols forbid it (RFC 1812, 4.3.2.7; RFC 4443, 2.4).
 #[inline(never)]
-fn too_big(frame: Frame, packet: &Packet, endpoint: &Endpoint, port: &Port) -> Decision {
-    let forbidden = packet.transport == 0
-        || is_error(frame, packet)
-        || packet.addresses(frame).map_or(true, |Addresses { from, to }| {
+fn too_big(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Decision {
+    let forbidden = headers.transport == 0
+        || is_error(frame, headers)
+        || frame.addresses(headers.family).map_or(true, |Addresses { from, to }| {
             to.is_group() || from.is_group() || from.is_unspecified()
         });
     if forbidden {
@@ -104,7 +109,7 @@ fn too_big(frame: Frame, packet: &Packet, endpoint: &Endpoint, port: &Port) -> D
     let (Some(network), Some(way_back)) = (maps::network(endpoint.network), way_back(frame, endpoint)) else {
         return Decision::drop(DropReason::TooBig);
     };
-    let router = match packet.family {
+    let router = match headers.family {
         Family::V4 => !network.gateway_v4.is_none(),
         _ => !network.gateway_v6.is_none() || !network.link_local.is_none(),
     };
@@ -124,13 +129,13 @@ fn too_big(frame: Frame, packet: &Packet, endpoint: &Endpoint, port: &Port) -> D
 
 /// An ICMP error is never answered with another.
 #[inline(always)]
-fn is_error(frame: Frame, packet: &Packet) -> bool {
-    match packet.protocol {
-        protocol::ICMP if packet.family == Family::V4 => {
+fn is_error(frame: Frame, headers: Headers) -> bool {
+    match headers.protocol {
+        protocol::ICMP if headers.family == Family::V4 => {
             let mut kind = [0_u8; 2];
-            frame.load(u32::from(packet.transport), &mut kind).is_err() || matches!(kind[0], 3 | 4 | 5 | 11 | 12)
+            frame.load(u32::from(headers.transport), &mut kind).is_err() || matches!(kind[0], 3 | 4 | 5 | 11 | 12)
         }
-        protocol::ICMPV6 if packet.family == Family::V6 => packet.port.to_ne_bytes()[0] < 128,
+        protocol::ICMPV6 if headers.family == Family::V6 => headers.kind() < 128,
         _ => false,
     }
 }

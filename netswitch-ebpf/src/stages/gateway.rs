@@ -2,7 +2,7 @@
 //! or the world.
 
 use aya_ebpf::{
-    bindings::{BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LOOKUP_DIRECT, bpf_fib_lookup as FibLookup},
+    bindings::{BPF_FIB_LKUP_RET_NOT_FWDED, bpf_fib_lookup as FibLookup},
     helpers::bpf_fib_lookup,
 };
 use netswitch_common::{
@@ -44,7 +44,7 @@ pub fn check(frame: Frame, family: Family, endpoint: &Endpoint) -> Result<(), Dr
         return Err(DropReason::OtherNetwork);
     }
     // inside the own subnet this finds its broadcast address and what else the host end carries
-    if is_local(frame, network, to) {
+    if is_local(frame, network, &to) {
         return Ok(());
     }
     Err(match subnet {
@@ -61,40 +61,45 @@ pub fn is_gateway(network: &Network, address: Address) -> bool {
         && (address == network.gateway_v4 || address == network.gateway_v6 || address == network.link_local)
 }
 
-/// Whether the host has the address, on whatever device.
+/// Whether the host has the address, on whatever device; also whether it is a broadcast address there.
 ///
-/// The look-up says NOT_FWDED for a local address, but also where there is no route at all. So ask
-/// the main table as well, which knows the subnets of local addresses but never their hosts: a
-/// local address has a route there, if only the default one.
-#[inline(always)]
-pub fn is_local(frame: Frame, network: &Network, address: Address) -> bool {
-    find_route(frame, network, address, 0) == BPF_FIB_LKUP_RET_NOT_FWDED
-        && find_route(frame, network, address, BPF_FIB_LOOKUP_DIRECT) != BPF_FIB_LKUP_RET_NOT_FWDED
-}
-
-/// The FIB's answer for a packet that arrives at the host end. Forwarding must be on there, or the
-/// answer is FWD_DISABLED for every address.
+/// The look-up says NOT_FWDED for a local address, but where there is no route at all it says the
+/// same. So an address far from it or near it has to have a route: far through the default route,
+/// near through the local address's own subnet. Only on a host without a default route an address
+/// of its own goes unnoticed that has no subnet around it (a /32).
 #[inline(never)]
-fn find_route(frame: Frame, network: &Network, address: Address, flags: u32) -> u32 {
-    let mut query = core::mem::MaybeUninit::<FibLookup>::uninit();
-    const WORDS: usize = size_of::<FibLookup>() / size_of::<u64>();
-    for word in 0..WORDS {
-        // SAFETY: inside the query. By hand, for a call of `memset` would cost a stack frame
-        unsafe { query.as_mut_ptr().cast::<u64>().add(word).write_volatile(0) };
-    }
-    // SAFETY: plain integers, and the loop has filled all of it
-    let mut query = unsafe { query.assume_init() };
-    query.ifindex = network.host_end;
-    match address.as_v4() {
-        Some(v4) => {
-            query.family = AF_INET;
-            query.__bindgen_anon_4.ipv4_dst = v4;
+pub fn is_local(frame: Frame, network: &Network, address: &Address) -> bool {
+    /// Bits to change: none, the highest of all, and some of the lowest.
+    const PROBES: [(u32, u32); 5] = [(0, 0), (1 << 31, 0), (0, 1), (0, 2), (0, 4)];
+    let mut memory = core::mem::MaybeUninit::<FibLookup>::uninit();
+    for (number, (high, low)) in PROBES.into_iter().enumerate() {
+        let query = memory.as_mut_ptr();
+        for word in 0..size_of::<FibLookup>() / size_of::<u64>() {
+            // SAFETY: inside the query. By hand, for a call of `memset` would cost a stack frame
+            unsafe { query.cast::<u64>().add(word).write_volatile(0) };
         }
-        None => {
-            query.family = AF_INET6;
-            query.__bindgen_anon_4.ipv6_dst = address.0;
+        let Address([first, second, third, fourth]) = *address;
+        // SAFETY: plain integers, and the loop has filled all of them
+        unsafe {
+            (*query).ifindex = network.host_end;
+            if let Some(v4) = address.as_v4() {
+                (*query).family = AF_INET;
+                (*query).__bindgen_anon_4.ipv4_dst = v4 ^ (high | low).to_be();
+            } else {
+                (*query).family = AF_INET6;
+                (*query).__bindgen_anon_4.ipv6_dst = [first ^ high.to_be(), second, third, fourth ^ low.to_be()];
+            }
+        }
+        // SAFETY: the context of the running program; the size is the query's own
+        let answer = unsafe { bpf_fib_lookup(frame.0.cast(), query, size_of::<FibLookup>() as i32, 0) };
+        // FWD_DISABLED counts as a route: without forwarding on the host end nothing is known
+        let has_route = answer as u32 != BPF_FIB_LKUP_RET_NOT_FWDED;
+        if number == 0 && has_route {
+            return false;
+        }
+        if has_route {
+            return true;
         }
     }
-    // SAFETY: the context of the running program; the size is the query's own
-    unsafe { bpf_fib_lookup(frame.0.cast(), &raw mut query, size_of::<FibLookup>() as i32, flags) as u32 }
+    false
 }

@@ -10,16 +10,16 @@ use netswitch_common::{
 use super::{forward, source_guard};
 use crate::{
     maps,
-    packet::{Addresses, Arp, Family, Frame, Packet},
+    packet::{Addresses, Arp, Family, Frame, Headers},
 };
 
 /// For ARP packets and neighbour solicitations: the neighbour whose MAC they ask for, or why they
 /// get no answer. What is no such question takes the way of every other frame: replies,
 /// announcements, tests for duplicates of the own address.
 #[inline(always)]
-pub fn find(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<Option<&'static Neighbour>, DropReason> {
+pub fn find(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<Option<&'static Neighbour>, DropReason> {
     let mut refusal = 0;
-    match ask(frame, packet, endpoint, &mut refusal) {
+    match ask(frame, headers, endpoint, &mut refusal) {
         None => match DropReason::from_number(refusal) {
             Some(reason) => Err(reason),
             None => Ok(None),
@@ -31,10 +31,10 @@ pub fn find(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<Option
 /// A pointer or none is all that a function which is not inlined can return here: so the reason
 /// comes by reference.
 #[inline(never)]
-fn ask(frame: Frame, packet: &Packet, endpoint: &Endpoint, refusal: &mut u32) -> Option<&'static Neighbour> {
-    let question = match packet.family {
+fn ask(frame: Frame, headers: Headers, endpoint: &Endpoint, refusal: &mut u32) -> Option<&'static Neighbour> {
+    let question = match headers.family {
         Family::Arp => ask_arp(frame, endpoint),
-        _ => ask_discovery(frame, packet, endpoint),
+        _ => ask_discovery(frame, headers, endpoint),
     };
     match question {
         Ok(neighbour) => neighbour,
@@ -55,13 +55,17 @@ fn ask_arp(frame: Frame, endpoint: &Endpoint) -> Result<Option<&'static Neighbou
 }
 
 #[inline(always)]
-fn ask_discovery(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<Option<&'static Neighbour>, DropReason> {
+fn ask_discovery(
+    frame: Frame,
+    headers: Headers,
+    endpoint: &Endpoint,
+) -> Result<Option<&'static Neighbour>, DropReason> {
     let mut target = Address::NONE;
-    frame.load(u32::from(packet.transport) + 8, &mut target)?;
-    if packet.hop_limit != 255 || packet.port.to_ne_bytes()[1] != 0 {
+    frame.load(u32::from(headers.transport) + 8, &mut target)?;
+    if headers.hop_limit != 255 || headers.port.to_ne_bytes()[1] != 0 {
         return Err(DropReason::Malformed);
     }
-    let Addresses { from, .. } = packet.addresses(frame)?;
+    let Addresses { from, .. } = frame.addresses(headers.family)?;
     if from.is_none() {
         // a test for duplicates: it claims the target, and may be heard only if nobody has it
         return match of_other(endpoint, target) {
@@ -87,14 +91,14 @@ fn of_other(endpoint: &Endpoint, address: Address) -> Result<Option<&'static Nei
 
 /// The neighbour's MAC goes back to the sender.
 #[inline(always)]
-pub fn answer(frame: Frame, packet: &Packet, endpoint: &Endpoint, neighbour: &Neighbour) -> Decision {
+pub fn answer(frame: Frame, headers: Headers, endpoint: &Endpoint, neighbour: &Neighbour) -> Decision {
     if !forward::may_meet(endpoint, neighbour.port.kind) {
         return Decision::drop(DropReason::IccDisabled);
     }
     let Some(way_back) = forward::way_back(frame, endpoint) else {
         return Decision::drop(DropReason::NoSuchNeighbour);
     };
-    let verdict = match packet.family {
+    let verdict = match headers.family {
         Family::Arp => Verdict::AnswerArp,
         _ => Verdict::AnswerNeighbour,
     };

@@ -9,7 +9,7 @@ use netswitch_common::{
 use super::gateway;
 use crate::{
     maps,
-    packet::{Addresses, Arp, Family, Frame, Packet, icmpv6, protocol},
+    packet::{Addresses, Arp, Family, Frame, Headers, Packet, icmpv6, protocol},
 };
 
 const DHCP_SERVER: u16 = 67_u16.to_be();
@@ -34,35 +34,33 @@ pub fn check(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), D
     if is_link_control(packet.destination) && endpoint.flags & flags::ALLOW_LINK_CONTROL == 0 {
         return Err(DropReason::LinkControl);
     }
-    match packet.family {
+    match packet.headers.family {
         Family::Other => Ok(()),
         Family::Arp if guarded && endpoint.kind == Kind::Container as u8 => arp(frame, endpoint),
         Family::Arp => Ok(()),
         Family::V4 => {
-            if is_from_port(packet, DHCP_SERVER) && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
+            if packet.headers.is_from_port(DHCP_SERVER) && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
                 return Err(DropReason::DhcpServer);
             }
             if !guarded || (packet.source_v4 == endpoint.v4 && endpoint.v4 != 0) {
                 return Ok(());
             }
-            let copy = *packet; // so that the original stays in registers
-            source(frame, &copy, endpoint)
+            source(frame, packet.headers, endpoint)
         }
         Family::V6 => {
             if endpoint.kind == Kind::Host as u8 && endpoint.flags & flags::V6 == 0 {
                 return Err(DropReason::NoV6);
             }
-            if is_from_port(packet, DHCPV6_SERVER) && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
+            if packet.headers.is_from_port(DHCPV6_SERVER) && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
                 return Err(DropReason::DhcpServer);
             }
-            let copy = *packet;
-            if packet.protocol == protocol::ICMPV6 {
-                discovery(frame, &copy, endpoint)?;
+            if packet.headers.protocol == protocol::ICMPV6 {
+                discovery(frame, packet.headers, endpoint)?;
             }
             if !guarded {
                 return Ok(());
             }
-            source(frame, &copy, endpoint)
+            source(frame, packet.headers, endpoint)
         }
     }
 }
@@ -73,11 +71,6 @@ fn is_link_control(mac: [u16; 3]) -> bool {
     mac[0] == 0x0180_u16.to_be() && mac[1] == 0xc200_u16.to_be() && mac[2] & 0xfff0_u16.to_be() == 0
 }
 
-#[inline(always)]
-fn is_from_port(packet: &Packet, port: u16) -> bool {
-    packet.port == port && packet.protocol == protocol::UDP
-}
-
 /// What only a container needs leave for; the host is trusted with it.
 #[inline(always)]
 fn may(endpoint: &Endpoint, flag: u32) -> bool {
@@ -86,10 +79,10 @@ fn may(endpoint: &Endpoint, flag: u32) -> bool {
 
 /// The source address: an own one, none yet, or any that the host has.
 #[inline(never)]
-fn source(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), DropReason> {
-    let Addresses { from, .. } = packet.addresses(frame)?;
+fn source(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), DropReason> {
+    let Addresses { from, .. } = frame.addresses(headers.family)?;
     let allowed = if from.is_unspecified() {
-        may_be_unspecified(frame, packet)
+        may_be_unspecified(frame, headers)
     } else {
         is_own(endpoint, from) || is_host(frame, endpoint, from)
     };
@@ -107,23 +100,23 @@ fn source(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), Drop
 fn is_host(frame: Frame, endpoint: &Endpoint, address: Address) -> bool {
     endpoint.kind == Kind::Host as u8
         && maps::network(endpoint.network)
-            .is_some_and(|network| gateway::is_gateway(network, address) || gateway::is_local(frame, network, address))
+            .is_some_and(|network| gateway::is_gateway(network, address) || gateway::is_local(frame, network, &address))
 }
 
 /// A host without an address speaks DHCP, tests an address for duplicates (judged by
 /// [`discovery`]) or reports its groups.
 #[inline(always)]
-fn may_be_unspecified(frame: Frame, packet: &Packet) -> bool {
-    if packet.family == Family::V4 {
+fn may_be_unspecified(frame: Frame, headers: Headers) -> bool {
+    if headers.family == Family::V4 {
         let mut destination = 0_u16;
-        return is_from_port(packet, DHCP_CLIENT)
-            && frame.load(u32::from(packet.transport) + 2, &mut destination).is_ok()
+        return headers.is_from_port(DHCP_CLIENT)
+            && frame.load(u32::from(headers.transport) + 2, &mut destination).is_ok()
             && destination == DHCP_SERVER;
     }
-    packet.is_icmpv6(icmpv6::NEIGHBOUR_SOLICITATION)
-        || packet.is_icmpv6(icmpv6::LISTENER_REPORT)
-        || packet.is_icmpv6(icmpv6::LISTENER_DONE)
-        || packet.is_icmpv6(icmpv6::LISTENER_REPORT_2)
+    headers.is_icmpv6(icmpv6::NEIGHBOUR_SOLICITATION)
+        || headers.is_icmpv6(icmpv6::LISTENER_REPORT)
+        || headers.is_icmpv6(icmpv6::LISTENER_DONE)
+        || headers.is_icmpv6(icmpv6::LISTENER_REPORT_2)
 }
 
 /// An address that ADDRESSES gives to this endpoint.
@@ -160,12 +153,11 @@ fn arp(frame: Frame, endpoint: &Endpoint) -> Result<(), DropReason> {
 
 /// What a container claims in neighbour discovery: to be a router, or to have an address or a MAC.
 #[inline(never)]
-fn discovery(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), DropReason> {
-    if packet.transport == 0 || endpoint.kind == Kind::Host as u8 {
+fn discovery(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), DropReason> {
+    if headers.transport == 0 || endpoint.kind == Kind::Host as u8 {
         return Ok(());
     }
-    let [kind, _] = packet.port.to_ne_bytes();
-    let (claims_target, option, options) = match kind {
+    let (claims_target, option, options) = match headers.kind() {
         icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT => {
             return match endpoint.flags & flags::ALLOW_ROUTER_ADVERTISEMENT != 0 {
                 true => Ok(()),
@@ -174,7 +166,7 @@ fn discovery(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), D
         }
         icmpv6::ROUTER_SOLICITATION => (false, SOURCE_LINK_LAYER, 8),
         icmpv6::NEIGHBOUR_SOLICITATION => {
-            let Addresses { from, .. } = packet.addresses(frame)?;
+            let Addresses { from, .. } = frame.addresses(headers.family)?;
             (from.is_none(), SOURCE_LINK_LAYER, 24)
         }
         icmpv6::NEIGHBOUR_ADVERTISEMENT => (true, TARGET_LINK_LAYER, 24),
@@ -185,12 +177,12 @@ fn discovery(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), D
     }
     if claims_target {
         let mut target = Address::NONE;
-        frame.load(u32::from(packet.transport) + 8, &mut target)?;
+        frame.load(u32::from(headers.transport) + 8, &mut target)?;
         if !is_own(endpoint, target) {
             return Err(DropReason::SpoofedNeighbour);
         }
     }
-    let mut offset = u32::from(packet.transport) + options;
+    let mut offset = u32::from(headers.transport) + options;
     for _ in 0..OPTIONS {
         if offset >= frame.length() {
             return Ok(());

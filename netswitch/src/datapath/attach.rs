@@ -180,9 +180,10 @@ fn attach_error(device: &str) -> impl FnOnce(ProgramError) -> Error {
 }
 
 fn errno(error: &ProgramError) -> Option<i32> {
-    match error {
-        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
-        _ => None,
+    if let ProgramError::SyscallError(error) = error {
+        error.io_error.raw_os_error()
+    } else {
+        None
     }
 }
 

@@ -56,6 +56,7 @@ impl fmt::Display for Layout {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "`try_from` is not const")]
 const fn layout<K, V>(kind: MapType, entries: u32) -> Layout {
     Layout {
         kind,

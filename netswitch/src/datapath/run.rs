@@ -1,4 +1,4 @@
-//! Running the programs on a frame of our own (BPF_PROG_TEST_RUN): `netswitch why`, tests, benchmarks.
+//! Running the programs on a frame of our own (`BPF_PROG_TEST_RUN`): `netswitch why`, tests, benchmarks.
 
 use aya::{TestRun as _, TestRunOptions, maps::PerCpuArray};
 use netswitch_common::verdict::Decision;

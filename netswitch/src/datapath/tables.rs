@@ -124,14 +124,14 @@ impl Tables {
     /// Every entry of the maps that the agent writes; devices have an index and no name.
     pub fn dump(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for row in self.endpoints.iter() {
+        for row in &self.endpoints {
             let (ifindex, value) = row.map_err(Error::map("ENDPOINTS"))?;
             entries.push(Entry::Endpoint {
                 device: device(ifindex),
                 value,
             });
         }
-        for row in self.ports.iter() {
+        for row in &self.ports {
             let (key, value) = row.map_err(Error::map("PORTS"))?;
             entries.push(Entry::Port {
                 key,
@@ -139,7 +139,7 @@ impl Tables {
                 value,
             });
         }
-        for row in self.addresses.iter() {
+        for row in &self.addresses {
             let (key, value) = row.map_err(Error::map("ADDRESSES"))?;
             entries.push(Entry::Address {
                 key,
@@ -168,7 +168,7 @@ impl Tables {
                 });
             }
         }
-        for row in self.members.iter() {
+        for row in &self.members {
             let (key, value) = row.map_err(Error::map("MEMBERS"))?;
             entries.push(Entry::Member {
                 key,
@@ -176,7 +176,7 @@ impl Tables {
                 value,
             });
         }
-        for row in self.subnets.iter() {
+        for row in &self.subnets {
             let (key, value) = row.map_err(Error::map("SUBNETS"))?;
             if let Some(subnet) = subnet_of(&key) {
                 entries.push(Entry::Subnet { subnet, value });
