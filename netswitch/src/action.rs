@@ -188,6 +188,7 @@ impl Entry {
 
     /// The same entry with devices by index alone: one form for what the plan wants (indexes beside
     /// the value) and what the maps hold (indexes inside it).
+    #[must_use]
     pub fn by_index(&self) -> Self {
         let mut entry = self.clone();
         for device in entry.devices() {

@@ -130,16 +130,27 @@ impl Core {
             tracing::warn!(%error, "a step of taking down failed");
         }
         fill_indexes(&mut changes, &indexes);
-        for (id, after) in &changes.endpoints {
-            if let (None, Some(endpoint)) = (after, self.state.endpoints.get(id)) {
-                if let Err(error) = self.datapath.tables().forget_endpoint(endpoint.number) {
-                    tracing::warn!(%error, endpoint = id.short(), "counters of an endpoint stay");
-                }
-            }
-        }
+        self.forget_counters(&changes);
         self.store.save(&changes).map_err(internal)?;
         self.state.apply(&changes);
         Ok(())
+    }
+
+    /// What is gone is not counted any more: its number will be another's.
+    fn forget_counters(&mut self, changes: &Changes) {
+        let endpoints = changes.endpoints.iter().filter(|(_, after)| after.is_none());
+        let endpoints = endpoints
+            .filter_map(|(id, _)| self.state.endpoints.get(id))
+            .map(|endpoint| endpoint.number);
+        let networks = changes.networks.iter().filter(|(_, after)| after.is_none());
+        let ports = networks
+            .filter_map(|(id, _)| self.state.networks.get(id)?.bridge.as_ref())
+            .map(|bridge| bridge.host_port);
+        for number in endpoints.chain(ports) {
+            if let Err(error) = self.datapath.tables().forget_endpoint(number) {
+                tracing::warn!(%error, number, "counters of an endpoint stay");
+            }
+        }
     }
 
     /// Announces addresses that come back with another MAC: a member's cache may hold the old one.

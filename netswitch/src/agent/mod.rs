@@ -14,6 +14,7 @@ pub mod purge;
 pub mod start;
 pub mod watch;
 
+use std::io::IsTerminal as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,7 @@ use handle::AgentHandle;
 const KERNEL_FLOOR: (u32, u32) = (6, 1);
 
 /// Runs the agent in the foreground until SIGTERM or SIGINT. The data plane stays.
-pub fn run(options: AgentOptions) -> Result<()> {
+pub fn run(options: &AgentOptions) -> Result<()> {
     log_to_stderr();
     if !nix::unistd::Uid::effective().is_root() {
         bail!("netswitch agent must run as root");
@@ -60,7 +61,7 @@ pub fn run(options: AgentOptions) -> Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let handle = start::start(&options, &directories)?;
+    let handle = start::start(options, &directories)?;
     runtime.block_on(serve(handle, &directories))?;
     tracing::info!("stopped; the data plane stays");
     Ok(())
@@ -74,6 +75,7 @@ fn log_to_stderr() {
     // a second agent in one process (tests) keeps the first one's
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .try_init();
 }
