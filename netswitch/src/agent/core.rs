@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use netswitch_common::address::Mac;
 use tokio::sync::broadcast;
@@ -17,6 +18,9 @@ use crate::kernel::{Kernel, watch::Watch};
 use crate::model::{Id, changes::Changes, state::State};
 use crate::plan;
 use crate::store::Store;
+
+/// How often what the programs logged is passed on.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Everything the agent has; owned by its thread.
 pub struct Core {
@@ -39,7 +43,18 @@ pub struct Core {
 impl Core {
     /// Works until it is told to stop.
     pub fn work(mut self, jobs: &mpsc::Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
+        loop {
+            self.datapath.flush_log();
+            let pause = if self.datapath.is_logging() {
+                LOG_INTERVAL
+            } else {
+                Duration::MAX
+            };
+            let job = match jobs.recv_timeout(pause) {
+                Ok(job) => job,
+                Err(mpsc::RecvTimeoutError::Timeout) => continue,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            };
             match job {
                 Job::Ask(request, reply) => {
                     let _ = reply.send(self.answer(*request));

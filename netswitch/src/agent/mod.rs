@@ -41,6 +41,13 @@ pub fn run(options: &AgentOptions) -> Result<()> {
         .to_string_lossy()
         .into_owned();
     check_kernel(&release)?;
+    if let Some(device) = options
+        .uplinks
+        .iter()
+        .find(|uplink| !matches!(uplink.as_str(), "auto" | "none"))
+    {
+        bail!("option --uplink {device} has no effect yet");
+    }
     if options.purge {
         return purge::purge(&options.directories);
     }
