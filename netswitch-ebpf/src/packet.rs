@@ -1,7 +1,6 @@
 //! The only raw packet access: bounds-checked reads, and the one parse into a [`Packet`].
 //!
-//! Headers are plain `repr(C)` words in network order: byte arrays would cost three times the
-//! instructions. Nothing here writes: a direct write anywhere in a program makes the kernel copy
+//! Nothing here writes: a direct write anywhere in a program makes the kernel copy
 //! the head of every cloned skb (all of TCP) on entry; `rewrite.rs` uses helpers instead.
 
 use aya_ebpf::{
@@ -10,110 +9,7 @@ use aya_ebpf::{
 };
 use netswitch_common::{address::Address, verdict::DropReason};
 
-pub const ETHERNET_LENGTH: u32 = 14;
-
-/// EtherTypes, network order.
-pub mod ethertype {
-    pub const IPV4: u16 = 0x0800_u16.to_be();
-    pub const ARP: u16 = 0x0806_u16.to_be();
-    pub const VLAN: u16 = 0x8100_u16.to_be();
-    pub const VLAN_SERVICE: u16 = 0x88a8_u16.to_be();
-    pub const IPV6: u16 = 0x86dd_u16.to_be();
-}
-
-/// IP protocol numbers.
-pub mod protocol {
-    pub const ICMP: u8 = 1;
-    pub const TCP: u8 = 6;
-    pub const UDP: u8 = 17;
-    pub const FRAGMENT: u8 = 44;
-    pub const AUTHENTICATION: u8 = 51;
-    pub const ICMPV6: u8 = 58;
-}
-
-/// ICMPv6 types of neighbour discovery (RFC 4861) and of multicast listeners (RFC 2710, 3810).
-pub mod icmpv6 {
-    pub const LISTENER_REPORT: u8 = 131;
-    pub const LISTENER_DONE: u8 = 132;
-    pub const ROUTER_SOLICITATION: u8 = 133;
-    pub const ROUTER_ADVERTISEMENT: u8 = 134;
-    pub const NEIGHBOUR_SOLICITATION: u8 = 135;
-    pub const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
-    pub const REDIRECT: u8 = 137;
-    pub const LISTENER_REPORT_2: u8 = 143;
-}
-
-/// ARP for IPv4 over Ethernet (RFC 826).
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Arp {
-    pub hardware: u16,
-    pub protocol: u16,
-    pub lengths: u16,
-    pub operation: u16,
-    pub sender_mac: [u16; 3],
-    pub sender: [u16; 2],
-    pub target_mac: [u16; 3],
-    pub target: [u16; 2],
-}
-
-impl Arp {
-    pub const REQUEST: u16 = 1_u16.to_be();
-    pub const REPLY: u16 = 2_u16.to_be();
-
-    #[inline(always)]
-    pub fn is_ethernet_and_ipv4(&self) -> bool {
-        self.hardware == 1_u16.to_be() && self.protocol == ethertype::IPV4 && self.lengths == 0x0604_u16.to_be()
-    }
-
-    pub fn sender(&self) -> Address {
-        Address::v4(word(self.sender))
-    }
-
-    pub fn target(&self) -> Address {
-        Address::v4(word(self.target))
-    }
-}
-
-/// Two halves in memory order as one word.
-#[inline(always)]
-fn word([first, second]: [u16; 2]) -> u32 {
-    u32::from(first) | u32::from(second) << 16
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Ethernet {
-    destination: [u16; 3],
-    source: [u16; 3],
-    ethertype: u16,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Ipv4 {
-    pub version_length: u8,
-    pub service: u8,
-    pub length: u16,
-    pub identification: u16,
-    pub fragment: u16,
-    pub time_to_live: u8,
-    pub protocol: u8,
-    pub checksum: u16,
-    pub source: u32,
-    pub destination: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Ipv6 {
-    pub version_flow: u32,
-    pub payload_length: u16,
-    pub next_header: u8,
-    pub hop_limit: u8,
-    pub source: Address,
-    pub destination: Address,
-}
+use crate::headers::{Arp, ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, ethertype, icmpv6, protocol};
 
 /// One skb in a TC hook.
 #[derive(Clone, Copy)]

@@ -11,8 +11,9 @@ use netswitch_common::{
 };
 
 use crate::{
+    headers::{Arp, ETHERNET_LENGTH, Ipv4, Ipv6, icmpv6, protocol},
     maps,
-    packet::{Addresses, Arp, ETHERNET_LENGTH, Family, Frame, Ipv4, Ipv6, icmpv6, protocol},
+    packet::{Addresses, Family, Frame},
 };
 
 type Result = core::result::Result<(), DropReason>;

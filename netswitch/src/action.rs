@@ -50,7 +50,9 @@ pub enum Action {
         address: IpAddr,
     },
     /// `lo` of a namespace of ours: up, and without IPv6 until an interface has it.
-    SetUpLoopback { namespace: Namespace },
+    SetUpLoopback {
+        namespace: Namespace,
+    },
     /// Makes an interface inside a container's namespace ready: sysctls, addresses, up, permanent
     /// gateway neighbours. Undone by deleting the pair.
     ConfigureInterface(Box<Interface>),
@@ -186,6 +188,7 @@ impl Entry {
 
     /// The same entry with devices by index alone: one form for what the plan wants (indexes beside
     /// the value) and what the maps hold (indexes inside it).
+    #[must_use]
     pub fn by_index(&self) -> Self {
         let mut entry = self.clone();
         for device in entry.devices() {

@@ -1,6 +1,9 @@
 //! Runs actions and, when one fails, undoes in reverse what was done. The only code that changes
 //! the system.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use crate::action::{Action, Entry};

@@ -4,7 +4,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnetwork::IpNetwork;
 use netswitch_common::{
     address::Mac,
     endpoint::{Kind, flags},
@@ -242,6 +241,11 @@ impl Port {
         }
     }
 
+    /// A container's own end of its pair.
+    pub const fn far_index(&self) -> u32 {
+        4000 + self.id
+    }
+
     /// Name of the device that `from_endpoint` runs on.
     pub fn device(&self) -> String {
         match self.kind {
@@ -272,16 +276,23 @@ impl Port {
     }
 }
 
-/// What a FIB look-up calls local in the world's host namespace: every address, the broadcast
-/// addresses of its subnets, and loopback.
-pub fn host_addresses() -> Vec<IpNetwork> {
-    let mut addresses: Vec<IpAddr> = vec![HOST_V4.into(), HOST_V6.into(), Ipv4Addr::new(192, 0, 2, 255).into()];
+/// What the world's host calls local by FIB look-ups: every address, the broadcast addresses of its
+/// subnets, of each IPv6 subnet that it forwards for the address of "any router" (RFC 4291, 2.6.1), and
+/// `::1`, which its stack then refuses. A link-local address is for its own network to know.
+pub fn host_addresses() -> Vec<IpAddr> {
+    let broadcast = Ipv4Addr::new(192, 0, 2, 255);
+    let mut addresses: Vec<IpAddr> = vec![
+        HOST_V4.into(),
+        broadcast.into(),
+        HOST_V6.into(),
+        Ipv6Addr::LOCALHOST.into(),
+    ];
     for network in NETWORKS {
-        addresses.extend(network.host_port().addresses());
-        addresses.push(network.broadcast().into());
+        let gateway = network.host_port();
+        addresses.extend([gateway.v4(), network.broadcast()].map(IpAddr::from));
+        if network.has_v6() {
+            addresses.extend([gateway.v6(), network.v6(0)].map(IpAddr::from));
+        }
     }
-    addresses.push(Ipv6Addr::LOCALHOST.into());
-    let mut local: Vec<IpNetwork> = addresses.into_iter().map(IpNetwork::from).collect();
-    local.push("127.0.0.0/8".parse().expect("a subnet"));
-    local
+    addresses
 }

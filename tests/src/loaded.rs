@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::{fs, panic, thread};
+use std::{fs, io, panic, thread};
 
 use netswitch::datapath::{Datapath, Options};
 use netswitch_common::{
@@ -18,7 +19,7 @@ use netswitch_common::{
 use nix::sched::{CloneFlags, unshare};
 
 use crate::{
-    fixture::{HOST_V4, HOST_V6, NETWORKS, PORTS, UPLINK_INDEX, entries},
+    fixture::{HOST_V4, HOST_V6, NETWORKS, PORTS, Port, UPLINK_INDEX, entries},
     switch::Counter,
 };
 
@@ -127,6 +128,15 @@ impl Loaded {
             .collect()
     }
 
+    /// Puts the program on every container's device.
+    pub fn attach(&mut self) {
+        for port in PORTS.iter().filter(|port| port.kind == Kind::Container) {
+            self.datapath
+                .attach(&port.device(), port.index())
+                .expect("the program attaches");
+        }
+    }
+
     /// How many packets each port's device has sent out, by index.
     pub fn sent(&self) -> BTreeMap<u32, usize> {
         let table = fs::read_to_string("/proc/thread-self/net/dev").expect("the devices' statistics");
@@ -154,12 +164,14 @@ fn make_devices() {
     for port in PORTS {
         let (device, index) = (port.device(), port.index());
         let far = match port.kind {
-            Kind::Container => format!("far-{}", port.name),
+            Kind::Container => format!("far-{} index {}", port.name, port.far_index()),
             Kind::Host => format!("{} index {} address {}", port.name, port.target(), port.mac()),
         };
         command(format!("link add {device} index {index} type veth peer name {far}"));
-        command(format!("link set {device} up"));
-        command(format!("link set {} up", far.split(' ').next().unwrap_or_default()));
+        // jumbo frames, so that the switch meets what its own MTU check is for
+        for end in [device.as_str(), far.split(' ').next().unwrap_or_default()] {
+            command(format!("link set {end} mtu 9000 up"));
+        }
     }
     command(format!("link add up0 index {UPLINK_INDEX} type veth peer name up1"));
     command("link set up0 up\nlink set up1 up".to_owned());
@@ -203,6 +215,31 @@ fn enable_v6(device: &str) {
 fn write(path: &str, value: &str) {
     let path = Path::new("/proc/sys/net").join(path);
     fs::write(&path, value).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// The container's end of a port's pair sends a frame.
+pub fn send(port: &Port, frame: &[u8]) {
+    // SAFETY: no pointers
+    let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
+    assert!(socket >= 0, "a packet socket: {}", io::Error::last_os_error());
+    // SAFETY: the kernel has just made this descriptor for us
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: plain integers
+    let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    to.sll_family = u16::try_from(libc::AF_PACKET).expect("a small number");
+    to.sll_ifindex = i32::try_from(port.far_index()).expect("a small number");
+    // SAFETY: both pointers are to live memory of the sizes given
+    let sent = unsafe {
+        libc::sendto(
+            socket.as_raw_fd(),
+            frame.as_ptr().cast(),
+            frame.len(),
+            0,
+            (&raw const to).cast(),
+            u32::try_from(size_of_val(&to)).expect("a small number"),
+        )
+    };
+    assert!(sent >= 0, "{} sends: {}", port.name, io::Error::last_os_error());
 }
 
 /// Runs `ip` commands in this thread's namespace.

@@ -34,7 +34,7 @@ pub struct Switch {
     members: BTreeMap<(u32, u32), u32>,
     subnets: HashMap<IpNetwork, Subnet>,
     /// Addresses that a FIB look-up calls local.
-    host_addresses: Vec<IpNetwork>,
+    host_addresses: Vec<IpAddr>,
 }
 
 /// What leaves the switch.
@@ -68,7 +68,7 @@ struct Passage<'a> {
 type Outcome = (Decision, Effect);
 
 impl Switch {
-    pub fn new(entries: &[Entry], host_addresses: Vec<IpNetwork>) -> Self {
+    pub fn new(entries: &[Entry], host_addresses: Vec<IpAddr>) -> Self {
         let mut switch = Self {
             host_addresses,
             ..Self::default()
@@ -200,7 +200,7 @@ impl Switch {
         }
         match self.subnet_of(to) {
             Some(subnet) if subnet.network != sender.network => Err(DropReason::OtherNetwork),
-            _ if self.is_host_address(to) => Ok(()),
+            _ if self.host_addresses.contains(&to) => Ok(()),
             Some(_) => Err(DropReason::NotRouted),
             None if sender.flags & flags::INTERNAL != 0 => Err(DropReason::InternalNetwork),
             None => Err(DropReason::NoUplink),
@@ -258,11 +258,7 @@ impl Switch {
     /// Whether an address is the host's: its network's gateway, or by a FIB look-up.
     fn is_local(&self, network: &Network, address: IpAddr) -> bool {
         [network.gateway_v4, network.gateway_v6, network.link_local].contains(&address.into())
-            || self.is_host_address(address)
-    }
-
-    fn is_host_address(&self, address: IpAddr) -> bool {
-        self.host_addresses.iter().any(|network| network.contains(address))
+            || self.host_addresses.contains(&address)
     }
 }
 

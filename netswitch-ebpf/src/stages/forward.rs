@@ -7,8 +7,9 @@ use netswitch_common::{
 
 use super::gateway;
 use crate::{
+    headers::{ETHERNET_LENGTH, protocol},
     maps,
-    packet::{Addresses, ETHERNET_LENGTH, Family, Frame, Headers, Packet, protocol},
+    packet::{Addresses, Family, Frame, Headers, Packet},
 };
 
 /// SCTP's mark for packets that it has cut to the path's MTU itself (the kernel's GSO_BY_FRAGS).

@@ -64,15 +64,15 @@ pub fn is_gateway(network: &Network, address: Address) -> bool {
 /// Whether the host has the address, on whatever device; also whether it is a broadcast address there.
 ///
 /// The look-up says NOT_FWDED for a local address, but where there is no route at all it says the
-/// same. So an address far from it or near it has to have a route: far through the default route,
-/// near through the local address's own subnet. Only on a host without a default route an address
-/// of its own goes unnoticed that has no subnet around it (a /32).
+/// same. So an address near it has to have a route, through the local address's own subnet or the
+/// default route; one of several, for a near one may be local itself. Only on a host without a
+/// default route an address of its own goes unnoticed that has no subnet around it (a /32).
 #[inline(never)]
 pub fn is_local(frame: Frame, network: &Network, address: &Address) -> bool {
-    /// Bits to change: none, the highest of all, and some of the lowest.
-    const PROBES: [(u32, u32); 5] = [(0, 0), (1 << 31, 0), (0, 1), (0, 2), (0, 4)];
+    /// Bits to change: none, then some of the lowest.
+    const PROBES: [u32; 4] = [0, 1, 2, 4];
     let mut memory = core::mem::MaybeUninit::<FibLookup>::uninit();
-    for (number, (high, low)) in PROBES.into_iter().enumerate() {
+    for bit in PROBES {
         let query = memory.as_mut_ptr();
         for word in 0..size_of::<FibLookup>() / size_of::<u64>() {
             // SAFETY: inside the query. By hand, for a call of `memset` would cost a stack frame
@@ -84,21 +84,18 @@ pub fn is_local(frame: Frame, network: &Network, address: &Address) -> bool {
             (*query).ifindex = network.host_end;
             if let Some(v4) = address.as_v4() {
                 (*query).family = AF_INET;
-                (*query).__bindgen_anon_4.ipv4_dst = v4 ^ (high | low).to_be();
+                (*query).__bindgen_anon_4.ipv4_dst = v4 ^ bit.to_be();
             } else {
                 (*query).family = AF_INET6;
-                (*query).__bindgen_anon_4.ipv6_dst = [first ^ high.to_be(), second, third, fourth ^ low.to_be()];
+                (*query).__bindgen_anon_4.ipv6_dst = [first, second, third, fourth ^ bit.to_be()];
             }
         }
         // SAFETY: the context of the running program; the size is the query's own
         let answer = unsafe { bpf_fib_lookup(frame.0.cast(), query, size_of::<FibLookup>() as i32, 0) };
         // FWD_DISABLED counts as a route: without forwarding on the host end nothing is known
         let has_route = answer as u32 != BPF_FIB_LKUP_RET_NOT_FWDED;
-        if number == 0 && has_route {
-            return false;
-        }
         if has_route {
-            return true;
+            return bit != 0;
         }
     }
     false

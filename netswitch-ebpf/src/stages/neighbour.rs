@@ -9,8 +9,9 @@ use netswitch_common::{
 
 use super::{forward, source_guard};
 use crate::{
+    headers::Arp,
     maps,
-    packet::{Addresses, Arp, Family, Frame, Headers},
+    packet::{Addresses, Family, Frame, Headers},
 };
 
 /// For ARP packets and neighbour solicitations: the neighbour whose MAC they ask for, or why they

@@ -8,8 +8,9 @@ use netswitch_common::{
 
 use super::gateway;
 use crate::{
+    headers::{Arp, icmpv6, protocol},
     maps,
-    packet::{Addresses, Arp, Family, Frame, Headers, Packet, icmpv6, protocol},
+    packet::{Addresses, Family, Frame, Headers, Packet},
 };
 
 const DHCP_SERVER: u16 = 67_u16.to_be();

@@ -37,7 +37,10 @@ impl Core {
         let mut changes = lifecycle::start(&self.state, &mut facts, &container.id)?;
         let spec = self.spec(&container)?;
         let (ready, connection) = shim::spawn::spawn(&self.executable, &spec).map_err(internal)?;
-        let origin = Origin::Shim { pid: ready.pid, start_time: ready.start_time };
+        let origin = Origin::Shim {
+            pid: ready.pid,
+            start_time: ready.start_time,
+        };
         lifecycle::fill_in(&mut changes, &container.id, ready.pid, &origin);
         if let Err(error) = self
             .build(changes)
@@ -313,6 +316,8 @@ impl Core {
 /// Names of what is in a namespace already; opening it is the proof that it exists.
 pub fn interfaces(namespace: &Namespace) -> Result<Vec<String>, Error> {
     let links = kernel::namespace::in_namespace(namespace, || Netlink::open().and_then(|mut kernel| kernel.links()));
-    let links = links.and_then(|links| links).map_err(|error| Error::not_found(format!("no network namespace: {error}")))?;
+    let links = links
+        .and_then(|links| links)
+        .map_err(|error| Error::not_found(format!("no network namespace: {error}")))?;
     Ok(links.into_iter().map(|link| link.name).collect())
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use netswitch_common::address::Mac;
 use tokio::sync::broadcast;
@@ -17,6 +18,9 @@ use crate::kernel::{Kernel, watch::Watch};
 use crate::model::{Id, changes::Changes, state::State};
 use crate::plan;
 use crate::store::Store;
+
+/// How often what the programs logged is passed on.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Everything the agent has; owned by its thread.
 pub struct Core {
@@ -39,7 +43,18 @@ pub struct Core {
 impl Core {
     /// Works until it is told to stop.
     pub fn work(mut self, jobs: &mpsc::Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
+        loop {
+            self.datapath.flush_log();
+            let pause = if self.datapath.is_logging() {
+                LOG_INTERVAL
+            } else {
+                Duration::MAX
+            };
+            let job = match jobs.recv_timeout(pause) {
+                Ok(job) => job,
+                Err(mpsc::RecvTimeoutError::Timeout) => continue,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            };
             match job {
                 Job::Ask(request, reply) => {
                     let _ = reply.send(self.answer(*request));
@@ -130,16 +145,27 @@ impl Core {
             tracing::warn!(%error, "a step of taking down failed");
         }
         fill_indexes(&mut changes, &indexes);
-        for (id, after) in &changes.endpoints {
-            if let (None, Some(endpoint)) = (after, self.state.endpoints.get(id)) {
-                if let Err(error) = self.datapath.tables().forget_endpoint(endpoint.number) {
-                    tracing::warn!(%error, endpoint = id.short(), "counters of an endpoint stay");
-                }
-            }
-        }
+        self.forget_counters(&changes);
         self.store.save(&changes).map_err(internal)?;
         self.state.apply(&changes);
         Ok(())
+    }
+
+    /// What is gone is not counted any more: its number will be another's.
+    fn forget_counters(&mut self, changes: &Changes) {
+        let endpoints = changes.endpoints.iter().filter(|(_, after)| after.is_none());
+        let endpoints = endpoints
+            .filter_map(|(id, _)| self.state.endpoints.get(id))
+            .map(|endpoint| endpoint.number);
+        let networks = changes.networks.iter().filter(|(_, after)| after.is_none());
+        let ports = networks
+            .filter_map(|(id, _)| self.state.networks.get(id)?.bridge.as_ref())
+            .map(|bridge| bridge.host_port);
+        for number in endpoints.chain(ports) {
+            if let Err(error) = self.datapath.tables().forget_endpoint(number) {
+                tracing::warn!(%error, number, "counters of an endpoint stay");
+            }
+        }
     }
 
     /// Announces addresses that come back with another MAC: a member's cache may hold the old one.

@@ -21,7 +21,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::api::{AgentOptions, Directories};
 use crate::doors;
@@ -31,7 +30,8 @@ use handle::AgentHandle;
 const KERNEL_FLOOR: (u32, u32) = (6, 1);
 
 /// Runs the agent in the foreground until SIGTERM or SIGINT. The data plane stays.
-pub fn run(options: AgentOptions) -> Result<()> {
+pub fn run(options: &AgentOptions) -> Result<()> {
+    log_to_stderr();
     if !nix::unistd::Uid::effective().is_root() {
         bail!("netswitch agent must run as root");
     }
@@ -41,10 +41,16 @@ pub fn run(options: AgentOptions) -> Result<()> {
         .to_string_lossy()
         .into_owned();
     check_kernel(&release)?;
+    if let Some(device) = options
+        .uplinks
+        .iter()
+        .find(|uplink| !matches!(uplink.as_str(), "auto" | "none"))
+    {
+        bail!("option --uplink {device} has no effect yet");
+    }
     if options.purge {
         return purge::purge(&options.directories);
     }
-    log_to_stderr();
     let mut directories = options.directories.clone();
     for (directory, mode) in [(&mut directories.state, 0o700), (&mut directories.run, 0o755)] {
         make_directory(directory, mode)?;
@@ -62,21 +68,23 @@ pub fn run(options: AgentOptions) -> Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let handle = start::start(&options, &directories)?;
+    let handle = start::start(options, &directories)?;
     runtime.block_on(serve(handle, &directories))?;
     tracing::info!("stopped; the data plane stays");
     Ok(())
 }
 
-/// `RUST_LOG` chooses more or less than what an operator needs.
+/// `RUST_LOG` chooses; operators' events otherwise.
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
+        .from_env_lossy();
+    // a second agent in one process (tests) keeps the first one's
+    let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    // whoever runs the agent in a process of theirs may have one already
-    let _ = log.try_init();
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 async fn serve(handle: AgentHandle, directories: &Directories) -> Result<()> {

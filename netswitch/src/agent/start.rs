@@ -43,7 +43,7 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
         last_macs: HashMap::new(),
         watch: None,
     };
-    core.bury_the_dead()?;
+    core.bury_the_dead();
     core.reconcile()?;
     core.make_predefined(options)?;
     core.watch_containers();
@@ -123,7 +123,7 @@ impl Core {
     }
 
     /// Containers that ended while no agent looked.
-    fn bury_the_dead(&mut self) -> Result<()> {
+    fn bury_the_dead(&mut self) {
         let running: Vec<_> = self
             .state
             .containers
@@ -137,7 +137,6 @@ impl Core {
                 self.exited(&id, exit_code);
             }
         }
-        Ok(())
     }
 }
 

@@ -55,7 +55,7 @@ impl Agent {
     }
 
     pub fn run(self) -> Result<(), Failure> {
-        crate::agent::run(self.options()).map_err(|error| Failure::new(format!("{error:#}")))
+        crate::agent::run(&self.options()).map_err(|error| Failure::new(format!("{error:#}")))
     }
 }
 

@@ -136,6 +136,11 @@ impl Datapath {
         &mut self.tables
     }
 
+    /// Whether the programs log at all.
+    pub fn is_logging(&self) -> bool {
+        self.log.is_some()
+    }
+
     /// Passes on what the programs have logged since the last call.
     pub fn flush_log(&mut self) {
         if let Some(log) = &mut self.log {

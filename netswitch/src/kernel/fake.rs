@@ -1,7 +1,7 @@
 //! A kernel in memory: refuses what the real one refuses (`tests/kernel` runs the same scenarios on
 //! both), and fails on demand. Clones share the one kernel, so a test keeps one to look at.
 
-mod tables;
+pub mod tables;
 
 use std::{
     collections::BTreeSet,

@@ -117,7 +117,7 @@ fn change_network(view: &View<'_>, old: &Network, new: &Network, actions: &mut V
     let (members_before, members) = (view.members_before(&new.id), view.members(&new.id));
     let before = entries::of_network(old, old_bridge, members_before);
     let after = entries::of_network(new, bridge, members);
-    differences(before, after, actions);
+    differences(&before, &after, actions);
     let (old_addresses, addresses) = (host_addresses(old, old_bridge), host_addresses(new, bridge));
     for address in addresses.iter().filter(|address| !old_addresses.contains(address)) {
         actions.push(Action::AddAddress {
@@ -254,8 +254,8 @@ fn change_endpoint(view: &View<'_>, old: &Endpoint, new: &Endpoint, actions: &mu
 }
 
 /// Puts what is new or different, removes what is gone.
-fn differences(before: Vec<Entry>, after: Vec<Entry>, actions: &mut Vec<Action>) {
-    for entry in &after {
+fn differences(before: &[Entry], after: &[Entry], actions: &mut Vec<Action>) {
+    for entry in after {
         let old = before.iter().find(|old| old.place() == entry.place());
         if old != Some(entry) {
             actions.push(Action::Put {
@@ -266,7 +266,7 @@ fn differences(before: Vec<Entry>, after: Vec<Entry>, actions: &mut Vec<Action>)
     }
     for entry in before {
         if !after.iter().any(|new| new.place() == entry.place()) {
-            actions.push(Action::Remove { entry });
+            actions.push(Action::Remove { entry: entry.clone() });
         }
     }
 }

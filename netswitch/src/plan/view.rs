@@ -65,7 +65,11 @@ impl<'a> View<'a> {
 
     /// Those that a shim of ours has just made.
     pub fn added_namespaces(&self) -> impl Iterator<Item = Namespace> {
-        let added = self.changes.sandboxes.iter().filter(|(id, _)| !self.before.sandboxes.contains_key(id));
+        let added = self
+            .changes
+            .sandboxes
+            .iter()
+            .filter(|(id, _)| !self.before.sandboxes.contains_key(id));
         added
             .filter_map(|(_, after)| after.as_ref())
             .filter(|sandbox| matches!(sandbox.origin, Origin::Shim { .. }))
@@ -74,7 +78,8 @@ impl<'a> View<'a> {
 
     /// Whether a shim of ours made the namespace.
     pub fn is_ours(&self, sandbox: &Id) -> bool {
-        self.sandbox(sandbox).is_some_and(|sandbox| matches!(sandbox.origin, Origin::Shim { .. }))
+        self.sandbox(sandbox)
+            .is_some_and(|sandbox| matches!(sandbox.origin, Origin::Shim { .. }))
     }
 
     pub fn removed_endpoints(&self) -> impl Iterator<Item = &'a Endpoint> {

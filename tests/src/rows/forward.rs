@@ -1,12 +1,14 @@
 //! Rows of frames between members of one network: they arrive as they were sent.
 
+use std::net::Ipv4Addr;
+
 use netswitch_common::{address::Mac, verdict::DropReason};
 
 use super::{Row, sends, v4, v6};
 use crate::{
     fixture::{
-        A, ALPHA, ALPHA_HOST, B, BETA, BETA_HOST, D, E, F, G, H, HOST_V4, HOST_V6, I, QUIET_HOST, SIX, WORLD_V4,
-        WORLD_V6,
+        A, ALPHA, ALPHA_HOST, B, BETA, BETA_HOST, D, E, F, G, H, HOST_V4, HOST_V6, I, INNER_HOST, QUIET_HOST, SIX,
+        WORLD_V4, WORLD_V6,
     },
     packet::{
         AUTHENTICATION, DESTINATION_OPTIONS, HOP_BY_HOP, PROTOCOL_ESP, PROTOCOL_GRE, PROTOCOL_SCTP, PROTOCOL_UDP,
@@ -293,6 +295,25 @@ fn host() -> Vec<Row> {
             ip(to_a, BETA_HOST.v4(), A.v4()).ping(),
         )
         .reaches(&A),
+        sends(
+            &ALPHA_HOST,
+            "v4 from loopback",
+            ip(to_a, Ipv4Addr::LOCALHOST, A.v4()).ping(),
+        )
+        .is_dropped(DropReason::NotPublished),
+        sends(
+            &ALPHA_HOST,
+            "v6 from another network's link-local",
+            ip(to_a, INNER_HOST.link_local(), A.v6()).ping(),
+        )
+        .is_dropped(DropReason::NotPublished),
+        // one bit away from an address of alpha, which has a route
+        sends(
+            &ALPHA_HOST,
+            "v4 from nowhere",
+            ip(to_a, Ipv4Addr::new(138, 1, 0, 2), A.v4()).ping(),
+        )
+        .is_dropped(DropReason::NotPublished),
         sends(
             &ALPHA_HOST,
             "v4 from the world",

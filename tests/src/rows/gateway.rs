@@ -112,6 +112,7 @@ fn elsewhere() -> Vec<Row> {
             via_gateway(&A, Ipv4Addr::new(192, 0, 2, 254)).ping(),
         )
         .is_dropped(DropReason::NoUplink),
+        sends(&A, "loopback over v4", via_gateway(&A, Ipv4Addr::LOCALHOST).ping()).is_dropped(DropReason::NoUplink),
         sends(
             &A,
             "the metadata address",

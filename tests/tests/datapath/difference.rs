@@ -5,7 +5,7 @@ use netswitch_common::verdict::Decision;
 use tests::{
     fixture::{EXTRA_V4, EXTRA_V6, HOST_V4, HOST_V6, PORTS, UPLINK_INDEX, WORLD_V4, WORLD_V6, entries, host_addresses},
     loaded::{Loaded, in_the_world},
-    packet::describe,
+    packet::{ETHERTYPE_V4, ETHERTYPE_V6, describe},
     random::Random,
     rows::{self, Row, meaning},
     switch::{Effect, Switch},
@@ -13,8 +13,8 @@ use tests::{
 
 const SEED: u64 = 0x6e65_7473_7769_7463;
 const FRAMES: usize = 20_000;
-/// A test run of the program takes no others.
-const SHORTEST: usize = 15;
+const ETHERNET: usize = 14;
+/// A test run of the program takes no more.
 const LONGEST: usize = 3_500;
 
 #[test]
@@ -78,7 +78,7 @@ fn mutate(random: &mut Random, row: &Row, rows: &[Row]) -> (u32, Vec<u8>) {
         match random.below(9) {
             0 => flip_bit(random, &mut frame),
             1 => overwrite(random, &mut frame),
-            2 => frame.truncate(random.below(frame.len()).max(SHORTEST)),
+            2 => frame.truncate(random.below(frame.len()).max(ETHERNET)),
             3 => {
                 let more = random.below(1_600);
                 frame.resize((frame.len() + more).min(LONGEST), 0);
@@ -92,8 +92,17 @@ fn mutate(random: &mut Random, row: &Row, rows: &[Row]) -> (u32, Vec<u8>) {
             _ => index = sender(random),
         }
     }
-    frame.resize(frame.len().clamp(SHORTEST, LONGEST), 0);
+    frame.resize(frame.len().clamp(shortest(&frame), LONGEST), 0);
     (index, frame)
+}
+
+/// A test run of the program takes no less: an IP header must be whole.
+fn shortest(frame: &[u8]) -> usize {
+    match u16::from_be_bytes([frame[12], frame[13]]) {
+        ETHERTYPE_V4 => ETHERNET + 20,
+        ETHERTYPE_V6 => ETHERNET + 40,
+        _ => ETHERNET + 1,
+    }
 }
 
 fn sender(random: &mut Random) -> u32 {
@@ -161,6 +170,7 @@ fn swap_address(random: &mut Random, frame: &mut [u8]) {
 /// The tail of another frame.
 fn splice(random: &mut Random, frame: &mut Vec<u8>, other: &[u8]) {
     let at = place(random, frame).min(other.len());
+    let at = at.max(ETHERNET);
     frame.truncate(at);
     frame.extend(&other[at..]);
 }

@@ -1,11 +1,12 @@
 //! Every row three times: through `from_endpoint`, through `explain_endpoint`, through the model.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use netswitch_common::verdict::Count;
+use netswitch_common::{endpoint::Kind, verdict::Count};
 use tests::{
-    fixture::{entries, host_addresses},
-    loaded::{Loaded, in_the_world, remove_default_routes},
+    fixture::{PORTS, Port, entries, host_addresses},
+    loaded::{Loaded, in_the_world, remove_default_routes, send},
     maps,
     packet::describe,
     rows::{self, Row, meaning},
@@ -54,6 +55,52 @@ fn every_row_holds_on_a_host_without_a_default_route() {
         remove_default_routes();
         report(rows::all(), |row| explain(loaded, row));
     });
+}
+
+#[test]
+fn malformed_on_the_wire_by_model() {
+    through_the_model(rows::malformed::on_the_wire());
+}
+
+/// The hook sees a real skb differently from a test run's: a VLAN tag, for one, lies beside the frame.
+#[test]
+fn every_drop_happens_on_a_wire_too() {
+    in_the_world(|loaded| {
+        loaded.attach();
+        let mut rows = rows::all();
+        rows.extend(rows::malformed::on_the_wire());
+        rows.retain(|row| row.effect == Effect::Dropped && sender(row).is_some());
+        report(rows, |row| {
+            let before = loaded.counters();
+            send(sender(row).expect("a container"), &row.frame);
+            wait_for(|| {
+                let moved = packets(moved(&before, &loaded.counters()));
+                equal("counters", &moved, &row.counters())
+            })
+        });
+    });
+}
+
+/// The container that sends a row's frame.
+fn sender(row: &Row) -> Option<&'static Port> {
+    let mut containers = PORTS.iter().filter(|port| port.kind == Kind::Container);
+    containers.find(|port| port.index() == row.index).copied()
+}
+
+/// Asks again until it is so, for two seconds.
+fn wait_for(mut check: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+    let end = Instant::now() + Duration::from_secs(2);
+    loop {
+        match check() {
+            Err(_) if Instant::now() < end => std::thread::yield_now(),
+            result => return result,
+        }
+    }
+}
+
+fn packets(counters: BTreeMap<Counter, (u64, u64)>) -> BTreeMap<Counter, u64> {
+    let counters = counters.into_iter();
+    counters.map(|(counter, (packets, _))| (counter, packets)).collect()
 }
 
 fn through_the_program(rows: Vec<Row>) {
