@@ -23,7 +23,7 @@ use netswitch::api::{Request, Response};
 use netswitch::client::Client;
 use serde_json::Value;
 
-pub use self::capture::{Capture, Captured, send};
+pub use self::capture::{Capture, Captured, send, send_repeatedly};
 pub use self::kernel::{Interface, interfaces};
 pub use self::namespace::Namespace;
 pub use self::objects::{Object, objects};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use netswitch_common::address::Mac;
 use tests::packet::{ip, multicast_mac};
-use tests::world::{Capture, World, eventually, send};
+use tests::world::{Capture, World, eventually, send, send_repeatedly};
 
 use super::address;
 
@@ -85,9 +85,7 @@ fn a_storm_is_limited_and_counted() {
     let frame = ip((mac, Mac([0xff; 6])), address("172.17.0.2"), Ipv4Addr::BROADCAST).udp(9, 9, b"storm");
     let sender = world.inside("sender");
     eventually("the sender's rate is limited", || {
-        for _ in 0..500 {
-            send(&sender, "eth0", &frame);
-        }
+        send_repeatedly(&sender, "eth0", &frame, 5000);
         match world.drops("sender", "bridge", "replication-rate") {
             0 => Err("no drop".into()),
             _ => Ok(()),

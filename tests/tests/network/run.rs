@@ -85,7 +85,8 @@ fn logs_keep_both_streams() {
         if running { Err("it runs".into()) } else { Ok(world.cli(&["logs", "web"])) }
     });
     assert_eq!((logs.stdout.as_str(), logs.stderr.as_str()), ("one\nthree\n", "two\n"));
-    assert_eq!(world.cli(&["logs", "--tail", "1", "web"]).stdout, "three\n");
+    world.ok(&["run", "--name", "told", "--", "printf", "1\\n2\\n3\\n"]);
+    assert_eq!(world.cli(&["logs", "--tail", "2", "told"]).stdout, "2\n3\n");
     assert_eq!(world.cli(&["logs", "-f", "web"]).stdout, "one\nthree\n", "to the end of what has ended");
     let stamped = world.cli(&["logs", "-t", "web"]).stdout;
     assert!(stamped.lines().all(|line| line.as_bytes()[10] == b'T'), "{stamped}");
