@@ -1,7 +1,6 @@
 //! The command line against a running agent: what it prints, byte for byte, and its exit status.
 //!
 //! Help and bad lines, which need no agent, are unit tests of `netswitch::cli`.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod container;
 mod help;
@@ -11,7 +10,11 @@ use tests::world::{Output, without_ids};
 
 /// Output with ids and times that differ from run to run made equal, as one text.
 fn shown(output: &Output) -> String {
-    let status = if output.status == 0 { String::new() } else { format!("status {}\n", output.status) };
+    let status = if output.status == 0 {
+        String::new()
+    } else {
+        format!("status {}\n", output.status)
+    };
     without_times(&without_ids(&format!("{}{}{status}", output.stdout, output.stderr)))
 }
 
