@@ -28,7 +28,7 @@ pub enum ClientError {
     #[error("permission denied while trying to connect to the netswitch agent at unix://{}", .0.display())]
     Forbidden(PathBuf),
     /// The agent's own answer.
-    #[error("Error response from daemon: {0}")]
+    #[error("Error response from daemon: {}", .0.message.trim())]
     Agent(api::Error),
     /// Not what an agent says, or no longer there.
     #[error("error during connect: {0}")]

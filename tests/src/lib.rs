@@ -7,3 +7,4 @@ pub mod packet;
 pub mod random;
 pub mod rows;
 pub mod switch;
+pub mod world;

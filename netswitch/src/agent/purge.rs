@@ -25,11 +25,10 @@ pub fn purge(directories: &Directories) -> Result<()> {
     if let Some(state) = &state {
         let mark = format!("netswitch {} ", state.display());
         let mut kernel = Netlink::open().context("netlink")?;
-        for link in kernel.links().context("links")? {
-            if link.alias.is_some_and(|alias| alias.starts_with(&mark)) {
-                kernel.delete_link(&link.name)?;
-            }
-        }
+        let links = kernel.links().context("links")?.into_iter();
+        let ours = links.filter(|link| link.alias.as_ref().is_some_and(|alias| alias.starts_with(&mark)));
+        let names: Vec<String> = ours.map(|link| link.name).collect();
+        kernel.delete_links(&names)?;
     }
     Datapath::purge(&directories.bpffs)?;
     for directory in [&directories.state, &directories.run] {

@@ -69,12 +69,16 @@ pub fn add_network(state_dir: &Path, view: &View<'_>, network: &Network, actions
     );
 }
 
+/// Of the switch's own ends: they take whatever comes. What is too big for the other side is answered
+/// by the program; the kernel would drop it without a word to the sender.
+const LARGEST_MTU: u32 = 65_535;
+
 fn host_veth(state_dir: &Path, network: &Network, bridge: &Bridge) -> Veth {
     let end = |name: &str, mac: Option<Mac>, gateway: bool| End {
         name: name.to_owned(),
         namespace: Namespace::Host,
         mac,
-        mtu: bridge.mtu,
+        mtu: if gateway { bridge.mtu } else { LARGEST_MTU },
         alias: Some(alias(state_dir, &network.id)),
         silent: !gateway,
         gateway,
@@ -150,7 +154,7 @@ pub fn add_endpoint(state_dir: &Path, view: &View<'_>, endpoint: &Endpoint, acti
         name: name.to_owned(),
         namespace: if inside { namespace.clone() } else { Namespace::Host },
         mac: inside.then_some(endpoint.mac),
-        mtu: endpoint.mtu,
+        mtu: if inside { endpoint.mtu } else { LARGEST_MTU },
         alias: (!inside).then(|| alias(state_dir, &endpoint.id)),
         silent: !inside,
         gateway: false,

@@ -1,0 +1,90 @@
+//! `attach` and `detach`: a namespace that someone else made is a container for a while.
+
+use std::process;
+
+use serde_json::json;
+use tests::world::{Namespace, World, eventually, interfaces};
+
+use super::ping;
+
+#[test]
+fn a_foreign_namespace_is_a_container_until_it_is_detached() {
+    let world = World::new();
+    world.ok(&["network", "create", "--subnet", "10.3.0.0/24", "mynet"]);
+    world.run("web", &["--net", "mynet"]);
+    let before = world.snapshot();
+    let foreign = Namespace::new();
+    let id = world.ok(&["attach", "mine", "--netns", &foreign.path(), "--network", "mynet", "--ip", "10.3.0.50"]);
+    assert_eq!(id.len(), 64);
+    let eth0 = interfaces(&foreign).into_iter().find(|found| found.name == "eth0").unwrap();
+    assert_eq!((eth0.mac.as_str(), &eth0.addresses[0][..]), ("02:42:0a:03:00:32", "10.3.0.50/24"));
+    ping(&foreign, "10.3.0.2", 64);
+    ping(&foreign, "10.3.0.1", 64);
+    ping(&world.inside("web"), "10.3.0.50", 64);
+    let list = world.ok(&["ps", "--format", "{{.Names}} {{.Owner}} {{.Networks}}"]);
+    assert_eq!(list, "mine attached mynet\nweb netswitch mynet");
+    assert_eq!(world.network("mynet")["Containers"][&id]["Name"], "mine");
+    assert_eq!(world.inspect("mine")["NetworkSettings"]["Networks"]["mynet"]["IPAddress"], "10.3.0.50");
+
+    assert_eq!(world.ok(&["detach", "mine"]), "mine");
+    let names: Vec<_> = interfaces(&foreign).into_iter().map(|found| found.name).collect();
+    assert_eq!(names, ["lo"]);
+    assert_eq!(world.snapshot().difference(&before), None);
+}
+
+#[test]
+fn a_process_names_its_namespace() {
+    let world = World::new();
+    let foreign = Namespace::new();
+    let child = foreign.command("sleep").arg("1000").spawn().unwrap();
+    let pid = child.id();
+    world.keep(child);
+    world.ok(&["attach", "mine", "--pid", &pid.to_string()]);
+    ping(&foreign, "172.17.0.1", 64);
+    world.ok(&["network", "create", "--subnet", "10.3.0.0/24", "mynet"]);
+    world.ok(&["network", "connect", "mynet", "mine"]);
+    ping(&foreign, "10.3.0.1", 64);
+    world.ok(&["detach", "mine"]);
+    assert_eq!(interfaces(&foreign).len(), 1);
+}
+
+#[test]
+fn what_cannot_be_attached_is_refused() {
+    let world = World::new();
+    world.run("web", &[]);
+    let pid = process::id().to_string();
+    let output = world.cli(&["attach", "gone", "--netns", "/no/such/file"]);
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.starts_with("Error response from daemon: no network namespace"), "{output:?}");
+    assert!(output.stderr.contains("/no/such/file"), "{output:?}");
+    let foreign = Namespace::new();
+    let text = world.cli(&["attach", "web", "--netns", &foreign.path()]);
+    assert!(text.stderr.starts_with("Error response from daemon: Conflict. The container name \"/web\""), "{text:?}");
+    let text = world.cli(&["attach", "both", "--netns", &foreign.path(), "--pid", &pid]);
+    assert_eq!(text.stderr, "either --netns or --pid must name a namespace\n");
+    let output = world.cli(&["detach", "web"]);
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("container web was not attached"), "{output:?}");
+    let output = world.cli(&["exec", "mine", "true"]);
+    assert_eq!(output.status, 1);
+    assert_eq!(world.json(&["ps", "-a", "--format", "{{json .Names}}"]), json!("web"));
+    assert_eq!(interfaces(&foreign).len(), 1);
+}
+
+#[test]
+fn the_end_of_an_attached_process_is_noticed_at_the_next_start() {
+    let world = World::new();
+    let foreign = Namespace::new();
+    let mut child = foreign.command("sleep").arg("1000").spawn().unwrap();
+    world.ok(&["attach", "mine", "--pid", &child.id().to_string()]);
+    drop(foreign);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    world.restart_agent();
+    eventually("it no longer runs", || match world.ok(&["ps", "-q"]).as_str() {
+        "" => Ok(()),
+        running => Err(running.to_owned()),
+    });
+    let left = interfaces(&world.host).into_iter().filter(|found| found.name.starts_with("veth"));
+    assert_eq!(left.count(), 0);
+}

@@ -1,0 +1,63 @@
+//! Networks, containers and the data path end to end: each test has a host of its own, with an agent.
+//!
+//! `cargo xtask test` runs this; by hand: `cargo test -p tests --test network`, as root.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod agent;
+mod attach;
+mod broadcast;
+mod bulk;
+mod connect;
+mod container;
+mod default_network;
+mod docker_client;
+mod dual_stack;
+mod guard;
+mod inspect;
+mod isolation;
+mod many;
+mod mode;
+mod observe;
+mod redis;
+mod refusal;
+mod restart;
+mod run;
+mod silence;
+mod user_network;
+
+use std::net::IpAddr;
+
+use tests::world::{Namespace, PATIENCE};
+
+/// Asks once with the real `ping`; every answer must carry this TTL, which tells a switch from a router.
+#[track_caller]
+fn ping(from: &Namespace, target: &str, ttl: u8) {
+    let said = from.sh(&format!("ping -n -c 3 -i 0.05 -W 5 {target}")).ok();
+    let answers: Vec<&str> = said.lines().filter(|line| line.contains("bytes from")).collect();
+    assert_eq!(answers.len(), 3, "{said}");
+    for answer in answers {
+        assert!(answer.contains(&format!(" ttl={ttl} ")), "{said}");
+    }
+}
+
+/// Asks with the real `ping` and must not be answered.
+#[track_caller]
+fn no_ping(from: &Namespace, target: &str) {
+    let output = from.sh(&format!("ping -n -c 2 -i 0.2 -W 1 {target}"));
+    assert_ne!(output.status, 0, "{output:?}");
+    assert!(output.stdout.contains(" 0 received"), "{output:?}");
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Words of a line of `ip`.
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+/// `timeout` for tools that have a limit of their own.
+fn patience() -> String {
+    PATIENCE.as_secs().to_string()
+}
