@@ -105,10 +105,13 @@ impl World {
         let lan = Namespace::new();
         let peer = format!("/proc/{}/fd/{}", process::id(), lan.descriptor());
         self.host
-            .sh(&format!("ip link add up0 type veth peer name eth0 netns {peer} && ip link set up0 up"))
+            .sh(&format!(
+                "ip link add up0 type veth peer name eth0 netns {peer} && ip link set up0 up"
+            ))
             .ok();
         self.host.sh("ip addr add 192.168.56.99/24 brd + dev up0").ok();
-        lan.sh("ip link set eth0 up && ip addr add 192.168.56.1/24 dev eth0").ok();
+        lan.sh("ip link set eth0 up && ip addr add 192.168.56.1/24 dev eth0")
+            .ok();
         self.lan = Some(lan);
     }
 
@@ -141,7 +144,9 @@ impl World {
     }
 
     pub fn ask(&self, request: &Request) -> Response {
-        self.client().ask(request).unwrap_or_else(|error| panic!("{request:?}: {error}"))
+        self.client()
+            .ask(request)
+            .unwrap_or_else(|error| panic!("{request:?}: {error}"))
     }
 
     /// Starts a container that waits for SIGTERM, with options such as `--net`; its id.
@@ -195,12 +200,17 @@ impl World {
     /// A value of `NetworkSettings.Networks.<network>`.
     pub fn field(&self, name: &str, network: &str, field: &str) -> String {
         let value = self.inspect(name)["NetworkSettings"]["Networks"][network][field].take();
-        value.as_str().unwrap_or_else(|| panic!("{name} on {network}: {field} is {value}")).to_owned()
+        value
+            .as_str()
+            .unwrap_or_else(|| panic!("{name} on {network}: {field} is {value}"))
+            .to_owned()
     }
 
     /// The host-side device of a container's interface.
     pub fn host_device(&self, name: &str, interface: &str) -> Interface {
-        let inner = interfaces(&self.inside(name)).into_iter().find(|found| found.name == interface);
+        let inner = interfaces(&self.inside(name))
+            .into_iter()
+            .find(|found| found.name == interface);
         let inner = inner.unwrap_or_else(|| panic!("{name} has no {interface}"));
         let outer = interfaces(&self.host).into_iter();
         let outer = outer.filter(|outer| outer.name.starts_with("veth"));

@@ -41,7 +41,11 @@ impl World {
 
     /// Starts the agent and waits until it serves.
     pub fn start_agent(&self, arguments: &[&str]) {
-        let log = File::options().append(true).create(true).open(self.log_path()).expect("the agent's log");
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(self.log_path())
+            .expect("the agent's log");
         let mut command = self.host.command(binary().to_str().expect("a path in UTF-8"));
         command
             .arg("agent")
@@ -55,11 +59,18 @@ impl World {
         self.was_started.set(true);
         *self.agent.borrow_mut() = Some(command.spawn().expect("the agent"));
         eventually("the agent serves", || {
-            let status = self.agent.borrow_mut().as_mut().and_then(|agent| agent.try_wait().ok()?);
+            let status = self
+                .agent
+                .borrow_mut()
+                .as_mut()
+                .and_then(|agent| agent.try_wait().ok()?);
             if let Some(status) = status {
                 panic!("the agent ended with {status}:\n{}", self.log());
             }
-            self.client().ask(&Request::Version).map(drop).map_err(|error| error.to_string())
+            self.client()
+                .ask(&Request::Version)
+                .map(drop)
+                .map_err(|error| error.to_string())
         });
     }
 

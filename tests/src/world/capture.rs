@@ -1,9 +1,9 @@
 //! What an interface hears and says, and frames of any kind sent out of one, by AF_PACKET.
 
 use std::ffi::CString;
+use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
-use std::io;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd as _;
@@ -33,7 +33,10 @@ pub struct Capture {
 impl Capture {
     pub fn start(namespace: &Namespace, interface: &str) -> Self {
         let socket = namespace.enter(|| socket(interface, libc::ETH_P_ALL)).expect(interface);
-        Self { socket, name: interface.to_owned() }
+        Self {
+            socket,
+            name: interface.to_owned(),
+        }
     }
 
     /// The first frame that fits; panics with what came instead.
@@ -48,7 +51,11 @@ impl Capture {
             others.push(describe(&captured.frame[..captured.frame.len().min(100)]));
         }
         let last = &others[others.len().saturating_sub(10)..];
-        panic!("{}: no {what}, but {} others, the last: {last:#?}", self.name, others.len());
+        panic!(
+            "{}: no {what}, but {} others, the last: {last:#?}",
+            self.name,
+            others.len()
+        );
     }
 
     /// What comes within a time.
@@ -89,7 +96,10 @@ impl Capture {
             };
             let length = usize::try_from(length).ok()?;
             frame.truncate(length);
-            return Some(Captured { is_outgoing: from.sll_pkttype == PACKET_OUTGOING, frame });
+            return Some(Captured {
+                is_outgoing: from.sll_pkttype == PACKET_OUTGOING,
+                frame,
+            });
         }
     }
 }

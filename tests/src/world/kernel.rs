@@ -35,7 +35,10 @@ fn interface(value: &Value) -> Option<Interface> {
         name: value["ifname"].as_str()?.to_owned(),
         index: value["ifindex"].as_u64()?,
         peer_index: value["link_index"].as_u64(),
-        flags: list("flags").into_iter().filter_map(|flag| Some(flag.as_str()?.to_owned())).collect(),
+        flags: list("flags")
+            .into_iter()
+            .filter_map(|flag| Some(flag.as_str()?.to_owned()))
+            .collect(),
         mtu: value["mtu"].as_u64()?,
         mac: text("address"),
         state: text("operstate"),

@@ -19,7 +19,11 @@ impl Namespace {
     pub fn new() -> Self {
         let namespace = thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).expect("root, for a network namespace");
-            for path in ["ipv4/ip_forward", "ipv4/conf/default/forwarding", "ipv6/conf/all/forwarding"] {
+            for path in [
+                "ipv4/ip_forward",
+                "ipv4/conf/default/forwarding",
+                "ipv6/conf/all/forwarding",
+            ] {
                 fs::write(format!("/proc/sys/net/{path}"), "0").expect(path);
             }
             Self::open("/proc/thread-self/ns/net")

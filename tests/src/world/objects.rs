@@ -18,9 +18,17 @@ const PER_CPU: [u32; 4] = [5, 6, 10, 21];
 /// Something pinned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
-    Map { id: u32, entries: BTreeMap<Vec<u8>, Vec<u8>> },
-    Link { id: u32, program: u32 },
-    Program { id: u32 },
+    Map {
+        id: u32,
+        entries: BTreeMap<Vec<u8>, Vec<u8>>,
+    },
+    Link {
+        id: u32,
+        program: u32,
+    },
+    Program {
+        id: u32,
+    },
 }
 
 impl Object {
@@ -51,7 +59,10 @@ pub fn objects(bpffs: &Path) -> BTreeMap<String, Object> {
 
 fn read(path: &Path) -> io::Result<Object> {
     let name = CString::new(path.as_os_str().as_bytes())?;
-    let mut get = ObjectAttribute { path: name.as_ptr() as u64, ..Default::default() };
+    let mut get = ObjectAttribute {
+        path: name.as_ptr() as u64,
+        ..Default::default()
+    };
     let descriptor = bpf(OBJ_GET, &mut get)?;
     let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
     // SAFETY: OBJ_GET has just given us this descriptor; nobody else has it.
@@ -67,7 +78,10 @@ fn read(path: &Path) -> io::Result<Object> {
     bpf(OBJ_GET_INFO_BY_FD, &mut info)?;
     let [kind_number, id, third, fourth, ..] = words;
     Ok(match kind.to_string_lossy().as_ref() {
-        "anon_inode:bpf-map" => Object::Map { id, entries: dump(&descriptor, kind_number, third, fourth) },
+        "anon_inode:bpf-map" => Object::Map {
+            id,
+            entries: dump(&descriptor, kind_number, third, fourth),
+        },
         "anon_inode:bpf-link" | "anon_inode:bpf_link" => Object::Link { id, program: third },
         _ => Object::Program { id },
     })
@@ -138,5 +152,9 @@ fn bpf<T>(command: libc::c_long, attribute: &mut T) -> io::Result<libc::c_long> 
     // SAFETY: each attribute is the beginning of `union bpf_attr` for its command, with its size; the
     // addresses in it are of buffers that live through the call and are as long as the kernel expects.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<T>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }

@@ -22,7 +22,10 @@ impl Output {
 
     /// The same with a text to read.
     pub fn with_input(command: &mut Command, text: &str) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut stdin = child.stdin.take().expect("a pipe");
         // it may have ended without reading
@@ -43,7 +46,9 @@ impl From<std::process::Output> for Output {
     fn from(output: std::process::Output) -> Self {
         let status = output.status;
         Self {
-            status: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()),
+            status: status
+                .code()
+                .unwrap_or_else(|| 128 + status.signal().unwrap_or_default()),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }

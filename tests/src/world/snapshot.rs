@@ -43,7 +43,10 @@ impl Snapshot {
             parts.insert(path, text);
         }
         if world.socket().exists() {
-            parts.insert("networks".into(), inspected(world, &["network", "ls", "-q"], &["network", "inspect"]));
+            parts.insert(
+                "networks".into(),
+                inspected(world, &["network", "ls", "-q"], &["network", "inspect"]),
+            );
             parts.insert("containers".into(), inspected(world, &["ps", "-aq"], &["inspect"]));
         }
         Self { parts }
@@ -53,14 +56,24 @@ impl Snapshot {
     pub fn difference(&self, before: &Self) -> Option<String> {
         let nothing = Vec::new();
         let mut difference = String::new();
-        for part in self.parts.keys().chain(before.parts.keys().filter(|part| !self.parts.contains_key(*part))) {
+        for part in self
+            .parts
+            .keys()
+            .chain(before.parts.keys().filter(|part| !self.parts.contains_key(*part)))
+        {
             let old = before.parts.get(part).unwrap_or(&nothing);
             let new = self.parts.get(part).unwrap_or(&nothing);
             if old == new {
                 continue;
             }
-            let gone = old.iter().filter(|line| !new.contains(line)).map(|line| format!("\n- {line}"));
-            let come = new.iter().filter(|line| !old.contains(line)).map(|line| format!("\n+ {line}"));
+            let gone = old
+                .iter()
+                .filter(|line| !new.contains(line))
+                .map(|line| format!("\n- {line}"));
+            let come = new
+                .iter()
+                .filter(|line| !old.contains(line))
+                .map(|line| format!("\n+ {line}"));
             difference.extend([format!("\n{part}:")].into_iter().chain(gone).chain(come));
         }
         (!difference.is_empty()).then_some(difference)
@@ -71,7 +84,11 @@ impl Snapshot {
 fn inspected(world: &World, list: &[&str], inspect: &[&str]) -> Vec<String> {
     let ids = world.ok(list);
     let ids: Vec<&str> = ids.lines().collect();
-    if ids.is_empty() { ids.into_iter().map(str::to_owned).collect() } else { lines(&world.ok(&[inspect, &ids].concat())) }
+    if ids.is_empty() {
+        ids.into_iter().map(str::to_owned).collect()
+    } else {
+        lines(&world.ok(&[inspect, &ids].concat()))
+    }
 }
 
 fn lines(text: &str) -> Vec<String> {

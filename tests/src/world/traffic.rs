@@ -3,8 +3,8 @@
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -54,7 +54,11 @@ impl Stream {
     pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         let sent = self.sender.join().expect("the sender");
-        assert_eq!(self.receiver.join().expect("the receiver"), sent, "bytes and their hash");
+        assert_eq!(
+            self.receiver.join().expect("the receiver"),
+            sent,
+            "bytes and their hash"
+        );
     }
 }
 
@@ -72,7 +76,11 @@ pub fn transfer(client: &Namespace, server: &Namespace, address: IpAddr, size: u
     let sender = thread::spawn(move || write(writer, size));
     let received = receive(stream);
     let sent = sender.join().expect("the client's sender");
-    assert_eq!((sent, received), server.join().expect("the server"), "bytes and their hash, both ways");
+    assert_eq!(
+        (sent, received),
+        server.join().expect("the server"),
+        "bytes and their hash, both ways"
+    );
 }
 
 /// Sends datagrams of a size and compares what an echo at the other end makes of them.
@@ -87,7 +95,11 @@ pub fn datagrams(client: &Namespace, server: &Namespace, address: IpAddr, size: 
             socket.send_to(&buffer[..length], from).expect("an answer");
         }
     });
-    let any: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
+    let any: IpAddr = if address.is_ipv4() {
+        [0; 4].into()
+    } else {
+        [0_u16; 8].into()
+    };
     let socket = client.enter(|| UdpSocket::bind((any, 0)).expect("a socket"));
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let mut buffer = vec![0; 65536];

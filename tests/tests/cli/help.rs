@@ -53,7 +53,10 @@ Options:
 
 #[test]
 fn lines_that_make_no_sense() {
-    assert_eq!(said("foo"), "netswitch: 'foo' is not a netswitch command.\nSee 'netswitch --help'\nstatus 1\n");
+    assert_eq!(
+        said("foo"),
+        "netswitch: 'foo' is not a netswitch command.\nSee 'netswitch --help'\nstatus 1\n"
+    );
     assert_eq!(
         said("network create --x y"),
         "unknown flag: --x\nSee 'netswitch network create --help'.\nstatus 125\n"
@@ -80,15 +83,34 @@ fn without_an_agent_every_command_says_so() {
         "Cannot connect to the netswitch agent at unix://{}. Is the agent running?\n",
         world.socket().display()
     );
-    let lines = ["network ls", "network create x1", "ps", "stats", "doctor", "stop x", "logs x", "rm x"];
+    let lines = [
+        "network ls",
+        "network create x1",
+        "ps",
+        "stats",
+        "doctor",
+        "stop x",
+        "logs x",
+        "rm x",
+    ];
     for line in lines {
         let output = world.cli(&line.split_whitespace().collect::<Vec<_>>());
-        assert_eq!((output.status, output.stdout.as_str(), output.stderr.as_str()), (1, "", text.as_str()), "{line}");
+        assert_eq!(
+            (output.status, output.stdout.as_str(), output.stderr.as_str()),
+            (1, "", text.as_str()),
+            "{line}"
+        );
     }
     // Docker prints the empty list first
     let output = world.cli(&["inspect", "x"]);
-    assert_eq!((output.status, output.stdout.as_str(), &output.stderr), (1, "[]\n", &text));
+    assert_eq!(
+        (output.status, output.stdout.as_str(), &output.stderr),
+        (1, "[]\n", &text)
+    );
     let output = world.cli(&["run", "--", "true"]);
-    let text = format!("netswitch: {}.\nSee 'netswitch run --help'.\n", text.trim_end_matches([' ', '\n', '.']));
+    let text = format!(
+        "netswitch: {}.\nSee 'netswitch run --help'.\n",
+        text.trim_end_matches([' ', '\n', '.'])
+    );
     assert_eq!((output.status, output.stderr), (125, text));
 }

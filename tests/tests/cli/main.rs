@@ -11,7 +11,11 @@ use tests::world::{Output, without_ids};
 
 /// Output with ids and times that differ from run to run made equal, as one text.
 fn shown(output: &Output) -> String {
-    let status = if output.status == 0 { String::new() } else { format!("status {}\n", output.status) };
+    let status = if output.status == 0 {
+        String::new()
+    } else {
+        format!("status {}\n", output.status)
+    };
     without_times(&without_ids(&format!("{}{}{status}", output.stdout, output.stderr)))
 }
 

@@ -7,7 +7,9 @@ use tests::world::{Output, World};
 fn ls_in_all_its_forms() {
     let world = World::new();
     world.ok(&["network", "create", "--label", "team=blue", "--internal", "mynet"]);
-    let said = |line: &str| shown(&world.cli(&[&["network", "ls"], &line.split_whitespace().collect::<Vec<_>>()[..]].concat()));
+    let said = |line: &str| {
+        shown(&world.cli(&[&["network", "ls"], &line.split_whitespace().collect::<Vec<_>>()[..]].concat()))
+    };
     assert_eq!(
         said(""),
         "NETWORK ID     NAME      DRIVER    SCOPE\n<id>   bridge    bridge    local\n<id>   host      host      local\n\
@@ -18,14 +20,23 @@ fn ls_in_all_its_forms() {
     assert!(ids.lines().all(|id| id.len() == 64), "{ids}");
     assert_eq!(said("-f type=custom -q"), "<id>\n");
     assert_eq!(said("-f driver=null --format {{.Name}}"), "none\n");
-    assert_eq!(said("-f label=team=blue --format {{.Name}}={{.Label\"team\"}}"), "mynet=blue\n");
+    assert_eq!(
+        said("-f label=team=blue --format {{.Name}}={{.Label\"team\"}}"),
+        "mynet=blue\n"
+    );
     assert_eq!(said("-f name=^[bh] --format {{.Name}}"), "bridge\nhost\n");
     assert_eq!(said("-f dangling=true --format {{.Name}}"), "mynet\n");
     assert_eq!(said("-f scope=swarm"), "NETWORK ID   NAME      DRIVER    SCOPE\n");
-    assert_eq!(said("-f colour=red"), "Error response from daemon: Invalid filter 'colour'\nstatus 1\n");
+    assert_eq!(
+        said("-f colour=red"),
+        "Error response from daemon: Invalid filter 'colour'\nstatus 1\n"
+    );
     let line = said("-f name=mynet --format json");
     let (created, rest) = line.split_once(',').unwrap();
-    assert!(created.starts_with("{\"CreatedAt\":\"20") && created.ends_with(" +0000 UTC\""), "{line}");
+    assert!(
+        created.starts_with("{\"CreatedAt\":\"20") && created.ends_with(" +0000 UTC\""),
+        "{line}"
+    );
     assert_eq!(
         rest,
         "\"Driver\":\"bridge\",\"ID\":\"<id>\",\"IPv6\":\"false\",\"Internal\":\"true\",\"Labels\":\"team=blue\",\
@@ -36,7 +47,17 @@ fn ls_in_all_its_forms() {
 #[test]
 fn inspect_whole() {
     let world = World::new();
-    world.ok(&["network", "create", "--subnet", "192.168.0.0/16", "--gateway", "192.168.0.1", "--label", "a=b", "mynet"]);
+    world.ok(&[
+        "network",
+        "create",
+        "--subnet",
+        "192.168.0.0/16",
+        "--gateway",
+        "192.168.0.1",
+        "--label",
+        "a=b",
+        "mynet",
+    ]);
     world.run("web", &["--net", "mynet"]);
     assert_eq!(
         shown(&world.cli(&["network", "inspect", "mynet"])),
@@ -82,13 +103,30 @@ fn inspect_whole() {
 ]
 "#
     );
-    let several = world.cli(&["network", "inspect", "-f", "{{.Name}} {{.Driver}}", "host", "nobody", "none"]);
-    assert_eq!(shown(&several), "host host\nnone null\nError: No such network: nobody\nstatus 1\n");
+    let several = world.cli(&[
+        "network",
+        "inspect",
+        "-f",
+        "{{.Name}} {{.Driver}}",
+        "host",
+        "nobody",
+        "none",
+    ]);
+    assert_eq!(
+        shown(&several),
+        "host host\nnone null\nError: No such network: nobody\nstatus 1\n"
+    );
     let compact = world.ok(&["network", "inspect", "-f", "json", "host"]);
-    assert!(compact.starts_with("[{\"Name\":\"host\",") && !compact.contains('\n'), "{compact}");
+    assert!(
+        compact.starts_with("[{\"Name\":\"host\",") && !compact.contains('\n'),
+        "{compact}"
+    );
     let bad = world.cli(&["network", "inspect", "-f", "{{.Name", "host"]);
     assert_eq!(bad.status, 64, "{bad:?}");
-    assert_eq!(world.ok(&["inspect", "--type", "network", "-f", "{{.Name}}", "mynet"]), "mynet");
+    assert_eq!(
+        world.ok(&["inspect", "--type", "network", "-f", "{{.Name}}", "mynet"]),
+        "mynet"
+    );
     assert_eq!(world.ok(&["inspect", "-f", "{{.Name}}", "mynet", "web"]), "mynet\n/web");
 }
 
@@ -102,7 +140,10 @@ fn prune_asks_and_tells() {
                     Are you sure you want to continue? [y/N] ";
     let prune = |answer: &str| Output::with_input(&mut world.command(&["network", "prune"]), answer);
     assert_eq!(shown(&prune("n\n")), question);
-    assert_eq!(shown(&prune("y\n")), format!("{question}Deleted Networks:\none\ntwo\n\n"));
+    assert_eq!(
+        shown(&prune("y\n")),
+        format!("{question}Deleted Networks:\none\ntwo\n\n")
+    );
     assert_eq!(shown(&world.cli(&["network", "prune", "-f"])), "");
 }
 

@@ -10,13 +10,23 @@ use super::ping;
 fn a_second_agent_on_the_same_directories_refuses() {
     let world = World::new();
     let directories = world.directories();
-    let arguments: Vec<&str> = ["agent"].into_iter().chain(directories.iter().map(String::as_str)).collect();
+    let arguments: Vec<&str> = ["agent"]
+        .into_iter()
+        .chain(directories.iter().map(String::as_str))
+        .collect();
     let before = world.snapshot();
     let output = world.cli(&arguments);
-    assert_eq!(output.stderr.trim_end(), format!("agent already running (pid {})", world.agent_pid()), "{output:?}");
+    assert_eq!(
+        output.stderr.trim_end(),
+        format!("agent already running (pid {})", world.agent_pid()),
+        "{output:?}"
+    );
     assert_eq!(output.status, 1);
     let purge = world.purge();
-    assert_eq!(purge.stderr.trim_end(), format!("agent already running (pid {})", world.agent_pid()));
+    assert_eq!(
+        purge.stderr.trim_end(),
+        format!("agent already running (pid {})", world.agent_pid())
+    );
     assert_eq!(purge.status, 1);
     assert_eq!(world.snapshot().difference(&before), None);
 }
@@ -53,7 +63,10 @@ fn a_purge_leaves_nothing() {
     for directory in ["state", "run"] {
         assert!(!world.directory.join(directory).exists(), "{directory}");
     }
-    assert!(!fs::exists(format!("/proc/{pid}")).unwrap(), "the container's process is gone");
+    assert!(
+        !fs::exists(format!("/proc/{pid}")).unwrap(),
+        "the container's process is gone"
+    );
     // nothing to purge is no error, and the next agent starts anew
     world.purge().ok();
     world.start_agent(&[]);
@@ -89,14 +102,23 @@ fn only_root_may_run_it_and_use_it() {
         }
         let mut command = world.host.command("timeout");
         command.args(["60", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
-        command.arg(program).args(arguments).env("NETSWITCH_SOCKET", world.socket());
+        command
+            .arg(program)
+            .args(arguments)
+            .env("NETSWITCH_SOCKET", world.socket());
         Output::of(&mut command)
     };
     let before = world.snapshot();
     let directories = world.directories();
-    let arguments: Vec<&str> = ["agent"].into_iter().chain(directories.iter().map(String::as_str)).collect();
+    let arguments: Vec<&str> = ["agent"]
+        .into_iter()
+        .chain(directories.iter().map(String::as_str))
+        .collect();
     let output = as_nobody(&arguments);
-    assert_eq!((output.status, output.stderr.as_str()), (1, "netswitch agent must run as root\n"));
+    assert_eq!(
+        (output.status, output.stderr.as_str()),
+        (1, "netswitch agent must run as root\n")
+    );
     let output = as_nobody(&["network", "ls"]);
     let text = format!(
         "permission denied while trying to connect to the netswitch agent at unix://{}\n",
@@ -112,7 +134,10 @@ fn neighbours_are_written_again_after_a_link_flap() {
     world.run("web", &[]);
     let permanent = || world.host.sh("ip neigh show dev docker0 nud permanent").ok();
     let before = permanent();
-    assert!(before.contains("172.17.0.2 lladdr 02:42:ac:11:00:02 PERMANENT"), "{before}");
+    assert!(
+        before.contains("172.17.0.2 lladdr 02:42:ac:11:00:02 PERMANENT"),
+        "{before}"
+    );
     world.host.sh("ip link set docker0 down").ok();
     world.host.sh("ip link set docker0 up").ok();
     eventually("the neighbours are back", || {
@@ -132,5 +157,11 @@ fn a_lost_device_is_told_and_comes_back_with_the_container() {
     world.ok(&["rm", "-f", "web"]);
     world.run("web", &[]);
     ping(&world.host, &world.address("web", "bridge").to_string(), 64);
-    assert_eq!(interfaces(&world.host).into_iter().filter(|found| found.name.starts_with("veth")).count(), 1);
+    assert_eq!(
+        interfaces(&world.host)
+            .into_iter()
+            .filter(|found| found.name.starts_with("veth"))
+            .count(),
+        1
+    );
 }

@@ -14,17 +14,35 @@ fn a_foreign_namespace_is_a_container_until_it_is_detached() {
     world.run("web", &["--net", "mynet"]);
     let before = world.snapshot();
     let foreign = Namespace::new();
-    let id = world.ok(&["attach", "mine", "--netns", &foreign.path(), "--network", "mynet", "--ip", "10.3.0.50"]);
+    let id = world.ok(&[
+        "attach",
+        "mine",
+        "--netns",
+        &foreign.path(),
+        "--network",
+        "mynet",
+        "--ip",
+        "10.3.0.50",
+    ]);
     assert_eq!(id.len(), 64);
-    let eth0 = interfaces(&foreign).into_iter().find(|found| found.name == "eth0").unwrap();
-    assert_eq!((eth0.mac.as_str(), &eth0.addresses[0][..]), ("02:42:0a:03:00:32", "10.3.0.50/24"));
+    let eth0 = interfaces(&foreign)
+        .into_iter()
+        .find(|found| found.name == "eth0")
+        .unwrap();
+    assert_eq!(
+        (eth0.mac.as_str(), &eth0.addresses[0][..]),
+        ("02:42:0a:03:00:32", "10.3.0.50/24")
+    );
     ping(&foreign, "10.3.0.2", 64);
     ping(&foreign, "10.3.0.1", 64);
     ping(&world.inside("web"), "10.3.0.50", 64);
     let list = world.ok(&["ps", "--format", "{{.Names}} {{.Owner}} {{.Networks}}"]);
     assert_eq!(list, "mine attached mynet\nweb netswitch mynet");
     assert_eq!(world.network("mynet")["Containers"][&id]["Name"], "mine");
-    assert_eq!(world.inspect("mine")["NetworkSettings"]["Networks"]["mynet"]["IPAddress"], "10.3.0.50");
+    assert_eq!(
+        world.inspect("mine")["NetworkSettings"]["Networks"]["mynet"]["IPAddress"],
+        "10.3.0.50"
+    );
 
     assert_eq!(world.ok(&["detach", "mine"]), "mine");
     let names: Vec<_> = interfaces(&foreign).into_iter().map(|found| found.name).collect();
@@ -55,11 +73,20 @@ fn what_cannot_be_attached_is_refused() {
     let pid = process::id().to_string();
     let output = world.cli(&["attach", "gone", "--netns", "/no/such/file"]);
     assert_eq!(output.status, 1);
-    assert!(output.stderr.starts_with("Error response from daemon: no network namespace"), "{output:?}");
+    assert!(
+        output
+            .stderr
+            .starts_with("Error response from daemon: no network namespace"),
+        "{output:?}"
+    );
     assert!(output.stderr.contains("/no/such/file"), "{output:?}");
     let foreign = Namespace::new();
     let text = world.cli(&["attach", "web", "--netns", &foreign.path()]);
-    assert!(text.stderr.starts_with("Error response from daemon: Conflict. The container name \"/web\""), "{text:?}");
+    assert!(
+        text.stderr
+            .starts_with("Error response from daemon: Conflict. The container name \"/web\""),
+        "{text:?}"
+    );
     let text = world.cli(&["attach", "both", "--netns", &foreign.path(), "--pid", &pid]);
     assert_eq!(text.stderr, "either --netns or --pid must name a namespace\n");
     let output = world.cli(&["detach", "web"]);
@@ -85,6 +112,8 @@ fn the_end_of_an_attached_process_is_noticed_at_the_next_start() {
         "" => Ok(()),
         running => Err(running.to_owned()),
     });
-    let left = interfaces(&world.host).into_iter().filter(|found| found.name.starts_with("veth"));
+    let left = interfaces(&world.host)
+        .into_iter()
+        .filter(|found| found.name.starts_with("veth"));
     assert_eq!(left.count(), 0);
 }

@@ -11,7 +11,16 @@ use super::address;
 #[test]
 fn members_hear_broadcast_and_multicast_and_others_do_not() {
     let world = World::new();
-    world.ok(&["network", "create", "--ipv6", "--subnet", "10.6.0.0/24", "--subnet", "fd06::/64", "mynet"]);
+    world.ok(&[
+        "network",
+        "create",
+        "--ipv6",
+        "--subnet",
+        "10.6.0.0/24",
+        "--subnet",
+        "fd06::/64",
+        "mynet",
+    ]);
     for name in ["sender", "one", "two"] {
         world.run(name, &["--net", "mynet"]);
     }
@@ -25,8 +34,16 @@ fn members_hear_broadcast_and_multicast_and_others_do_not() {
     let groups: [(IpAddr, IpAddr, Mac); 4] = [
         (address("10.6.0.2"), Ipv4Addr::BROADCAST.into(), Mac([0xff; 6])),
         (address("10.6.0.2"), address("10.6.0.255"), Mac([0xff; 6])),
-        (address("10.6.0.2"), address("224.0.0.251"), multicast_mac(address("224.0.0.251"))),
-        (address("fd06::2"), address("ff02::fb"), multicast_mac(address("ff02::fb"))),
+        (
+            address("10.6.0.2"),
+            address("224.0.0.251"),
+            multicast_mac(address("224.0.0.251")),
+        ),
+        (
+            address("fd06::2"),
+            address("ff02::fb"),
+            multicast_mac(address("ff02::fb")),
+        ),
     ];
     let hears_itself = Capture::start(&sender, "eth0");
     for (from, to, group) in groups {
@@ -36,14 +53,27 @@ fn members_hear_broadcast_and_multicast_and_others_do_not() {
             member.expect(&format!("frame to {to}"), |captured| captured.frame == frame);
         }
     }
-    let own = |capture: &Capture| capture.so_far().into_iter().filter(|captured| captured.frame[6..12] == mac.0).count();
+    let own = |capture: &Capture| {
+        capture
+            .so_far()
+            .into_iter()
+            .filter(|captured| captured.frame[6..12] == mac.0)
+            .count()
+    };
     for other in &others {
         assert_eq!(own(other), 0);
     }
     let returned = hears_itself.so_far().into_iter();
-    assert_eq!(returned.filter(|captured| !captured.is_outgoing && captured.frame[6..12] == mac.0).count(), 0);
+    assert_eq!(
+        returned
+            .filter(|captured| !captured.is_outgoing && captured.frame[6..12] == mac.0)
+            .count(),
+        0
+    );
     // and the members' sockets do too
-    let socket = world.inside("one").enter(|| std::net::UdpSocket::bind("0.0.0.0:9999").unwrap());
+    let socket = world
+        .inside("one")
+        .enter(|| std::net::UdpSocket::bind("0.0.0.0:9999").unwrap());
     socket.set_read_timeout(Some(tests::world::PATIENCE)).unwrap();
     sender.enter(|| {
         let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -61,7 +91,9 @@ fn the_hosts_broadcast_reaches_every_member() {
     world.run("one", &[]);
     world.run("two", &[]);
     let sockets = ["one", "two"].map(|name| {
-        let socket = world.inside(name).enter(|| std::net::UdpSocket::bind("0.0.0.0:9999").unwrap());
+        let socket = world
+            .inside(name)
+            .enter(|| std::net::UdpSocket::bind("0.0.0.0:9999").unwrap());
         socket.set_read_timeout(Some(tests::world::PATIENCE)).unwrap();
         socket
     });

@@ -40,7 +40,10 @@ fn big_tcp_is_an_option() {
     let world = pair(&["-o", "netswitch.big_tcp=true"]);
     let (one, two) = (world.inside("one"), world.inside("two"));
     let said = one.sh("ip -d link show eth0").ok();
-    assert!(said.contains("gso_max_size 196608") && said.contains("gro_max_size 196608"), "{said}");
+    assert!(
+        said.contains("gso_max_size 196608") && said.contains("gro_max_size 196608"),
+        "{said}"
+    );
     let heard = Capture::start(&two, "eth0");
     transfer(&one, &two, address("10.2.0.3"), 64 << 20);
     heard.expect("frame of more than 64 KiB", |captured| captured.frame.len() > 65_550);
@@ -77,7 +80,13 @@ fn any_protocol_and_ethertype_passes_between_members() {
 
 #[test]
 fn what_is_too_big_is_answered() {
-    let world = pair(&["--ipv6", "--subnet", "fd02::/64", "-o", "com.docker.network.driver.mtu=1400"]);
+    let world = pair(&[
+        "--ipv6",
+        "--subnet",
+        "fd02::/64",
+        "-o",
+        "com.docker.network.driver.mtu=1400",
+    ]);
     let one = world.inside("one");
     assert!(one.sh("ip link show eth0").ok().contains(" mtu 1400 "));
     ping(&one, "10.2.0.3 -M do -s 1372", 64);

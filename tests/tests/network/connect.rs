@@ -7,7 +7,15 @@ use super::{no_ping, ping};
 #[test]
 fn s39_s40_s41_connect_brings_a_running_container_into_reach() {
     let world = World::new();
-    world.ok(&["network", "create", "--subnet", "192.168.0.0/16", "--gateway", "192.168.0.1", "mynet"]);
+    world.ok(&[
+        "network",
+        "create",
+        "--subnet",
+        "192.168.0.0/16",
+        "--gateway",
+        "192.168.0.1",
+        "mynet",
+    ]);
     world.run("tomcat-net-01", &["--net", "mynet"]);
     world.run("tomcat-net-02", &["--net", "mynet"]);
     let id = world.run("tomcat01", &[]);
@@ -19,7 +27,10 @@ fn s39_s40_s41_connect_brings_a_running_container_into_reach() {
     let before = world.inspect("tomcat01")["State"].take();
 
     let output = world.cli(&["network", "connect", "mynet", "tomcat01"]);
-    assert_eq!((output.status, output.stdout.as_str(), output.stderr.as_str()), (0, "", ""));
+    assert_eq!(
+        (output.status, output.stdout.as_str(), output.stderr.as_str()),
+        (0, "", "")
+    );
     assert_eq!(world.inspect("tomcat01")["State"], before, "it runs on");
     let endpoint = world.network("mynet")["Containers"][&id].take();
     assert_eq!(endpoint["Name"], "tomcat01");
@@ -31,7 +42,11 @@ fn s39_s40_s41_connect_brings_a_running_container_into_reach() {
     let hosts = world.exec("tomcat01", &["cat", "/etc/hosts"]).ok();
     assert!(hosts.ends_with(&format!("192.168.0.4\t{}", &id[..12])), "{hosts}");
     assert_eq!(
-        world.exec("tomcat01", &["ip", "-4", "-o", "addr", "show", "eth1"]).ok().matches("192.168.0.4/16").count(),
+        world
+            .exec("tomcat01", &["ip", "-4", "-o", "addr", "show", "eth1"])
+            .ok()
+            .matches("192.168.0.4/16")
+            .count(),
         1
     );
 }
@@ -48,7 +63,10 @@ fn disconnect_takes_the_interface_and_its_route() {
     assert_eq!(default().trim_end(), "default via 10.9.0.1 dev eth1");
     world.ok(&["network", "disconnect", "aaa", "web"]);
     assert_eq!(default().trim_end(), "default via 172.17.0.1 dev eth0");
-    let names: Vec<_> = interfaces(&world.inside("web")).into_iter().map(|found| found.name).collect();
+    let names: Vec<_> = interfaces(&world.inside("web"))
+        .into_iter()
+        .map(|found| found.name)
+        .collect();
     assert_eq!(names, ["lo", "eth0"]);
     ping(&world.inside("web"), "172.17.0.1", 64);
 }
@@ -74,7 +92,10 @@ fn several_networks_at_run() {
     world.run("web", &["--network", "zzz", "--network", "aaa", "--ip", "10.8.0.50"]);
     assert_eq!(world.address("web", "zzz").to_string(), "10.8.0.50");
     let route = world.exec("web", &["ip", "route", "show", "default"]).ok();
-    assert!(route.starts_with("default via 10.8.0.1 "), "not by the internal network: {route}");
+    assert!(
+        route.starts_with("default via 10.8.0.1 "),
+        "not by the internal network: {route}"
+    );
     for gateway in ["10.8.0.1", "10.9.0.1"] {
         ping(&world.inside("web"), gateway, 64);
     }

@@ -26,7 +26,15 @@ fn s03_s04_a_container_sees_lo_and_eth0_with_a_mac_that_tells_its_address() {
     let from = lines.iter().position(|line| line[1].starts_with("eth0@if")).unwrap();
     assert_eq!(
         lines[from][2..9],
-        ["<BROADCAST,MULTICAST,UP,LOWER_UP>", "mtu", "1500", "qdisc", "noqueue", "state", "UP"]
+        [
+            "<BROADCAST,MULTICAST,UP,LOWER_UP>",
+            "mtu",
+            "1500",
+            "qdisc",
+            "noqueue",
+            "state",
+            "UP"
+        ]
     );
     let ether = "link/ether 02:42:ac:11:00:02 brd ff:ff:ff:ff:ff:ff link-netnsid 0";
     assert_eq!(lines[from + 1], super::words(ether));
@@ -41,8 +49,13 @@ fn s05_s08_host_and_peer_answer_with_ttl_64() {
     world.run("tomcat01", &[]);
     world.run("tomcat02", &[]);
     ping(&world.host, "172.17.0.2", 64);
-    let said = world.exec("tomcat02", &["ping", "-c", "1", "-W", "5", "172.17.0.2"]).ok();
-    assert!(said.contains("64 bytes from 172.17.0.2: icmp_seq=1 ttl=64 time="), "{said}");
+    let said = world
+        .exec("tomcat02", &["ping", "-c", "1", "-W", "5", "172.17.0.2"])
+        .ok();
+    assert!(
+        said.contains("64 bytes from 172.17.0.2: icmp_seq=1 ttl=64 time="),
+        "{said}"
+    );
     ping(&world.inside("tomcat01"), "172.17.0.3", 64);
     ping(&world.inside("tomcat01"), "172.17.0.1", 64);
 }
@@ -78,7 +91,11 @@ fn what_a_container_had_goes_with_it() {
     world.run("web", &["--net", "mynet"]);
     ping(&world.inside("web"), &world.field("web", "mynet", "Gateway"), 64);
     world.ok(&["rm", "-f", "web"]);
-    assert_eq!(world.snapshot().difference(&before), None, "veth, address, neighbours and map entries");
+    assert_eq!(
+        world.snapshot().difference(&before),
+        None,
+        "veth, address, neighbours and map entries"
+    );
 }
 
 #[test]
@@ -99,5 +116,8 @@ fn s22_s23_a_link_writes_hosts_and_nothing_else() {
     assert!(!other.contains("tomcat03"), "a link goes one way:\n{other}");
     let said = world.exec("tomcat03", &["ping", "-c", "1", "-W", "5", "tomcat02"]).ok();
     assert!(said.contains("PING tomcat02 (172.17.0.3)"), "{said}");
-    assert!(world.exec("tomcat03", &["hostname"]).ok() == own[..12], "the hostname is the short id");
+    assert!(
+        world.exec("tomcat03", &["hostname"]).ok() == own[..12],
+        "the hostname is the short id"
+    );
 }

@@ -11,7 +11,11 @@ fn s01_docker0_is_there_before_any_container_and_the_lan_is_untouched() {
     let lan = eventually("the LAN is up", || {
         let now = interfaces(&world.host);
         let up0 = now.iter().find(|found| found.name == "up0").unwrap();
-        if up0.addresses.len() == 2 { Ok(now) } else { Err(format!("{up0:?}")) }
+        if up0.addresses.len() == 2 {
+            Ok(now)
+        } else {
+            Err(format!("{up0:?}"))
+        }
     });
     world.start_agent(&[]);
     let mut devices = interfaces(&world.host);
@@ -32,18 +36,33 @@ fn s01_docker0_is_there_before_any_container_and_the_lan_is_untouched() {
     assert_eq!(lines[1][..2], ["link/ether", "02:42:ac:11:00:01"], "{said}");
     assert_eq!(
         lines[2],
-        ["inet", "172.17.0.1/16", "brd", "172.17.255.255", "scope", "global", "docker0"]
+        [
+            "inet",
+            "172.17.0.1/16",
+            "brd",
+            "172.17.255.255",
+            "scope",
+            "global",
+            "docker0"
+        ]
     );
     let link_local: Vec<_> = lines.iter().filter(|line| line[0] == "inet6").collect();
     assert_eq!(link_local.len(), 1, "{said}");
-    assert_eq!(link_local[0][1..4], ["fe80::42:acff:fe11:1/64", "scope", "link"], "{said}");
+    assert_eq!(
+        link_local[0][1..4],
+        ["fe80::42:acff:fe11:1/64", "scope", "link"],
+        "{said}"
+    );
 }
 
 #[test]
 fn s11_devices_addresses_and_routes_are_made_as_told() {
     let world = World::new();
     world.run("web", &[]);
-    let gateway = interfaces(&world.host).into_iter().find(|found| found.name == "docker0").unwrap();
+    let gateway = interfaces(&world.host)
+        .into_iter()
+        .find(|found| found.name == "docker0")
+        .unwrap();
     assert_eq!(gateway.addresses[0], "172.17.0.1/16");
     assert_eq!(gateway.state, "UP", "docker0 has carrier once a container runs");
     let outer = world.host_device("web", "eth0");
@@ -64,7 +83,11 @@ fn s25_the_gateway_is_renumbered_by_hand() {
     world.host.sh("ip addr add 192.168.10.1/24 brd + dev docker0").ok();
     eventually("the network has its new subnet", || {
         let subnet = world.network("bridge")["IPAM"]["Config"][0]["Subnet"].take();
-        if subnet == "192.168.10.0/24" { Ok(()) } else { Err(subnet.to_string()) }
+        if subnet == "192.168.10.0/24" {
+            Ok(())
+        } else {
+            Err(subnet.to_string())
+        }
     });
     world.run("new", &["--net", "bridge"]);
     assert_eq!(world.address("new", "bridge").to_string(), "192.168.10.2");
@@ -88,7 +111,10 @@ fn a_bip_chooses_the_default_subnet() {
 #[test]
 fn the_default_network_keeps_clear_of_the_hosts_routes_and_devices() {
     let world = World::without_agent();
-    world.host.sh("ip link add docker0 type veth peer name other && ip link set docker0 up && ip link set other up").ok();
+    world
+        .host
+        .sh("ip link add docker0 type veth peer name other && ip link set docker0 up && ip link set other up")
+        .ok();
     world.host.sh("ip addr add 172.17.9.1/24 dev docker0").ok();
     world.start_agent(&[]);
     let network = world.network("bridge");

@@ -34,7 +34,10 @@ fn s18_s19_docker_network_ls_and_inspect_say_what_ours_say() {
          <id>   none      null      local"
     );
     let id = world.ok(&["network", "ls", "-q", "--filter", "name=bridge"]);
-    assert_eq!(run(&world, &["network", "inspect", &id]).ok(), world.ok(&["network", "inspect", &id]));
+    assert_eq!(
+        run(&world, &["network", "inspect", &id]).ok(),
+        world.ok(&["network", "inspect", &id])
+    );
     let filters = ["network", "ls", "--filter", "driver=bridge", "--format", "{{.Name}}"];
     assert_eq!(run(&world, &filters).ok(), "bridge");
 }
@@ -43,11 +46,30 @@ fn s18_s19_docker_network_ls_and_inspect_say_what_ours_say() {
 fn docker_creates_connects_and_removes_networks() {
     let world = World::new();
     world.run("web", &[]);
-    let create = ["network", "create", "--subnet", "10.9.0.0/16", "--gateway", "10.9.0.1", "--label", "a=b", "mynet"];
+    let create = [
+        "network",
+        "create",
+        "--subnet",
+        "10.9.0.0/16",
+        "--gateway",
+        "10.9.0.1",
+        "--label",
+        "a=b",
+        "mynet",
+    ];
     let id = run(&world, &create).ok();
     assert_eq!(id.len(), 64);
     assert_eq!(world.network("mynet")["Labels"]["a"], "b");
-    let connect = ["network", "connect", "--ip", "10.9.0.77", "--alias", "db", "mynet", "web"];
+    let connect = [
+        "network",
+        "connect",
+        "--ip",
+        "10.9.0.77",
+        "--alias",
+        "db",
+        "mynet",
+        "web",
+    ];
     assert_eq!(run(&world, &connect).ok(), "");
     assert_eq!(world.address("web", "mynet").to_string(), "10.9.0.77");
     let used = run(&world, &["network", "rm", "mynet"]);
@@ -59,7 +81,11 @@ fn docker_creates_connects_and_removes_networks() {
     assert_eq!(run(&world, &["network", "rm", "mynet"]).ok(), "mynet");
     run(&world, &["network", "create", "--ipv6", "--internal", "one"]).ok();
     run(&world, &["network", "create", "two"]).ok();
-    let mut pruned: Vec<_> = run(&world, &["network", "prune", "-f"]).ok().lines().map(str::to_owned).collect();
+    let mut pruned: Vec<_> = run(&world, &["network", "prune", "-f"])
+        .ok()
+        .lines()
+        .map(str::to_owned)
+        .collect();
     pruned.sort();
     assert_eq!(pruned, ["Deleted Networks:", "one", "two"]);
 }
@@ -84,7 +110,11 @@ fn docker_shows_our_errors_as_its_own() {
         let (theirs, ours) = (run(&world, arguments), world.cli(arguments));
         // an id of a network that was never made differs from call to call
         assert_eq!(without_ids(&theirs.stderr), without_ids(&ours.stderr), "{arguments:?}");
-        assert_eq!((theirs.status, &theirs.stdout), (ours.status, &ours.stdout), "{arguments:?}");
+        assert_eq!(
+            (theirs.status, &theirs.stdout),
+            (ours.status, &ours.stdout),
+            "{arguments:?}"
+        );
         assert_ne!(ours.status, 0, "{arguments:?}");
     }
 }

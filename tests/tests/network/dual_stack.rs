@@ -26,7 +26,11 @@ fn neighbour_and_gateway_answer_over_both_with_ttl_64() {
     assert_eq!(eth0.addresses[..2], ["10.66.0.2/24", "fd66::2/64"]);
     assert_eq!(eth0.addresses[2], "fe80::42:aff:fe42:2/64");
     assert_eq!(
-        world.exec("one", &["ip", "-6", "route", "show", "default"]).ok().split(" metric").next(),
+        world
+            .exec("one", &["ip", "-6", "route", "show", "default"])
+            .ok()
+            .split(" metric")
+            .next(),
         Some("default via fd66::1 dev eth0")
     );
     let link_local = format!("fe80::42:aff:fe42:3%{}", "eth0");
@@ -72,7 +76,16 @@ fn tcp_and_fragmented_udp_over_ipv6() {
 #[test]
 fn a_v6_network_is_out_of_reach_from_another() {
     let world = dual();
-    world.ok(&["network", "create", "--ipv6", "--subnet", "10.67.0.0/24", "--subnet", "fd67::/64", "other"]);
+    world.ok(&[
+        "network",
+        "create",
+        "--ipv6",
+        "--subnet",
+        "10.67.0.0/24",
+        "--subnet",
+        "fd67::/64",
+        "other",
+    ]);
     world.run("one", &["--net", "dual"]);
     world.run("two", &["--net", "other"]);
     for target in ["fd67::2", "fd67::1", "10.67.0.2"] {

@@ -26,7 +26,15 @@ const EVERYBODY: Mac = Mac([0xff; 6]);
 impl Attack {
     fn on(options: &[&str]) -> Self {
         let world = World::new();
-        let create = ["network", "create", "--ipv6", "--subnet", "10.7.0.0/24", "--subnet", "fd07::/64"];
+        let create = [
+            "network",
+            "create",
+            "--ipv6",
+            "--subnet",
+            "10.7.0.0/24",
+            "--subnet",
+            "fd07::/64",
+        ];
         world.ok(&[&create, options, &["mynet"]].concat());
         world.run("attacker", &["--net", "mynet"]);
         world.run("victim", &["--net", "mynet"]);
@@ -34,7 +42,10 @@ impl Attack {
         Self {
             attacker: world.inside("attacker"),
             macs: (world.mac("attacker", "mynet"), world.mac("victim", "mynet")),
-            heard: [Capture::start(&world.inside("victim"), "eth0"), Capture::start(&world.host, &host_end)],
+            heard: [
+                Capture::start(&world.inside("victim"), "eth0"),
+                Capture::start(&world.host, &host_end),
+            ],
             world,
         }
     }
@@ -47,7 +58,10 @@ impl Attack {
         send(&self.attacker, "eth0", frame);
         eventually(&format!("{what} is counted as {reason}"), || match count() {
             now if now == before + 1 => Ok(()),
-            now => Err(format!("{now} after {before}; {}", self.world.ok(&["stats", "--format", "json"]))),
+            now => Err(format!(
+                "{now} after {before}; {}",
+                self.world.ok(&["stats", "--format", "json"])
+            )),
         });
         for capture in &self.heard {
             let heard = capture.so_far();
@@ -68,8 +82,16 @@ fn another_mac_or_address_is_dropped_and_counted() {
     let (own, victim) = attack.macs;
     let stranger = Mac([2, 0, 0, 0, 0, 9]);
     let from = |mac, source: IpAddr, target: IpAddr| ip((mac, victim), source, target).udp(1, 9, b"hello");
-    attack.is_dropped("spoofed-mac", "a stranger's MAC", &from(stranger, ATTACKER.into(), VICTIM.into()));
-    attack.is_dropped("spoofed-mac", "the gateway's MAC", &from(GATEWAY, ATTACKER.into(), VICTIM.into()));
+    attack.is_dropped(
+        "spoofed-mac",
+        "a stranger's MAC",
+        &from(stranger, ATTACKER.into(), VICTIM.into()),
+    );
+    attack.is_dropped(
+        "spoofed-mac",
+        "the gateway's MAC",
+        &from(GATEWAY, ATTACKER.into(), VICTIM.into()),
+    );
     for source in ["10.7.0.9", "10.7.0.1", "10.7.0.3", "127.0.0.1", "8.8.8.8", "224.0.0.1"] {
         attack.is_dropped("spoofed-address", source, &from(own, address(source), VICTIM.into()));
     }
@@ -77,7 +99,10 @@ fn another_mac_or_address_is_dropped_and_counted() {
         attack.is_dropped("spoofed-address", source, &from(own, address(source), VICTIM_V6.into()));
     }
     attack.passes("the attacker as itself", &from(own, ATTACKER.into(), VICTIM.into()));
-    attack.passes("the attacker as itself over IPv6", &from(own, ATTACKER_V6.into(), VICTIM_V6.into()));
+    attack.passes(
+        "the attacker as itself over IPv6",
+        &from(own, ATTACKER_V6.into(), VICTIM_V6.into()),
+    );
 }
 
 #[test]
@@ -87,7 +112,11 @@ fn nobody_answers_arp_or_nd_for_another() {
     let gateway = Ipv4Addr::new(10, 7, 0, 1);
     let reply = |sender| Arp::reply(sender, (victim, VICTIM)).frame(own, victim);
     attack.is_dropped("spoofed-arp", "an ARP reply for the gateway", &reply((own, gateway)));
-    attack.is_dropped("spoofed-arp", "an ARP reply with another's MAC", &reply((GATEWAY, ATTACKER)));
+    attack.is_dropped(
+        "spoofed-arp",
+        "an ARP reply with another's MAC",
+        &reply((GATEWAY, ATTACKER)),
+    );
     let announce = Arp::request((own, VICTIM), VICTIM).frame(own, EVERYBODY);
     attack.is_dropped("spoofed-arp", "a gratuitous ARP for the victim", &announce);
     let gateway_v6 = "fd07::1".parse().unwrap();
@@ -137,9 +166,17 @@ fn routers_dhcp_servers_tags_and_link_control_are_dropped() {
 
 #[test]
 fn a_network_may_opt_in() {
-    let attack = Attack::on(&["-o", "netswitch.allow_dhcp_server=true", "-o", "netswitch.allow_link_control=true"]);
+    let attack = Attack::on(&[
+        "-o",
+        "netswitch.allow_dhcp_server=true",
+        "-o",
+        "netswitch.allow_link_control=true",
+    ]);
     let (own, victim) = attack.macs;
-    attack.passes("a DHCP offer", &ip((own, victim), ATTACKER, VICTIM).udp(67, 68, &[2; 240]));
+    attack.passes(
+        "a DHCP offer",
+        &ip((own, victim), ATTACKER, VICTIM).udp(67, 68, &[2; 240]),
+    );
     let bpdu = ethernet(own, Mac([1, 0x80, 0xc2, 0, 0, 0]), 0x88cc, &[0; 46]);
     attack.passes("a frame of the link layer", &bpdu);
 }
@@ -152,5 +189,9 @@ fn drops_are_named_by_container() {
     attack.is_dropped("spoofed-address", "another's address", &frame);
     let table = attack.world.ok(&["stats"]);
     let line = table.lines().find(|line| line.starts_with("attacker"));
-    assert_eq!(super::words(line.unwrap()), ["attacker", "mynet", "1", "spoofed-address"], "{table}");
+    assert_eq!(
+        super::words(line.unwrap()),
+        ["attacker", "mynet", "1", "spoofed-address"],
+        "{table}"
+    );
 }

@@ -30,7 +30,10 @@ fn s19_s20_s21_the_default_network_by_its_short_id() {
     let short = world.ok(&["network", "ls", "-q", "--filter", "name=bridge"]);
     assert_eq!(short.len(), 12);
     let text = world.ok(&["network", "inspect", &short]);
-    assert!(text.starts_with("[\n    {\n        \"Name\": \"bridge\",\n        \"Id\": \""), "{text}");
+    assert!(
+        text.starts_with("[\n    {\n        \"Name\": \"bridge\",\n        \"Id\": \""),
+        "{text}"
+    );
     let network = &serde_json::from_str::<Value>(&text).unwrap()[0];
     assert_eq!(
         keys(network).join(" "),
@@ -38,9 +41,15 @@ fn s19_s20_s21_the_default_network_by_its_short_id() {
          Options Labels"
     );
     assert_eq!(network["Id"].as_str().unwrap().len(), 64);
-    assert_eq!((&network["Scope"], &network["Driver"]), (&json!("local"), &json!("bridge")));
+    assert_eq!(
+        (&network["Scope"], &network["Driver"]),
+        (&json!("local"), &json!("bridge"))
+    );
     let created = network["Created"].as_str().unwrap();
-    assert!(created.len() > "2026-01-02T03:04:05.6Z".len() && created.as_bytes()[10] == b'T', "{created}");
+    assert!(
+        created.len() > "2026-01-02T03:04:05.6Z".len() && created.as_bytes()[10] == b'T',
+        "{created}"
+    );
     let ipam = json!({"Driver": "default", "Options": null, "Config": [{"Subnet": "172.17.0.0/16"}]});
     assert_eq!(network["IPAM"].to_string(), ipam.to_string());
     for flag in ["EnableIPv6", "Internal", "Attachable", "Ingress", "ConfigOnly"] {
@@ -52,7 +61,10 @@ fn s19_s20_s21_the_default_network_by_its_short_id() {
     assert_eq!(network["Containers"].as_object().unwrap().len(), 3);
     for (number, (name, id)) in (2..).zip(&ids) {
         let endpoint = &network["Containers"][id];
-        assert_eq!(keys(endpoint).join(" "), "Name EndpointID MacAddress IPv4Address IPv6Address");
+        assert_eq!(
+            keys(endpoint).join(" "),
+            "Name EndpointID MacAddress IPv4Address IPv6Address"
+        );
         assert_eq!(endpoint["Name"], *name);
         assert_eq!(endpoint["EndpointID"].as_str().unwrap().len(), 64);
         assert_eq!(endpoint["MacAddress"], format!("02:42:ac:11:00:0{number}"));
@@ -74,7 +86,17 @@ fn s19_s20_s21_the_default_network_by_its_short_id() {
 #[test]
 fn s33_a_network_with_a_chosen_subnet() {
     let world = World::new();
-    world.ok(&["network", "create", "--driver", "bridge", "--subnet", "192.168.0.0/16", "--gateway", "192.168.0.1", "mynet"]);
+    world.ok(&[
+        "network",
+        "create",
+        "--driver",
+        "bridge",
+        "--subnet",
+        "192.168.0.0/16",
+        "--gateway",
+        "192.168.0.1",
+        "mynet",
+    ]);
     let ids = ["tomcat-net-01", "tomcat-net-02"].map(|name| world.run(name, &["--net", "mynet"]));
     let network = world.network("mynet");
     let ipam = json!({
@@ -89,14 +111,28 @@ fn s33_a_network_with_a_chosen_subnet() {
         assert_eq!(endpoint["IPv4Address"], format!("192.168.0.{number}/16"));
         assert_eq!(endpoint["MacAddress"], format!("02:42:c0:a8:00:0{number}"));
     }
-    let outside = ["--format", "{{range .IPAM.Config}}{{.Gateway}}{{end}} {{len .Containers}}"];
-    assert_eq!(world.ok(&[&["network", "inspect", "mynet"], &outside[..]].concat()), "192.168.0.1 2");
+    let outside = [
+        "--format",
+        "{{range .IPAM.Config}}{{.Gateway}}{{end}} {{len .Containers}}",
+    ];
+    assert_eq!(
+        world.ok(&[&["network", "inspect", "mynet"], &outside[..]].concat()),
+        "192.168.0.1 2"
+    );
 }
 
 #[test]
 fn s43_s44_one_container_with_two_addresses() {
     let world = World::new();
-    world.ok(&["network", "create", "--subnet", "192.168.0.0/16", "--gateway", "192.168.0.1", "mynet"]);
+    world.ok(&[
+        "network",
+        "create",
+        "--subnet",
+        "192.168.0.0/16",
+        "--gateway",
+        "192.168.0.1",
+        "mynet",
+    ]);
     world.run("tomcat-net-01", &["--net", "mynet"]);
     let id = world.run("tomcat01", &[]);
     world.ok(&["network", "connect", "mynet", "tomcat01"]);
@@ -114,10 +150,22 @@ fn s43_s44_one_container_with_two_addresses() {
     ] {
         assert_eq!(value["NetworkID"], id_of(network));
         assert_eq!(value["EndpointID"].as_str().unwrap().len(), 64);
-        assert_eq!((&value["IPAddress"], &value["IPPrefixLen"]), (&json!(address), &json!(16)));
-        assert_eq!((&value["Gateway"], &value["MacAddress"]), (&json!(gateway), &json!(mac)));
-        assert_eq!((&value["IPv6Gateway"], &value["GlobalIPv6Address"]), (&json!(""), &json!("")));
-        assert_eq!((&value["GlobalIPv6PrefixLen"], &value["Links"]), (&json!(0), &Value::Null));
+        assert_eq!(
+            (&value["IPAddress"], &value["IPPrefixLen"]),
+            (&json!(address), &json!(16))
+        );
+        assert_eq!(
+            (&value["Gateway"], &value["MacAddress"]),
+            (&json!(gateway), &json!(mac))
+        );
+        assert_eq!(
+            (&value["IPv6Gateway"], &value["GlobalIPv6Address"]),
+            (&json!(""), &json!(""))
+        );
+        assert_eq!(
+            (&value["GlobalIPv6PrefixLen"], &value["Links"]),
+            (&json!(0), &Value::Null)
+        );
     }
     for field in ["IPAMConfig", "Aliases", "DriverOpts"] {
         assert_eq!(bridge[field], Value::Null, "{field}");

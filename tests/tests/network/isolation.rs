@@ -46,10 +46,16 @@ fn without_icc_containers_reach_the_host_alone() {
     no_ping(&one, "10.4.0.3");
     let counted = world.drops("one", "quiet", "icc-disabled");
     let (from, to) = (world.mac("one", "quiet"), world.mac("two", "quiet"));
-    send(&one, "eth0", &ip((from, to), address("10.4.0.2"), address("10.4.0.3")).ping());
-    eventually("the drop is counted", || match world.drops("one", "quiet", "icc-disabled") {
-        now if now == counted + 1 => Ok(()),
-        now => Err(format!("{now} after {counted}")),
+    send(
+        &one,
+        "eth0",
+        &ip((from, to), address("10.4.0.2"), address("10.4.0.3")).ping(),
+    );
+    eventually("the drop is counted", || {
+        match world.drops("one", "quiet", "icc-disabled") {
+            now if now == counted + 1 => Ok(()),
+            now => Err(format!("{now} after {counted}")),
+        }
     });
     ping(&one, "10.4.0.1", 64);
     ping(&world.host, "10.4.0.3", 64);
@@ -64,11 +70,18 @@ fn the_gateways_mac_does_not_lead_to_another_network() {
     let gateway = Mac([0x02, 0x42, 172, 17, 0, 1]);
     let one = world.inside("one");
     for (number, target) in (1..).zip(["10.4.0.2", "10.4.0.1"]) {
-        let frame = ip((world.mac("one", "bridge"), gateway), address("172.17.0.2"), address(target)).ping();
+        let frame = ip(
+            (world.mac("one", "bridge"), gateway),
+            address("172.17.0.2"),
+            address(target),
+        )
+        .ping();
         send(&one, "eth0", &frame);
-        eventually("the drop is counted", || match world.drops("one", "bridge", "other-network") {
-            now if now == number => Ok(()),
-            now => Err(format!("{now}")),
+        eventually("the drop is counted", || {
+            match world.drops("one", "bridge", "other-network") {
+                now if now == number => Ok(()),
+                now => Err(format!("{now}")),
+            }
         });
     }
 }

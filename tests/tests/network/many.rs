@@ -42,7 +42,9 @@ fn fifteen_hundred_endpoints_talk() {
         for (namespace, own) in group {
             let peers = group.iter().map(|(_, peer)| *peer).filter(|peer| peer != own);
             let targets: Vec<IpAddr> = [gateway].into_iter().chain(peers).collect();
-            namespace.enter(|| echoes(&targets)).unwrap_or_else(|error| panic!("{own}: {error}"));
+            namespace
+                .enter(|| echoes(&targets))
+                .unwrap_or_else(|error| panic!("{own}: {error}"));
         }
         let targets: Vec<IpAddr> = group.iter().map(|(_, own)| *own).collect();
         world.host.enter(|| echoes(&targets)).unwrap();
@@ -59,13 +61,21 @@ fn fifteen_hundred_endpoints_talk() {
     let limit = std::fs::read_to_string("/proc/sys/net/ipv4/neigh/default/gc_thresh3").unwrap();
     if limit.trim().parse::<u32>().unwrap() <= ENDPOINTS {
         assert_eq!(doctor.status, 1, "{doctor:?}");
-        assert!(doctor.stdout.contains("hint: sysctl -w net.ipv4.neigh.default.gc_thresh3="), "{doctor:?}");
+        assert!(
+            doctor
+                .stdout
+                .contains("hint: sysctl -w net.ipv4.neigh.default.gc_thresh3="),
+            "{doctor:?}"
+        );
     }
     let said = new_messages(&mut messages);
     assert!(!said.contains("table overflow"), "{said}");
     // each is told from its neighbours to the end
     let last = world.json(&["inspect", &format!("container-{}", ENDPOINTS - 1)]);
-    assert_eq!(last[0]["NetworkSettings"]["IPAddress"], address(ENDPOINTS - 1).to_string());
+    assert_eq!(
+        last[0]["NetworkSettings"]["IPAddress"],
+        address(ENDPOINTS - 1).to_string()
+    );
 }
 
 /// Addresses are given out in order.
@@ -75,7 +85,11 @@ fn address(number: u32) -> IpAddr {
 
 /// The kernel's log from here on.
 fn kernel_messages() -> File {
-    let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg").unwrap();
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/kmsg")
+        .unwrap();
     file.seek(SeekFrom::End(0)).unwrap();
     file
 }

@@ -10,7 +10,11 @@ const LISTEN: [&str; 5] = ["redis-server", "--save", "", "--protected-mode", "no
 fn listens(world: &World, address: &str) {
     eventually("somebody listens", || {
         let connect = || TcpStream::connect(address);
-        world.host.enter(connect).map(drop).map_err(|error| format!("{address}: {error}"))
+        world
+            .host
+            .enter(connect)
+            .map(drop)
+            .map_err(|error| format!("{address}: {error}"))
     });
 }
 
@@ -33,9 +37,17 @@ fn s26_none_has_lo_alone() {
 #[test]
 fn s27_host_has_the_hosts_interfaces_and_ports_and_nothing_else_of_it() {
     let world = World::new();
-    let run = [&["run", "-d", "--name", "web", "--net=host", "--"], &LISTEN[..], &["--port", "7001"]].concat();
+    let run = [
+        &["run", "-d", "--name", "web", "--net=host", "--"],
+        &LISTEN[..],
+        &["--port", "7001"],
+    ]
+    .concat();
     world.ok(&run);
-    assert_eq!(world.exec("web", &["ip", "-o", "addr"]).ok(), world.host.sh("ip -o addr").ok());
+    assert_eq!(
+        world.exec("web", &["ip", "-o", "addr"]).ok(),
+        world.host.sh("ip -o addr").ok()
+    );
     listens(&world, "127.0.0.1:7001");
     listens(&world, "172.17.0.1:7001");
     let first = world.exec("web", &["cat", "/proc/1/comm"]).ok();
@@ -54,9 +66,17 @@ fn s28_container_mode_shares_interface_address_and_ports() {
     assert_eq!(addresses("beside"), addresses("web"));
     eventually("the other's port on its own loopback", || {
         let pong = world.exec("beside", &["redis-cli", "-p", "7002", "ping"]);
-        if pong.stdout == "PONG\n" { Ok(()) } else { Err(format!("{pong:?}")) }
+        if pong.stdout == "PONG\n" {
+            Ok(())
+        } else {
+            Err(format!("{pong:?}"))
+        }
     });
-    assert_eq!(world.exec("beside", &["cat", "/proc/1/comm"]).ok(), "sh", "processes are isolated all the same");
+    assert_eq!(
+        world.exec("beside", &["cat", "/proc/1/comm"]).ok(),
+        "sh",
+        "processes are isolated all the same"
+    );
     assert_eq!(world.exec("beside", &["hostname"]).ok(), id);
     // nothing of its own
     world.ok(&["rm", "-f", "beside"]);
@@ -76,7 +96,9 @@ fn s29_bridge_is_the_default() {
     world.ok(&["rm", "-f", "first"]);
     world.ok(&["run", "-d", "--name", "between", "--", "sleep", "100"]);
     world.run("second", &["--net", "bridge"]);
-    let second = inspected("second").replace("172.17.0.4", "172.17.0.2").replace("ac:11:00:04", "ac:11:00:02");
+    let second = inspected("second")
+        .replace("172.17.0.4", "172.17.0.2")
+        .replace("ac:11:00:04", "ac:11:00:02");
     assert_eq!(second, first);
     assert!(first.contains("\"bridge\""), "{first}");
 }

@@ -9,7 +9,10 @@ use tests::world::{Capture, Captured, Namespace, World, eventually};
 use super::{address, ping};
 
 fn is_echo(captured: &Captured, kind: u8) -> bool {
-    captured.frame.len() > 34 && captured.frame[12..14] == [8, 0] && captured.frame[23] == 1 && captured.frame[34] == kind
+    captured.frame.len() > 34
+        && captured.frame[12..14] == [8, 0]
+        && captured.frame[23] == 1
+        && captured.frame[34] == kind
 }
 
 #[test]
@@ -22,12 +25,23 @@ fn each_end_shows_what_passes_it() {
     let inner = Capture::start(&two, "eth0");
     let gateway = Capture::start(&world.host, "docker0");
     ping(&one, "172.17.0.3", 64);
-    outer.expect("request at the host-side veth", |captured| is_echo(captured, 8) && !captured.is_outgoing);
-    inner.expect("request at eth0", |captured| is_echo(captured, 8) && !captured.is_outgoing);
-    inner.expect("answer at eth0", |captured| is_echo(captured, 0) && captured.is_outgoing);
-    assert!(!gateway.so_far().iter().any(|captured| is_echo(captured, 8)), "the host has nothing to do with it");
+    outer.expect("request at the host-side veth", |captured| {
+        is_echo(captured, 8) && !captured.is_outgoing
+    });
+    inner.expect("request at eth0", |captured| {
+        is_echo(captured, 8) && !captured.is_outgoing
+    });
+    inner.expect("answer at eth0", |captured| {
+        is_echo(captured, 0) && captured.is_outgoing
+    });
+    assert!(
+        !gateway.so_far().iter().any(|captured| is_echo(captured, 8)),
+        "the host has nothing to do with it"
+    );
     ping(&world.host, "172.17.0.2", 64);
-    gateway.expect("the host's request", |captured| is_echo(captured, 8) && captured.is_outgoing);
+    gateway.expect("the host's request", |captured| {
+        is_echo(captured, 8) && captured.is_outgoing
+    });
     gateway.expect("its answer", |captured| is_echo(captured, 0) && !captured.is_outgoing);
 }
 
@@ -39,12 +53,25 @@ fn tcpdump_works_on_a_host_side_veth() {
     let device = world.host_device("one", "eth0").name;
     let mut tcpdump = world.host.command("timeout");
     tcpdump
-        .args([&super::patience(), "tcpdump", "-n", "-l", "-c", "1", "-i", &device, "icmp"])
+        .args([
+            &super::patience(),
+            "tcpdump",
+            "-n",
+            "-l",
+            "-c",
+            "1",
+            "-i",
+            &device,
+            "icmp",
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut tcpdump = tcpdump.spawn().unwrap();
     let mut said = BufReader::new(tcpdump.stderr.take().unwrap()).lines();
-    assert!(said.any(|line| line.unwrap().starts_with("listening on")), "tcpdump listens");
+    assert!(
+        said.any(|line| line.unwrap().starts_with("listening on")),
+        "tcpdump listens"
+    );
     ping(&world.inside("one"), "172.17.0.3", 64);
     let mut line = String::new();
     tcpdump.stdout.take().unwrap().read_to_string(&mut line).unwrap();
@@ -69,7 +96,10 @@ fn the_containers_counters_rise_both_ways() {
     let before = packets(&two);
     ping(&world.inside("one"), "172.17.0.3", 64);
     let after = packets(&two);
-    assert!(after.0 >= before.0 + 3 && after.1 >= before.1 + 3, "{before:?} {after:?}");
+    assert!(
+        after.0 >= before.0 + 3 && after.1 >= before.1 + 3,
+        "{before:?} {after:?}"
+    );
 }
 
 #[test]

@@ -51,19 +51,28 @@ fn s48_s49_s50_s51_s52_s53_s54_s55_s56_a_cluster_forms_and_fails_over() {
     }
     let cli = |node: &str, arguments: &[&str]| world.exec(node, &[&["redis-cli"], arguments].concat());
     for number in 1..=6 {
-        eventually("every node answers", || match cli(&format!("redis-{number}"), &["ping"]).stdout.as_str() {
-            "PONG\n" => Ok(()),
-            other => Err(other.to_owned()),
+        eventually("every node answers", || {
+            match cli(&format!("redis-{number}"), &["ping"]).stdout.as_str() {
+                "PONG\n" => Ok(()),
+                other => Err(other.to_owned()),
+            }
         });
     }
     // from one node to all, itself included
     for number in 1..=6 {
-        assert_eq!(cli("redis-1", &["-h", &format!("172.38.0.1{number}"), "ping"]).ok(), "PONG");
+        assert_eq!(
+            cli("redis-1", &["-h", &format!("172.38.0.1{number}"), "ping"]).ok(),
+            "PONG"
+        );
     }
 
     let nodes: Vec<String> = (1..=6).map(|number| format!("172.38.0.1{number}:6379")).collect();
     let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
-    let create = [&["exec", "-i", "redis-1", "redis-cli", "--cluster", "create"], &nodes[..], &["--cluster-replicas", "1"]];
+    let create = [
+        &["exec", "-i", "redis-1", "redis-cli", "--cluster", "create"],
+        &nodes[..],
+        &["--cluster-replicas", "1"],
+    ];
     let formed = Output::with_input(&mut world.command(&create.concat()), "yes\n");
     let said = &formed.stdout;
     assert_eq!(formed.status, 0, "{formed:?}");
@@ -92,48 +101,90 @@ fn s48_s49_s50_s51_s52_s53_s54_s55_s56_a_cluster_forms_and_fails_over() {
     ];
     eventually("the cluster is sound", || {
         let info = cli("redis-1", &["-c", "cluster", "info"]).stdout.replace('\r', "");
-        let missing: Vec<_> = wanted.iter().filter(|line| !info.lines().any(|found| found == **line)).collect();
-        if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} of {info}")) }
+        let missing: Vec<_> = wanted
+            .iter()
+            .filter(|line| !info.lines().any(|found| found == **line))
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{missing:?} of {info}"))
+        }
     });
     eventually("three masters, three replicas, all connected", || {
         let list = cli("redis-1", &["cluster", "nodes"]).stdout;
         let count = |word: &str| list.lines().filter(|line| line.contains(word)).count();
-        let counts = (list.lines().count(), count("master"), count("slave"), count(" connected"), count(":6379@16379"));
+        let counts = (
+            list.lines().count(),
+            count("master"),
+            count("slave"),
+            count(" connected"),
+            count(":6379@16379"),
+        );
         if counts == (6, 3, 3, 6, 6) { Ok(()) } else { Err(list) }
     });
 
     // it tells of redirections only where commands are typed
     let typed = |line: &str| {
         let mut redis = world.command(&["exec", "-i", "redis-1", "redis-cli", "--no-raw", "-c"]);
-        Output::with_input(&mut redis, &format!("{line}\n")).stdout.trim_end().to_owned()
+        Output::with_input(&mut redis, &format!("{line}\n"))
+            .stdout
+            .trim_end()
+            .to_owned()
     };
     let set = typed("set a b");
     assert_eq!(set, "-> Redirected to slot [15495] located at 172.38.0.13:6379\nOK");
-    eventually("the replica has it", || match cli("redis-4", &["wait", "0", "0"]).status {
-        0 if cli("redis-4", &["dbsize"]).stdout.trim() == "1" => Ok(()),
-        _ => Err(cli("redis-4", &["dbsize"]).stdout),
+    eventually("the replica has it", || {
+        match cli("redis-4", &["wait", "0", "0"]).status {
+            0 if cli("redis-4", &["dbsize"]).stdout.trim() == "1" => Ok(()),
+            _ => Err(cli("redis-4", &["dbsize"]).stdout),
+        }
     });
 
-    let devices = || interfaces(&world.host).into_iter().filter(|found| found.name.starts_with("veth")).count();
+    let devices = || {
+        interfaces(&world.host)
+            .into_iter()
+            .filter(|found| found.name.starts_with("veth"))
+            .count()
+    };
     assert_eq!(devices(), 6);
     let stopped = Instant::now();
     assert_eq!(world.ok(&["stop", "redis-3"]), "redis-3");
     assert_eq!(devices(), 5, "its interface goes");
     assert_eq!(world.network("redis")["Containers"].as_object().unwrap().len(), 5);
     let taken = world.cli(&["run", "-d", "--net", "redis", "--ip", "172.38.0.13", "--", "true"]);
-    assert!(taken.stderr.contains("Address already in use"), "its address stays: {taken:?}");
+    assert!(
+        taken.stderr.contains("Address already in use"),
+        "its address stays: {taken:?}"
+    );
 
     for node in ["redis-4", "redis-1"] {
         eventually("the dead master failed, its replica owns the slots", || {
             let list = cli(node, &["cluster", "nodes"]).stdout;
-            let line = |address: &str| list.lines().find(|line| line.contains(address)).unwrap_or_default().to_owned();
+            let line = |address: &str| {
+                list.lines()
+                    .find(|line| line.contains(address))
+                    .unwrap_or_default()
+                    .to_owned()
+            };
             let (dead, heir) = (line("172.38.0.13:6379@16379"), line("172.38.0.14:6379@16379"));
-            let is_master = heir.contains(if node == "redis-4" { " myself,master " } else { " master " });
+            let is_master = heir.contains(if node == "redis-4" {
+                " myself,master "
+            } else {
+                " master "
+            });
             let owns = is_master && heir.contains(" 7 connected 10923-16383");
-            if dead.contains(" master,fail ") && owns { Ok(()) } else { Err(list) }
+            if dead.contains(" master,fail ") && owns {
+                Ok(())
+            } else {
+                Err(list)
+            }
         });
     }
-    assert_eq!(typed("get a"), "-> Redirected to slot [15495] located at 172.38.0.14:6379\n\"b\"");
+    assert_eq!(
+        typed("get a"),
+        "-> Redirected to slot [15495] located at 172.38.0.14:6379\n\"b\""
+    );
     assert!(stopped.elapsed() < FAILOVER, "{:?}", stopped.elapsed());
 
     // back again under the address that was kept
@@ -141,7 +192,14 @@ fn s48_s49_s50_s51_s52_s53_s54_s55_s56_a_cluster_forms_and_fails_over() {
     assert_eq!(world.address("redis-3", "redis").to_string(), "172.38.0.13");
     eventually("it returns as a replica", || {
         let list = cli("redis-1", &["cluster", "nodes"]).stdout;
-        let line = list.lines().find(|line| line.contains("172.38.0.13:6379@")).unwrap_or_default();
-        if line.contains(" slave ") && line.contains(" connected") { Ok(()) } else { Err(list.clone()) }
+        let line = list
+            .lines()
+            .find(|line| line.contains("172.38.0.13:6379@"))
+            .unwrap_or_default();
+        if line.contains(" slave ") && line.contains(" connected") {
+            Ok(())
+        } else {
+            Err(list.clone())
+        }
     });
 }

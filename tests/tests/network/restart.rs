@@ -10,7 +10,16 @@ use super::{address, ping};
 /// Two containers of a network with both families.
 fn pair() -> World {
     let world = World::new();
-    world.ok(&["network", "create", "--ipv6", "--subnet", "10.1.0.0/24", "--subnet", "fd01::/64", "mynet"]);
+    world.ok(&[
+        "network",
+        "create",
+        "--ipv6",
+        "--subnet",
+        "10.1.0.0/24",
+        "--subnet",
+        "fd01::/64",
+        "mynet",
+    ]);
     world.run("one", &["--net", "mynet"]);
     world.run("two", &["--net", "mynet"]);
     world
@@ -52,11 +61,17 @@ impl Load {
 
 /// Ids of what is pinned, by path.
 fn ids(world: &World) -> BTreeMap<String, u32> {
-    objects(&world.bpffs).iter().map(|(path, object)| (path.clone(), object.id())).collect()
+    objects(&world.bpffs)
+        .iter()
+        .map(|(path, object)| (path.clone(), object.id()))
+        .collect()
 }
 
 fn links(world: &World) -> usize {
-    objects(&world.bpffs).values().filter(|object| matches!(object, Object::Link { .. })).count()
+    objects(&world.bpffs)
+        .values()
+        .filter(|object| matches!(object, Object::Link { .. }))
+        .count()
 }
 
 #[test]
@@ -113,9 +128,11 @@ fn the_peer_redirect_accounts_for_every_packet_over_a_kill() {
 fn a_stop_and_a_start_change_nothing() {
     let world = pair();
     world.ok(&["run", "-d", "--name", "ended", "--", "sh", "-c", "exit 9"]);
-    eventually("it has ended", || match world.inspect("ended")["State"]["ExitCode"].as_i64() {
-        Some(9) => Ok(()),
-        other => Err(format!("{other:?}")),
+    eventually("it has ended", || {
+        match world.inspect("ended")["State"]["ExitCode"].as_i64() {
+            Some(9) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     });
     let before = world.snapshot();
     let load = Load::start(&world);
@@ -132,13 +149,19 @@ fn a_container_that_ends_without_an_agent_is_buried_by_the_next() {
     fs::create_dir(&end).unwrap();
     let bind = format!("{}:/end", end.display());
     let command = command.replace("/tmp/netswitch-end", "/end/now");
-    world.ok(&["run", "-d", "--name", "ends", "--net", "mynet", "-v", &bind, "--", "sh", "-c", &command]);
+    world.ok(&[
+        "run", "-d", "--name", "ends", "--net", "mynet", "-v", &bind, "--", "sh", "-c", &command,
+    ]);
     let pid = world.inspect("ends")["State"]["Pid"].as_u64().unwrap();
     world.kill_agent();
     fs::write(end.join("now"), "").unwrap();
     eventually("its process ends", || {
         let runs = fs::exists(format!("/proc/{pid}")).unwrap();
-        if runs { Err(format!("process {pid} runs")) } else { Ok(()) }
+        if runs {
+            Err(format!("process {pid} runs"))
+        } else {
+            Ok(())
+        }
     });
     world.start_agent(&[]);
     let state = world.inspect("ends")["State"].take();
@@ -162,7 +185,10 @@ fn another_map_version_takes_over_without_a_gap() {
     let new = ids(&world);
     assert_eq!(version(&new, "v2/"), [true; 11], "{new:?}");
     let links = |ids: &BTreeMap<String, u32>| {
-        ids.clone().into_iter().filter(|(path, _)| path.starts_with("links/")).collect::<Vec<_>>()
+        ids.clone()
+            .into_iter()
+            .filter(|(path, _)| path.starts_with("links/"))
+            .collect::<Vec<_>>()
     };
     assert_eq!(links(&new), links(&old), "replaced in place");
     ping(&world.inside("two"), "10.1.0.2", 64);
@@ -177,14 +203,22 @@ fn what_a_crash_left_half_done_is_put_right() {
     let (device, before) = (world.host_device("one", "eth0").name, world.snapshot());
     world.kill_agent();
     // the worst that can happen meanwhile, short of losing the pins
-    world.host.sh("ip neigh flush nud permanent dev $(ip -o -4 addr | awk '/10.1.0.1\\//{print $2}')").ok();
-    world.host.sh("ip link add sw-stranger type veth peer name stranger").ok();
+    world
+        .host
+        .sh("ip neigh flush nud permanent dev $(ip -o -4 addr | awk '/10.1.0.1\\//{print $2}')")
+        .ok();
+    world
+        .host
+        .sh("ip link add sw-stranger type veth peer name stranger")
+        .ok();
     world.start_agent(&[]);
     ping(&world.host, "10.1.0.2", 64);
     let left = world.host.sh("ip -o link show stranger").ok();
     assert!(left.contains("stranger"), "what is not ours is left alone");
     world.host.sh("ip link del stranger").ok();
-    eventually("all is as before", || world.snapshot().difference(&before).map_or(Ok(()), Err));
+    eventually("all is as before", || {
+        world.snapshot().difference(&before).map_or(Ok(()), Err)
+    });
     // and a device that is gone is made again
     world.kill_agent();
     world.host.sh(&format!("ip link del {device}")).ok();

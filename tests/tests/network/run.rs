@@ -14,10 +14,18 @@ fn the_commands_status_is_runs_status() {
     assert_eq!(run(&["false"]).status, 1);
     assert_eq!(run(&["sh", "-c", "exit 42"]).status, 42);
     let output = run(&["sh", "-c", "echo out; echo err >&2"]);
-    assert_eq!((output.stdout.as_str(), output.stderr.as_str(), output.status), ("out\n", "err\n", 0));
+    assert_eq!(
+        (output.stdout.as_str(), output.stderr.as_str(), output.status),
+        ("out\n", "err\n", 0)
+    );
     let missing = run(&["no-such-program"]);
     assert_eq!(missing.status, 127, "{missing:?}");
-    assert!(missing.stderr.contains("\"no-such-program\": executable file not found in $PATH"), "{missing:?}");
+    assert!(
+        missing
+            .stderr
+            .contains("\"no-such-program\": executable file not found in $PATH"),
+        "{missing:?}"
+    );
     let refused = run(&["/etc/passwd"]);
     assert_eq!(refused.status, 126, "{refused:?}");
     assert!(refused.stderr.contains("permission denied"), "{refused:?}");
@@ -28,9 +36,8 @@ fn the_commands_status_is_runs_status() {
 fn exec_has_its_own_environment_user_directory_and_status() {
     let world = World::new();
     world.run("web", &["-e", "GIVEN=at run", "-w", "/usr"]);
-    let exec = |options: &[&str], command: &str| {
-        world.cli(&[&["exec"], options, &["web", "sh", "-c", command]].concat())
-    };
+    let exec =
+        |options: &[&str], command: &str| world.cli(&[&["exec"], options, &["web", "sh", "-c", command]].concat());
     assert_eq!(exec(&["-e", "A=b c"], "echo $A, $GIVEN").ok(), "b c, at run");
     assert_eq!(exec(&[], "pwd").ok(), "/usr");
     assert_eq!(exec(&["-w", "/etc"], "pwd").ok(), "/etc");
@@ -38,15 +45,24 @@ fn exec_has_its_own_environment_user_directory_and_status() {
     assert_eq!(exec(&["-u", "12:34"], "id -u; id -g").ok(), "12\n34");
     assert_eq!(exec(&[], "exit 7").status, 7);
     let with_input = |options: &[&str]| {
-        Output::with_input(&mut world.command(&[&["exec"], options, &["web", "cat"]].concat()), "typed\n")
+        Output::with_input(
+            &mut world.command(&[&["exec"], options, &["web", "cat"]].concat()),
+            "typed\n",
+        )
     };
     assert_eq!(with_input(&["-i"]).stdout, "typed\n");
     assert_eq!(with_input(&[]).stdout, "");
     let missing = world.exec("web", &["no-such-program"]);
     assert_eq!(missing.status, 126, "as in engine 20.10: {missing:?}");
-    assert!(missing.stderr.contains("executable file not found in $PATH"), "{missing:?}");
+    assert!(
+        missing.stderr.contains("executable file not found in $PATH"),
+        "{missing:?}"
+    );
     let stopped = world.cli(&["exec", "nobody-there", "true"]);
-    assert_eq!((stopped.status, stopped.stderr.as_str()), (1, "Error: No such container: nobody-there\n"));
+    assert_eq!(
+        (stopped.status, stopped.stderr.as_str()),
+        (1, "Error: No such container: nobody-there\n")
+    );
 }
 
 #[test]
@@ -55,7 +71,9 @@ fn a_terminal_is_a_terminal() {
     let script = |command: &str| {
         let line = format!("stty rows 33 columns 99; {} {command}", env_binary(&world));
         let mut script = world.host.command("timeout");
-        script.args(["60", "script", "-qec", &line, "/dev/null"]).env("NETSWITCH_SOCKET", world.socket());
+        script
+            .args(["60", "script", "-qec", &line, "/dev/null"])
+            .env("NETSWITCH_SOCKET", world.socket());
         Output::with_input(&mut script, "")
     };
     let output = script("run -it --rm --name web -- sh -c 'test -t 0 && test -t 1 && stty size && exit 5'");
@@ -66,32 +84,58 @@ fn a_terminal_is_a_terminal() {
     assert_eq!(output.status, 0, "{output:?}");
     assert!(output.stdout.contains("/dev/pts/"), "{output:?}");
     let output = world.cli(&["run", "-it", "--", "true"]);
-    assert_eq!((output.status, output.stderr.as_str()), (1, "the input device is not a TTY\n"));
+    assert_eq!(
+        (output.status, output.stderr.as_str()),
+        (1, "the input device is not a TTY\n")
+    );
 }
 
 /// The program as a shell finds it.
 fn env_binary(world: &World) -> String {
     let command = world.command(&[]);
-    let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<_> = command
+        .get_args()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     words.last().unwrap().clone()
 }
 
 #[test]
 fn logs_keep_both_streams() {
     let world = World::new();
-    world.ok(&["run", "-d", "--name", "web", "--", "sh", "-c", "echo one; echo two >&2; echo three"]);
+    world.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "--",
+        "sh",
+        "-c",
+        "echo one; echo two >&2; echo three",
+    ]);
     let logs = eventually("the container has ended", || {
         let running = world.inspect("web")["State"]["Running"] == true;
-        if running { Err("it runs".into()) } else { Ok(world.cli(&["logs", "web"])) }
+        if running {
+            Err("it runs".into())
+        } else {
+            Ok(world.cli(&["logs", "web"]))
+        }
     });
     assert_eq!((logs.stdout.as_str(), logs.stderr.as_str()), ("one\nthree\n", "two\n"));
     world.ok(&["run", "--name", "told", "--", "printf", "1\\n2\\n3\\n"]);
     assert_eq!(world.cli(&["logs", "--tail", "2", "told"]).stdout, "2\n3\n");
-    assert_eq!(world.cli(&["logs", "-f", "web"]).stdout, "one\nthree\n", "to the end of what has ended");
+    assert_eq!(
+        world.cli(&["logs", "-f", "web"]).stdout,
+        "one\nthree\n",
+        "to the end of what has ended"
+    );
     let stamped = world.cli(&["logs", "-t", "web"]).stdout;
     assert!(stamped.lines().all(|line| line.as_bytes()[10] == b'T'), "{stamped}");
     let nobody = world.cli(&["logs", "nobody"]);
-    assert_eq!((nobody.status, nobody.stderr.as_str()), (1, "Error: No such container: nobody\n"));
+    assert_eq!(
+        (nobody.status, nobody.stderr.as_str()),
+        (1, "Error: No such container: nobody\n")
+    );
 }
 
 #[test]
@@ -111,7 +155,16 @@ fn stop_lets_the_command_end_by_itself_and_start_runs_it_again() {
     assert_eq!(world.inspect("web")["State"]["Status"], "running");
     ping(&world.host, &world.address("web", "bridge").to_string(), 64);
     // who ignores TERM is killed in the end
-    world.ok(&["run", "-d", "--name", "deaf", "--", "sh", "-c", "trap '' TERM; while :; do sleep 1; done"]);
+    world.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "deaf",
+        "--",
+        "sh",
+        "-c",
+        "trap '' TERM; while :; do sleep 1; done",
+    ]);
     world.ok(&["stop", "-t", "1", "deaf"]);
     assert_eq!(world.inspect("deaf")["State"]["ExitCode"], 137);
 }
@@ -128,9 +181,11 @@ fn rm_wants_a_stopped_container_or_force() {
     assert_eq!(world.ok(&["rm", "-f", "web"]), "web");
     world.refuses(&["rm", "web"], 1, "Error: No such container: web");
     world.ok(&["run", "--rm", "-d", "--name", "short", "--", "true"]);
-    eventually("--rm removes what has ended", || match world.ok(&["ps", "-aq"]).as_str() {
-        "" => Ok(()),
-        left => Err(left.to_owned()),
+    eventually("--rm removes what has ended", || {
+        match world.ok(&["ps", "-aq"]).as_str() {
+            "" => Ok(()),
+            left => Err(left.to_owned()),
+        }
     });
 }
 
@@ -143,7 +198,18 @@ fn the_host_is_seen_and_never_written() {
     let bind = format!("{}:/no/such/place", given.display());
     let command = "cat /no/such/place/file; echo back > /no/such/place/file; echo mine > /etc/netswitch-test-mine; \
                    cat /etc/hostname";
-    let output = world.cli(&["run", "--rm", "-v", &bind, "-h", "here.example", "--", "sh", "-c", command]);
+    let output = world.cli(&[
+        "run",
+        "--rm",
+        "-v",
+        &bind,
+        "-h",
+        "here.example",
+        "--",
+        "sh",
+        "-c",
+        command,
+    ]);
     assert_eq!(output.ok(), "from the host\nhere.example");
     assert_eq!(fs::read_to_string(given.join("file")).unwrap(), "back\n");
     assert!(!fs::exists("/no").unwrap() && !fs::exists("/etc/netswitch-test-mine").unwrap());
@@ -155,9 +221,22 @@ fn the_host_is_seen_and_never_written() {
 #[test]
 fn files_of_the_network_are_the_containers_own() {
     let world = World::new();
-    world.run("web", &["--add-host", "db:10.0.0.9", "--add-host", "six:fd00::9", "-h", "web.example.com"]);
+    world.run(
+        "web",
+        &[
+            "--add-host",
+            "db:10.0.0.9",
+            "--add-host",
+            "six:fd00::9",
+            "-h",
+            "web.example.com",
+        ],
+    );
     let hosts = world.exec("web", &["cat", "/etc/hosts"]).ok();
-    assert!(hosts.contains("\n10.0.0.9\tdb\nfd00::9\tsix\n172.17.0.2\tweb.example.com web"), "{hosts}");
+    assert!(
+        hosts.contains("\n10.0.0.9\tdb\nfd00::9\tsix\n172.17.0.2\tweb.example.com web"),
+        "{hosts}"
+    );
     let servers = world.exec("web", &["cat", "/etc/resolv.conf"]).ok();
     assert!(!servers.contains("nameserver 127."), "{servers}");
     assert_eq!(world.exec("web", &["hostname"]).ok(), "web.example.com");

@@ -14,7 +14,12 @@ const SETTLED: Duration = Duration::from_secs(3);
 fn a_settled_container_hears_nothing_in_ten_seconds() {
     let world = World::new();
     world.ok(&["network", "create", "--ipv6", "dual"]);
-    for (name, network) in [("one", "bridge"), ("two", "bridge"), ("three", "dual"), ("four", "dual")] {
+    for (name, network) in [
+        ("one", "bridge"),
+        ("two", "bridge"),
+        ("three", "dual"),
+        ("four", "dual"),
+    ] {
         world.run(name, &["--net", network]);
     }
     let mut captures = Vec::new();

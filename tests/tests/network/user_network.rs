@@ -8,12 +8,23 @@ use super::ping;
 fn s30_s31_s32_a_subnet_that_covers_a_host_route() {
     let world = World::with_lan();
     let id = world.ok(&[
-        "network", "create", "--driver", "bridge", "--subnet", "192.168.0.0/16", "--gateway", "192.168.0.1", "mynet",
+        "network",
+        "create",
+        "--driver",
+        "bridge",
+        "--subnet",
+        "192.168.0.0/16",
+        "--gateway",
+        "192.168.0.1",
+        "mynet",
     ]);
     assert_eq!(id.len(), 64);
     assert_eq!(id, world.network("mynet")["Id"].as_str().unwrap());
     let list = world.ok(&["network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}"]);
-    assert_eq!(list, "bridge bridge local\nhost host local\nmynet bridge local\nnone null local");
+    assert_eq!(
+        list,
+        "bridge bridge local\nhost host local\nmynet bridge local\nnone null local"
+    );
     let first = world.run("tomcat-net-01", &["--net", "mynet"]);
     let second = world.run("tomcat-net-02", &["--net", "mynet"]);
     assert_eq!((first.len(), second.len()), (64, 64));
@@ -30,7 +41,10 @@ fn s47_public_space_with_the_gateway_chosen() {
     let world = World::new();
     let id = world.ok(&["network", "create", "redis", "--subnet", "172.38.0.0/16"]);
     assert_eq!(id.len(), 64);
-    assert_eq!(world.network("redis")["IPAM"]["Config"].to_string(), r#"[{"Subnet":"172.38.0.0/16"}]"#);
+    assert_eq!(
+        world.network("redis")["IPAM"]["Config"].to_string(),
+        r#"[{"Subnet":"172.38.0.0/16"}]"#
+    );
     world.run("web", &["--net", "redis"]);
     assert_eq!(world.field("web", "redis", "Gateway"), "172.38.0.1");
     ping(&world.inside("web"), "172.38.0.1", 64);
@@ -42,7 +56,10 @@ fn s47_public_space_with_the_gateway_chosen() {
 #[test]
 fn automatic_subnets_follow_docker_and_keep_clear_of_routes() {
     let world = World::without_agent();
-    world.host.sh("ip link add other type veth peer name another && ip link set other up && ip link set another up").ok();
+    world
+        .host
+        .sh("ip link add other type veth peer name another && ip link set other up && ip link set another up")
+        .ok();
     world.host.sh("ip addr add 172.19.3.1/24 dev other").ok();
     world.start_agent(&[]);
     let create = |name: &str| {
@@ -70,8 +87,17 @@ fn thirty_one_networks_are_not_the_end() {
 fn ranges_and_auxiliary_addresses_are_kept() {
     let world = World::new();
     world.ok(&[
-        "network", "create", "--subnet", "10.1.0.0/16", "--ip-range", "10.1.4.0/24", "--gateway", "10.1.0.9",
-        "--aux-address", "router=10.1.4.1", "mynet",
+        "network",
+        "create",
+        "--subnet",
+        "10.1.0.0/16",
+        "--ip-range",
+        "10.1.4.0/24",
+        "--gateway",
+        "10.1.0.9",
+        "--aux-address",
+        "router=10.1.4.1",
+        "mynet",
     ]);
     let config = world.network("mynet")["IPAM"]["Config"][0].to_string();
     assert_eq!(
@@ -104,7 +130,11 @@ fn a_freed_address_is_given_out_last() {
     ping(&world.inside("two"), "10.1.0.2", 64);
     let full = world.cli(&["run", "-d", "--net", "small", "--", "sleep", "1"]);
     assert_eq!(full.status, 125, "{full:?}");
-    assert!(full.stderr.contains("no available IPv4 addresses on this network's address pools: small"), "{full:?}");
+    assert!(
+        full.stderr
+            .contains("no available IPv4 addresses on this network's address pools: small"),
+        "{full:?}"
+    );
 }
 
 #[test]
@@ -112,11 +142,31 @@ fn an_address_that_returns_with_another_mac_is_reached_at_once() {
     let world = World::new();
     world.ok(&["network", "create", "--subnet", "10.1.0.0/24", "mynet"]);
     world.run("peer", &["--net", "mynet"]);
-    world.run("old", &["--net", "mynet", "--ip", "10.1.0.50", "--mac-address", "02:42:00:00:00:01"]);
+    world.run(
+        "old",
+        &[
+            "--net",
+            "mynet",
+            "--ip",
+            "10.1.0.50",
+            "--mac-address",
+            "02:42:00:00:00:01",
+        ],
+    );
     ping(&world.inside("peer"), "10.1.0.50", 64);
     ping(&world.host, "10.1.0.50", 64);
     world.ok(&["rm", "-f", "old"]);
-    world.run("new", &["--net", "mynet", "--ip", "10.1.0.50", "--mac-address", "02:42:00:00:00:02"]);
+    world.run(
+        "new",
+        &[
+            "--net",
+            "mynet",
+            "--ip",
+            "10.1.0.50",
+            "--mac-address",
+            "02:42:00:00:00:02",
+        ],
+    );
     assert_eq!(world.field("new", "mynet", "MacAddress"), "02:42:00:00:00:02");
     ping(&world.inside("peer"), "10.1.0.50", 64);
     ping(&world.host, "10.1.0.50", 64);
@@ -125,9 +175,21 @@ fn an_address_that_returns_with_another_mac_is_reached_at_once() {
 #[test]
 fn a_bridge_name_of_the_users() {
     let world = World::new();
-    world.ok(&["network", "create", "-o", "com.docker.network.bridge.name=mybr", "--subnet", "10.1.0.0/24", "mynet"]);
+    world.ok(&[
+        "network",
+        "create",
+        "-o",
+        "com.docker.network.bridge.name=mybr",
+        "--subnet",
+        "10.1.0.0/24",
+        "mynet",
+    ]);
     let said = world.host.sh("ip -4 -o addr show mybr").ok();
     assert!(said.contains("10.1.0.1/24"), "{said}");
     world.ok(&["network", "rm", "mynet"]);
-    assert_ne!(world.host.sh("ip link show mybr").status, 0, "its device goes with the network");
+    assert_ne!(
+        world.host.sh("ip link show mybr").status,
+        0,
+        "its device goes with the network"
+    );
 }
