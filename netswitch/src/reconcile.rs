@@ -10,7 +10,7 @@ use netswitch_common::address::Mac;
 
 use crate::action::{Action, Entry, Place, alias};
 use crate::kernel::Link;
-use crate::model::{changes::Changes, state::State};
+use crate::model::{Id, changes::Changes, network::Network, state::State};
 use crate::plan::{self, entries, view::View};
 
 /// What the kernel has, as far as it could be ours.
@@ -27,22 +27,29 @@ pub struct Snapshot {
     pub attached: Vec<u32>,
 }
 
-/// Fills in the indexes that devices have now; a device that is gone loses its index.
-pub fn indexes(state: &State, links: &[Link]) -> Changes {
-    let by_name: HashMap<&str, u32> = links.iter().map(|link| (link.name.as_str(), link.index)).collect();
-    let index = |name: &str| by_name.get(name).copied();
+/// Fills in the indexes that devices have now; a device that is gone, or that is another's now, loses
+/// its index.
+pub fn indexes(state_dir: &Path, state: &State, links: &[Link]) -> Changes {
+    let by_name: HashMap<&str, &Link> = links.iter().map(|link| (link.name.as_str(), link)).collect();
+    let index = |name: &str, id: &Id| {
+        let link = by_name.get(name)?;
+        (link.alias.as_deref() == Some(alias(state_dir, id).as_str())).then_some(link.index)
+    };
     let mut changes = Changes::default();
     for network in state.networks.values() {
         let mut network = network.clone();
         let Some(bridge) = &mut network.bridge else { continue };
-        let found = (index(&bridge.host_end), index(&bridge.switch_end));
+        let found = (
+            index(&bridge.host_end, &network.id),
+            index(&bridge.switch_end, &network.id),
+        );
         if found != (bridge.host_end_index, bridge.switch_end_index) {
             (bridge.host_end_index, bridge.switch_end_index) = found;
             changes.networks.insert(network.id.clone(), Some(network));
         }
     }
     for endpoint in state.endpoints.values() {
-        let found = index(&endpoint.host_device);
+        let found = index(&endpoint.host_device, &endpoint.id);
         if found != endpoint.index {
             let mut endpoint = endpoint.clone();
             endpoint.index = found;
@@ -50,6 +57,18 @@ pub fn indexes(state: &State, links: &[Link]) -> Changes {
         }
     }
     changes
+}
+
+/// Networks whose device names somebody else has taken meanwhile: they stay down until the name is free.
+pub fn usurped<'a>(state_dir: &Path, state: &'a State, links: &[Link]) -> Vec<&'a Network> {
+    let taken = |network: &&Network| {
+        let Some(bridge) = &network.bridge else { return false };
+        let ours = alias(state_dir, &network.id);
+        links.iter().any(|link| {
+            [&bridge.host_end, &bridge.switch_end].contains(&&link.name) && link.alias.as_ref() != Some(&ours)
+        })
+    };
+    state.networks.values().filter(taken).collect()
 }
 
 /// The steps that make the kernel and the maps what the state says, for a state whose indexes are
@@ -63,7 +82,11 @@ pub fn plan(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec<Action>
     };
     let mut wanted: Vec<Entry> = Vec::new();
     let mut made: Vec<Action> = Vec::new();
-    for network in state.networks.values() {
+    let usurped: BTreeSet<&Id> = usurped(state_dir, state, &snapshot.links)
+        .iter()
+        .map(|network| &network.id)
+        .collect();
+    for network in state.networks.values().filter(|network| !usurped.contains(&network.id)) {
         let Some(bridge) = &network.bridge else { continue };
         let members = view.members(&network.id);
         if bridge.host_end_index.is_none() || bridge.switch_end_index.is_none() {
@@ -72,18 +95,28 @@ pub fn plan(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec<Action>
                 device: bridge.switch_end.clone(),
                 up: members > 1,
             });
+            let there = state
+                .endpoints_of_network(&network.id)
+                .filter(|endpoint| endpoint.index.is_some());
+            made.extend(there.flat_map(|endpoint| plan::neighbours(endpoint, network, bridge)));
         } else {
             wanted.extend(entries::of_network(network, bridge, members));
             restore_host_end(state, network, snapshot, &mut actions);
             attach(&bridge.switch_end, bridge.switch_end_index, snapshot, &mut actions);
         }
     }
-    for endpoint in state.endpoints.values() {
+    let mut rebuilt = BTreeSet::new();
+    for endpoint in state
+        .endpoints
+        .values()
+        .filter(|endpoint| !usurped.contains(&endpoint.network))
+    {
         let Some((network, bridge)) = view.bridge(&endpoint.network) else {
             continue;
         };
         if endpoint.index.is_none() {
             plan::add_endpoint(state_dir, &view, endpoint, &mut made);
+            rebuilt.insert(endpoint.id.clone());
         } else {
             wanted.extend(entries::of_endpoint(
                 endpoint,
@@ -97,17 +130,29 @@ pub fn plan(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec<Action>
     }
     differences(snapshot, wanted, &mut actions);
     actions.extend(made);
+    actions.extend(default_routes(&view, &rebuilt));
     actions
+}
+
+/// A rebuilt interface has lost the default route that went through it.
+fn default_routes(view: &View<'_>, rebuilt: &BTreeSet<Id>) -> Vec<Action> {
+    let endpoints = rebuilt.iter().filter_map(|id| view.endpoint(id));
+    let routes = endpoints.flat_map(|endpoint| {
+        [false, true].into_iter().filter_map(|v6| {
+            let to = plan::default_route(&[endpoint], |id| view.network(id), v6)?;
+            Some(Action::SetDefaultRoute {
+                namespace: view.namespace(&endpoint.sandbox),
+                from: None,
+                to: Some(to),
+            })
+        })
+    });
+    routes.collect()
 }
 
 /// Addresses, neighbours and state of a host end: an admin down of the device flushes them, even
 /// the permanent ones.
-pub fn restore_host_end(
-    state: &State,
-    network: &crate::model::network::Network,
-    snapshot: &Snapshot,
-    actions: &mut Vec<Action>,
-) {
+pub fn restore_host_end(state: &State, network: &Network, snapshot: &Snapshot, actions: &mut Vec<Action>) {
     let Some(bridge) = &network.bridge else { return };
     let device = &bridge.host_end;
     set_up(device, true, snapshot, actions);

@@ -66,7 +66,11 @@ impl Core {
                 } => {
                     let _ = reply.send(self.signal(&container, signal));
                 }
-                Job::Exited { container, exit_code } => self.exited(&container, exit_code),
+                Job::Exited {
+                    container,
+                    pid,
+                    exit_code,
+                } => self.exited(&container, pid, exit_code),
                 Job::Kernel(event) => self.kernel_changed(event),
                 Job::Stop(reply) => {
                     let _ = reply.send(());
@@ -114,13 +118,8 @@ impl Core {
     }
 
     /// Makes `changes` true in the kernel, the maps and the store, or leaves all of them as they were.
-    pub fn build(&mut self, changes: Changes) -> Result<(), Error> {
-        let mut actions = plan::plan(&self.directories.state, &self.state, &changes);
-        actions.extend(self.announcements(&changes));
-        self.build_with(actions, changes)
-    }
-
-    fn build_with(&mut self, actions: Vec<Action>, mut changes: Changes) -> Result<(), Error> {
+    pub fn build(&mut self, mut changes: Changes) -> Result<(), Error> {
+        let actions = plan::plan(&self.directories.state, &self.state, &changes);
         let done = Executor::new(&mut *self.kernel, &mut self.datapath)
             .all(actions)
             .map_err(internal)?;
@@ -132,7 +131,7 @@ impl Core {
             }
             return Err(internal(error));
         }
-        self.remember_macs(&changes);
+        self.announce(&changes);
         self.state.apply(&changes);
         Ok(())
     }
@@ -146,9 +145,10 @@ impl Core {
         }
         fill_indexes(&mut changes, &indexes);
         self.forget_counters(&changes);
-        self.store.save(&changes).map_err(internal)?;
+        let saved = self.store.save(&changes).map_err(internal);
+        // it is gone, whatever the disk says: the next start will find it so
         self.state.apply(&changes);
-        Ok(())
+        saved
     }
 
     /// What is gone is not counted any more: its number will be another's.
@@ -168,7 +168,17 @@ impl Core {
         }
     }
 
-    /// Announces addresses that come back with another MAC: a member's cache may hold the old one.
+    /// Tells the members of addresses that come back with another MAC: a cache may hold the old one. A
+    /// courtesy: nothing fails with it.
+    fn announce(&mut self, changes: &Changes) {
+        let actions = self.announcements(changes);
+        let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(actions);
+        for error in errors {
+            tracing::warn!(%error, "not announced");
+        }
+        self.remember_macs(changes);
+    }
+
     fn announcements(&self, changes: &Changes) -> Vec<Action> {
         let view = plan::view::View {
             before: &self.state,
@@ -198,7 +208,7 @@ impl Core {
         actions
     }
 
-    fn remember_macs(&mut self, changes: &Changes) {
+    pub fn remember_macs(&mut self, changes: &Changes) {
         for endpoint in changes.endpoints.values().flatten() {
             for address in endpoint.v4.into_iter().chain(endpoint.v6) {
                 self.last_macs

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::core::{Core, internal};
 use crate::api::Error;
-use crate::model::{Facts, Id, time::Time};
+use crate::model::{Facts, Id, container::Container, time::Time};
 
 /// More than any one request takes.
 const FRESH_IDS: usize = 64;
@@ -18,6 +18,15 @@ impl Core {
             fresh: fresh_ids(FRESH_IDS).map_err(internal)?,
             ..Facts::default()
         })
+    }
+
+    /// The same with ids for every network of a container.
+    pub fn facts_for(&self, container: &Container) -> Result<Facts, Error> {
+        let mut facts = self.facts()?;
+        facts
+            .fresh
+            .extend(fresh_ids(container.attachments.len()).map_err(internal)?);
+        Ok(facts)
     }
 
     /// The same with the host's routes and devices, for requests that choose subnets and device names.

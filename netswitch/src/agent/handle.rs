@@ -23,6 +23,7 @@ pub enum Job {
     /// A container's process ended.
     Exited {
         container: Id,
+        pid: i32,
         exit_code: i32,
     },
     /// The kernel's links or addresses changed.
@@ -99,9 +100,8 @@ async fn wait(ended: &mut broadcast::Receiver<Id>, id: &Id, limit: Duration) -> 
     loop {
         match timeout_at(deadline, ended.recv()).await {
             Ok(Ok(gone)) if gone == *id => return true,
-            // too slow to have seen every end: the next signal finds out whether it still runs
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) | Err(_) => return false,
+            Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) => {}
+            Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => return false,
         }
     }
 }

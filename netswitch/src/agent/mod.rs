@@ -3,6 +3,7 @@
 //! `run` -> locks, store, kernel, maps, reconcile -> [`core::Core`] on its own thread, fed by
 //! [`handle::AgentHandle`] -> `doors` on tokio. The agent is never on the packet path.
 
+pub mod attachments;
 pub mod containers;
 pub mod core;
 pub mod facts;
@@ -10,6 +11,7 @@ pub mod handle;
 pub mod lock;
 pub mod networks;
 pub mod observe;
+pub mod processes;
 pub mod purge;
 pub mod start;
 pub mod watch;

@@ -1,6 +1,6 @@
 //! Requests about networks: judge, build, answer.
 
-use super::{containers::interfaces, core::Core};
+use super::{attachments::interfaces, core::Core};
 use crate::api::{Error, Filters, NetworkCreate, Response};
 use crate::model::{
     container::Owner,
@@ -30,7 +30,7 @@ impl Core {
         facts.interfaces = self.foreign_interfaces(container)?;
         let changes = connect::connect(&self.state, &mut facts, network, container, settings)?;
         self.build(changes)?;
-        self.write_hosts_of(container)?;
+        self.write_hosts_of(container);
         Ok(Response::Done)
     }
 
@@ -47,7 +47,7 @@ impl Core {
     pub fn network_disconnect(&mut self, network: &str, container: &str, force: bool) -> Result<Response, Error> {
         let changes = connect::disconnect(&self.state, network, container, force)?;
         self.tear_down(changes)?;
-        self.write_hosts_of(container)?;
+        self.write_hosts_of(container);
         Ok(Response::Done)
     }
 

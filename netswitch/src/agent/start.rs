@@ -14,7 +14,10 @@ use crate::api::{AgentOptions, Directories};
 use crate::datapath::{self, Datapath};
 use crate::execute::Executor;
 use crate::kernel::{netlink::Netlink, watch};
-use crate::model::{changes::Changes, container::Status, network::predefined};
+use crate::model::{
+    changes::Changes,
+    network::{Network, predefined},
+};
 use crate::reconcile::{self, Snapshot};
 use crate::store::Store;
 
@@ -44,7 +47,9 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
         watch: None,
     };
     core.bury_the_dead();
+    core.follow_gateways();
     core.reconcile()?;
+    core.remember_all_macs();
     core.make_predefined(options)?;
     core.watch_containers();
     let events = jobs.clone();
@@ -59,7 +64,13 @@ impl Core {
     /// The store against the kernel: adopts, repairs, removes.
     pub fn reconcile(&mut self) -> Result<()> {
         let links = self.kernel.links()?;
-        let indexes = reconcile::indexes(&self.state, &links);
+        for network in reconcile::usurped(&self.directories.state, &self.state, &links) {
+            tracing::warn!(
+                network = network.name,
+                "its device's name is another's now: it stays down"
+            );
+        }
+        let indexes = reconcile::indexes(&self.directories.state, &self.state, &links);
         self.store.save(&indexes)?;
         self.state.apply(&indexes);
         let snapshot = self.snapshot()?;
@@ -91,6 +102,28 @@ impl Core {
         Ok(())
     }
 
+    /// Gateways that were renumbered while no agent looked.
+    fn follow_gateways(&mut self) {
+        let networks: Vec<Network> = self.state.networks.values().cloned().collect();
+        for network in networks {
+            self.follow_gateway(&network);
+        }
+    }
+
+    /// What members may have cached.
+    fn remember_all_macs(&mut self) {
+        let endpoints = self
+            .state
+            .endpoints
+            .iter()
+            .map(|(id, endpoint)| (id.clone(), Some(endpoint.clone())));
+        let all = Changes {
+            endpoints: endpoints.collect(),
+            ..Changes::default()
+        };
+        self.remember_macs(&all);
+    }
+
     pub fn snapshot(&mut self) -> Result<Snapshot> {
         let mut neighbours = BTreeMap::new();
         for bridge in self
@@ -120,23 +153,6 @@ impl Core {
             self.build(changes)?;
         }
         Ok(())
-    }
-
-    /// Containers that ended while no agent looked.
-    fn bury_the_dead(&mut self) {
-        let running: Vec<_> = self
-            .state
-            .containers
-            .values()
-            .filter(|container| matches!(container.status, Status::Running { .. }))
-            .map(|container| container.id.clone())
-            .collect();
-        for id in running {
-            if let Some(exit_code) = self.found_dead(&id) {
-                tracing::info!(container = id.short(), exit_code, "ended while the agent was away");
-                self.exited(&id, exit_code);
-            }
-        }
     }
 }
 

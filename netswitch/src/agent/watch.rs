@@ -25,7 +25,7 @@ impl Core {
                 }
             }
             Event::LinkRemoved(link) => self.device_gone(&link),
-            Event::AddressAdded { index, address } => self.host_address_added(index, address),
+            Event::AddressAdded { index, .. } => self.host_address_added(index),
             Event::Missed => {
                 if let Err(error) = self.reconcile() {
                     tracing::warn!(%error, "reconciling after missed events failed");
@@ -88,21 +88,78 @@ impl Core {
         }
     }
 
-    /// An address that somebody gave a host end is its network's gateway from now on, unless it
-    /// already is one or lies in the network's subnet (then it is just another address of the host).
-    fn host_address_added(&mut self, index: u32, address: IpNetwork) {
-        let Some(network) = self.network_of_host_end(index) else {
-            return;
+    /// What a host end carries may make another gateway of its network's.
+    fn host_address_added(&mut self, index: u32) {
+        if let Some(network) = self.network_of_host_end(index) {
+            self.follow_gateway(&network);
+        }
+    }
+
+    /// Renumbers a network whose host end was given another address by hand, as `ifconfig` does it.
+    pub fn follow_gateway(&mut self, network: &Network) {
+        let addresses = match self.kernel.addresses() {
+            Ok(addresses) => addresses,
+            Err(error) => return tracing::warn!(%error, "cannot look at addresses"),
         };
-        let known = network.pools.iter().any(|pool| pool.subnet.contains(address.ip()));
-        let link_local = matches!(address.ip(), IpAddr::V6(v6) if v6.is_unicast_link_local());
-        if known || link_local {
-            return;
+        for gateway in moved_gateways(network, &addresses) {
+            let changes = renumber::renumber(&self.state, &network.id, gateway);
+            match changes.and_then(|changes| self.build(changes)) {
+                Ok(()) => tracing::info!(network = network.name, %gateway, "renumbered"),
+                Err(error) => tracing::warn!(%error, network = network.name, %gateway, "renumbering refused"),
+            }
         }
-        let renumbered = renumber::renumber(&self.state, &network.id, address).and_then(|changes| self.build(changes));
-        match renumbered {
-            Ok(()) => tracing::info!(network = network.name, gateway = %address, "renumbered"),
-            Err(error) => tracing::warn!(%error, network = network.name, gateway = %address, "renumbering refused"),
+    }
+}
+
+/// By family: the address that the host end has in place of the gateway's. As long as the gateway's is
+/// there, others are just further addresses of the host.
+fn moved_gateways(network: &Network, addresses: &[(String, IpNetwork)]) -> Vec<IpNetwork> {
+    let Some(bridge) = &network.bridge else {
+        return Vec::new();
+    };
+    let link_local = |address: &IpNetwork| matches!(address.ip(), IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let present: Vec<IpNetwork> = addresses
+        .iter()
+        .filter(|(device, address)| *device == bridge.host_end && !link_local(address))
+        .map(|(_, address)| *address)
+        .collect();
+    let moved = network.pools.iter().filter_map(|pool| {
+        let gateway = IpNetwork::new(pool.gateway, pool.subnet.prefix()).ok()?;
+        let mut same_family = present.iter().filter(|address| address.is_ipv4() == gateway.is_ipv4());
+        if present.contains(&gateway) {
+            None
+        } else {
+            same_family.next().copied()
         }
+    });
+    moved.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::World;
+
+    fn moved(addresses: &[&str]) -> Vec<String> {
+        let world = World::new();
+        let network = world.state.network("bridge").unwrap();
+        let on = |device: &str, address: &&str| (device.to_owned(), address.parse().unwrap());
+        let mut present: Vec<_> = addresses.iter().map(|address| on("docker0", address)).collect();
+        present.push(on("eth0", &"192.0.2.1/24"));
+        present.push(on("docker0", &"fe80::42:acff:fe11:1/64"));
+        moved_gateways(network, &present)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn a_gateway_moves_when_its_address_is_replaced_and_not_when_another_is_added() {
+        assert_eq!(moved(&["172.17.0.1/16"]), [""; 0]);
+        assert_eq!(moved(&["172.17.0.1/16", "192.0.2.9/24"]), [""; 0]);
+        assert_eq!(moved(&[]), [""; 0]);
+        assert_eq!(moved(&["11.5.0.1/8"]), ["11.5.0.1/8"]);
+        assert_eq!(moved(&["172.17.0.1/24"]), ["172.17.0.1/24"]);
+        assert_eq!(moved(&["172.17.9.9/16"]), ["172.17.9.9/16"]);
     }
 }

@@ -125,7 +125,7 @@ impl World {
     /// What the next start would do.
     fn repairs(&mut self) -> Vec<Action> {
         let links = self.kernel.links().unwrap();
-        let indexes = reconcile::indexes(&self.model.state, &links);
+        let indexes = reconcile::indexes(Path::new(STATE_DIR), &self.model.state, &links);
         self.model.apply(indexes);
         let mut neighbours = std::collections::BTreeMap::new();
         for bridge in self
@@ -249,6 +249,58 @@ fn what_others_broke_is_mended() {
     world.plane.attached.pop_first();
     world.repair();
     assert_eq!(world.seen(), whole);
+}
+
+#[test]
+fn a_lost_device_comes_back_with_all_that_went_with_it() {
+    let mut world = World::new();
+    let id = world.created("one");
+    let changes = world.start(&id);
+    world.build(changes).unwrap();
+    let (whole, _) = world.seen();
+    let endpoints: Vec<String> = world
+        .model
+        .state
+        .endpoints
+        .values()
+        .map(|endpoint| endpoint.host_device.clone())
+        .collect();
+    for device in endpoints.iter().map(String::as_str).chain(["docker0"]) {
+        world.kernel.delete_link(device).unwrap();
+        world.repair();
+        assert_eq!(
+            without_indexes(&world.seen().0),
+            without_indexes(&whole),
+            "after the loss of {device}"
+        );
+    }
+}
+
+/// A rebuilt device has another index, and its far end a made-up MAC may differ.
+fn without_indexes(tables: &Tables) -> Tables {
+    let mut tables = tables.clone();
+    for device in tables.devices.values_mut() {
+        (device.link.index, device.link.peer) = (0, None);
+        if !device.link.name.starts_with("eth") && !device.link.name.starts_with("docker") {
+            device.link.mac = None;
+        }
+    }
+    tables
+}
+
+#[test]
+fn a_device_of_somebody_else_is_not_adopted() {
+    let mut world = World::new();
+    world.kernel = Fake::new();
+    world.plane = FakePlane::default();
+    world
+        .kernel
+        .add_device("docker0", "bridge", &["172.17.0.1/16".parse().unwrap()]);
+    let theirs = world.kernel.snapshot().devices.into_iter().next().unwrap();
+    world.repair();
+    let devices = world.kernel.snapshot().devices;
+    assert_eq!(devices.get(&theirs.0), Some(&theirs.1), "docker0 is another's");
+    assert_eq!(devices.len(), 1 + 2, "the other network is there: {devices:?}");
 }
 
 #[test]

@@ -1,6 +1,13 @@
 //! Work inside another network namespace, on a thread that is thrown away afterwards.
 
-use std::{fs::File, io, panic, thread};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt as _,
+    panic,
+    path::Path,
+    thread,
+};
 
 use nix::sched::{CloneFlags, setns};
 
@@ -22,6 +29,16 @@ pub fn in_namespace<T: Send>(namespace: &Namespace, work: impl FnOnce() -> T + S
             .and_then(|worker| worker.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked)));
         entered.map_err(|error| Error::system(format!("enter namespace {namespace}"), error))
     })
+}
+
+/// Two namespaces are the same if these are (device and inode of the nsfs file).
+pub fn identity(namespace: &Namespace) -> Result<(u64, u64)> {
+    let path = match namespace {
+        Namespace::Host => Path::new("/proc/thread-self/ns/net"),
+        Namespace::Path(path) => path,
+    };
+    let found = fs::metadata(path).map_err(|error| Error::system(format!("look at namespace {namespace}"), error))?;
+    Ok((found.dev(), found.ino()))
 }
 
 /// `None`: the host's own.

@@ -3,6 +3,7 @@
 use std::{io, net::IpAddr};
 
 use ipnetwork::IpNetwork;
+use netlink_packet_route::AddressFamily;
 use netswitch_common::address::Mac;
 
 use super::{
@@ -19,6 +20,12 @@ pub struct Netlink {
 impl Netlink {
     pub fn open() -> Result<Self> {
         Ok(Self { host: open()? })
+    }
+
+    /// Whether the namespace it was opened in has a default route: IPv4, IPv6.
+    pub fn default_routes(&mut self) -> Result<(bool, bool)> {
+        let mut has = |family| route::has_default(&mut self.host, family);
+        Ok((has(AddressFamily::Inet)?, has(AddressFamily::Inet6)?))
     }
 
     /// Hands `work` a socket of a namespace.

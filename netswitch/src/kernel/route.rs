@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteScope, RouteType},
+    route::{
+        RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    },
 };
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
@@ -55,6 +57,21 @@ pub fn destinations(socket: &mut Socket) -> Result<Vec<IpNetwork>> {
     Ok(destinations)
 }
 
+/// Whether there is a default route of that family, in the main table.
+pub fn has_default(socket: &mut Socket, family: AddressFamily) -> Result<bool> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family;
+    let answers = socket
+        .dump(&RouteNetlinkMessage::GetRoute(message))
+        .map_err(|refusal| refusal.of("list routes"))?;
+    Ok(answers.iter().any(|message| {
+        matches!(message, RouteNetlinkMessage::NewRoute(route)
+            if route.header.destination_prefix_length == 0
+                && route.header.table == RouteHeader::RT_TABLE_MAIN
+                && route.header.kind == RouteType::Unicast)
+    }))
+}
+
 fn destination(message: &RouteNetlinkMessage) -> Option<IpNetwork> {
     let RouteNetlinkMessage::NewRoute(message) = message else {
         return None;
@@ -95,7 +112,7 @@ fn is_of_every_link(address: IpAddr) -> bool {
 fn default(index: u32, gateway: IpAddr) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family(gateway);
-    message.header.table = netlink_packet_route::route::RouteHeader::RT_TABLE_MAIN;
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
     message.attributes = vec![RouteAttribute::Gateway(gateway.into()), RouteAttribute::Oif(index)];
     message
 }

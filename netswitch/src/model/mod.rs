@@ -49,6 +49,8 @@ pub struct Facts {
     /// Names of the interfaces in a namespace that someone else made, for `attach` and for `connect`
     /// into it: ours get other names. Empty for namespaces of our own.
     pub interfaces: Vec<String>,
+    /// Families in which such a namespace has a default route already.
+    pub default_routes: sandbox::Families,
     /// Fresh random ids: the rules take from the end as many as they need.
     pub fresh: Vec<Id>,
 }

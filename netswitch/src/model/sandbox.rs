@@ -12,6 +12,15 @@ pub struct Sandbox {
     /// For the maps; endpoints of one sandbox share it.
     pub number: u32,
     pub origin: Origin,
+    /// Families in which an attached namespace had a default route of its own: ours stays out.
+    #[serde(default)]
+    pub routed: Families,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Families {
+    pub v4: bool,
+    pub v6: bool,
 }
 
 /// Where the namespace comes from, and so how to open it.

@@ -59,6 +59,7 @@ impl World {
             routes: self.routes.clone(),
             devices: self.devices.clone(),
             interfaces: Vec::new(),
+            default_routes: crate::model::sandbox::Families::default(),
             fresh: (0..24).map(|_| self.id()).collect(),
         }
     }

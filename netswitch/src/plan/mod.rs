@@ -9,6 +9,7 @@ use netswitch_common::address::Mac;
 use crate::action::{Action, Entry, Interface, Route, alias};
 use crate::kernel::{End, Namespace, Veth};
 use crate::model::{
+    Id,
     changes::Changes,
     endpoint::Endpoint,
     network::{Bridge, Network},
@@ -181,15 +182,19 @@ pub fn add_endpoint(state_dir: &Path, view: &View<'_>, endpoint: &Endpoint, acti
         v6: network.enable_ipv6,
         ours: view.is_ours(&endpoint.sandbox),
     })));
-    actions.extend(
-        entries::addresses_of(endpoint, network)
-            .into_iter()
-            .map(|address| Action::AddNeighbour {
-                device: bridge.host_end.clone(),
-                address,
-                mac: endpoint.mac,
-            }),
-    );
+    actions.extend(neighbours(endpoint, network, bridge));
+}
+
+/// The host never asks for a container: the kernel's table of learnt neighbours is one for all
+/// namespaces, and small.
+pub fn neighbours(endpoint: &Endpoint, network: &Network, bridge: &Bridge) -> Vec<Action> {
+    let addresses = entries::addresses_of(endpoint, network).into_iter();
+    let neighbour = |address| Action::AddNeighbour {
+        device: bridge.host_end.clone(),
+        address,
+        mac: endpoint.mac,
+    };
+    addresses.map(neighbour).collect()
 }
 
 /// Permanent in every container: the gateway never needs to be asked for.
@@ -280,36 +285,11 @@ fn default_routes(view: &View<'_>) -> Vec<Action> {
     let mut actions = Vec::new();
     for sandbox in view.touched_sandboxes() {
         for v6 in [false, true] {
-            let route = |endpoint: &Endpoint, network: Option<&Network>| {
-                let gateway = network?
-                    .pools
-                    .iter()
-                    .map(|pool| pool.gateway)
-                    .find(|gateway| gateway.is_ipv6() == v6)?;
-                Some(Route {
-                    interface: endpoint.interface.clone(),
-                    gateway,
-                })
-            };
-            let carries = |endpoint: &&Endpoint| {
-                if v6 {
-                    endpoint.default_route_v6
-                } else {
-                    endpoint.default_route_v4
-                }
-            };
             // an interface that is gone took its route along
-            let from = view
-                .endpoints_before(&sandbox)
-                .into_iter()
-                .filter(carries)
-                .filter(|endpoint| view.endpoint(&endpoint.id).is_some())
-                .find_map(|endpoint| route(endpoint, view.before.networks.get(&endpoint.network)));
-            let to = view
-                .endpoints(&sandbox)
-                .into_iter()
-                .filter(carries)
-                .find_map(|endpoint| route(endpoint, view.network(&endpoint.network)));
+            let mut kept = view.endpoints_before(&sandbox);
+            kept.retain(|endpoint| view.endpoint(&endpoint.id).is_some());
+            let from = default_route(&kept, |id| view.before.networks.get(id), v6);
+            let to = default_route(&view.endpoints(&sandbox), |id| view.network(id), v6);
             if from != to && view.sandbox_exists(&sandbox) {
                 actions.push(Action::SetDefaultRoute {
                     namespace: view.namespace(&sandbox),
@@ -320,4 +300,28 @@ fn default_routes(view: &View<'_>) -> Vec<Action> {
         }
     }
     actions
+}
+
+/// The route through that one of a sandbox's endpoints which carries it.
+pub fn default_route<'a>(
+    endpoints: &[&Endpoint],
+    network: impl Fn(&Id) -> Option<&'a Network>,
+    v6: bool,
+) -> Option<Route> {
+    let carrier = endpoints.iter().find(|endpoint| {
+        if v6 {
+            endpoint.default_route_v6
+        } else {
+            endpoint.default_route_v4
+        }
+    })?;
+    let pools = &network(&carrier.network)?.pools;
+    let gateway = pools
+        .iter()
+        .map(|pool| pool.gateway)
+        .find(|gateway| gateway.is_ipv6() == v6)?;
+    Some(Route {
+        interface: carrier.interface.clone(),
+        gateway,
+    })
 }

@@ -45,6 +45,7 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
             id: facts.id(),
             number: draft.sandbox_number(),
             origin,
+            routed: facts.default_routes,
         };
         let id = sandbox.id.clone();
         draft.put_sandbox(sandbox);

@@ -7,7 +7,7 @@ use crate::{
         Facts, Id,
         changes::{Changes, Draft},
         endpoint::add::{add, choose_default_routes},
-        sandbox::{Origin, Sandbox},
+        sandbox::{Families, Origin, Sandbox},
         state::State,
         time::NEVER,
     },
@@ -37,6 +37,7 @@ pub fn start(state: &State, facts: &mut Facts, id: &Id) -> Result<Changes> {
             id: facts.id(),
             number: draft.sandbox_number(),
             origin,
+            routed: Families::default(),
         };
         let id = sandbox.id.clone();
         draft.put_sandbox(sandbox);

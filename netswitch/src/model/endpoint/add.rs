@@ -222,9 +222,12 @@ pub fn choose_default_routes(draft: &mut Draft<'_>, sandbox: &Id) {
             });
         named.min().map(|(_, id)| id)
     };
+    let routed = draft
+        .sandbox(sandbox)
+        .map_or_else(Default::default, |sandbox| sandbox.routed);
     let (v4, v6) = (
-        first(|endpoint| endpoint.v4.is_some()),
-        first(|endpoint| endpoint.v6.is_some()),
+        first(|endpoint| endpoint.v4.is_some()).filter(|_| !routed.v4),
+        first(|endpoint| endpoint.v6.is_some()).filter(|_| !routed.v6),
     );
     let changed: Vec<Endpoint> = draft
         .endpoints_of_sandbox(sandbox)

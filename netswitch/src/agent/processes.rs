@@ -1,0 +1,333 @@
+//! Containers' processes: started, signalled, buried; the files that they see.
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use super::core::{Core, internal};
+use super::handle::Job;
+use crate::api::{Error, Response};
+use crate::kernel::{self, Namespace};
+use crate::model::{
+    Id,
+    container::{Container, Mode, Owner, Status, files, lifecycle},
+    sandbox::Origin,
+};
+use crate::plan::view::namespace;
+use crate::shim::{
+    self,
+    connection::Connection,
+    protocol::{self, Exec, NetworkNamespace, Spec, ToShim},
+};
+
+impl Core {
+    /// Judged first, then the namespaces, then the network, then the process. A start that fails
+    /// leaves a created container and nothing else; with `--rm` not even that.
+    pub fn container_start(&mut self, key: &str, wait_for_attach: bool) -> Result<Response, Error> {
+        let container = self.state.container(key)?.clone();
+        if container.is_running() {
+            return Ok(self.shim_of(&container));
+        }
+        if let Err(error) = self.start(&container, wait_for_attach) {
+            let _ = std::fs::remove_dir_all(self.run_dir(&container.id));
+            if container.process.remove
+                && let Err(error) = self.container_remove(&container.id.0, true)
+            {
+                tracing::warn!(%error, container = container.id.short(), "removing failed");
+            }
+            return Err(error);
+        }
+        Ok(self.shim_of(&container))
+    }
+
+    fn start(&mut self, container: &Container, wait_for_attach: bool) -> Result<(), Error> {
+        let id = &container.id;
+        let mut facts = self.facts_for(container)?;
+        let mut changes = lifecycle::start(&self.state, &mut facts, id)?;
+        let spec = self.spec(container)?;
+        let (ready, connection) = shim::spawn::spawn(&self.executable, &spec).map_err(internal)?;
+        let origin = Origin::Shim {
+            pid: ready.pid,
+            start_time: ready.start_time,
+        };
+        lifecycle::fill_in(&mut changes, id, ready.pid, &origin);
+        if let Err(error) = self.build(changes) {
+            shim::spawn::kill(&spec.run_dir);
+            return Err(error);
+        }
+        let run = self
+            .write_files(id, &spec)
+            .and_then(|()| run_command(&connection, wait_for_attach));
+        if let Err(Failed { exit_code, error }) = run {
+            shim::spawn::kill(&spec.run_dir);
+            let changes = lifecycle::failed(&self.state, &self.facts()?, id, exit_code, &error.message);
+            self.tear_down(changes)?;
+            return Err(error);
+        }
+        self.watch_container(id);
+        Ok(())
+    }
+
+    /// TERM, KILL, …; `None` if there is nothing to send it to.
+    pub fn signal(&mut self, key: &str, signal: i32) -> Result<Option<Id>, Error> {
+        let container = self.state.container(key)?;
+        match (container.owner, &container.status) {
+            (Owner::Netswitch, Status::Running { .. }) => {
+                shim::spawn::signal(&self.run_dir(&container.id), signal).map_err(internal)?;
+                Ok(Some(container.id.clone()))
+            }
+            (Owner::Attached, Status::Running { .. }) => Err(Error::conflict(format!(
+                "container {} is attached: its process is not netswitch's to stop\nhint: netswitch detach {}",
+                container.name, container.name
+            ))),
+            (_, Status::Created { .. } | Status::Exited { .. }) => Ok(None),
+        }
+    }
+
+    /// A container's process is gone, by itself or because we asked. Late news of an earlier run (another
+    /// `pid`) ends nothing.
+    pub fn exited(&mut self, id: &Id, pid: i32, exit_code: i32) {
+        let Some(container) = self.state.containers.get(id) else {
+            return;
+        };
+        if !matches!(&container.status, Status::Running { pid: running, .. } if *running == pid) {
+            return;
+        }
+        let remove = container.process.remove;
+        let result = self.facts().and_then(|facts| {
+            let changes = lifecycle::stopped(&self.state, &facts, id, exit_code, "");
+            self.tear_down(changes)
+        });
+        if let Err(error) = result {
+            tracing::warn!(%error, container = id.short(), "taking down failed");
+        }
+        let _ = std::fs::remove_dir_all(self.run_dir(id));
+        if remove && let Err(error) = self.container_remove(&id.0, true) {
+            tracing::warn!(%error, container = id.short(), "removing failed");
+        }
+        // nobody may be waiting
+        let _ = self.ended.send(id.clone());
+    }
+
+    /// Containers that ended while no agent looked, and shims that no container is known for: their
+    /// agent died before it could say so.
+    pub fn bury_the_dead(&mut self) {
+        let running = self
+            .state
+            .containers
+            .values()
+            .filter(|container| container.is_running());
+        let dead: Vec<(Id, i32, i32)> = running
+            .filter_map(|container| {
+                let Status::Running { pid, .. } = container.status else {
+                    return None;
+                };
+                Some((container.id.clone(), pid, self.found_dead(container)?))
+            })
+            .collect();
+        for (id, pid, exit_code) in dead {
+            tracing::info!(container = id.short(), exit_code, "ended while the agent was away");
+            self.exited(&id, pid, exit_code);
+        }
+        for entry in std::fs::read_dir(self.run_dirs()).into_iter().flatten().flatten() {
+            let id = Id(entry.file_name().to_string_lossy().into_owned());
+            if !self.state.containers.get(&id).is_some_and(Container::is_running) {
+                shim::spawn::kill(&entry.path());
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    /// Waits on threads of their own for the ends of all that runs.
+    pub fn watch_containers(&self) {
+        for container in self.state.containers.values() {
+            if container.owner == Owner::Netswitch && matches!(container.status, Status::Running { .. }) {
+                self.watch_container(&container.id);
+            }
+        }
+    }
+
+    fn watch_container(&self, id: &Id) {
+        let jobs = self.jobs.clone();
+        let container = id.clone();
+        let Some(ready) = shim::spawn::ready(&self.run_dir(id)) else {
+            return;
+        };
+        let pid = ready.pid;
+        let watch = shim::spawn::watch_exit(self.run_dir(id), id.0.clone(), ready, move |_, exit_code| {
+            // the agent may have stopped: the next one finds the exit code on disk
+            let _ = jobs.send(Job::Exited {
+                container,
+                pid,
+                exit_code,
+            });
+        });
+        if let Err(error) = watch {
+            tracing::warn!(%error, container = id.short(), "its end will not be noticed");
+        }
+    }
+
+    /// The exit code of a container that the store believes to run, if it does not.
+    fn found_dead(&self, container: &Container) -> Option<i32> {
+        match container.owner {
+            Owner::Netswitch => shim::spawn::found_dead(&self.run_dir(&container.id)),
+            Owner::Attached => {
+                let origin = &self.state.sandboxes.get(container.sandbox.as_ref()?)?.origin;
+                let alive = match origin {
+                    Origin::Process { pid, start_time } => shim::spawn::start_time(*pid) == Some(*start_time),
+                    Origin::Path(_) | Origin::Shim { .. } | Origin::Host => {
+                        kernel::namespace::open(&namespace(origin)).is_ok()
+                    }
+                };
+                (!alive).then_some(0)
+            }
+        }
+    }
+
+    fn spec(&self, container: &Container) -> Result<Spec, Error> {
+        let namespace = match &container.mode {
+            Mode::Networks(_) | Mode::None => NetworkNamespace::New,
+            Mode::Host => NetworkNamespace::Host,
+            Mode::Container(other) => self.namespace_of(other)?,
+        };
+        let process = &container.process;
+        let run_dir = self.run_dir(&container.id);
+        std::fs::create_dir_all(self.state_dir(&container.id)).map_err(internal)?;
+        make_directory(&self.run_dirs(), 0o711)?;
+        make_directory(&run_dir, 0o700)?;
+        Ok(Spec {
+            id: container.id.0.clone(),
+            hostname: container.hostname.clone(),
+            process: Exec {
+                command: process.command.clone(),
+                environment: process.environment.clone(),
+                directory: process.directory.clone(),
+                user: process.user.clone(),
+                terminal: process.terminal,
+                interactive: process.interactive,
+            },
+            namespace,
+            binds: process.binds.clone(),
+            run_dir,
+            hidden: vec![
+                self.directories.state.clone(),
+                self.directories.run.clone(),
+                self.directories.bpffs.clone(),
+            ],
+            log: self.log(&container.id),
+        })
+    }
+
+    /// The sandbox that `--network container:X` joins.
+    fn namespace_of(&self, container: &Id) -> Result<NetworkNamespace, Error> {
+        let container = self.state.container(&container.0)?;
+        let sandbox = container.sandbox.as_ref().and_then(|id| self.state.sandboxes.get(id));
+        match sandbox.map(|sandbox| namespace(&sandbox.origin)) {
+            Some(Namespace::Host) => Ok(NetworkNamespace::Host),
+            Some(Namespace::Path(path)) => Ok(NetworkNamespace::Path(path)),
+            None => Err(Error::conflict(format!(
+                "cannot join network of a non running container: {}",
+                container.id
+            ))),
+        }
+    }
+
+    /// `/etc/hosts` and the like: written before the process starts, in place afterwards, because
+    /// the container has them mounted.
+    fn write_files(&self, id: &Id, spec: &Spec) -> Result<(), Failed> {
+        let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let file = |name: &str, text: String| std::fs::write(spec.run_dir.join(name), text);
+        file(protocol::HOSTS, self.hosts(id))
+            .and_then(|()| {
+                let text = files::resolv_conf(&resolv_conf, files::has_ipv6(&self.state, id));
+                file(protocol::RESOLV_CONF, text)
+            })
+            .and_then(|()| file(protocol::HOSTNAME, format!("{}\n", spec.hostname)))
+            .map_err(|error| Failed::internal(&error))
+    }
+
+    /// After `network connect` and `disconnect`: the lines of running containers in that sandbox change.
+    pub fn write_hosts_of(&self, key: &str) {
+        let Ok(Some(sandbox)) = self.state.container(key).map(|container| container.sandbox.as_ref()) else {
+            return;
+        };
+        for container in self.state.containers_of_sandbox(sandbox) {
+            let path = self.run_dir(&container.id).join(protocol::HOSTS);
+            if container.owner == Owner::Netswitch
+                && let Err(error) = std::fs::write(path, self.hosts(&container.id))
+            {
+                tracing::warn!(%error, container = container.id.short(), "its hosts file is out of date");
+            }
+        }
+    }
+
+    /// Where the model has none, the host's own file serves.
+    fn hosts(&self, id: &Id) -> String {
+        files::hosts(&self.state, id).unwrap_or_else(|| std::fs::read_to_string("/etc/hosts").unwrap_or_default())
+    }
+
+    pub fn shim_of(&self, container: &Container) -> Response {
+        Response::Shim {
+            socket: self.run_dir(&container.id).join(protocol::SOCKET),
+            terminal: container.process.terminal,
+        }
+    }
+
+    /// Lives as long as the process: files that are mounted into it, the shim's socket.
+    pub fn run_dir(&self, id: &Id) -> PathBuf {
+        self.run_dirs().join(&id.0)
+    }
+
+    fn run_dirs(&self) -> PathBuf {
+        self.directories.run.join("containers")
+    }
+
+    /// Lives as long as the container: its log.
+    pub fn state_dir(&self, id: &Id) -> PathBuf {
+        self.directories.state.join("containers").join(&id.0)
+    }
+
+    pub fn log(&self, id: &Id) -> PathBuf {
+        self.state_dir(id).join("log.json")
+    }
+}
+
+/// Why a command did not come to run, and the exit code that says so.
+struct Failed {
+    exit_code: i32,
+    error: Error,
+}
+
+impl Failed {
+    fn internal(error: &dyn std::fmt::Display) -> Self {
+        Self {
+            exit_code: 125,
+            error: internal(error),
+        }
+    }
+}
+
+/// With a client to wait for, the client hears how it went; else the command runs when this returns.
+fn run_command(connection: &Connection, wait_for_attach: bool) -> Result<(), Failed> {
+    if wait_for_attach {
+        return connection
+            .send(&ToShim::Start { after_attach: true }, &[])
+            .map_err(|error| Failed::internal(&error));
+    }
+    match shim::spawn::start(connection, false) {
+        Ok(_) => Ok(()),
+        Err(shim::Error::Failed { exit_code, message }) => Err(Failed {
+            exit_code,
+            error: Error::bad_request(message),
+        }),
+        Err(error) => Err(Failed::internal(&error)),
+    }
+}
+
+/// Nobody but root looks into it: environments and files of containers are there.
+fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(internal)
+}
