@@ -40,6 +40,20 @@ impl World {
     }
 
     /// Starts the agent and waits until it serves.
+    /// Names of the containers that have a folder in the run directory.
+    pub fn folders(&self) -> Vec<String> {
+        let folders = fs::read_dir(self.directory.join("run/containers")).unwrap();
+        let ids = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        ids.map(|id| {
+            self.inspect(&id)["Name"]
+                .as_str()
+                .unwrap()
+                .trim_start_matches('/')
+                .to_owned()
+        })
+        .collect()
+    }
+
     pub fn start_agent(&self, arguments: &[&str]) {
         let log = File::options()
             .append(true)

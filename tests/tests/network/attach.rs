@@ -67,6 +67,53 @@ fn a_process_names_its_namespace() {
 }
 
 #[test]
+fn a_foreign_default_route_is_left_alone() {
+    let world = World::new();
+    let foreign = Namespace::new();
+    foreign
+        .sh("ip link add up0 type veth peer name up1 && ip link set up0 up && ip link set up1 up")
+        .ok();
+    foreign
+        .sh("ip addr add 198.51.100.2/24 dev up0 && ip route add default via 198.51.100.1")
+        .ok();
+    let default = || foreign.sh("ip route show default").ok();
+    let before = default();
+    world.ok(&["attach", "mine", "--netns", &foreign.path()]);
+    ping(&foreign, "172.17.0.1", 64);
+    assert_eq!(default(), before);
+    world.ok(&["detach", "mine"]);
+    assert_eq!(default(), before);
+}
+
+#[test]
+fn the_hosts_own_namespace_and_another_containers_are_not_attached() {
+    let world = World::new();
+    world.run("web", &[]);
+    let before = world.snapshot();
+    let child = world.host.command("sleep").arg("1000").spawn().unwrap();
+    let pid = child.id().to_string();
+    world.keep(child);
+    let output = world.cli(&["attach", "mine", "--pid", &pid]);
+    assert_eq!(
+        (output.status, output.stderr.trim_end()),
+        (
+            1,
+            "Error response from daemon: the host's own network namespace cannot be attached"
+        )
+    );
+    let process = world.inspect("web")["State"]["Pid"].to_string();
+    let output = world.cli(&["attach", "mine", "--pid", &process]);
+    assert_eq!(
+        (output.status, output.stderr.trim_end()),
+        (
+            1,
+            "Error response from daemon: that network namespace is container web's already"
+        )
+    );
+    assert_eq!(world.snapshot().difference(&before), None);
+}
+
+#[test]
 fn what_cannot_be_attached_is_refused() {
     let world = World::new();
     world.run("web", &[]);

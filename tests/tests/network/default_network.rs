@@ -101,6 +101,46 @@ fn s25_the_gateway_is_renumbered_by_hand() {
 }
 
 #[test]
+fn a_gateway_moves_when_its_address_is_replaced_and_only_then() {
+    let world = World::new();
+    let subnet = || world.network("bridge")["IPAM"]["Config"][0]["Subnet"].take();
+    world.run("web", &[]);
+    // one more address of the host is no gateway
+    world.host.sh("ip addr add 192.0.2.9/24 dev docker0").ok();
+    world.run("next", &[]);
+    assert_eq!(world.field("next", "bridge", "Gateway"), "172.17.0.1");
+    ping(&world.inside("web"), "192.0.2.9", 64);
+    world.host.sh("ip addr del 192.0.2.9/24 dev docker0").ok();
+    // ifconfig sets the address with its classful mask first, the mask asked for afterwards
+    world
+        .host
+        .sh("ip addr flush dev docker0 && ip addr add 11.5.0.1/8 brd + dev docker0")
+        .ok();
+    world
+        .host
+        .sh("ip addr del 11.5.0.1/8 dev docker0 && ip addr add 11.5.0.1/16 brd + dev docker0")
+        .ok();
+    eventually("the network has the subnet of the second step", || {
+        let subnet = subnet();
+        if subnet == "11.5.0.0/16" {
+            Ok(())
+        } else {
+            Err(subnet.to_string())
+        }
+    });
+    world.run("last", &[]);
+    ping(&world.inside("last"), "11.5.0.1", 64);
+    // and while no agent looks
+    world.stop_agent();
+    world
+        .host
+        .sh("ip addr del 11.5.0.1/16 dev docker0 && ip addr add 11.6.0.1/16 brd + dev docker0")
+        .ok();
+    world.start_agent(&[]);
+    assert_eq!(subnet(), "11.6.0.0/16");
+}
+
+#[test]
 fn a_bip_chooses_the_default_subnet() {
     let world = World::with_arguments(&["--bip", "10.5.0.1/24"]);
     world.run("web", &[]);

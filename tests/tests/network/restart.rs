@@ -224,6 +224,8 @@ fn what_a_crash_left_half_done_is_put_right() {
     world.host.sh(&format!("ip link del {device}")).ok();
     world.start_agent(&[]);
     ping(&world.inside("one"), "10.1.0.3", 64);
+    let route = world.inside("one").sh("ip route show default").ok();
+    assert!(route.starts_with("default via 10.1.0.1 dev eth0"), "{route}");
     assert_eq!(world.ok(&["doctor"]).matches("problem").count(), 0);
     ping(&world.host, "10.1.0.3", 64);
 }

@@ -285,9 +285,24 @@ fn a_container_whose_network_fails_to_come_up_leaves_nothing() {
     let world = World::new();
     world.ok(&["network", "create", "--subnet", "10.2.0.0/30", "tiny"]);
     world.run("only", &["--net", "tiny"]);
+    world.run("warm", &[]); // a device that was up once has another queue for good
+    world.ok(&["rm", "-f", "warm"]);
     let before = world.snapshot();
     let output = world.cli(&["run", "--rm", "--net", "tiny", "--name", "more", "--", "true"]);
     assert_eq!(output.status, 125, "{output:?}");
-    world.cli(&["rm", "-f", "more"]);
     assert_eq!(world.snapshot().difference(&before), None);
+    // the same for a command that is not there, and for what a created container leaves when it goes
+    let output = world.cli(&["run", "-d", "--rm", "--name", "more", "--", "nosuchprogram"]);
+    assert_eq!(output.status, 127, "{output:?}");
+    assert_eq!(world.snapshot().difference(&before), None);
+    let output = world.cli(&["run", "-d", "--name", "more", "--", "nosuchprogram"]);
+    assert_eq!(output.status, 127, "{output:?}");
+    assert_eq!(
+        world.ok(&["ps", "-a", "--filter", "name=more", "--format", "{{.Status}}"]),
+        "Created"
+    );
+    world.ok(&["rm", "more"]);
+    assert_eq!(world.snapshot().difference(&before), None);
+    let folders = world.folders();
+    assert_eq!(folders, ["only"], "folders of containers in the run directory");
 }
