@@ -137,6 +137,7 @@ impl Switch {
             return Ok(outcome);
         }
         if passage.headers.destination.is_group() {
+            self.may_be_heard(&passage)?;
             let verdict = Verdict::Replicate as u32;
             return Ok((Decision { verdict, ..start }, Effect::Copied(self.others(&passage))));
         }
@@ -154,6 +155,18 @@ impl Switch {
             }
         }
         others
+    }
+
+    /// What the host hears of a container's group frame is for all, for the host, or for somebody on
+    /// this network; never for another one or for the world.
+    fn may_be_heard(&self, passage: &Passage) -> Result<(), DropReason> {
+        if passage.is_from_host() {
+            return Ok(());
+        }
+        match self.to_the_host(passage) {
+            Err(DropReason::NotRouted) => Ok(()),
+            judgement => judgement,
+        }
     }
 
     fn forward(&self, passage: &Passage, start: Decision) -> Result<Outcome, DropReason> {
