@@ -205,6 +205,9 @@ impl Switch {
         let (sender, network, to) = (passage.sender, passage.network, ip.destination);
         let gateways = [network.gateway_v4, network.gateway_v6, network.link_local];
         let broadcast = to == IpAddr::from([255; 4]);
+        if is_mapped(to) {
+            return Err(DropReason::NoUplink);
+        }
         if gateways.contains(&Address::from(to)) || broadcast || to.is_multicast() {
             return Ok(());
         }
@@ -230,6 +233,9 @@ impl Switch {
     /// Answers a question about a neighbour; `None`: it concerns the asker's own address, so it is
     /// an announcement for all to hear.
     fn answer(&self, passage: &Passage, target: IpAddr, start: Decision) -> Result<Option<Outcome>, DropReason> {
+        if is_mapped(target) {
+            return Err(DropReason::SpoofedNeighbour);
+        }
         if self.owns(passage.sender, target) {
             return Ok(None);
         }
@@ -310,6 +316,11 @@ impl Passage<'_> {
             Payload::Arp(_) | Payload::Vlan | Payload::Other => None,
         }
     }
+}
+
+/// `::ffff:a.b.c.d`: for programs that speak both families, never for the wire.
+fn is_mapped(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some())
 }
 
 /// Without inter-container communication only the host hears a container.
