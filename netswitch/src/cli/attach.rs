@@ -8,8 +8,7 @@ use super::failure::Failure;
 use super::{options, print};
 use crate::api::{self, NamespaceOf, Request, Response};
 use crate::client::Client;
-use crate::doors::engine;
-use crate::model::endpoint::{Settings, parse_mac};
+use crate::model::{endpoint::Settings, parse};
 
 /// Connect an existing network namespace to a network
 #[derive(Debug, Args)]
@@ -58,18 +57,14 @@ impl Attach {
             ),
             _ => return Err(Failure::new("either --netns or --pid must name a namespace")),
         };
-        let mac = match self.mac_address.as_str() {
-            "" => None,
-            text => Some(parse_mac(text).ok_or_else(|| Failure::new(format!("{text} is not a valid mac address")))?),
-        };
         Ok(Request::Attach(api::Attach {
             name: self.name,
             namespace,
             network: self.network,
             settings: Settings {
-                ip: engine::ipv4(&self.ip)?,
-                ip6: engine::ipv6(&self.ip6)?,
-                mac,
+                ip: parse::ipv4(&self.ip)?,
+                ip6: parse::ipv6(&self.ip6)?,
+                mac: parse::mac(&self.mac_address).map_err(|error| Failure::new(error.message))?,
                 aliases: self.alias,
                 ..Settings::default()
             },
