@@ -7,8 +7,8 @@ use clap::Args;
 use super::failure::Failure;
 use super::{options, print};
 use crate::api::{self, NamespaceOf, Request, Response};
-use crate::client::Client;
-use crate::model::{endpoint::Settings, parse};
+use crate::client::{Client, ClientError};
+use crate::model::{container::parse::no_publishing, endpoint::Settings, parse};
 
 /// Connect an existing network namespace to a network
 #[derive(Debug, Args)]
@@ -41,14 +41,29 @@ pub struct Attach {
     /// Process whose namespace it is
     #[arg(long, value_name = "int", value_parser = options::integer)]
     pid: Option<i64>,
+    /// Publish a container's port(s) to the host
+    #[arg(short, long, value_name = "list")]
+    publish: Vec<String>,
     #[arg(value_name = "NAME")]
     name: String,
 }
 
 impl Attach {
     pub fn request(self) -> Result<Request, Failure> {
+        if !self.publish.is_empty() {
+            return Err(Failure {
+                message: format!(
+                    "netswitch: {}.\nSee 'netswitch attach --help'.",
+                    ClientError::Agent(no_publishing())
+                ),
+                status: 125,
+            });
+        }
         let namespace = match (self.netns, self.pid) {
-            (Some(path), None) => NamespaceOf::Path(path),
+            // absolute, for the agent runs elsewhere; links are followed there
+            (Some(path), None) => NamespaceOf::Path(
+                std::path::absolute(&path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?,
+            ),
             (None, Some(pid)) => NamespaceOf::Process(
                 i32::try_from(pid)
                     .ok()
