@@ -90,7 +90,7 @@ mod hooks {
             }
         }
         if packet.to_group() {
-            replicate::decide(endpoint)
+            replicate::decide(frame, packet.headers.family, endpoint)
         } else {
             forward::decide(frame, packet, endpoint)
         }

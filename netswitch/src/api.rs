@@ -42,7 +42,7 @@ pub enum Request {
         container: String,
         wait_for_attach: bool,
     },
-    /// TERM (or `signal`), then KILL after `seconds`.
+    /// TERM, then KILL after `seconds`.
     ContainerStop {
         container: String,
         seconds: u64,

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use netswitch::api::{Request, Response};
 use netswitch::client::{Client, ClientError};
@@ -211,6 +212,28 @@ fn what_the_door_does_not_understand_is_told_as_json() {
     }
     let large = "x".repeat(1024 * 1024 + 1);
     assert_eq!(door.send("POST", "/networks/create", &large).0, 413);
+}
+
+#[test]
+fn a_request_that_never_ends_does_not_keep_the_door_open() {
+    let head = "POST /networks/create HTTP/1.1\r\nHost: docker\r\n";
+    let halves = [head.to_owned(), format!("{head}Content-Length: 9\r\n\r\n{{")];
+    let waits = halves.map(|half| {
+        let door = Door::open();
+        let mut stream = UnixStream::connect(&door.socket).unwrap();
+        stream.write_all(half.as_bytes()).unwrap();
+        // comes later and is answered, so the door has begun with the half one
+        assert_eq!(door.send("GET", "/_ping", "").0, 200);
+        let (closed, waits) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(door);
+            closed.send(()).unwrap();
+        });
+        (waits, stream)
+    });
+    for (waits, _open) in waits {
+        waits.recv_timeout(Duration::from_secs(20)).expect("the door closes");
+    }
 }
 
 #[test]

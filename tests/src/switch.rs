@@ -137,6 +137,7 @@ impl Switch {
             return Ok(outcome);
         }
         if passage.headers.destination.is_group() {
+            self.may_be_heard(&passage)?;
             let verdict = Verdict::Replicate as u32;
             return Ok((Decision { verdict, ..start }, Effect::Copied(self.others(&passage))));
         }
@@ -154,6 +155,18 @@ impl Switch {
             }
         }
         others
+    }
+
+    /// What the host hears of a container's group frame is for all, for the host, or for somebody on
+    /// this network; never for another one or for the world.
+    fn may_be_heard(&self, passage: &Passage) -> Result<(), DropReason> {
+        if passage.is_from_host() {
+            return Ok(());
+        }
+        match self.to_the_host(passage) {
+            Err(DropReason::NotRouted) => Ok(()),
+            judgement => judgement,
+        }
     }
 
     fn forward(&self, passage: &Passage, start: Decision) -> Result<Outcome, DropReason> {
@@ -192,6 +205,9 @@ impl Switch {
         let (sender, network, to) = (passage.sender, passage.network, ip.destination);
         let gateways = [network.gateway_v4, network.gateway_v6, network.link_local];
         let broadcast = to == IpAddr::from([255; 4]);
+        if is_mapped(to) {
+            return Err(DropReason::NoUplink);
+        }
         if gateways.contains(&Address::from(to)) || broadcast || to.is_multicast() {
             return Ok(());
         }
@@ -217,6 +233,9 @@ impl Switch {
     /// Answers a question about a neighbour; `None`: it concerns the asker's own address, so it is
     /// an announcement for all to hear.
     fn answer(&self, passage: &Passage, target: IpAddr, start: Decision) -> Result<Option<Outcome>, DropReason> {
+        if is_mapped(target) {
+            return Err(DropReason::SpoofedNeighbour);
+        }
         if self.owns(passage.sender, target) {
             return Ok(None);
         }
@@ -297,6 +316,11 @@ impl Passage<'_> {
             Payload::Arp(_) | Payload::Vlan | Payload::Other => None,
         }
     }
+}
+
+/// `::ffff:a.b.c.d`: for programs that speak both families, never for the wire.
+fn is_mapped(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some())
 }
 
 /// Without inter-container communication only the host hears a container.

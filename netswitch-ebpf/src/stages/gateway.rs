@@ -1,5 +1,5 @@
-//! Frames to the gateway's MAC, judged by destination address: the host itself, another network,
-//! or the world.
+//! Frames that reach the host, by the gateway's MAC or as copies, judged by destination address: the
+//! host itself, another network, or the world.
 
 use aya_ebpf::{
     bindings::{BPF_FIB_LKUP_RET_NOT_FWDED, bpf_fib_lookup as FibLookup},
@@ -12,6 +12,7 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
+use super::source_guard;
 use crate::{
     maps,
     packet::{Addresses, Family, Frame},
@@ -27,6 +28,9 @@ pub fn check(frame: Frame, family: Family, endpoint: &Endpoint) -> Result<(), Dr
         return Ok(());
     }
     let Addresses { to, .. } = frame.addresses(family)?;
+    if source_guard::is_mapped(family, to) {
+        return Err(DropReason::NoUplink);
+    }
     if to.is_group() {
         return Ok(());
     }

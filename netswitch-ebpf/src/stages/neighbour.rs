@@ -66,6 +66,9 @@ fn ask_discovery(
     if headers.hop_limit != 255 || headers.port.to_ne_bytes()[1] != 0 {
         return Err(DropReason::Malformed);
     }
+    if source_guard::is_mapped(headers.family, target) {
+        return Err(DropReason::SpoofedNeighbour);
+    }
     let Addresses { from, .. } = frame.addresses(headers.family)?;
     if from.is_none() {
         // a test for duplicates: it claims the target, and may be heard only if nobody has it

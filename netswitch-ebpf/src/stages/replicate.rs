@@ -6,14 +6,31 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use crate::maps;
+use super::gateway;
+use crate::{
+    maps,
+    packet::{Family, Frame},
+};
 
 /// The slot of a network's own host port.
 const HOST_SLOT: u32 = 0;
 
-/// For frames to a group of MACs. Only looks into the sender's bucket; `commit` takes from it.
+/// For frames to a group of MACs. The host hears a copy and takes any address of its own, so a packet
+/// in it is judged as one to the gateway's MAC; but a neighbour on this network may be its destination.
+#[inline(always)]
+pub fn decide(frame: Frame, family: Family, endpoint: &Endpoint) -> Decision {
+    if endpoint.kind != Kind::Host as u8 {
+        match gateway::check(frame, family, endpoint) {
+            Ok(()) | Err(DropReason::NotRouted) => {}
+            Err(reason) => return Decision::drop(reason),
+        }
+    }
+    to_members(endpoint)
+}
+
+/// Only looks into the sender's bucket; `commit` takes from it.
 #[inline(never)]
-pub fn decide(endpoint: &Endpoint) -> Decision {
+fn to_members(endpoint: &Endpoint) -> Decision {
     if next_bucket(endpoint.id).is_none() {
         return Decision::drop(DropReason::ReplicationRate);
     }

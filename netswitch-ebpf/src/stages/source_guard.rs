@@ -82,6 +82,9 @@ fn may(endpoint: &Endpoint, flag: u32) -> bool {
 #[inline(never)]
 fn source(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), DropReason> {
     let Addresses { from, .. } = frame.addresses(headers.family)?;
+    if is_mapped(headers.family, from) {
+        return Err(DropReason::SpoofedAddress);
+    }
     let allowed = if from.is_unspecified() {
         may_be_unspecified(frame, headers)
     } else {
@@ -94,6 +97,13 @@ fn source(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), Dro
         true => DropReason::NotPublished,
         false => DropReason::SpoofedAddress,
     })
+}
+
+/// Whether an address of an IPv6 packet looks in the maps like an IPv4 one: `::ffff:a.b.c.d`, which
+/// nobody has on a wire.
+#[inline(always)]
+pub fn is_mapped(family: Family, address: Address) -> bool {
+    family == Family::V6 && address.as_v4().is_some()
 }
 
 /// Whether the endpoint is the host's port and the host has the address.
@@ -179,7 +189,7 @@ fn discovery(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), 
     if claims_target {
         let mut target = Address::NONE;
         frame.load(u32::from(headers.transport) + 8, &mut target)?;
-        if !is_own(endpoint, target) {
+        if is_mapped(headers.family, target) || !is_own(endpoint, target) {
             return Err(DropReason::SpoofedNeighbour);
         }
     }

@@ -8,6 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::failure::Failure;
 use crate::api::{AgentOptions, Directories};
+use crate::model::address_pool;
 
 /// Run the agent in the foreground
 #[derive(Debug, Args)]
@@ -60,8 +61,9 @@ impl Agent {
 }
 
 fn bip(text: &str) -> Result<IpNetwork, String> {
-    let parsed = text.contains('/').then(|| text.parse().ok()).flatten();
-    parsed.ok_or_else(|| format!("invalid CIDR address: {text}"))
+    let address = address_pool::parse_cidr(text).ok_or_else(|| format!("invalid CIDR address: {text}"))?;
+    address_pool::check_subnet(address_pool::subnet_of(address)).map_err(|error| error.message)?;
+    Ok(address)
 }
 
 fn level(text: &str) -> Result<LevelFilter, String> {

@@ -7,9 +7,8 @@ use clap::Args;
 use super::failure::Failure;
 use super::{options, print};
 use crate::api::{self, NamespaceOf, Request, Response};
-use crate::client::Client;
-use crate::doors::engine;
-use crate::model::endpoint::{Settings, parse_mac};
+use crate::client::{Client, ClientError};
+use crate::model::{container::parse::no_publishing, endpoint::Settings, parse};
 
 /// Connect an existing network namespace to a network
 #[derive(Debug, Args)]
@@ -42,14 +41,29 @@ pub struct Attach {
     /// Process whose namespace it is
     #[arg(long, value_name = "int", value_parser = options::integer)]
     pid: Option<i64>,
+    /// Publish a container's port(s) to the host
+    #[arg(short, long, value_name = "list")]
+    publish: Vec<String>,
     #[arg(value_name = "NAME")]
     name: String,
 }
 
 impl Attach {
     pub fn request(self) -> Result<Request, Failure> {
+        if !self.publish.is_empty() {
+            return Err(Failure {
+                message: format!(
+                    "netswitch: {}.\nSee 'netswitch attach --help'.",
+                    ClientError::Agent(no_publishing())
+                ),
+                status: 125,
+            });
+        }
         let namespace = match (self.netns, self.pid) {
-            (Some(path), None) => NamespaceOf::Path(path),
+            // absolute, for the agent runs elsewhere; links are followed there
+            (Some(path), None) => NamespaceOf::Path(
+                std::path::absolute(&path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?,
+            ),
             (None, Some(pid)) => NamespaceOf::Process(
                 i32::try_from(pid)
                     .ok()
@@ -58,18 +72,14 @@ impl Attach {
             ),
             _ => return Err(Failure::new("either --netns or --pid must name a namespace")),
         };
-        let mac = match self.mac_address.as_str() {
-            "" => None,
-            text => Some(parse_mac(text).ok_or_else(|| Failure::new(format!("{text} is not a valid mac address")))?),
-        };
         Ok(Request::Attach(api::Attach {
             name: self.name,
             namespace,
             network: self.network,
             settings: Settings {
-                ip: engine::ipv4(&self.ip)?,
-                ip6: engine::ipv6(&self.ip6)?,
-                mac,
+                ip: parse::ipv4(&self.ip)?,
+                ip6: parse::ipv6(&self.ip6)?,
+                mac: parse::mac(&self.mac_address).map_err(|error| Failure::new(error.message))?,
                 aliases: self.alias,
                 ..Settings::default()
             },

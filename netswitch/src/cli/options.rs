@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 
 use super::failure::Failure;
 use crate::api::Filters;
+use crate::model::{container, parse};
 
 /// Go's spellings of a truth value.
 pub fn boolean(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
-    }
+    parse::boolean(text).map_err(|error| error.message)
 }
 
 pub fn integer(text: &str) -> Result<i64, String> {
@@ -68,12 +65,10 @@ pub fn map(pairs: Vec<(String, String)>) -> BTreeMap<String, String> {
 
 /// `-e NAME=value`; a `NAME` alone is taken from the caller's environment, or left out.
 pub fn variable(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.starts_with('=') {
-        return Err(format!("invalid environment variable: {text}"));
-    }
+    let text = container::parse::variable(text).map_err(|error| error.message)?;
     Ok(match text.split_once('=') {
-        Some(_) => text.to_owned(),
-        None => std::env::var(text).map_or_else(|_| String::new(), |value| format!("{text}={value}")),
+        Some(_) => text,
+        None => std::env::var(&text).map_or_else(|_| String::new(), |value| format!("{text}={value}")),
     })
 }
 
@@ -82,16 +77,9 @@ pub fn variables(variables: Vec<String>) -> Vec<String> {
     variables.into_iter().filter(|variable| !variable.is_empty()).collect()
 }
 
-/// `--add-host name:address`.
+/// `--add-host name:address`, or `name:host-gateway`.
 pub fn extra_host(text: &str) -> Result<String, String> {
-    let (name, address) = text
-        .split_once(':')
-        .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(|| format!("bad format for add-host: {text:?}"))?;
-    if address.parse::<std::net::IpAddr>().is_err() {
-        return Err(format!("invalid IP address in add-host: {address:?}"));
-    }
-    Ok(format!("{name}:{address}"))
+    container::parse::extra_host(text).map_err(|error| error.message)
 }
 
 /// A terminal is asked for, and standard input is none.
@@ -120,6 +108,7 @@ mod tests {
         assert_eq!(variable("=x").unwrap_err(), "invalid environment variable: =x");
         assert_eq!(extra_host("db:10.0.0.1"), Ok("db:10.0.0.1".into()));
         assert_eq!(extra_host("db:fd00::1"), Ok("db:fd00::1".into()));
+        assert_eq!(extra_host("up:host-gateway"), Ok("up:host-gateway".into()));
         assert_eq!(
             extra_host("foo:bar").unwrap_err(),
             "invalid IP address in add-host: \"bar\""

@@ -10,7 +10,7 @@ use super::options;
 use super::print::{self, Listing, Row};
 use crate::api::{ContainerSummary, Request, Response};
 use crate::client::Client;
-use crate::doors::time;
+use crate::model::time::{self, Time};
 
 /// List containers
 #[derive(Debug, Args)]
@@ -74,7 +74,7 @@ impl Ps {
 }
 
 fn row(container: ContainerSummary, no_trunc: bool, now: i64) -> Row {
-    let age = time::parse(&container.created_at).map_or(0, |created| now - created);
+    let age = Time::parse(&container.created_at).map_or(0, |created| now - created.seconds);
     let command = if no_trunc {
         container.command
     } else {
@@ -82,14 +82,14 @@ fn row(container: ContainerSummary, no_trunc: bool, now: i64) -> Row {
     };
     let fields = [
         ("Command", format!("{command:?}")),
-        ("CreatedAt", time::go(&container.created_at)),
+        ("CreatedAt", time::in_go(&container.created_at)),
         ("ID", print::id(&container.id, no_trunc).to_owned()),
         ("Labels", print::pairs(&container.labels)),
         ("Names", container.name),
         ("Networks", container.networks.join(",")),
         ("Owner", container.owner),
         ("Ports", container.ports),
-        ("RunningFor", format!("{} ago", time::human(age))),
+        ("RunningFor", format!("{} ago", time::human_duration(age))),
         ("State", container.state),
         ("Status", container.status),
     ];
@@ -128,7 +128,7 @@ mod tests {
             networks: vec!["redis".into(), "bridge".into()],
             labels: [("a".to_owned(), "b".to_owned())].into(),
         };
-        let now = time::parse("2026-01-02T03:07:06Z").unwrap();
+        let now = Time::parse("2026-01-02T03:07:06Z").unwrap().seconds;
         let list = |format, no_trunc| {
             CONTAINERS
                 .render(format, false, &[row(container.clone(), no_trunc, now)])

@@ -9,8 +9,7 @@ use super::failure::{self, Failure};
 use super::{options, print};
 use crate::api::{ContainerCreate, Request, Response};
 use crate::client::Client;
-use crate::doors::engine;
-use crate::model::endpoint::{Settings, parse_mac};
+use crate::model::{endpoint::Settings, parse};
 use crate::shim;
 
 /// Run a command in a new container
@@ -94,20 +93,14 @@ pub struct Run {
 
 impl Run {
     pub fn request(self) -> Result<Request, String> {
-        let mac = match self.mac_address.as_str() {
-            "" => None,
-            text => {
-                Some(parse_mac(&text.replace('-', ":")).ok_or_else(|| format!("{text} is not a valid mac address"))?)
-            }
-        };
         let daemon = |error| format!("Error response from daemon: {error}");
         // What is asked of "the" network is asked of the first, as in Docker.
         let first = Settings {
-            ip: engine::ipv4(&self.ip).map_err(daemon)?,
-            ip6: engine::ipv6(&self.ip6).map_err(daemon)?,
-            mac,
+            ip: parse::ipv4(&self.ip).map_err(daemon)?,
+            ip6: parse::ipv6(&self.ip6).map_err(daemon)?,
+            mac: parse::mac(&self.mac_address).map_err(|error| error.message)?,
             aliases: self.network_alias,
-            link_local_ips: engine::link_local(&self.link_local_ip).map_err(daemon)?,
+            link_local_ips: parse::link_local(&self.link_local_ip).map_err(daemon)?,
             ..Settings::default()
         };
         let mut names = self.network;

@@ -159,6 +159,33 @@ fn an_attach_names_one_namespace() {
         panic!("no attach");
     };
     assert!(neither.request().is_err());
+    let relative = &request("netswitch attach x --netns netns/x")["attach"]["namespace"]["path"];
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(relative.as_str(), here.join("netns/x").to_str());
+}
+
+#[test]
+fn an_attach_publishes_nothing_yet() {
+    for line in [
+        "netswitch attach x --pid 7 -p 80:80",
+        "netswitch attach --publish 80:80 --pid 7 x",
+    ] {
+        let Verb::Attach(attach) = read(line).unwrap().verb else {
+            panic!("no attach");
+        };
+        let failure = attach.request().unwrap_err();
+        let message = "netswitch: Error response from daemon: publishing is not available yet.\n\
+                       See 'netswitch attach --help'.";
+        assert_eq!((failure.message.as_str(), failure.status), (message, 125));
+    }
+}
+
+#[test]
+fn a_bip_of_other_meaning_is_refused() {
+    let (text, status) = refused("netswitch agent --bip 127.0.0.1/8");
+    let why = "invalid subnet 127.0.0.0/8: it overlaps the loopback addresses 127.0.0.0/8";
+    assert!(text.contains(why), "{text}");
+    assert_eq!(status, 125);
 }
 
 #[test]
@@ -284,49 +311,6 @@ fn an_unknown_verb_is_told_and_a_missing_one_gets_help() {
     assert_eq!(
         help("netswitch -v"),
         concat!("netswitch version ", env!("CARGO_PKG_VERSION"), "\n")
-    );
-}
-
-#[test]
-fn help_of_network_is_dockers() {
-    assert_eq!(
-        help("netswitch network --help"),
-        "
-Usage:  netswitch network COMMAND
-
-Manage networks
-
-Commands:
-  connect     Connect a container to a network
-  create      Create a network
-  disconnect  Disconnect a container from a network
-  inspect     Display detailed information on one or more networks
-  ls          List networks
-  prune       Remove all unused networks
-  rm          Remove one or more networks
-
-Run 'netswitch network COMMAND --help' for more information on a command.
-"
-    );
-}
-
-#[test]
-fn help_of_network_connect_is_dockers() {
-    assert_eq!(
-        help("netswitch network connect --help"),
-        "
-Usage:  netswitch network connect [OPTIONS] NETWORK CONTAINER
-
-Connect a container to a network
-
-Options:
-      --alias strings           Add network-scoped alias for the container
-      --driver-opt strings      driver options for the network
-      --ip string               IPv4 address (e.g., 172.30.100.104)
-      --ip6 string              IPv6 address (e.g., 2001:db8::33)
-      --link list               Add link to another container
-      --link-local-ip strings   Add a link-local address for the container
-"
     );
 }
 

@@ -1,5 +1,7 @@
 //! The HTTP door: Docker Engine's paths for networks, and ours, on the API's unix socket.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
@@ -9,7 +11,7 @@ use axum::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio::net::UnixListener;
+use tokio::{net::UnixListener, sync::oneshot};
 
 use super::{Agent, engine};
 use crate::api::{Error, ErrorKind, Request, Response};
@@ -21,14 +23,29 @@ pub const MINIMUM_API_VERSION: &str = "1.24";
 /// Bytes of the largest request body.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// Answers until `shutdown` is ready, then finishes what it has begun.
+/// How long a request may take to end once the door closes: one that is half sent never does.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Answers until `shutdown` is ready, then finishes what it has begun, within [`GRACE`].
 pub async fn serve<A: Agent>(
     listener: UnixListener,
     agent: A,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let door = Router::new().fallback(answer::<A>).with_state(agent);
-    axum::serve(listener, door).with_graceful_shutdown(shutdown).await
+    let (close, closing) = oneshot::channel();
+    let serving = axum::serve(listener, door).with_graceful_shutdown(async move {
+        shutdown.await;
+        let _ = close.send(());
+    });
+    let patience = async {
+        let _ = closing.await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = patience => Ok(()),
+    }
 }
 
 async fn answer<A: Agent>(State(agent): State<A>, request: HttpRequest) -> HttpResponse {

@@ -2,7 +2,6 @@
 
 pub mod engine;
 pub mod http;
-pub mod time;
 
 use crate::api::{Error, Request, Response};
 

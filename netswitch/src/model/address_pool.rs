@@ -31,6 +31,33 @@ pub fn subnet_of(address: IpNetwork) -> IpNetwork {
     IpNetwork::new(address.network(), address.prefix()).unwrap_or(address)
 }
 
+/// Address blocks that no network may hold or reach into, and what they are for.
+const RESERVED: [(IpAddr, u8, &str); 7] = [
+    (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8, "unspecified"),
+    (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8, "loopback"),
+    (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4, "multicast"),
+    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 127, "unspecified and loopback"),
+    (
+        IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0)),
+        96,
+        "IPv4-mapped",
+    ),
+    (IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10, "link-local"),
+    (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8, "multicast"),
+];
+
+/// Refuses a subnet with addresses that mean something else everywhere.
+pub fn check_subnet(subnet: IpNetwork) -> Result<()> {
+    for (address, prefix, name) in RESERVED {
+        if IpNetwork::new(address, prefix).is_ok_and(|reserved| overlap(reserved, subnet)) {
+            return Err(Error::bad_request(format!(
+                "invalid subnet {subnet}: it overlaps the {name} addresses {address}/{prefix}"
+            )));
+        }
+    }
+    Ok(())
+}
+
 pub fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
     a.contains(b.network()) || b.contains(a.network())
 }

@@ -6,7 +6,7 @@ pub mod files;
 pub mod inspect;
 pub mod lifecycle;
 pub mod list;
-mod parse;
+pub mod parse;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod filter;
 pub mod names;
 pub mod network;
+pub mod parse;
 pub mod sandbox;
 pub mod state;
 #[cfg(test)]

@@ -106,6 +106,21 @@ const fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
 
+/// The same time as Go prints it: `2026-01-02 03:04:05.678901234 +0000 UTC`.
+pub fn in_go(text: &str) -> String {
+    let Some((date, rest)) = text.split_once('T') else {
+        return text.to_owned();
+    };
+    match rest.find(['+', '-']) {
+        Some(at) => {
+            let zone = rest[at..].replace(':', "");
+            let name = if zone == "+0000" { "UTC" } else { &zone };
+            format!("{date} {} {zone} {name}", &rest[..at])
+        }
+        None => format!("{date} {} +0000 UTC", rest.trim_end_matches('Z')),
+    }
+}
+
 /// `3 minutes`, `About an hour`, … as docker/go-units `HumanDuration`.
 pub fn human_duration(seconds: i64) -> String {
     let minutes = seconds / 60;
@@ -218,6 +233,15 @@ mod tests {
         ] {
             assert_eq!(Time::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn times_print_as_go_prints_them() {
+        assert_eq!(in_go("2026-01-02T03:04:05.6Z"), "2026-01-02 03:04:05.6 +0000 UTC");
+        assert_eq!(
+            in_go("2026-01-02T03:04:05.6-05:30"),
+            "2026-01-02 03:04:05.6 -0530 -0530"
+        );
     }
 
     #[test]

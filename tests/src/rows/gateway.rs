@@ -119,6 +119,10 @@ fn elsewhere() -> Vec<Row> {
             via_gateway(&A, Ipv4Addr::new(169, 254, 169, 254)).tcp(1, 80, b"x"),
         )
         .is_dropped(DropReason::NoUplink),
+        sends(&A, "the gateway's v4 mapped into v6 as destination", {
+            via_gateway(&A, ALPHA_HOST.v4().to_ipv6_mapped()).ping()
+        })
+        .is_dropped(DropReason::NoUplink),
         sends(
             &A,
             "an unknown v6 prefix",

@@ -13,7 +13,10 @@ use crate::{
 const STRANGE: Mac = Mac([2, 0, 0, 0, 0, 9]);
 
 pub fn rows() -> Vec<Row> {
-    [address_resolution(), advertisements()].into_iter().flatten().collect()
+    [address_resolution(), advertisements(), mapped_targets()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn address_resolution() -> Vec<Row> {
@@ -130,5 +133,40 @@ fn advertisements() -> Vec<Row> {
             ip((FREE.mac(), B.mac()), FREE.v6(), B.v6()).advertise(0x60, A.v6(), Some(FREE.mac()))
         })
         .reaches(&B),
+    ]
+}
+
+/// Neighbour discovery about IPv4 addresses in IPv6's clothes, which the maps hold so.
+fn mapped_targets() -> Vec<Row> {
+    let mapped = |address: Ipv4Addr| address.to_ipv6_mapped();
+    let ask = |from: Ipv6Addr, target: Ipv6Addr| {
+        let group = solicited_node(target);
+        ip((A.mac(), multicast_mac(group)), from, group).solicit(target, None)
+    };
+    let none = Ipv6Addr::UNSPECIFIED;
+    let spoofed = DropReason::SpoofedNeighbour;
+    vec![
+        sends(&A, "an advertisement of its v4 mapped into v6", {
+            ip((A.mac(), B.mac()), A.v6(), B.v6()).advertise(0x60, mapped(A.v4()), Some(A.mac()))
+        })
+        .is_dropped(spoofed),
+        sends(&MORE, "an advertisement of a further v4 mapped into v6", {
+            ip((MORE.mac(), B.mac()), MORE.v6(), B.v6()).advertise(0x60, mapped(EXTRA_V4), Some(MORE.mac()))
+        })
+        .is_dropped(spoofed),
+        sends(&A, "probing for its v4 mapped into v6", ask(none, mapped(A.v4()))).is_dropped(spoofed),
+        sends(&A, "asking for its v4 mapped into v6", ask(A.v6(), mapped(A.v4()))).is_dropped(spoofed),
+        sends(
+            &A,
+            "asking for a neighbour's v4 mapped into v6",
+            ask(A.v6(), mapped(B.v4())),
+        )
+        .is_dropped(spoofed),
+        sends(
+            &A,
+            "asking for a free v4 mapped into v6",
+            ask(A.v6(), mapped(Ipv4Addr::new(10, 1, 9, 9))),
+        )
+        .is_dropped(spoofed),
     ]
 }

@@ -7,8 +7,8 @@ use netswitch_common::{address::Mac, verdict::DropReason};
 use super::{ALL_NODES, ALL_ONES, Row, sends};
 use crate::{
     fixture::{
-        A, ALPHA, ALPHA_HOST, B, BETA, BETA_HOST, CROWD_HOST, CROWD_MEMBERS, D, E, F, FREE, G, MORE, Port, QUIET_HOST,
-        SIX, SMALL, WORLD_V4, X, Y,
+        A, ALPHA, ALPHA_HOST, B, BETA, BETA_HOST, CROWD_HOST, CROWD_MEMBERS, D, E, F, FREE, G, H, HOST_V4, HOST_V6,
+        MORE, Port, QUIET_HOST, SIX, SMALL, WORLD_V4, WORLD_V6, X, Y,
     },
     packet::{Arp, PROTOCOL_IGMP, PROTOCOL_UDP, ethernet, ip, multicast_mac},
 };
@@ -19,10 +19,17 @@ const SSDP: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
 const IGMP_V3: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 22);
 
 pub fn rows() -> Vec<Row> {
-    [members(), host(), without_icc(), crowd()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        members(),
+        unicast_packets(),
+        refused_packets(),
+        host(),
+        without_icc(),
+        crowd(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn to_all(from: &Port) -> (Mac, Mac) {
@@ -100,6 +107,119 @@ fn members() -> Vec<Row> {
             ip((A.mac(), multicast_mac(MDNS_V4)), A.v4(), B.v4()).ping()
         })
         .is_copied_to(&others),
+    ]
+}
+
+/// To a group's MAC, for one address: a copy may go to the host only where the gateway's MAC may.
+fn unicast_packets() -> Vec<Row> {
+    let others: [&Port; 6] = [&ALPHA_HOST, &B, &SMALL, &FREE, &MORE, &SIX];
+    let to_group = (A.mac(), multicast_mac(MDNS_V6));
+    vec![
+        sends(&A, "a broadcast over the gateway's v4", {
+            ip(to_all(&A), A.v4(), ALPHA_HOST.v4()).udp(1, 53, b"?")
+        })
+        .is_copied_to(&others),
+        sends(&A, "a group mac over the gateway's v6", {
+            ip(to_group, A.v6(), ALPHA_HOST.v6()).ping()
+        })
+        .is_copied_to(&others),
+        sends(&A, "a broadcast over the host's other v4", {
+            ip(to_all(&A), A.v4(), HOST_V4).udp(1, 53, b"?")
+        })
+        .is_copied_to(&others),
+        sends(&A, "a broadcast over the host's other v6", {
+            ip(to_all(&A), A.v6(), HOST_V6).udp(1, 53, b"?")
+        })
+        .is_copied_to(&others),
+        sends(&A, "a group mac over a neighbour's v6", {
+            ip(to_group, A.v6(), B.v6()).udp(1, 53, b"?")
+        })
+        .is_copied_to(&others),
+        sends(&A, "a group mac over a neighbour's link-local", {
+            ip(to_group, A.link_local(), B.link_local()).ping()
+        })
+        .is_copied_to(&others),
+        sends(&ALPHA_HOST, "a broadcast from the host over one address", {
+            ip(to_all(&ALPHA_HOST), ALPHA_HOST.v4(), D.v4()).ping()
+        })
+        .is_copied_to(&[&A, &B, &SMALL, &FREE, &MORE, &SIX]),
+    ]
+}
+
+fn refused_packets() -> Vec<Row> {
+    let to_group_v4 = (A.mac(), multicast_mac(MDNS_V4));
+    let to_group_v6 = (A.mac(), multicast_mac(MDNS_V6));
+    vec![
+        sends(&A, "a broadcast over another network's gateway, v4 icmp", {
+            ip(to_all(&A), A.v4(), BETA_HOST.v4()).ping()
+        })
+        .is_dropped(DropReason::OtherNetwork),
+        sends(&A, "a broadcast over another network's gateway, v4 udp", {
+            ip(to_all(&A), A.v4(), BETA_HOST.v4()).udp(1, 53, b"?")
+        })
+        .is_dropped(DropReason::OtherNetwork),
+        sends(&A, "a group mac over another network's gateway, v4 icmp", {
+            ip(to_group_v4, A.v4(), BETA_HOST.v4()).ping()
+        })
+        .is_dropped(DropReason::OtherNetwork),
+        sends(&A, "a group mac over another network's gateway, v4 udp", {
+            ip(to_group_v4, A.v4(), BETA_HOST.v4()).udp(1, 53, b"?")
+        })
+        .is_dropped(DropReason::OtherNetwork),
+        sends(&A, "a broadcast over another network's gateway, v6 icmp", {
+            ip(to_all(&A), A.v6(), QUIET_HOST.v6()).ping()
+        })
+        .is_dropped(DropReason::OtherNetwork),
+        sends(&A, "a broadcast over another network's gateway, v6 udp", {
+            ip(to_all(&A), A.v6(), QUIET_HOST.v6()).udp(1, 53, b"?")
+        })
+        .is_dropped(DropReason::OtherNetwork),
+        sends(&A, "a group mac over another network's gateway, v6 icmp", {
+            ip(to_group_v6, A.v6(), QUIET_HOST.v6()).ping()
+        })
+        .is_dropped(DropReason::OtherNetwork),
+        sends(&A, "a group mac over another network's gateway, v6 udp", {
+            ip(to_group_v6, A.v6(), QUIET_HOST.v6()).udp(1, 53, b"?")
+        })
+        .is_dropped(DropReason::OtherNetwork),
+        sends(&A, "a later fragment to everyone over another network's gateway", {
+            ip(to_all(&A), A.v4(), BETA_HOST.v4())
+                .fragment(64, false)
+                .protocol(PROTOCOL_UDP, b"rest")
+        })
+        .is_dropped(DropReason::OtherNetwork),
+        sends(&A, "a broadcast over a member of another network", {
+            ip(to_all(&A), A.v4(), D.v4()).udp(1, 9, b"hello")
+        })
+        .is_dropped(DropReason::OtherNetwork),
+        sends(&A, "a broadcast over another network's broadcast", {
+            ip(to_all(&A), A.v4(), BETA.broadcast()).udp(1, 9, b"hello")
+        })
+        .is_dropped(DropReason::OtherNetwork),
+        sends(&A, "a broadcast over loopback", {
+            ip(to_all(&A), A.v4(), Ipv4Addr::LOCALHOST).udp(1, 53, b"?")
+        })
+        .is_dropped(DropReason::NoUplink),
+        sends(&A, "a broadcast over the world's v4", {
+            ip(to_all(&A), A.v4(), WORLD_V4).ping()
+        })
+        .is_dropped(DropReason::NoUplink),
+        sends(&A, "a group mac over the world's v6", {
+            ip(to_group_v6, A.v6(), WORLD_V6).ping()
+        })
+        .is_dropped(DropReason::NoUplink),
+        sends(&H, "internal: a broadcast over the world's v4", {
+            ip(to_all(&H), H.v4(), WORLD_V4).ping()
+        })
+        .is_dropped(DropReason::InternalNetwork),
+        sends(&F, "without icc: a broadcast over another network's gateway", {
+            ip(to_all(&F), F.v4(), ALPHA_HOST.v4()).ping()
+        })
+        .is_dropped(DropReason::OtherNetwork),
+        sends(&FREE, "without guard: a broadcast over another network's gateway", {
+            ip(to_all(&FREE), FREE.v4(), BETA_HOST.v4()).ping()
+        })
+        .is_dropped(DropReason::OtherNetwork),
     ]
 }
 

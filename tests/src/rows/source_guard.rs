@@ -13,7 +13,10 @@ use crate::{
 const STRANGE: Mac = Mac([2, 0, 0, 0, 0, 9]);
 
 pub fn rows() -> Vec<Row> {
-    [macs(), addresses(), v6_addresses()].into_iter().flatten().collect()
+    [macs(), addresses(), v6_addresses(), mapped_addresses()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn macs() -> Vec<Row> {
@@ -208,5 +211,47 @@ fn v6_addresses() -> Vec<Row> {
             ip((FREE.mac(), A.mac()), B.v6(), A.v6()).ping(),
         )
         .reaches(&A),
+    ]
+}
+
+/// IPv4 addresses in IPv6's clothes: the maps hold them so, the wire never does.
+fn mapped_addresses() -> Vec<Row> {
+    let macs = (A.mac(), B.mac());
+    let mapped = |address: Ipv4Addr| address.to_ipv6_mapped();
+    let report = ip(
+        (A.mac(), multicast_mac(ALL_ROUTERS)),
+        mapped(Ipv4Addr::UNSPECIFIED),
+        ALL_ROUTERS,
+    )
+    .hops(1)
+    .icmp(143, 0, &[0, 0, 0, 0]);
+    let spoofed = DropReason::SpoofedAddress;
+    vec![
+        sends(&A, "its v4 mapped into v6", ip(macs, mapped(A.v4()), B.v6()).ping()).is_dropped(spoofed),
+        sends(
+            &A,
+            "its v4 mapped into v6 and udp",
+            ip(macs, mapped(A.v4()), B.v6()).udp(1, 2, b"x"),
+        )
+        .is_dropped(spoofed),
+        sends(
+            &A,
+            "a neighbour's v4 mapped into v6",
+            ip(macs, mapped(B.v4()), B.v6()).ping(),
+        )
+        .is_dropped(spoofed),
+        sends(&A, "its v4 mapped into v6, to everyone", {
+            ip((A.mac(), multicast_mac(ALL_ROUTERS)), mapped(A.v4()), ALL_ROUTERS).udp(1, 2, b"x")
+        })
+        .is_dropped(spoofed),
+        sends(&A, "no v4 mapped into v6 and a listener report", report).is_dropped(spoofed),
+        sends(&MORE, "a further v4 mapped into v6", {
+            ip((MORE.mac(), B.mac()), mapped(EXTRA_V4), B.v6()).ping()
+        })
+        .is_dropped(spoofed),
+        sends(&ALPHA_HOST, "the gateway's v4 mapped into v6", {
+            ip((ALPHA_HOST.mac(), A.mac()), mapped(ALPHA_HOST.v4()), A.v6()).ping()
+        })
+        .is_dropped(spoofed),
     ]
 }

@@ -7,6 +7,7 @@ use netswitch_common::{address::Mac, endpoint::flags, verdict::DropReason};
 use super::{
     Passage, Switch,
     headers::{Ip, Payload},
+    is_mapped,
 };
 use crate::packet::{Arp, NEIGHBOUR_ADVERTISEMENT, NEIGHBOUR_SOLICITATION, SOURCE_LINK_LAYER, TARGET_LINK_LAYER};
 
@@ -53,7 +54,9 @@ impl Switch {
     /// A container speaks from its own addresses; the host from any of its own, for a container
     /// hears the world through publications alone.
     fn guard_address(&self, passage: &Passage, ip: &Ip) -> Result<(), DropReason> {
-        let (allowed, reason) = if ip.source.is_unspecified() {
+        let (allowed, reason) = if is_mapped(ip.source) {
+            (false, DropReason::SpoofedAddress)
+        } else if ip.source.is_unspecified() {
             (speaks_without_address(ip), DropReason::SpoofedAddress)
         } else if passage.is_from_host() {
             (self.is_local(passage.network, ip.source), DropReason::NotPublished)
@@ -81,8 +84,11 @@ impl Switch {
             Some(NEIGHBOUR_ADVERTISEMENT) => (true, TARGET_LINK_LAYER, 24),
             _ => return Ok(()),
         };
-        if claims && !self.owns(passage.sender, ip.target()?.into()) {
-            return Err(DropReason::SpoofedNeighbour);
+        if claims {
+            let target = ip.target()?.into();
+            if is_mapped(target) || !self.owns(passage.sender, target) {
+                return Err(DropReason::SpoofedNeighbour);
+            }
         }
         let mut rest = ip.transport.get(head..).unwrap_or_default();
         for _ in 0..MOST_OPTIONS {

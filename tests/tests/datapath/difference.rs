@@ -1,7 +1,7 @@
 //! The program against the model: thousands of rows' frames, mutated, must be judged and answered
 //! alike by both.
 
-use netswitch_common::verdict::Decision;
+use netswitch_common::{address::Mac, verdict::Decision};
 use tests::{
     fixture::{EXTRA_V4, EXTRA_V6, HOST_V4, HOST_V6, PORTS, UPLINK_INDEX, WORLD_V4, WORLD_V6, entries, host_addresses},
     loaded::{Loaded, in_the_world},
@@ -133,7 +133,8 @@ fn overwrite(random: &mut Random, frame: &mut [u8]) {
 
 fn swap_mac(random: &mut Random, frame: &mut [u8]) {
     let at = random.below(2) * 6;
-    let mac = random.pick(&PORTS).mac().0;
+    let port = random.pick(&PORTS);
+    let mac = random.pick(&[port.mac(), port.mac(), Mac::BROADCAST]).0;
     frame[at..at + 6].copy_from_slice(&mac);
 }
 
@@ -154,6 +155,7 @@ fn swap_address(random: &mut Random, frame: &mut [u8]) {
         EXTRA_V6,
         HOST_V6,
         WORLD_V6,
+        v4.to_ipv6_mapped(),
         [0; 16].into(),
     ]);
     let (places, octets): (&[usize], &[u8]) = match frame[12..14] {

@@ -8,7 +8,7 @@ use crate::cli::failure::Failure;
 use crate::cli::options;
 use crate::cli::print::{self, Listing, Row};
 use crate::client::Client;
-use crate::doors::time;
+use crate::model::time;
 
 /// List networks
 #[derive(Debug, Args)]
@@ -62,7 +62,7 @@ impl List {
 
 fn row(network: NetworkResource, no_trunc: bool) -> Row {
     let fields = [
-        ("CreatedAt", time::go(&network.created)),
+        ("CreatedAt", time::in_go(&network.created)),
         ("Driver", network.driver),
         ("ID", print::id(&network.id, no_trunc).to_owned()),
         ("IPv6", network.enable_ipv6.to_string()),

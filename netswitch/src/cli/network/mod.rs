@@ -13,8 +13,7 @@ use super::failure::{Failure, named};
 use super::{options, print};
 use crate::api::{Request, Response};
 use crate::client::Client;
-use crate::doors::engine;
-use crate::model::endpoint::Settings;
+use crate::model::{endpoint::Settings, parse};
 
 /// Manage networks
 #[derive(Debug, Subcommand)]
@@ -113,12 +112,12 @@ impl Connect {
             network: self.network,
             container: self.container,
             settings: Settings {
-                ip: engine::ipv4(&self.ip)?,
-                ip6: engine::ipv6(&self.ip6)?,
+                ip: parse::ipv4(&self.ip)?,
+                ip6: parse::ipv6(&self.ip6)?,
                 mac: None,
                 aliases: self.alias,
                 links: self.link,
-                link_local_ips: engine::link_local(&self.link_local_ip)?,
+                link_local_ips: parse::link_local(&self.link_local_ip)?,
                 driver_options,
                 connected: true,
             },

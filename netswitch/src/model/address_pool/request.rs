@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::{Result, automatic, check_requested, next, parse_cidr, subnet_of};
+use super::{Result, automatic, check_requested, check_subnet, next, parse_cidr, subnet_of};
 use crate::{
     api::{Error, PoolRequest},
     model::{Facts, Id, network::Pool, state::State},
@@ -76,6 +76,7 @@ fn chosen_pool(network: &str, request: &PoolRequest) -> Result<Pool> {
             request.subnet
         ))
     })?;
+    check_subnet(subnet)?;
     let mut pool = empty(subnet, ip_range(subnet, request)?);
     let gateway_refused = |text: &dyn std::fmt::Display| {
         Error::internal(format!("failed to allocate gateway ({}): {text}", request.gateway))

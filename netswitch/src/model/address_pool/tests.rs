@@ -40,6 +40,41 @@ fn only_an_address_and_a_prefix_length_make_a_cidr() {
 }
 
 #[test]
+fn a_subnet_of_other_meaning_is_refused() {
+    for good in [
+        "10.0.0.0/8",
+        "126.0.0.0/8",
+        "169.254.0.0/16",
+        "240.0.0.0/8",
+        "fd00::/8",
+        "2001:db8::/32",
+    ] {
+        assert_eq!(check_subnet(good.parse().unwrap()), Ok(()));
+    }
+    for (bad, name) in [
+        ("0.0.0.0/0", "unspecified addresses 0.0.0.0/8"),
+        ("0.1.0.0/16", "unspecified addresses 0.0.0.0/8"),
+        ("127.0.0.0/8", "loopback addresses 127.0.0.0/8"),
+        ("127.5.0.0/16", "loopback addresses 127.0.0.0/8"),
+        ("64.0.0.0/2", "loopback addresses 127.0.0.0/8"),
+        ("224.0.0.0/4", "multicast addresses 224.0.0.0/4"),
+        ("239.1.0.0/16", "multicast addresses 224.0.0.0/4"),
+        ("::/0", "unspecified and loopback addresses ::/127"),
+        ("::1/128", "unspecified and loopback addresses ::/127"),
+        ("::fffe:0:0/95", "IPv4-mapped addresses ::ffff:0.0.0.0/96"),
+        ("fe80::/10", "link-local addresses fe80::/10"),
+        ("fe80::/64", "link-local addresses fe80::/10"),
+        ("ff00::/8", "multicast addresses ff00::/8"),
+    ] {
+        let subnet: IpNetwork = bad.parse().unwrap();
+        assert_eq!(
+            check_subnet(subnet).unwrap_err().message,
+            format!("invalid subnet {subnet}: it overlaps the {name}")
+        );
+    }
+}
+
+#[test]
 fn addresses_come_in_order_and_freed_ones_last() {
     let mut pool = pool("10.0.0.0/29", None, "10.0.0.1");
     pool.auxiliary.insert("router".into(), "10.0.0.4".parse().unwrap());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Container, Link, Mode, Owner, Process, Status, parse};
 use crate::{
-    api::{ContainerCreate, Error, ErrorKind},
+    api::{ContainerCreate, Error},
     model::{
         Facts, Id,
         changes::{Changes, Draft},
@@ -26,7 +26,7 @@ pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Resu
     let (mode, attachments) = networks(state, asked)?;
     check_conflicts(&mode, asked)?;
     if !asked.publish.is_empty() || asked.publish_all {
-        return Err(Error::new(ErrorKind::NotImplemented, "publishing is not available yet"));
+        return Err(parse::no_publishing());
     }
     let process = process(asked)?;
     let id = facts.id();

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 
 use netswitch_common::endpoint::flags;
 
-use crate::api::{Error, ErrorKind};
+use crate::{
+    api::{Error, ErrorKind},
+    model::parse,
+};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -84,17 +87,8 @@ fn unreadable(key: &str, value: &str, why: &str) -> Error {
     Error::bad_request(format!("failed to parse {key} value: {value} ({why})"))
 }
 
-/// Go's `strconv.ParseBool`.
 fn boolean(key: &str, value: &str) -> Result<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(unreadable(
-            key,
-            value,
-            &format!("strconv.ParseBool: parsing {value:?}: invalid syntax"),
-        )),
-    }
+    parse::boolean(value).map_err(|error| unreadable(key, value, &error.message))
 }
 
 fn mtu(value: &str) -> Result<u32> {

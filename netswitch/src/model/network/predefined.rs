@@ -9,7 +9,7 @@ use crate::{
     api::Error,
     model::{
         Facts,
-        address_pool::{automatic, request, subnet_of},
+        address_pool::{automatic, check_subnet, request, subnet_of},
         changes::{Changes, Draft},
         state::State,
     },
@@ -58,6 +58,7 @@ fn default_bridge(draft: &mut Draft<'_>, facts: &mut Facts, bip: Option<IpNetwor
     let state = draft.state();
     let pool = if let Some(address) = bip {
         let subnet = subnet_of(address);
+        check_subnet(subnet)?;
         create::check_overlap(state, subnet, None)?;
         if !subnet.is_ipv4() || [subnet.network(), subnet.broadcast()].contains(&address.ip()) {
             let message = format!("invalid --bip {address}: it is not the address of a host");
@@ -165,5 +166,10 @@ mod tests {
             error.message,
             "invalid --bip 10.9.0.0/24: it is not the address of a host"
         );
+        let loopback = "invalid subnet 127.0.0.0/8: it overlaps the loopback addresses 127.0.0.0/8";
+        for state in [&World::empty().state, &world.state] {
+            let error = predefined(state, &mut world.facts(), bip("127.0.0.1/8")).unwrap_err();
+            assert_eq!(error.message, loopback);
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     api::Error,
     model::{
         Id,
-        address_pool::subnet_of,
+        address_pool::{check_subnet, subnet_of},
         changes::{Changes, Draft},
         state::State,
     },
@@ -36,6 +36,7 @@ pub fn renumber(state: &State, id: &Id, gateway: IpNetwork) -> Result<Changes, E
     if state.endpoint_with_address(id, gateway.ip()).is_some() {
         return Err(Error::forbidden("Address already in use"));
     }
+    check_subnet(subnet)?;
     create::check_overlap(state, subnet, Some(id))?;
     if pool.subnet != subnet {
         pool.subnet = subnet;

@@ -105,6 +105,10 @@ fn bad_pools_are_refused_in_the_engines_words() {
             with_pool("n", "10.0.0", "", ""),
             "Invalid subnet 10.0.0 : invalid CIDR address: 10.0.0",
         ),
+        (
+            with_pool("n", "127.0.0.0/8", "", ""),
+            "invalid subnet 127.0.0.0/8: it overlaps the loopback addresses 127.0.0.0/8",
+        ),
         (with_pool("n", "", "", ""), "Invalid subnet  : invalid CIDR address: "),
         (
             with_pool("n", "10.0.0.0/24", "", "x"),
