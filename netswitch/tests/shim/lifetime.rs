@@ -1,0 +1,47 @@
+//! How containers and their shims end.
+
+use std::{fs, path::Path, sync::mpsc};
+
+use netswitch::shim::spawn;
+use nix::{sys::signal::Signal, unistd::Pid};
+
+use super::world::{PATIENCE, World, poll, runs};
+
+#[test]
+fn a_killed_shim_takes_its_container_along() {
+    let mut world = World::new(&["sleep", "60"]);
+    drop(world.start());
+    let ready = world.ready().clone();
+    let (sender, exits) = mpsc::channel();
+    let tell = move |id: &str, exit_code| sender.send((id.to_owned(), exit_code)).unwrap();
+    spawn::watch_exit(world.spec.run_dir.clone(), world.spec.id.clone(), ready.clone(), tell).unwrap();
+    assert!(spawn::is_alive(ready.pid, ready.start_time));
+    nix::sys::signal::kill(Pid::from_raw(ready.shim), Signal::SIGKILL).unwrap();
+    assert_eq!(exits.recv_timeout(PATIENCE).unwrap(), (world.spec.id.clone(), 255));
+    assert!(!spawn::is_alive(ready.pid, ready.start_time));
+    assert!(!world.cgroup().exists());
+}
+
+#[test]
+fn the_end_is_told_once_and_leaves_nothing() {
+    let mut world = World::shell("read line");
+    world.spec.process.interactive = true;
+    drop(world.start());
+    let ready = world.ready().clone();
+    if Path::new("/sys/fs/cgroup/unified").exists() {
+        assert!(
+            fs::read_to_string(world.cgroup().join("cgroup.procs"))
+                .unwrap()
+                .contains(&ready.pid.to_string())
+        );
+    }
+    let (sender, exits) = mpsc::channel();
+    let tell = move |id: &str, exit_code| sender.send((id.to_owned(), exit_code)).unwrap();
+    let watching = spawn::watch_exit(world.spec.run_dir.clone(), world.spec.id.clone(), ready.clone(), tell).unwrap();
+    spawn::signal(&world.spec.run_dir, Signal::SIGKILL as i32).unwrap();
+    assert_eq!(exits.recv_timeout(PATIENCE).unwrap(), (world.spec.id.clone(), 137));
+    watching.join().unwrap();
+    assert!(!world.cgroup().exists());
+    poll("the shim ends", || !runs(ready.shim));
+    assert!(!world.spec.run_dir.join("shim.sock").exists());
+}
