@@ -28,6 +28,7 @@ use super::{
     spawn::start_time,
     streams::{Sink, copy, lock},
     terminal::{self, Size},
+    write_private,
 };
 
 /// Signals that a terminal sends; the shim has none, and must not die of its starter's.
@@ -294,9 +295,6 @@ impl Shim {
     }
 
     fn write_exit_code(&self, exit_code: i32) -> Result<(), Error> {
-        let path = self.spec.run_dir.join(EXIT_CODE);
-        let unfinished = path.with_extension("new");
-        let written = fs::write(&unfinished, exit_code.to_string()).and_then(|()| fs::rename(&unfinished, &path));
-        written.doing(format!("write {}", path.display()))
+        write_private(&self.spec.run_dir.join(EXIT_CODE), exit_code.to_string().as_bytes())
     }
 }

@@ -5,7 +5,7 @@ use std::{
     io,
     os::{
         fd::{AsFd as _, OwnedFd},
-        unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink},
+        unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink},
     },
     path::{Path, PathBuf},
 };
@@ -59,6 +59,7 @@ struct Grant {
 /// Moves the calling process, alone in new mount, PID and network namespaces, into the container's root.
 pub(super) fn enter(spec: &Spec) -> Result<(), Error> {
     mount_on(None, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
+    // every mode is said where something is made
     umask(Mode::empty());
     let submounts = submounts()?;
     let files = files(spec)?;
@@ -135,7 +136,9 @@ fn files(spec: &Spec) -> Result<Vec<Grant>, Error> {
         OpenOptions::new()
             .append(true)
             .create(true)
+            .mode(0o644)
             .open(&file)
+            .and_then(|file| file.set_permissions(Permissions::from_mode(0o644)))
             .doing(format!("create {}", file.display()))?;
         let tree = mounts::clone_tree(&file, Depth::One).doing(format!("bind {}", file.display()))?;
         Ok(Grant {
@@ -189,7 +192,11 @@ fn parse_bind(bind: &str) -> Result<Grant, Error> {
 
 fn enter_overlay(stage: &Path) -> Result<(), Error> {
     let doing = |what: &str| format!("{what} {}", stage.display());
-    fs::create_dir_all(stage).doing(doing("create"))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(stage)
+        .doing(doing("create"))?;
     mount(Some("tmpfs"), stage, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).doing(doing("mount tmpfs on"))?;
     chdir(stage).doing(doing("enter"))?;
     for folder in ["upper", "work", "merged"] {
@@ -337,11 +344,7 @@ fn make_mount_point(path: &Path, grant: &Grant) -> io::Result<()> {
         fs::remove_file(path)?;
     }
     if !path.exists() {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)?
-            .set_permissions(Permissions::from_mode(0o644))?;
+        OpenOptions::new().append(true).create(true).mode(0o644).open(path)?;
     }
     Ok(())
 }

@@ -20,7 +20,14 @@ mod streams;
 mod terminal;
 mod user;
 
-use std::{io, io::Write as _, path::Path, process::ExitCode};
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    process::ExitCode,
+};
 
 /// What can go wrong around a shim.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +57,20 @@ impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
             source: source.into(),
         })
     }
+}
+
+/// A new file that root alone reads (environments hold passwords), in place of one of that name at once.
+fn write_private(path: &Path, text: &[u8]) -> Result<(), Error> {
+    let unfinished = path.with_extension("new");
+    _ = fs::remove_file(&unfinished);
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&unfinished)
+        .and_then(|mut file| file.write_all(text))
+        .and_then(|()| fs::rename(&unfinished, path))
+        .doing(format!("write {}", path.display()))
 }
 
 /// The hidden subcommand `netswitch shim SPEC`. Returns at once in the caller's process; the shim runs on

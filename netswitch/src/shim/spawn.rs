@@ -24,6 +24,7 @@ use super::{
     mounts::{self, Depth},
     process,
     protocol::{EXIT_CODE, FromShim, READY, Ready, SOCKET, SPEC, Spec, ToShim},
+    write_private,
 };
 
 /// A shim that makes no namespaces in this time makes none.
@@ -42,7 +43,7 @@ const WATCH_STACK: usize = 128 * 1024;
 pub fn spawn(executable: &Path, spec: &Spec) -> Result<(Ready, Connection), Error> {
     let path = spec.run_dir.join(SPEC);
     let text = serde_json::to_vec(spec).doing("write spec")?;
-    fs::write(&path, text).doing(format!("write {}", path.display()))?;
+    write_private(&path, &text)?;
     let doing = || format!("start a shim from {}", executable.display());
     let program = mounts::clone_tree(executable, Depth::One).doing(doing())?;
     mounts::set_read_only(program.as_fd(), Depth::One).doing(doing())?;
@@ -60,7 +61,7 @@ pub fn spawn(executable: &Path, spec: &Spec) -> Result<(Ready, Connection), Erro
     starter.wait().doing(doing())?;
     let line = output.and_then(|output| first_line(output, Instant::now() + READY_WITHIN));
     if let Some(line) = &line {
-        fs::write(spec.run_dir.join(READY), line).doing("write what the shim said")?;
+        write_private(&spec.run_dir.join(READY), line)?;
     }
     if let Some(ready) = line.and_then(|line| serde_json::from_slice(&line).ok()) {
         return Ok((ready, connect(&spec.run_dir)?));

@@ -1,8 +1,13 @@
 //! What a container sees of the host's files, and what it may write.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
 
-use netswitch::shim::spawn;
+use netswitch::shim::{protocol::ToShim, spawn};
+use nix::sys::signal::Signal;
 
 use super::world::World;
 
@@ -52,4 +57,40 @@ fn binds_are_writable_read_only_or_made() {
         error.contains("Are you trying to mount a directory onto a file"),
         "{error}"
     );
+}
+
+#[test]
+fn other_users_of_the_host_reach_nothing() {
+    let mut world = World::new(&["sleep", "60"]);
+    // the agent's own mode does not matter
+    fs::remove_file(world.spec.run_dir.join("hosts")).unwrap();
+    fs::set_permissions(world.spec.run_dir.join("hostname"), Permissions::from_mode(0o666)).unwrap();
+    fs::set_permissions(&world.spec.run_dir, Permissions::from_mode(0o700)).unwrap();
+    let agent = world.start();
+    assert_eq!(world.exec_shell("su nobody -s /bin/cat /etc/hostname"), "web\n");
+    agent
+        .send(
+            &ToShim::Signal {
+                signal: Signal::SIGKILL as i32,
+            },
+            &[],
+        )
+        .unwrap();
+    assert_eq!(world.wait(), 137);
+    for (name, expected) in [
+        ("hosts", 0o644),
+        ("hostname", 0o644),
+        ("resolv.conf", 0o644),
+        ("spec.json", 0o600),
+        ("ready.json", 0o600),
+        ("exit-code", 0o600),
+        ("root", 0o700),
+    ] {
+        let mode = fs::metadata(world.spec.run_dir.join(name))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o7777;
+        assert_eq!(mode, expected, "{name}: {mode:o}");
+    }
 }
