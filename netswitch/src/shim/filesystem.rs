@@ -18,7 +18,7 @@ use nix::{
 
 use super::{
     Doing as _, Error,
-    mounts::{self, Depth},
+    mounts::{self, Depth, NO_DEVICES, NO_SETUID, READ_ONLY},
     protocol::{HOSTNAME, HOSTS, RESOLV_CONF, Spec},
 };
 
@@ -45,7 +45,7 @@ const MASKED: [&str; 10] = [
     "/proc/scsi",
     "/sys/firmware",
 ];
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const WRITE_PROTECTED: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Something of the host's that appears in the container.
 struct Grant {
@@ -64,11 +64,15 @@ pub(super) fn enter(spec: &Spec) -> Result<(), Error> {
     let submounts = submounts()?;
     let files = files(spec)?;
     let binds = binds(&spec.binds)?;
-    enter_overlay(&spec.run_dir.join(STAGE))?;
+    let storage = enter_overlay(&spec.run_dir.join(STAGE))?;
     for grant in &submounts {
         // a host may well have mounts that cannot be repeated; the container is then without them
         _ = put(grant);
     }
+    for grant in &storage {
+        put(grant)?;
+    }
+    make_folder("/run/lock", 0o1777)?;
     mount_kernel_interfaces()?;
     let log_folder = spec.log.parent().unwrap_or(&spec.run_dir);
     for folder in spec
@@ -92,7 +96,7 @@ fn submounts() -> Result<Vec<Grant>, Error> {
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").doing("read /proc/self/mountinfo")?;
     let grants = real_submounts(&mountinfo).into_iter().filter_map(|path| {
         let tree = mounts::clone_tree(&path, Depth::One).ok()?;
-        mounts::set_read_only(tree.as_fd(), Depth::One).ok()?;
+        mounts::restrict(tree.as_fd(), Depth::One, READ_ONLY | NO_DEVICES).ok()?;
         Some(Grant {
             tree,
             is_folder: path.is_dir(),
@@ -123,7 +127,8 @@ fn unescape(field: &str) -> String {
     })
 }
 
-/// The files the agent keeps for the container, writable in it as in Docker.
+/// The files the agent keeps for the container. It rewrites them in place, so they lie on the host's /run, which
+/// a container that could write to them could fill: unlike Docker's they are read-only inside.
 fn files(spec: &Spec) -> Result<Vec<Grant>, Error> {
     [
         (HOSTS, "/etc/hosts"),
@@ -133,14 +138,17 @@ fn files(spec: &Spec) -> Result<Vec<Grant>, Error> {
     .into_iter()
     .map(|(name, path)| {
         let file = spec.run_dir.join(name);
+        let doing = || format!("bind {}", file.display());
+        // whoever made it, each user of the container may read it
         OpenOptions::new()
             .append(true)
             .create(true)
             .mode(0o644)
             .open(&file)
             .and_then(|file| file.set_permissions(Permissions::from_mode(0o644)))
-            .doing(format!("create {}", file.display()))?;
-        let tree = mounts::clone_tree(&file, Depth::One).doing(format!("bind {}", file.display()))?;
+            .doing(doing())?;
+        let tree = mounts::clone_tree(&file, Depth::One).doing(doing())?;
+        mounts::restrict(tree.as_fd(), Depth::One, READ_ONLY | NO_DEVICES).doing(doing())?;
         Ok(Grant {
             tree,
             is_folder: false,
@@ -179,9 +187,8 @@ fn parse_bind(bind: &str) -> Result<Grant, Error> {
             .doing(doing())?;
     }
     let tree = mounts::clone_tree(host, Depth::All).doing(doing())?;
-    if read_only {
-        mounts::set_read_only(tree.as_fd(), Depth::All).doing(doing())?;
-    }
+    let attributes = if read_only { READ_ONLY | NO_DEVICES } else { NO_DEVICES };
+    mounts::restrict(tree.as_fd(), Depth::All, attributes).doing(doing())?;
     Ok(Grant {
         tree,
         is_folder: host.is_dir(),
@@ -190,24 +197,25 @@ fn parse_bind(bind: &str) -> Result<Grant, Error> {
     })
 }
 
-fn enter_overlay(stage: &Path) -> Result<(), Error> {
+/// The answer is /tmp and /run. They share one file system with what is written over the host's files, so that
+/// all of it together takes at most half of the memory.
+fn enter_overlay(stage: &Path) -> Result<[Grant; 2], Error> {
     let doing = |what: &str| format!("{what} {}", stage.display());
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(stage)
         .doing(doing("create"))?;
-    mount(Some("tmpfs"), stage, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).doing(doing("mount tmpfs on"))?;
+    let options = Some("mode=755,size=50%");
+    mount(Some("tmpfs"), stage, Some("tmpfs"), MsFlags::MS_NODEV, options).doing(doing("mount tmpfs on"))?;
     chdir(stage).doing(doing("enter"))?;
     for folder in ["upper", "work", "merged"] {
-        DirBuilder::new()
-            .mode(0o755)
-            .create(folder)
-            .doing(doing(&format!("create {folder} in")))?;
+        make_folder(folder, 0o755)?;
     }
+    let storage = [storage("tmp", 0o1777)?, storage("run", 0o755)?];
     // relative, so that the stage's own path needs no escaping
     let options = Some("lowerdir=/,upperdir=upper,workdir=work");
-    mount(Some("overlay"), "merged", Some("overlay"), MsFlags::empty(), options).doing(doing("mount overlay in"))?;
+    mount(Some("overlay"), "merged", Some("overlay"), MsFlags::MS_NODEV, options).doing(doing("mount overlay in"))?;
     chdir("merged").doing(doing("enter"))?;
     if pivot_root(".", ".").is_ok() {
         // the old root now lies on top of the new one
@@ -217,7 +225,21 @@ fn enter_overlay(stage: &Path) -> Result<(), Error> {
         mount_on(Some("."), "/", None, MsFlags::MS_MOVE, None)?;
         chroot(".").doing("enter the container's root")?;
     }
-    chdir("/").doing("enter the container's root")
+    chdir("/").doing("enter the container's root")?;
+    Ok(storage)
+}
+
+/// An empty folder of the stage, to be mounted on the folder of the same name.
+fn storage(name: &str, mode: u32) -> Result<Grant, Error> {
+    make_folder(name, mode)?;
+    let tree = mounts::clone_tree(Path::new(name), Depth::One).doing(format!("bind {name}"))?;
+    mounts::restrict(tree.as_fd(), Depth::One, NO_DEVICES | NO_SETUID).doing(format!("bind {name}"))?;
+    Ok(Grant {
+        tree,
+        is_folder: true,
+        path: Path::new("/").join(name),
+        bind: None,
+    })
 }
 
 fn mount_kernel_interfaces() -> Result<(), Error> {
@@ -227,25 +249,10 @@ fn mount_kernel_interfaces() -> Result<(), Error> {
     mount_on(Some("sysfs"), "/sys", Some("sysfs"), nothing | MsFlags::MS_RDONLY, None)?;
     mount_on(
         Some("tmpfs"),
-        "/run",
-        Some("tmpfs"),
-        no_setuid | no_devices,
-        Some("mode=755"),
-    )?;
-    mount_on(
-        Some("tmpfs"),
-        "/tmp",
-        Some("tmpfs"),
-        no_setuid | no_devices,
-        Some("mode=1777"),
-    )?;
-    make_folder("/run/lock", 0o1777)?;
-    mount_on(
-        Some("tmpfs"),
         "/dev",
         Some("tmpfs"),
         no_setuid,
-        Some("mode=755,size=64k"),
+        Some("mode=755,size=64k,nr_inodes=1k"),
     )?;
     let nodes = [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)];
     for (name, major, minor) in nodes
@@ -288,7 +295,7 @@ fn mount_kernel_interfaces() -> Result<(), Error> {
         "/dev/shm",
         Some("tmpfs"),
         nothing,
-        Some("mode=1777,size=64m"),
+        Some("mode=1777,size=64m,nr_inodes=16k"),
     )?;
     // not every kernel has message queues
     _ = mount_on(Some("mqueue"), "/dev/mqueue", Some("mqueue"), nothing, None);
@@ -357,9 +364,9 @@ fn mask() -> Result<(), Error> {
             mount_on(Some("/dev/null"), path, None, MsFlags::MS_BIND, None)?;
         }
     }
-    for path in READ_ONLY.map(Path::new).into_iter().filter(|path| path.exists()) {
+    for path in WRITE_PROTECTED.map(Path::new).into_iter().filter(|path| path.exists()) {
         let tree = mounts::clone_tree(path, Depth::All).doing(format!("bind {}", path.display()))?;
-        mounts::set_read_only(tree.as_fd(), Depth::All).doing(format!("make {} read-only", path.display()))?;
+        mounts::restrict(tree.as_fd(), Depth::All, READ_ONLY).doing(format!("make {} read-only", path.display()))?;
         mounts::attach(tree.as_fd(), path).doing(format!("mount on {}", path.display()))?;
     }
     Ok(())

@@ -16,7 +16,10 @@ use std::{
 const OPEN_TREE_CLONE: c_uint = 1;
 const OPEN_TREE_CLOEXEC: c_uint = libc::O_CLOEXEC as c_uint;
 const MOVE_MOUNT_F_EMPTY_PATH: c_uint = 4;
-const MOUNT_ATTR_RDONLY: u64 = 1;
+pub(super) const READ_ONLY: u64 = 1;
+pub(super) const NO_SETUID: u64 = 2;
+/// Device nodes do not open.
+pub(super) const NO_DEVICES: u64 = 4;
 const AT_RECURSIVE: c_uint = 0x8000;
 const AT_EMPTY_PATH: c_uint = libc::AT_EMPTY_PATH as c_uint;
 
@@ -60,9 +63,10 @@ pub(super) fn clone_tree(path: &Path, depth: Depth) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(tree) })
 }
 
-pub(super) fn set_read_only(tree: BorrowedFd, depth: Depth) -> io::Result<()> {
+/// Adds attributes to those a detached tree has.
+pub(super) fn restrict(tree: BorrowedFd, depth: Depth, attributes: u64) -> io::Result<()> {
     let attributes = MountAttributes {
-        set: MOUNT_ATTR_RDONLY,
+        set: attributes,
         clear: 0,
         propagation: 0,
         user_namespace: 0,

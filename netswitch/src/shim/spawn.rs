@@ -21,7 +21,7 @@ use nix::{
 use super::{
     Doing as _, Error, cgroup,
     connection::Connection,
-    mounts::{self, Depth},
+    mounts::{self, Depth, READ_ONLY},
     process,
     protocol::{EXIT_CODE, FromShim, READY, Ready, SOCKET, SPEC, Spec, ToShim},
     write_private,
@@ -46,7 +46,7 @@ pub fn spawn(executable: &Path, spec: &Spec) -> Result<(Ready, Connection), Erro
     write_private(&path, &text)?;
     let doing = || format!("start a shim from {}", executable.display());
     let program = mounts::clone_tree(executable, Depth::One).doing(doing())?;
-    mounts::set_read_only(program.as_fd(), Depth::One).doing(doing())?;
+    mounts::restrict(program.as_fd(), Depth::One, READ_ONLY).doing(doing())?;
     let mut starter = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .arg0("netswitch")
         .arg("shim")

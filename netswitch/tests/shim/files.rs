@@ -3,11 +3,14 @@
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use netswitch::shim::{protocol::ToShim, spawn};
-use nix::sys::signal::Signal;
+use nix::sys::{
+    signal::Signal,
+    stat::{Mode, SFlag, makedev, mknod},
+};
 
 use super::world::World;
 
@@ -93,4 +96,63 @@ fn other_users_of_the_host_reach_nothing() {
             & 0o7777;
         assert_eq!(mode, expected, "{name}: {mode:o}");
     }
+}
+
+#[test]
+fn the_hosts_files_of_a_container_are_the_agents_to_write() {
+    let mut world = World::new(&["sleep", "60"]);
+    world.start();
+    let refused =
+        "for file in hosts resolv.conf hostname; do (echo x >> /etc/$file) 2> /dev/null || echo refused; done";
+    assert_eq!(world.exec_shell(refused), "refused\n".repeat(3));
+    fs::write(world.spec.run_dir.join("hosts"), "192.0.2.7\tlater\n").unwrap();
+    assert_eq!(world.exec_shell("cat /etc/hosts"), "192.0.2.7\tlater\n");
+}
+
+#[test]
+fn device_nodes_of_the_host_do_not_open() {
+    let mut world = World::new(&["sleep", "60"]);
+    // on the root file system, and in a folder given to the container
+    let folder = PathBuf::from(format!("/var/lib/netswitch-test-{}", world.spec.id));
+    fs::create_dir_all(&folder).unwrap();
+    let made = mknod(
+        &folder.join("zero"),
+        SFlag::S_IFCHR,
+        Mode::from_bits_truncate(0o666),
+        makedev(1, 5),
+    );
+    let path = folder.display();
+    world.spec.binds = vec![format!("{path}:/given"), format!("{path}/zero:/dev/given")];
+    world.start();
+    let script = format!(
+        "for node in {path}/zero /given/zero /dev/given /dev/zero; do head -c 1 $node 2> /dev/null | wc -c; done; \
+         echo x > /dev/null"
+    );
+    let output = world.exec_shell(&script);
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!((made, output.as_str()), (Ok(()), "0\n0\n0\n1\n"));
+}
+
+#[test]
+fn a_container_stores_at_most_half_of_the_memory() {
+    let mut world = World::new(&["sleep", "60"]);
+    world.start();
+    let sizes = world.exec_shell(
+        "for path in / /tmp /run /dev /dev/shm; do stat -f -c '%b %S' $path; done; grep MemTotal /proc/meminfo",
+    );
+    let kibibytes = |index: usize| {
+        let fields: Vec<&str> = sizes.lines().nth(index).unwrap().split(' ').collect();
+        fields[0].parse::<u64>().unwrap() * fields[1].parse::<u64>().unwrap() / 1024
+    };
+    let memory: u64 = sizes
+        .lines()
+        .last()
+        .and_then(|line| line.split_whitespace().nth(1))
+        .unwrap()
+        .parse()
+        .unwrap();
+    // one file system
+    assert_eq!((kibibytes(1), kibibytes(2)), (kibibytes(0), kibibytes(0)));
+    assert!(kibibytes(0).abs_diff(memory / 2) <= 4, "{sizes}");
+    assert_eq!((kibibytes(3), kibibytes(4)), (64, 64 * 1024));
 }
