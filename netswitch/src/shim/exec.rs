@@ -33,10 +33,10 @@ use super::{
     Doing as _, Error, capabilities,
     connection::Connection,
     environment::{environment, find_command},
-    filesystem,
+    filesystem, keyring,
     process::{Go, Place, Report, Streams},
     protocol::{Exec, Spec},
-    terminal,
+    seccomp, terminal,
     user::{self, Identity},
 };
 
@@ -142,6 +142,8 @@ fn give_streams(identity: &Identity) -> io::Result<()> {
 
 /// From here on no privilege comes back.
 fn become_user(identity: &Identity) -> Result<(), Error> {
+    keyring::join_new().doing("join a session keyring")?;
+    seccomp::install().doing("filter system calls")?;
     capabilities::bound().doing("bound capabilities")?;
     let doing = || format!("become user {}", identity.uid);
     let groups: Vec<Gid> = identity.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();

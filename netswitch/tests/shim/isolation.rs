@@ -10,7 +10,7 @@ use netswitch::shim::{
     spawn,
 };
 
-use super::world::{World, strings};
+use super::world::{World, poll, strings};
 
 #[test]
 fn a_container_has_names_and_numbers_of_its_own() {
@@ -87,4 +87,54 @@ fn network_namespaces_are_new_shared_or_the_hosts() {
         error.contains("enter network namespace /nonexistent/ns: No such file"),
         "{error}"
     );
+}
+
+/// A shell command that makes a system call and prints what it returned, else the error's number.
+fn call(number: libc::c_long, arguments: &[i64]) -> String {
+    let arguments: Vec<String> = (0..6)
+        .map(|index| arguments.get(index).unwrap_or(&0).to_string())
+        .collect();
+    format!(
+        "perl -e 'my $r = syscall({number}, {}); print $r < 0 ? 0 + $! : \"done\", \"\\n\"'; ",
+        arguments.join(", ")
+    )
+}
+
+#[test]
+fn system_calls_that_reach_past_the_container_are_denied() {
+    let new_user = i64::from(libc::CLONE_NEWUSER);
+    let (get_keyring_id, session) = (0, -3);
+    let denied = [
+        call(libc::SYS_keyctl, &[get_keyring_id, session]),
+        call(libc::SYS_add_key, &[]),
+        call(libc::SYS_bpf, &[]),
+        call(libc::SYS_perf_event_open, &[]),
+        call(libc::SYS_userfaultfd, &[]),
+        call(libc::SYS_fsopen, &[]),
+        call(libc::SYS_setns, &[]),
+        call(libc::SYS_unshare, &[new_user]),
+        call(libc::SYS_clone, &[new_user | i64::from(libc::SIGCHLD)]),
+    ];
+    let unknown = [call(libc::SYS_clone3, &[]), call(0x4000_0000 + libc::SYS_getpid, &[])];
+    let allowed = [
+        call(libc::SYS_unshare, &[i64::from(libc::CLONE_FILES)]),
+        call(libc::SYS_ptrace, &[0]),
+    ];
+    let script = [denied.concat(), unknown.concat(), allowed.concat()].concat();
+    let expected = format!(
+        "{}{}{}",
+        format!("{}\n", libc::EPERM).repeat(denied.len()),
+        format!("{}\n", libc::ENOSYS).repeat(unknown.len()),
+        "done\n".repeat(allowed.len())
+    );
+    let mut world = World::shell(&format!("{script} sleep 60"));
+    world.start();
+    assert_eq!(world.exec_shell(&script), expected);
+    poll("the first process made its calls", || world.output() == expected);
+    let nobody = Exec {
+        user: Some("nobody".to_owned()),
+        command: strings(&["sh", "-c", &script]),
+        ..Exec::default()
+    };
+    assert_eq!(world.exec(&nobody, b""), (Ok(0), expected));
 }
