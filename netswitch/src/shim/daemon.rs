@@ -40,8 +40,9 @@ const TERMINAL_SIGNALS: [Signal; 6] = [
     Signal::SIGTTIN,
     Signal::SIGTTOU,
 ];
-/// An agent that has not asked for the start by then has gone.
-const HEARD_WITHIN: Duration = Duration::from_secs(20);
+/// A start that takes longer than this at any step (the agent's word, the client's, the making of the root) is
+/// given up.
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) struct Shim {
     pub(super) spec: Spec,
@@ -54,6 +55,10 @@ pub(super) struct Shim {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) start: Start,
+    /// The connection that was made first has closed: that of the agent that spawned the shim.
+    pub(super) agent_left: bool,
+    /// Why the command will never run although nothing was wrong with it.
+    pub(super) abandoned: Option<FromShim>,
     pub(super) attached: bool,
     /// The command was told to run.
     pub(super) going: bool,
@@ -69,6 +74,13 @@ pub(super) struct State {
     /// Processes beside the first whose ends are not told yet.
     pub(super) executing: usize,
     pub(super) outcome: Option<FromShim>,
+}
+
+impl State {
+    /// The command runs, or never will.
+    fn is_settled(&self) -> bool {
+        self.going || self.outcome.is_some()
+    }
 }
 
 /// Whether the agent has asked for the command to run.
@@ -134,6 +146,8 @@ fn serve(spec: Spec) -> Result<(), Error> {
     shim.say_ready()?;
     let accepting = Arc::clone(&shim);
     thread::spawn(move || accepting.accept(&listener));
+    let waiting = Arc::clone(&shim);
+    thread::spawn(move || waiting.give_up_in_time());
     shim.watch(log, output)
 }
 
@@ -209,6 +223,7 @@ impl Shim {
             }
         }
         let exit_code = self.first.wait();
+        let abandoned = self.state().abandoned.clone();
         for sink in self.sinks() {
             sink.stop_waiting();
         }
@@ -217,8 +232,48 @@ impl Shim {
         }
         self.finish(&match report {
             Ok(Some((Report::Failed { exit_code, message }, _))) => FromShim::Failed { exit_code, message },
-            Ok(_) | Err(_) => FromShim::Exited { exit_code },
+            Ok(_) | Err(_) => abandoned.unwrap_or(FromShim::Exited { exit_code }),
         })
+    }
+
+    /// Nobody may be left who would finish the start, so the namespaces must not stay for ever.
+    fn give_up_in_time(&self) {
+        let mut state = self.wait_in_time(self.state(), |state| {
+            matches!(state.start, Start::Awaited) && !state.agent_left
+        });
+        if !matches!(state.start, Start::Awaited) {
+            state = self.wait_in_time(state, |_| true);
+        }
+        if state.is_settled() {
+            return;
+        }
+        let reason = match state.start {
+            Start::Awaited if state.agent_left => "the agent has gone",
+            Start::Awaited => "the agent did not ask for it",
+            Start::Asked { .. } | Start::Answered if state.prepared => "no client attached",
+            Start::Asked { .. } | Start::Answered => "its root was not made",
+        };
+        let failed = FromShim::Failed {
+            exit_code: 125,
+            message: format!("OCI runtime create failed: start given up: {reason}: unknown"),
+        };
+        // at once, for a process that waits for a dead file system does not end
+        state.start.answer(&failed);
+        state.start = Start::Answered;
+        state.abandoned = Some(failed);
+        drop(state);
+        self.first.signal(Signal::SIGKILL as i32);
+    }
+
+    fn wait_in_time<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        waiting: impl Fn(&State) -> bool,
+    ) -> MutexGuard<'a, State> {
+        let waited = self
+            .changed
+            .wait_timeout_while(state, STARTS_WITHIN, |state| !state.is_settled() && waiting(state));
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Into the log and to whoever is attached.
@@ -283,10 +338,9 @@ impl Shim {
         let state = told.unwrap_or_else(PoisonError::into_inner);
         if matches!(outcome, FromShim::Failed { .. }) {
             // a root that cannot be made is known before the agent has asked for the start
-            drop(
-                self.changed
-                    .wait_timeout_while(state, HEARD_WITHIN, |state| !matches!(state.start, Start::Answered)),
-            );
+            drop(self.changed.wait_timeout_while(state, STARTS_WITHIN, |state| {
+                !matches!(state.start, Start::Answered) && !state.agent_left
+            }));
         } else {
             drop(state);
         }

@@ -34,10 +34,19 @@ struct Session {
 }
 
 impl Shim {
+    /// The first connection is that of the agent that spawned the shim.
     pub(super) fn accept(self: &Arc<Self>, listener: &Listener) {
+        let mut agents = true;
         while let Ok(connection) = listener.accept() {
             let shim = Arc::clone(self);
-            thread::spawn(move || shim.serve(&Arc::new(connection)));
+            thread::spawn(move || {
+                shim.serve(&Arc::new(connection));
+                if agents {
+                    shim.state().agent_left = true;
+                    shim.changed.notify_all();
+                }
+            });
+            agents = false;
         }
     }
 
@@ -86,16 +95,16 @@ impl Shim {
 
     fn start(&self, connection: &Arc<Connection>, after_attach: bool) {
         let mut state = self.state();
-        if let Some(outcome) = &state.outcome {
+        if let Some(outcome) = state.outcome.as_ref().or(state.abandoned.as_ref()) {
             _ = connection.send(outcome, &[]);
             state.start = Start::Answered;
-            self.changed.notify_all();
         } else {
             state.start = Start::Asked {
                 by: Arc::clone(connection),
                 after_attach,
             };
         }
+        self.changed.notify_all();
         drop(state);
         self.go_when_ready();
     }
@@ -106,6 +115,7 @@ impl Shim {
         let wanted = matches!(state.start, Start::Asked { after_attach, .. } if !after_attach || state.attached);
         if wanted && state.prepared && !state.going {
             state.going = true;
+            self.changed.notify_all();
             _ = self.first.channel.send(&Go, &[]);
         }
     }

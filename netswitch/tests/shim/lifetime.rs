@@ -2,10 +2,10 @@
 
 use std::{fs, path::Path, sync::mpsc};
 
-use netswitch::shim::spawn;
+use netswitch::shim::{protocol::ToShim, spawn};
 use nix::{sys::signal::Signal, unistd::Pid};
 
-use super::world::{PATIENCE, World, poll, runs};
+use super::world::{PATIENCE, World, ended, poll, runs};
 
 #[test]
 fn a_killed_shim_takes_its_container_along() {
@@ -44,4 +44,31 @@ fn the_end_is_told_once_and_leaves_nothing() {
     assert!(!world.cgroup().exists());
     poll("the shim ends", || !runs(ready.shim));
     assert!(!world.spec.run_dir.join("shim.sock").exists());
+}
+
+#[test]
+fn a_start_without_its_agent_is_given_up() {
+    let mut world = World::new(&["true"]);
+    drop(world.spawn());
+    let ready = world.ready().clone();
+    poll("the shim ends", || !runs(ready.shim) && !runs(ready.pid));
+    assert_eq!(spawn::written_exit_code(&world.spec.run_dir), Some(125));
+    assert!(!world.cgroup().exists());
+}
+
+/// Takes the half minute that a start may take.
+#[test]
+fn a_start_that_nobody_finishes_is_given_up() {
+    let (mut unasked, mut unattached) = (World::new(&["true"]), World::new(&["true"]));
+    let (silent, asking) = (unasked.spawn(), unattached.spawn());
+    asking.send(&ToShim::Start { after_attach: true }, &[]).unwrap();
+    let (exit_code, message) = ended(&asking).unwrap_err();
+    let reason = "start given up: no client attached: unknown";
+    assert_eq!((exit_code, message.ends_with(reason)), (125, true), "{message}");
+    for world in [&unasked, &unattached] {
+        let ready = world.ready().clone();
+        poll("the shim ends", || !runs(ready.shim) && !runs(ready.pid));
+        assert_eq!(spawn::written_exit_code(&world.spec.run_dir), Some(125));
+    }
+    drop(silent);
 }
