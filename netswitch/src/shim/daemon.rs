@@ -319,6 +319,12 @@ impl Shim {
         };
         let written = self.write_exit_code(exit_code);
         cgroup::leave(&self.spec.id);
+        // while this path cannot yet be that of a next run's socket. Whoever wants to hear of a failed start has
+        // still to connect.
+        let failed = matches!(outcome, FromShim::Failed { .. });
+        if !failed {
+            _ = fs::remove_file(self.spec.run_dir.join(SOCKET));
+        }
         let mut state = self.state();
         state.outcome = Some(outcome.clone());
         self.changed.notify_all();
@@ -336,7 +342,7 @@ impl Shim {
         }
         let told = self.changed.wait_while(self.state(), |state| state.executing > 0);
         let state = told.unwrap_or_else(PoisonError::into_inner);
-        if matches!(outcome, FromShim::Failed { .. }) {
+        if failed {
             // a root that cannot be made is known before the agent has asked for the start
             drop(self.changed.wait_timeout_while(state, STARTS_WITHIN, |state| {
                 !matches!(state.start, Start::Answered) && !state.agent_left
@@ -344,7 +350,6 @@ impl Shim {
         } else {
             drop(state);
         }
-        _ = fs::remove_file(self.spec.run_dir.join(SOCKET));
         written
     }
 

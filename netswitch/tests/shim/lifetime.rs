@@ -1,11 +1,11 @@
 //! How containers and their shims end.
 
-use std::{fs, path::Path, sync::mpsc};
+use std::{fs, io::Read as _, path::Path, sync::mpsc};
 
 use netswitch::shim::{protocol::ToShim, spawn};
 use nix::{sys::signal::Signal, unistd::Pid};
 
-use super::world::{PATIENCE, World, ended, poll, runs};
+use super::world::{PATIENCE, World, ended, pipes, poll, raw, runs};
 
 #[test]
 fn a_killed_shim_takes_its_container_along() {
@@ -71,4 +71,23 @@ fn a_start_that_nobody_finishes_is_given_up() {
         assert_eq!(spawn::written_exit_code(&world.spec.run_dir), Some(125));
     }
     drop(silent);
+}
+
+#[test]
+fn a_shim_with_a_slow_client_leaves_the_next_runs_socket() {
+    let mut world = World::shell("head -c 1000000 /dev/zero");
+    let connection = world.spawn();
+    let slow = spawn::connect(&world.spec.run_dir).unwrap();
+    let (pipes, _to, mut from) = pipes();
+    slow.send(&ToShim::Attach, &raw(&pipes)).unwrap();
+    drop(pipes);
+    spawn::start(&connection, true).unwrap();
+    assert_eq!(world.wait(), 0);
+    let earlier = world.ready().clone();
+    let _next = world.spawn();
+    assert!(runs(earlier.shim));
+    assert_eq!(from.read_to_end(&mut Vec::new()).unwrap(), 1_000_000);
+    assert_eq!(ended(&slow), Ok(0));
+    poll("the earlier shim ends", || !runs(earlier.shim));
+    spawn::connect(&world.spec.run_dir).unwrap();
 }
