@@ -5,6 +5,7 @@ use std::{
     io::{self, IoSlice, IoSliceMut},
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     path::Path,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -84,6 +85,23 @@ impl Connection {
             }
         }
         Ok(Some((serde_json::from_slice(&text)?, descriptors)))
+    }
+
+    /// As [`Connection::receive`], but an error of kind `TimedOut` when nothing comes in time.
+    pub(super) fn receive_within<T: DeserializeOwned>(&self, limit: Duration) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+        let until = Instant::now() + limit;
+        loop {
+            let left = PollTimeout::try_from(until.saturating_duration_since(Instant::now()));
+            let mut watched = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut watched, left.unwrap_or(PollTimeout::MAX)) {
+                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(Errno::EINTR) => {}
+                other => {
+                    other?;
+                    return self.receive();
+                }
+            }
+        }
     }
 
     /// Whether the other end has closed.

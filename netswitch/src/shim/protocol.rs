@@ -29,7 +29,7 @@ pub enum FromShim {
     Started {
         pid: i32,
     },
-    /// The command could not be run: Docker's words, 126 or 127.
+    /// The command could not be run: Docker's words, 126 or 127; 125 when the container could not be made.
     Failed {
         exit_code: i32,
         message: String,

@@ -1,11 +1,12 @@
 //! The agent's side: starts shims, tells whether they live, learns how their containers end.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
-    io::Read as _,
+    io::{self, Read as _},
     os::{
-        fd::{AsFd as _, AsRawFd as _},
-        unix::process::CommandExt as _,
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd},
+        unix::{ffi::OsStrExt as _, process::CommandExt as _},
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -28,11 +29,15 @@ use super::{
 };
 
 /// A shim that makes no namespaces in this time makes none.
-const READY_WITHIN: Duration = Duration::from_secs(20);
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// A command that does not run in this time (its root may hang on a dead file system) never does.
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// Of a container whose shim was killed.
 const LOST: i32 = 255;
 /// In milliseconds, for a process killed.
 const ENDS_WITHIN: u16 = 10_000;
+/// In milliseconds, for a shim whose container has ended; then nobody waits for its clients.
+const SHIM_ENDS_WITHIN: u16 = 2_000;
 const WATCH_STACK: usize = 128 * 1024;
 
 /// Starts a shim and waits until the container's namespaces exist; blocks. `executable` is netswitch itself.
@@ -80,13 +85,30 @@ pub fn connect(run_dir: &Path) -> Result<Connection, Error> {
     Connection::open(&run_dir.join(SOCKET))
 }
 
-/// Runs the container's command: at once, or when a client has attached; blocks until it runs. The answer is
-/// its process id, the same as [`Ready::pid`].
+/// Runs the container's command: at once, or when a client has attached; blocks until it runs, for half a
+/// minute at most: then it is killed. The answer is its process id, the same as [`Ready::pid`].
 pub fn start(connection: &Connection, after_attach: bool) -> Result<i32, Error> {
+    start_within(connection, after_attach, STARTS_WITHIN)
+}
+
+fn start_within(connection: &Connection, after_attach: bool, limit: Duration) -> Result<i32, Error> {
     connection
         .send(&ToShim::Start { after_attach }, &[])
         .doing("start the container")?;
-    match connection.receive().doing("start the container")? {
+    let answer = connection.receive_within(limit);
+    if answer
+        .as_ref()
+        .is_err_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    {
+        let signal = libc::SIGKILL;
+        // a shim that cannot be told ends the container itself
+        _ = connection.send(&ToShim::Signal { signal }, &[]);
+        return Err(Error::Failed {
+            exit_code: 125,
+            message: format!("OCI runtime create failed: not started within {limit:?}: unknown"),
+        });
+    }
+    match answer.doing("start the container")? {
         Some((FromShim::Started { pid }, _)) => Ok(pid),
         Some((FromShim::Failed { exit_code, message }, _)) => Err(Error::Failed { exit_code, message }),
         Some((FromShim::Exited { .. }, _)) | None => Err(Error::Closed),
@@ -151,11 +173,38 @@ pub fn found_dead(run_dir: &Path) -> Option<i32> {
     Some(written_exit_code(run_dir).unwrap_or(LOST))
 }
 
-/// Ends a container whatever it does; its shim follows.
+/// Ends a container whatever it does, and its shim: nobody writes to the run directory any more. Blocks, some
+/// seconds at most.
 pub fn kill(run_dir: &Path) {
-    if let Some(ready) = ready(run_dir) {
-        end_orphan(&ready);
+    let Some(ready) = ready(run_dir) else {
+        return;
+    };
+    let shim = process::handle(ready.shim)
+        .ok()
+        .filter(|_| is_shim_of(ready.shim, run_dir));
+    end_orphan(&ready);
+    if let Some(shim) = shim
+        && !ends(shim.as_fd(), SHIM_ENDS_WITHIN)
+    {
+        process::send_signal(shim.as_fd(), libc::SIGKILL);
+        ends(shim.as_fd(), ENDS_WITHIN);
     }
+}
+
+/// Its number may be another process's by now.
+fn is_shim_of(pid: i32, run_dir: &Path) -> bool {
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut arguments = arguments.split(|byte| *byte == 0).skip(1);
+    let spec = (arguments.next() == Some(b"shim"))
+        .then(|| arguments.next())
+        .flatten()
+        .and_then(|spec| fs::canonicalize(OsStr::from_bytes(spec)).ok());
+    spec.is_some() && spec == fs::canonicalize(run_dir.join(SPEC)).ok()
+}
+
+/// Waits for the end of a process, so many milliseconds at most.
+fn ends(process: BorrowedFd, within: u16) -> bool {
+    poll(&mut [PollFd::new(process, PollFlags::POLLIN)], within).is_ok_and(|ready| ready > 0)
 }
 
 /// What a shim that has ended left behind.
@@ -170,7 +219,7 @@ fn end_orphan(ready: &Ready) {
     };
     if is_alive(ready.pid, ready.start_time) {
         process::send_signal(process.as_fd(), libc::SIGKILL);
-        _ = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], ENDS_WITHIN);
+        ends(process.as_fd(), ENDS_WITHIN);
     }
 }
 
@@ -230,6 +279,16 @@ fn available(source: impl Into<std::os::fd::OwnedFd>, text: &mut Vec<u8>) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_without_an_answer_is_killed_in_time() {
+        let (agent, shim) = Connection::pair().unwrap();
+        let error = start_within(&agent, false, Duration::from_millis(20)).unwrap_err();
+        assert!(error.to_string().contains("not started within 20ms"), "{error}");
+        let next = || shim.receive::<ToShim>().unwrap().unwrap().0;
+        assert_eq!(next(), ToShim::Start { after_attach: false });
+        assert_eq!(next(), ToShim::Signal { signal: libc::SIGKILL });
+    }
 
     #[test]
     fn a_process_is_known_by_its_start_time() {

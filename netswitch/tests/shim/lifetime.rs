@@ -91,3 +91,26 @@ fn a_shim_with_a_slow_client_leaves_the_next_runs_socket() {
     poll("the earlier shim ends", || !runs(earlier.shim));
     spawn::connect(&world.spec.run_dir).unwrap();
 }
+
+#[test]
+fn killing_leaves_neither_container_nor_shim() {
+    let mut running = World::new(&["sleep", "60"]);
+    running.start();
+    let mut unstarted = World::new(&["true"]);
+    let _agent = unstarted.spawn();
+    // one that waits for a client at its end
+    let mut lingering = World::shell("head -c 1000000 /dev/zero");
+    let connection = lingering.spawn();
+    let slow = spawn::connect(&lingering.spec.run_dir).unwrap();
+    let (pipes, _to, _from) = pipes();
+    slow.send(&ToShim::Attach, &raw(&pipes)).unwrap();
+    spawn::start(&connection, true).unwrap();
+    assert_eq!(lingering.wait(), 0);
+    for world in [&running, &unstarted, &lingering] {
+        let ready = world.ready();
+        assert!(runs(ready.shim));
+        spawn::kill(&world.spec.run_dir);
+        assert!(!runs(ready.shim) && !runs(ready.pid));
+        fs::remove_dir_all(&world.spec.run_dir).unwrap();
+    }
+}

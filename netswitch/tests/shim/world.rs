@@ -15,7 +15,6 @@ use netswitch::shim::{
     protocol::{Exec, FromShim, NetworkNamespace, Ready, Spec, ToShim},
     spawn,
 };
-use nix::{sys::signal::Signal, unistd::Pid};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -131,15 +130,8 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if let Some(ready) = self.ready.take() {
-            if spawn::is_alive(ready.pid, ready.start_time) {
-                _ = nix::sys::signal::kill(Pid::from_raw(ready.pid), Signal::SIGKILL);
-            }
-            // it still writes there
-            let until = Instant::now() + PATIENCE;
-            while runs(ready.shim) && Instant::now() < until {
-                std::thread::yield_now();
-            }
+        if self.ready.is_some() {
+            spawn::kill(&self.spec.run_dir);
         }
         _ = fs::remove_dir_all(&self.folder);
     }
