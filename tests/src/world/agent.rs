@@ -42,16 +42,14 @@ impl World {
     /// Starts the agent and waits until it serves.
     /// Names of the containers that have a folder in the run directory.
     pub fn folders(&self) -> Vec<String> {
-        let folders = fs::read_dir(self.directory.join("run/containers")).unwrap();
-        let ids = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        ids.map(|id| {
+        let folders = fs::read_dir(self.directory.join("run/containers")).expect("the containers' folders");
+        let ids = folders.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        let name = |id: String| {
             self.inspect(&id)["Name"]
                 .as_str()
-                .unwrap()
-                .trim_start_matches('/')
-                .to_owned()
-        })
-        .collect()
+                .map(|name| name.trim_start_matches('/').to_owned())
+        };
+        ids.filter_map(name).collect()
     }
 
     pub fn start_agent(&self, arguments: &[&str]) {
