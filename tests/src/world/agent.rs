@@ -39,7 +39,6 @@ impl World {
         ]
     }
 
-    /// Starts the agent and waits until it serves.
     /// Names of the containers that have a folder in the run directory.
     pub fn folders(&self) -> Vec<String> {
         let folders = fs::read_dir(self.directory.join("run/containers")).expect("the containers' folders");
@@ -52,6 +51,7 @@ impl World {
         ids.filter_map(name).collect()
     }
 
+    /// Starts the agent and waits until it serves.
     pub fn start_agent(&self, arguments: &[&str]) {
         let log = File::options()
             .append(true)
