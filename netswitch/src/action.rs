@@ -26,11 +26,6 @@ pub enum Action {
         device: String,
         up: bool,
     },
-    /// A sysctl below `/proc/sys` in the host's namespace, for a device of ours.
-    SetSysctl {
-        path: String,
-        value: String,
-    },
     AddAddress {
         device: String,
         address: IpNetwork,
@@ -267,7 +262,6 @@ impl Action {
                 before: None,
             },
             Self::DeleteLink { .. }
-            | Self::SetSysctl { .. }
             | Self::DeleteNeighbour { .. }
             | Self::SetUpLoopback { .. }
             | Self::ConfigureInterface(_)

@@ -115,7 +115,6 @@ impl<'a> Executor<'a> {
                 self.indexes.remove(device);
             }
             Action::SetUp { device, up } => self.kernel.set_up(device, *up)?,
-            Action::SetSysctl { path, value } => self.kernel.set_sysctl(&kernel::Namespace::Host, path, value)?,
             Action::AddAddress { device, address } => {
                 match self.kernel.add_address(&kernel::Namespace::Host, device, *address) {
                     // a gateway that somebody set by hand (SEED S25) is there before we are told

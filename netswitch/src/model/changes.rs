@@ -40,6 +40,30 @@ impl Changes {
         self.numbers = later.numbers.or(self.numbers);
         self
     }
+
+    /// The endpoints that a sandbox has afterwards.
+    pub fn endpoints_of_sandbox<'a>(&'a self, before: &'a State, sandbox: &Id) -> Vec<&'a Endpoint> {
+        let unchanged = before.endpoints_of_sandbox(sandbox);
+        let unchanged = unchanged.filter(|endpoint| !self.endpoints.contains_key(&endpoint.id));
+        let changed = self.endpoints.values().flatten();
+        unchanged
+            .chain(changed.filter(|endpoint| endpoint.sandbox == *sandbox))
+            .collect()
+    }
+
+    /// How many endpoints a network has afterwards.
+    pub fn member_count(&self, before: &State, network: &Id) -> u32 {
+        let mut count = before.member_count(network);
+        for (id, after) in &self.endpoints {
+            let was = before
+                .endpoints
+                .get(id)
+                .is_some_and(|endpoint| endpoint.network == *network);
+            let is = after.as_ref().is_some_and(|endpoint| endpoint.network == *network);
+            count = count + u32::from(is) - u32::from(was);
+        }
+        count
+    }
 }
 
 /// The state with changes on top, not yet made. Looking something up costs a search in both.
@@ -136,31 +160,11 @@ impl<'a> Draft<'a> {
     }
 
     pub fn endpoints_of_sandbox(&self, sandbox: &Id) -> Vec<&Endpoint> {
-        let unchanged = self
-            .state
-            .endpoints_of_sandbox(sandbox)
-            .filter(|endpoint| !self.changes.endpoints.contains_key(&endpoint.id));
-        let changed = self
-            .changes
-            .endpoints
-            .values()
-            .flatten()
-            .filter(|endpoint| endpoint.sandbox == *sandbox);
-        unchanged.chain(changed).collect()
+        self.changes.endpoints_of_sandbox(self.state, sandbox)
     }
 
     pub fn member_count(&self, network: &Id) -> u32 {
-        let mut count = self.state.member_count(network);
-        for (id, after) in &self.changes.endpoints {
-            count -= u32::from(
-                self.state
-                    .endpoints
-                    .get(id)
-                    .is_some_and(|before| before.network == *network),
-            );
-            count += u32::from(after.as_ref().is_some_and(|after| after.network == *network));
-        }
-        count
+        self.changes.member_count(self.state, network)
     }
 
     fn member(&self, network: &Id, slot: u32) -> Option<&Endpoint> {

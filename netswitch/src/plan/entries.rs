@@ -36,16 +36,7 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
             .map_or(Address::NONE, |pool| pool.gateway.into())
     };
     let mtu = mtu(bridge.mtu);
-    let port = Port {
-        id: bridge.host_port,
-        generation: bridge.host_port_generation,
-        ifindex: 0,
-        identity: 0,
-        flags,
-        mtu,
-        kind: Kind::Host as u8,
-        _pad: 0,
-    };
+    let port = port(bridge.host_port, bridge.host_port_generation, flags, mtu, Kind::Host);
     let mut entries = vec![
         Entry::Network {
             number: bridge.number,
@@ -129,16 +120,7 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, sand
     let flags = flags_of(network, bridge);
     let mtu = mtu(endpoint.mtu);
     let address = |address: Option<IpNetwork>| address.map_or(Address::NONE, |address| address.ip().into());
-    let port = Port {
-        id: endpoint.number,
-        generation: endpoint.generation,
-        ifindex: 0,
-        identity: 0,
-        flags,
-        mtu,
-        kind: Kind::Container as u8,
-        _pad: 0,
-    };
+    let port = port(endpoint.number, endpoint.generation, flags, mtu, Kind::Container);
     let mut entries = vec![
         Entry::Slot {
             id: endpoint.number,
@@ -211,6 +193,18 @@ fn flags_of(network: &Network, bridge: &Bridge) -> u32 {
 
 fn mtu(mtu: u32) -> u16 {
     u16::try_from(mtu).unwrap_or(u16::MAX)
+}
+
+/// Without its index: that is the device's, filled in when it is written.
+fn port(id: u32, generation: u32, flags: u32, mtu: u16, kind: Kind) -> Port {
+    Port {
+        id,
+        generation,
+        flags,
+        mtu,
+        kind: kind as u8,
+        ..Port::default()
+    }
 }
 
 fn port_key(network: u32, mac: Mac) -> PortKey {

@@ -137,21 +137,12 @@ impl<'a> View<'a> {
 
     /// Filled slots of MEMBERS, the host's port included.
     pub fn members_before(&self, network: &Id) -> u32 {
-        1 + u32::try_from(self.before.endpoints_of_network(network).count()).unwrap_or(u32::MAX - 1)
+        1 + self.before.member_count(network)
     }
 
+    /// The same afterwards.
     pub fn members(&self, network: &Id) -> u32 {
-        let mut members = self.members_before(network);
-        for (id, after) in &self.changes.endpoints {
-            let was = self
-                .before
-                .endpoints
-                .get(id)
-                .is_some_and(|endpoint| endpoint.network == *network);
-            let is = after.as_ref().is_some_and(|endpoint| endpoint.network == *network);
-            members = members + u32::from(is) - u32::from(was);
-        }
-        members
+        1 + self.changes.member_count(self.before, network)
     }
 
     pub fn endpoints_before(&self, sandbox: &Id) -> Vec<&'a Endpoint> {
@@ -159,17 +150,7 @@ impl<'a> View<'a> {
     }
 
     pub fn endpoints(&self, sandbox: &Id) -> Vec<&'a Endpoint> {
-        let kept = self
-            .before
-            .endpoints_of_sandbox(sandbox)
-            .filter(|endpoint| !self.changes.endpoints.contains_key(&endpoint.id));
-        let changed = self
-            .changes
-            .endpoints
-            .values()
-            .flatten()
-            .filter(|endpoint| endpoint.sandbox == *sandbox);
-        kept.chain(changed).collect()
+        self.changes.endpoints_of_sandbox(self.before, sandbox)
     }
 }
 

@@ -30,10 +30,10 @@ pub struct Flood {
 impl Flood {
     pub fn start(namespace: &Namespace, target: IpAddr) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let file = namespace.path();
+        // opened here: the caller may let go of the namespace before the thread runs
+        let file = std::fs::File::open(namespace.path()).expect("a namespace");
         let told = Arc::clone(&stop);
         let thread = thread::spawn(move || {
-            let file = std::fs::File::open(file).expect("a namespace");
             setns(file, CloneFlags::CLONE_NEWNET).expect("entering a namespace");
             let mut pinger = Pinger::new(target).expect("a raw socket");
             while !told.load(Ordering::Relaxed) {
