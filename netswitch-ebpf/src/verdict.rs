@@ -3,6 +3,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
+    Global,
     bindings::{BPF_ANY, BPF_F_INGRESS, BPF_NOEXIST, TC_ACT_SHOT},
     helpers::{
         bpf_clone_redirect, bpf_get_prandom_u32, bpf_loop, bpf_redirect, bpf_redirect_peer, bpf_skb_change_type,
@@ -16,6 +17,10 @@ use crate::{maps, packet::Frame, rewrite, stages::replicate};
 /// `skb->pkt_type`: for us. The kernel has compared the destination MAC with the host-side device's,
 /// and a frame "for another host" is not received.
 const PACKET_HOST: u32 = 0;
+/// Set at load: since 6.15 `skb_do_redirect` scrubs what goes to a peer (`skb_scrub_packet`) and so does
+/// it itself; earlier kernels leave it to us. The verifier removes the branch that is not taken.
+#[unsafe(no_mangle)]
+static KERNEL_SETS_PACKET_TYPE: Global<u8> = Global::new(0);
 /// Copies of one broadcast or multicast frame.
 const COPIES: u32 = 512;
 
@@ -70,7 +75,11 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
 /// Into the peer of a host-side veth, in another namespace than this one.
 #[inline(always)]
 fn to_peer(frame: Frame, ifindex: u32) -> i32 {
-    cross(frame);
+    clear_mark(frame);
+    if KERNEL_SETS_PACKET_TYPE.load() == 0 {
+        // SAFETY: the context of the running program
+        unsafe { bpf_skb_change_type(frame.0, PACKET_HOST) };
+    }
     // SAFETY: only takes numbers
     unsafe { bpf_redirect_peer(ifindex, 0) as i32 }
 }
@@ -78,7 +87,7 @@ fn to_peer(frame: Frame, ifindex: u32) -> i32 {
 /// Into the host end of the network. The kernel compares the destination MAC again on the way.
 #[inline(always)]
 fn to_host(frame: Frame, ifindex: u32) -> i32 {
-    cross(frame);
+    clear_mark(frame);
     // SAFETY: only takes numbers
     unsafe { bpf_redirect(ifindex, u64::from(BPF_F_INGRESS)) as i32 }
 }
@@ -93,14 +102,11 @@ fn answer(frame: Frame, ifindex: u32) -> i32 {
     }
 }
 
-/// What must not go along into another namespace, and what must be right there.
+/// The one thing that no kernel takes off a packet which changes namespaces this way.
 #[inline(always)]
-fn cross(frame: Frame) {
+fn clear_mark(frame: Frame) {
     // SAFETY: the context of the running program
-    unsafe {
-        (*frame.0).mark = 0;
-        bpf_skb_change_type(frame.0, PACKET_HOST);
-    }
+    unsafe { (*frame.0).mark = 0 };
 }
 
 #[inline(always)]

@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::{Ebpf, EbpfLoader, maps::MapError, programs::SchedClassifier};
+use aya::{Ebpf, EbpfLoader, maps::MapError, programs::SchedClassifier, util::KernelVersion};
 
 pub use layout::{Layout, MAPS};
 pub use run::Ran;
@@ -178,6 +178,11 @@ fn program_error(program: &'static str) -> impl FnOnce(aya::programs::ProgramErr
     }
 }
 
+/// Since 6.15 a packet redirected to a peer is scrubbed, its packet type included.
+fn kernel_sets_packet_type() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 15, 0))
+}
+
 /// Loads the object with its maps pinned in `folder`, those that are there already reused.
 fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
     layout::check(folder)?;
@@ -185,6 +190,7 @@ fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
         .btf(None) // nothing is relocated against the kernel's types; parsing them takes 15 ms
         .default_map_pin_directory(folder)
         .override_global(aya_log::LEVEL, &log_level, true)
+        .override_global("KERNEL_SETS_PACKET_TYPE", &u8::from(kernel_sets_packet_type()), true)
         .load(OBJECT)
         .map_err(|error| Error::Load(Box::new(error)))?;
     for name in [FROM_ENDPOINT, EXPLAIN_ENDPOINT] {
