@@ -1,6 +1,27 @@
 //! The hooks, in the order a packet meets them, and the stages each one runs.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_ptr_alignment,
+        clippy::cast_sign_loss,
+        reason = "the helpers' argument types; sizes are those of headers"
+    ),
+    expect(
+        clippy::collapsible_if,
+        clippy::match_bool,
+        clippy::match_same_arms,
+        clippy::needless_borrows_for_generic_args,
+        clippy::needless_pass_by_value,
+        clippy::single_match_else,
+        clippy::wrong_self_convention,
+        reason = "forms that the verifier and the 512-byte stack of 6.1 accept; rewriting them changes the code"
+    ),
+    expect(clippy::doc_markdown, reason = "names of protocols, not of items")
+)]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
