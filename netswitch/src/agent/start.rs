@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result};
 use tokio::sync::broadcast;
 use tracing::{Level, level_filters::LevelFilter};
 
-use super::core::{Core, fill_indexes};
+use super::core::Core;
 use super::handle::{AgentHandle, Job};
 use crate::api::{AgentOptions, Directories};
 use crate::datapath::{self, Datapath};
 use crate::execute::Executor;
-use crate::kernel::{netlink::Netlink, watch};
+use crate::kernel::{Link, netlink::Netlink, watch};
 use crate::model::{
     changes::Changes,
     network::{Network, predefined},
@@ -70,35 +70,26 @@ impl Core {
                 "its device's name is another's now: it stays down"
             );
         }
-        let indexes = reconcile::indexes(&self.directories.state, &self.state, &links);
-        self.store.save(&indexes)?;
-        self.state.apply(&indexes);
+        self.note_indexes(&links)?;
         let snapshot = self.snapshot()?;
         let actions = reconcile::plan(&self.directories.state, &self.state, &snapshot);
         if actions.is_empty() {
             return Ok(());
         }
         tracing::info!(steps = actions.len(), "reconciling");
-        let (made, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(actions);
+        let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(actions);
         for error in errors {
             tracing::warn!(%error, "a step of reconciling failed");
         }
-        let mut changes = Changes::default();
-        let networks = self
-            .state
-            .networks
-            .iter()
-            .map(|(id, network)| (id.clone(), Some(network.clone())));
-        changes.networks.extend(networks);
-        let endpoints = self
-            .state
-            .endpoints
-            .iter()
-            .map(|(id, endpoint)| (id.clone(), Some(endpoint.clone())));
-        changes.endpoints.extend(endpoints);
-        fill_indexes(&mut changes, &made);
-        self.store.save(&changes)?;
-        self.state.apply(&changes);
+        let links = self.kernel.links()?;
+        self.note_indexes(&links)
+    }
+
+    /// Records which index each of our devices has now.
+    fn note_indexes(&mut self, links: &[Link]) -> Result<()> {
+        let indexes = reconcile::indexes(&self.directories.state, &self.state, links);
+        self.store.save(&indexes)?;
+        self.state.apply(&indexes);
         Ok(())
     }
 
