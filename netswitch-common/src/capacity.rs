@@ -13,3 +13,21 @@ pub const BUCKETS: u32 = 65_536;
 /// One per [`crate::verdict::Verdict`].
 pub const PATHS: u32 = crate::verdict::Verdict::ALL.len() as u32;
 pub const DECISION: u32 = 1;
+/// 10,000 published ports are 41 entries for each family.
+pub const PUBLISHED: u32 = 65_536;
+/// A publication's number has 16 bits.
+pub const PUBLICATIONS: u32 = 65_536;
+pub const SOURCES: u32 = 262_144;
+/// Flows of all endpoints together.
+pub const RECORDS: u32 = 1_048_576;
+/// Two for each flow.
+pub const FLOWS: u32 = 2 * RECORDS;
+pub const QUOTAS: u32 = SLOTS;
+pub const FRAGMENTS: u32 = 8_192;
+pub const UPLINKS: u32 = 1_024;
+pub const CONFIG: u32 = 1;
+/// Of one endpoint; [`crate::host::Config::flow_quota`].
+pub const FLOW_QUOTA: u32 = 32_768;
+/// First port for masquerade, and how many: below the ephemeral range of an untouched Linux host
+/// (32768 to 60999).
+pub const MASQUERADE_PORTS: (u16, u16) = (10_240, 22_528);

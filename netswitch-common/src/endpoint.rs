@@ -23,6 +23,14 @@ pub mod flags {
     pub const INTERNAL: u32 = 1 << 1;
     /// The network has IPv6: without it the host's own IPv6 chatter is not replicated.
     pub const V6: u32 = 1 << 2;
+    /// Flows to the world get an address of the host's (`enable_ip_masquerade`, gateway mode nat).
+    pub const MASQUERADE_V4: u32 = 1 << 3;
+    pub const MASQUERADE_V6: u32 = 1 << 4;
+    /// Published ports are reached at the container's own address (gateway mode routed).
+    pub const ROUTED_V4: u32 = 1 << 5;
+    pub const ROUTED_V6: u32 = 1 << 6;
+    /// The host has no address on the network (gateway mode isolated).
+    pub const ISOLATED: u32 = 1 << 7;
     /// Opt-ins of the network: what the guard would otherwise drop.
     pub const ALLOW_VLAN: u32 = 1 << 8;
     pub const ALLOW_LINK_CONTROL: u32 = 1 << 9;
@@ -32,6 +40,8 @@ pub mod flags {
     pub const NO_GUARD: u32 = 1 << 12;
     /// ADDRESSES holds further addresses that this endpoint may use as a source.
     pub const MORE_ADDRESSES: u32 = 1 << 13;
+    /// Ports of this endpoint are published: answers to its neighbours may have to be translated.
+    pub const PUBLISHES: u32 = 1 << 14;
 }
 
 /// Value of ENDPOINTS; its key is the ifindex of the host-side veth or of a network's switch end.

@@ -22,14 +22,17 @@ pub mod address;
 pub mod capacity;
 pub mod checksum;
 pub mod endpoint;
+pub mod flow;
+pub mod host;
 pub mod neighbour;
 pub mod network;
+pub mod publish;
 pub mod verdict;
 
 /// Version of every map's layout. Pins live under `<bpffs>/v<ABI_VERSION>/`; raise it when a key,
 /// a value or a meaning in this crate changes, and say how to carry the old entries over in
 /// `netswitch/src/datapath/upgrade.rs`.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Declares that a type may be read from and written to a BPF map as plain bytes.
 ///

@@ -42,6 +42,16 @@ named! {
         AnswerNeighbour = 5, "answer-neighbour";
         /// Replaced by "fragmentation needed" or "packet too big", to its sender.
         AnswerTooBig = 6, "answer-too-big";
+        /// Replaced by "time exceeded", to its sender.
+        AnswerTimeExceeded = 7, "answer-time-exceeded";
+        /// A packet of a flow: translated, then to the flow's other end.
+        Translate = 8, "translate";
+        /// The first packet of a flow: the flow is made, then as above.
+        Open = 9, "open";
+        /// On an uplink: none of ours, to the host's stack untouched.
+        Pass = 10, "pass";
+        /// A fragment whose ports are not known yet: kept until its first one comes.
+        Park = 11, "park";
     }
 }
 
@@ -86,6 +96,18 @@ named! {
         NoV6 = 20, "no-ipv6";
         /// Addressed to the gateway's MAC although the destination is a neighbour.
         NotRouted = 21, "not-routed";
+        /// Its time to live ended here; its sender was told if the protocol allows it.
+        TimeExceeded = 22, "time-exceeded";
+        /// No port for masquerade is free towards that destination.
+        PortsExhausted = 23, "ports-exhausted";
+        /// The endpoint has as many flows as it may, all of them alive.
+        FlowQuota = 24, "flow-quota";
+        /// From an address that the publication does not let in (`from=`).
+        SourceDenied = 25, "source-denied";
+        /// An ICMP error about no flow of ours.
+        NoFlow = 26, "no-flow";
+        /// A fragment whose first one never came, or that is too long to keep.
+        Fragment = 27, "fragment";
     }
 }
 

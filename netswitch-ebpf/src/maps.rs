@@ -3,14 +3,17 @@
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
 };
 use netswitch_common::{
     address::Address,
     capacity,
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
+    flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Quota, Tuple},
+    host::{Config, Uplink},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
+    publish::{Publication, PublishedKey, PublishedPorts, SourceKey},
     verdict::{Count, Decision, DropKey},
 };
 
@@ -41,6 +44,42 @@ static MEMBERS: HashMap<MemberKey, Member> = HashMap::pinned(capacity::MEMBERS, 
 /// Agent -> gateway.
 #[map]
 static SUBNETS: LpmTrie<Address, Subnet> = LpmTrie::pinned(capacity::SUBNETS, 0);
+
+/// By address, protocol and port of the host. Agent -> publish, socket hooks.
+#[map]
+static PUBLISHED: HashMap<PublishedKey, PublishedPorts> = HashMap::pinned(capacity::PUBLISHED, BPF_F_NO_PREALLOC);
+
+/// By number. Agent -> publish, socket hooks.
+#[map]
+static PUBLICATIONS: HashMap<u32, Publication> = HashMap::pinned(capacity::PUBLICATIONS, BPF_F_NO_PREALLOC);
+
+/// Agent -> publish.
+#[map]
+static SOURCES: LpmTrie<SourceKey, u32> = LpmTrie::pinned(capacity::SOURCES, 0);
+
+/// By packet, either direction. Commit -> flow; the agent removes what is stale.
+#[map]
+pub static FLOWS: HashMap<Tuple, FlowIndex> = HashMap::pinned(capacity::FLOWS, BPF_F_NO_PREALLOC);
+
+/// By owner and slot. Commit -> flow, agent.
+#[map]
+pub static RECORDS: HashMap<FlowKey, Flow> = HashMap::pinned(capacity::RECORDS, BPF_F_NO_PREALLOC);
+
+/// By endpoint id. Commit -> commit, forward.
+#[map]
+pub static QUOTAS: Array<Quota> = Array::pinned(capacity::QUOTAS, 0);
+
+/// Commit -> fragment.
+#[map]
+pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts> = LruHashMap::pinned(capacity::FRAGMENTS, 0);
+
+/// By ifindex. Agent -> route.
+#[map]
+static UPLINKS: HashMap<u32, Uplink> = HashMap::pinned(capacity::UPLINKS, BPF_F_NO_PREALLOC);
+
+/// Agent -> everyone.
+#[map]
+static CONFIG: Array<Config> = Array::pinned(capacity::CONFIG, 0);
 
 /// Commit -> agent.
 #[map]

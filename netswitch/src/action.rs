@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netswitch_common::{address::Mac, endpoint, neighbour, network};
+use netswitch_common::{address::Mac, endpoint, host, neighbour, network, publish};
 
 use crate::{
     kernel::{Namespace, Veth},
@@ -146,6 +146,23 @@ pub enum Entry {
         subnet: IpNetwork,
         value: network::Subnet,
     },
+    Published {
+        key: publish::PublishedKey,
+        value: Box<publish::PublishedPorts>,
+    },
+    Publication {
+        number: u16,
+        value: publish::Publication,
+    },
+    /// One network that a publication lets in.
+    Source {
+        publication: u16,
+        network: IpNetwork,
+    },
+    Uplink {
+        device: Device,
+        value: host::Uplink,
+    },
 }
 
 /// A device of the host's namespace.
@@ -166,18 +183,27 @@ pub enum Place {
     Network(u32),
     Member(network::MemberKey),
     Subnet(IpNetwork),
+    Published(publish::PublishedKey),
+    Publication(u16),
+    Source(u16, IpNetwork),
+    /// As [`Place::Endpoint`].
+    Uplink(Result<u32, String>),
 }
 
 impl Entry {
     pub fn place(&self) -> Place {
         match self {
             Self::Endpoint { device, .. } => Place::Endpoint(device.index.ok_or_else(|| device.name.clone())),
+            Self::Uplink { device, .. } => Place::Uplink(device.index.ok_or_else(|| device.name.clone())),
             Self::Port { key, .. } => Place::Port(*key),
             Self::Address { key, .. } => Place::Address(*key),
             Self::Slot { id, .. } => Place::Slot(*id),
             Self::Network { number, .. } => Place::Network(*number),
             Self::Member { key, .. } => Place::Member(*key),
             Self::Subnet { subnet, .. } => Place::Subnet(*subnet),
+            Self::Published { key, .. } => Place::Published(*key),
+            Self::Publication { number, .. } => Place::Publication(*number),
+            Self::Source { publication, network } => Place::Source(*publication, *network),
         }
     }
 
@@ -195,7 +221,12 @@ impl Entry {
             Self::Slot { value, .. } => value.ifindex = 0,
             Self::Member { value, .. } => value.ifindex = 0,
             Self::Network { value, .. } => (value.host_end, value.switch_end) = (0, 0),
-            Self::Endpoint { .. } | Self::Subnet { .. } => {}
+            Self::Endpoint { .. }
+            | Self::Subnet { .. }
+            | Self::Published { .. }
+            | Self::Publication { .. }
+            | Self::Source { .. }
+            | Self::Uplink { .. } => {}
         }
         entry
     }
@@ -207,11 +238,12 @@ impl Entry {
             | Self::Port { device, .. }
             | Self::Address { device, .. }
             | Self::Slot { device, .. }
-            | Self::Member { device, .. } => vec![device],
+            | Self::Member { device, .. }
+            | Self::Uplink { device, .. } => vec![device],
             Self::Network {
                 host_end, switch_end, ..
             } => vec![host_end, switch_end],
-            Self::Subnet { .. } => Vec::new(),
+            Self::Subnet { .. } | Self::Published { .. } | Self::Publication { .. } | Self::Source { .. } => Vec::new(),
         }
     }
 }

@@ -164,7 +164,16 @@ pub fn meaning(decision: Decision) -> Decision {
             mtu: decision.mtu,
             ..bare
         },
-        Some(Verdict::Drop | Verdict::Replicate) | None => bare,
+        Some(
+            Verdict::Drop
+            | Verdict::Replicate
+            | Verdict::AnswerTimeExceeded
+            | Verdict::Translate
+            | Verdict::Open
+            | Verdict::Pass
+            | Verdict::Park,
+        )
+        | None => bare,
     }
 }
 

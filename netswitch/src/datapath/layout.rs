@@ -8,8 +8,11 @@ use netswitch_common::{
     address::Address,
     capacity,
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
+    flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Quota, Tuple},
+    host::{Config, Uplink},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
+    publish::{Publication, PublishedKey, PublishedPorts, SourceKey},
     verdict::{Count, Decision, DropKey},
 };
 
@@ -81,6 +84,27 @@ pub const MAPS: &[(&str, Layout)] = &[
         "SUBNETS",
         layout::<lpm_trie::Key<Address>, Subnet>(MapType::LpmTrie, capacity::SUBNETS),
     ),
+    (
+        "PUBLISHED",
+        layout::<PublishedKey, PublishedPorts>(MapType::Hash, capacity::PUBLISHED),
+    ),
+    (
+        "PUBLICATIONS",
+        layout::<u32, Publication>(MapType::Hash, capacity::PUBLICATIONS),
+    ),
+    (
+        "SOURCES",
+        layout::<lpm_trie::Key<SourceKey>, u32>(MapType::LpmTrie, capacity::SOURCES),
+    ),
+    ("FLOWS", layout::<Tuple, FlowIndex>(MapType::Hash, capacity::FLOWS)),
+    ("RECORDS", layout::<FlowKey, Flow>(MapType::Hash, capacity::RECORDS)),
+    ("QUOTAS", layout::<u32, Quota>(MapType::Array, capacity::QUOTAS)),
+    (
+        "FRAGMENTS",
+        layout::<FragmentKey, FragmentPorts>(MapType::LruHash, capacity::FRAGMENTS),
+    ),
+    ("UPLINKS", layout::<u32, Uplink>(MapType::Hash, capacity::UPLINKS)),
+    ("CONFIG", layout::<u32, Config>(MapType::Array, capacity::CONFIG)),
     ("DROPS", layout::<DropKey, Count>(MapType::PerCpuHash, capacity::DROPS)),
     ("PATHS", layout::<u32, Count>(MapType::PerCpuArray, capacity::PATHS)),
     ("BUCKETS", layout::<BucketKey, Bucket>(MapType::Hash, capacity::BUCKETS)),

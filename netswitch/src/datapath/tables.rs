@@ -10,8 +10,10 @@ use ipnetwork::IpNetwork;
 use netswitch_common::{
     address::Address,
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
+    host::{Config, Uplink},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
+    publish::{Publication, PublishedKey, PublishedPorts, SourceKey},
     verdict::{Count, DropKey},
 };
 
@@ -27,6 +29,11 @@ pub struct Tables {
     networks: Array<MapData, Network>,
     members: HashMap<MapData, MemberKey, Member>,
     subnets: LpmTrie<MapData, Address, Subnet>,
+    published: HashMap<MapData, PublishedKey, PublishedPorts>,
+    publications: HashMap<MapData, u32, Publication>,
+    sources: LpmTrie<MapData, SourceKey, u32>,
+    uplinks: HashMap<MapData, u32, Uplink>,
+    config: Array<MapData, Config>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Count>,
     pub(super) paths: PerCpuArray<MapData, Count>,
     pub(super) buckets: HashMap<MapData, BucketKey, Bucket>,
@@ -42,6 +49,11 @@ impl Tables {
             networks: take(ebpf, "NETWORKS")?,
             members: take(ebpf, "MEMBERS")?,
             subnets: take(ebpf, "SUBNETS")?,
+            published: take(ebpf, "PUBLISHED")?,
+            publications: take(ebpf, "PUBLICATIONS")?,
+            sources: take(ebpf, "SOURCES")?,
+            uplinks: take(ebpf, "UPLINKS")?,
+            config: take(ebpf, "CONFIG")?,
             drops: take(ebpf, "DROPS")?,
             paths: take(ebpf, "PATHS")?,
             buckets: take(ebpf, "BUCKETS")?,
@@ -101,6 +113,22 @@ impl Tables {
                 .subnets
                 .insert(&key_of(subnet), value, 0)
                 .map_err(Error::map("SUBNETS")),
+            Entry::Published { key, value } => self
+                .published
+                .insert(key, value.as_ref(), 0)
+                .map_err(Error::map("PUBLISHED")),
+            Entry::Publication { number, value } => self
+                .publications
+                .insert(u32::from(*number), value, 0)
+                .map_err(Error::map("PUBLICATIONS")),
+            Entry::Source { publication, network } => self
+                .sources
+                .insert(&source_key(*publication, network), 1, 0)
+                .map_err(Error::map("SOURCES")),
+            Entry::Uplink { device, value } => {
+                let key = index(device)?;
+                self.uplinks.insert(key, value, 0).map_err(Error::map("UPLINKS"))
+            }
         }
     }
 
@@ -118,7 +146,24 @@ impl Tables {
                 .map_err(Error::map("NETWORKS")),
             Entry::Member { key, .. } => absent_is_fine("MEMBERS", self.members.remove(key)),
             Entry::Subnet { subnet, .. } => absent_is_fine("SUBNETS", self.subnets.remove(&key_of(subnet))),
+            Entry::Published { key, .. } => absent_is_fine("PUBLISHED", self.published.remove(key)),
+            Entry::Publication { number, .. } => {
+                absent_is_fine("PUBLICATIONS", self.publications.remove(&u32::from(*number)))
+            }
+            Entry::Source { publication, network } => {
+                absent_is_fine("SOURCES", self.sources.remove(&source_key(*publication, network)))
+            }
+            Entry::Uplink { device, .. } => absent_is_fine("UPLINKS", self.uplinks.remove(&index(device)?)),
         }
+    }
+
+    /// What holds for every hook.
+    pub fn config(&self) -> Result<Config> {
+        self.config.get(&0, 0).map_err(Error::map("CONFIG"))
+    }
+
+    pub fn set_config(&mut self, config: &Config) -> Result<()> {
+        self.config.set(0, config, 0).map_err(Error::map("CONFIG"))
     }
 
     /// Every entry of the maps that the agent writes; devices have an index and no name.
@@ -181,6 +226,30 @@ impl Tables {
             if let Some(subnet) = subnet_of(&key) {
                 entries.push(Entry::Subnet { subnet, value });
             }
+        }
+        for row in &self.published {
+            let (key, value) = row.map_err(Error::map("PUBLISHED"))?;
+            entries.push(Entry::Published {
+                key,
+                value: Box::new(value),
+            });
+        }
+        for row in &self.publications {
+            let (number, value) = row.map_err(Error::map("PUBLICATIONS"))?;
+            if let Ok(number) = u16::try_from(number) {
+                entries.push(Entry::Publication { number, value });
+            }
+        }
+        for row in &self.sources {
+            let (key, _) = row.map_err(Error::map("SOURCES"))?;
+            entries.extend(source_of(&key));
+        }
+        for row in &self.uplinks {
+            let (ifindex, value) = row.map_err(Error::map("UPLINKS"))?;
+            entries.push(Entry::Uplink {
+                device: device(ifindex),
+                value,
+            });
         }
         Ok(entries)
     }
@@ -255,6 +324,26 @@ fn subnet_of(key: &Key<Address>) -> Option<IpNetwork> {
     let address = IpAddr::from(key.data());
     let offset = if address.is_ipv4() { V4_OFFSET } else { 0 };
     IpNetwork::new(address, prefix.checked_sub(offset)?).ok()
+}
+
+/// Bits in front of the address in a [`SourceKey`].
+const SOURCE_OFFSET: u32 = 32;
+
+fn source_key(publication: u16, network: &IpNetwork) -> Key<SourceKey> {
+    let address = key_of(network);
+    let data = SourceKey {
+        publication: publication.into(),
+        address: address.data(),
+    };
+    Key::new(SOURCE_OFFSET + address.prefix_len(), data)
+}
+
+fn source_of(key: &Key<SourceKey>) -> Option<Entry> {
+    let SourceKey { publication, address } = key.data();
+    Some(Entry::Source {
+        publication: u16::try_from(publication).ok()?,
+        network: subnet_of(&Key::new(key.prefix_len().checked_sub(SOURCE_OFFSET)?, address))?,
+    })
 }
 
 #[cfg(test)]

@@ -25,7 +25,13 @@ use super::{
 type Convert = fn(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)>;
 
 /// How maps whose layout changed are carried over: from which version, which map.
-const CONVERSIONS: &[(u32, &str, Convert)] = &[];
+const CONVERSIONS: &[(u32, &str, Convert)] = &[
+    (1, "PATHS", same), // more verdicts
+];
+
+fn same(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    Some((key.to_vec(), value.to_vec()))
+}
 
 /// A start: where to load, and what is left to do around the moment the programs are replaced.
 pub(super) struct Transition {

@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 use serde::{Deserialize, Serialize};
 
-use super::Id;
+use super::{Id, publish::Publication};
 
 /// Exists while its container runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub struct Endpoint {
     pub default_route_v6: bool,
     /// Of the host device, known once it exists.
     pub index: Option<u32>,
+    #[serde(default)]
+    pub publications: Vec<Publication>,
 }
 
 impl Endpoint {

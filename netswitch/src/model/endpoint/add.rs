@@ -141,6 +141,7 @@ pub fn add(
         default_route_v4: false,
         default_route_v6: false,
         index: None,
+        publications: Vec::new(),
     };
     draft.put_endpoint(endpoint);
     draft.put_network(network);

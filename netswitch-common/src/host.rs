@@ -1,0 +1,43 @@
+//! The host: its uplinks, and what holds for every hook.
+
+use crate::{address::Address, map_type};
+
+/// Mark of the agent's own sockets: they may bind published ports, and are not translated ("nswd").
+pub const SOCKET_MARK: u32 = 0x6e73_7764;
+
+/// Value of CONFIG, at 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Of the agent's network namespace (`SO_NETNS_COOKIE`): socket hooks leave others alone.
+    pub namespace_cookie: u64,
+    /// Raised when a route, a link or an address changes: flows look their route up again.
+    pub route_generation: u32,
+    /// Ports for masquerade: the first, host order, and how many.
+    pub first_port: u16,
+    pub port_count: u16,
+    /// Flows that one endpoint may have at once.
+    pub flow_quota: u32,
+    pub _pad: u32,
+}
+map_type!(Config, 24);
+
+/// Value of UPLINKS, by ifindex: a device towards the world.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uplink {
+    /// Addresses to masquerade with where the kernel does not choose one (before 6.7).
+    pub v4: Address,
+    pub v6: Address,
+    /// In bytes, without the Ethernet header.
+    pub mtu: u32,
+    /// Bits of [`uplink_flags`].
+    pub flags: u32,
+}
+map_type!(Uplink, 40);
+
+/// Bits of [`Uplink::flags`].
+pub mod uplink_flags {
+    /// `--uplink-mode stack`: north-south traffic goes through the host's stack.
+    pub const STACK: u32 = 1 << 0;
+}
