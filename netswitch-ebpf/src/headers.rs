@@ -23,10 +23,39 @@ pub mod protocol {
     pub const FRAGMENT: u8 = 44;
     pub const AUTHENTICATION: u8 = 51;
     pub const ICMPV6: u8 = 58;
+    pub const SCTP: u8 = 132;
+    pub const UDP_LITE: u8 = 136;
 }
 
-/// ICMPv6 types of neighbour discovery (RFC 4861) and of multicast listeners (RFC 2710, 3810).
+/// ICMP types (RFC 792).
+pub mod icmp {
+    pub const ECHO_REPLY: u8 = 0;
+    pub const UNREACHABLE: u8 = 3;
+    /// A code of the one before.
+    pub const FRAGMENTATION_NEEDED: u8 = 4;
+    pub const SOURCE_QUENCH: u8 = 4;
+    pub const REDIRECT: u8 = 5;
+    pub const ECHO_REQUEST: u8 = 8;
+    pub const TIME_EXCEEDED: u8 = 11;
+    pub const PARAMETER_PROBLEM: u8 = 12;
+    pub const TIMESTAMP: u8 = 13;
+    pub const TIMESTAMP_REPLY: u8 = 14;
+}
+
+/// Flags of a TCP segment (RFC 9293, 3.1).
+pub mod tcp {
+    pub const FIN: u8 = 1;
+    pub const SYN: u8 = 2;
+    pub const RST: u8 = 4;
+    pub const ACK: u8 = 16;
+}
+
+/// ICMPv6 types: RFC 4443, neighbour discovery (RFC 4861), multicast listeners (RFC 2710, 3810).
 pub mod icmpv6 {
+    pub const PACKET_TOO_BIG: u8 = 2;
+    pub const TIME_EXCEEDED: u8 = 3;
+    pub const ECHO_REQUEST: u8 = 128;
+    pub const ECHO_REPLY: u8 = 129;
     pub const LISTENER_REPORT: u8 = 131;
     pub const LISTENER_DONE: u8 = 132;
     pub const ROUTER_SOLICITATION: u8 = 133;

@@ -31,13 +31,19 @@ mod headers;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod open;
+#[cfg(target_arch = "bpf")]
 mod packet;
 #[cfg(target_arch = "bpf")]
 mod rewrite;
 #[cfg(target_arch = "bpf")]
 mod stages;
 #[cfg(target_arch = "bpf")]
+mod translate;
+#[cfg(target_arch = "bpf")]
 mod verdict;
+#[cfg(target_arch = "bpf")]
+mod work;
 
 #[cfg(target_arch = "bpf")]
 mod hooks {
@@ -50,7 +56,7 @@ mod hooks {
     use crate::{
         maps,
         packet::{Family, Frame, Packet},
-        stages::{forward, neighbour, replicate, source_guard},
+        stages::{forward, neighbour, replicate, source_guard, uplink},
         verdict,
     };
 
@@ -61,11 +67,27 @@ mod hooks {
         verdict::commit(frame, decide(frame))
     }
 
+    /// Ingress of every uplink: a frame arrives from the world.
+    #[classifier]
+    pub fn from_uplink(context: TcContext) -> i32 {
+        let frame = Frame::new(context.skb.skb);
+        verdict::commit(frame, uplink::decide(frame))
+    }
+
     /// The same stages without the commit, for `netswitch why`: never attached, run by
     /// BPF_PROG_TEST_RUN. Returns the CPU whose DECISION it filled.
     #[classifier]
     pub fn explain_endpoint(context: TcContext) -> i32 {
-        let decision = decide(Frame::new(context.skb.skb));
+        explain(decide(Frame::new(context.skb.skb)))
+    }
+
+    #[classifier]
+    pub fn explain_uplink(context: TcContext) -> i32 {
+        explain(uplink::decide(Frame::new(context.skb.skb)))
+    }
+
+    #[inline(always)]
+    fn explain(decision: Decision) -> i32 {
         match maps::DECISION.get_ptr_mut(0) {
             // SAFETY: a per-CPU entry, and nothing else runs on this CPU meanwhile
             Some(slot) => unsafe {

@@ -17,6 +17,8 @@ use netswitch_common::{
     verdict::{Count, Decision, DropKey},
 };
 
+use crate::work::Work;
+
 /// By ifindex of the host-side device. Agent -> every endpoint hook.
 #[map]
 static ENDPOINTS: HashMap<u32, Endpoint> = HashMap::pinned(capacity::ENDPOINTS, BPF_F_NO_PREALLOC);
@@ -93,6 +95,10 @@ pub static PATHS: PerCpuArray<Count> = PerCpuArray::pinned(capacity::PATHS, 0);
 #[map]
 pub static BUCKETS: HashMap<BucketKey, Bucket> = HashMap::pinned(capacity::BUCKETS, BPF_F_NO_PREALLOC);
 
+/// What this CPU is working on; not pinned. Stages -> commit.
+#[map]
+static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
+
 /// Explain -> agent.
 #[map]
 pub static DECISION: PerCpuArray<Decision> = PerCpuArray::pinned(capacity::DECISION, 0);
@@ -137,4 +143,68 @@ pub fn member(network: u32, slot: u32) -> Option<&'static Member> {
 #[inline(always)]
 pub fn subnet(address: Address) -> Option<&'static Subnet> {
     SUBNETS.get(Key::new(128, address))
+}
+
+/// This CPU's sheet of paper. Hooks on one CPU do not interrupt each other, and a copy that is sent
+/// (`bpf_clone_redirect`) comes last in its packet's life.
+#[inline(always)]
+pub fn work() -> Option<&'static mut Work> {
+    // SAFETY: a per-CPU entry, and one packet at a time: callers take it once and pass it on
+    WORK.get_ptr_mut(0).map(|work| unsafe { &mut *work })
+}
+
+#[inline(always)]
+pub fn config() -> Option<&'static Config> {
+    CONFIG.get(0)
+}
+
+#[inline(always)]
+pub fn slot(endpoint: u32) -> Option<&'static Slot> {
+    SLOTS.get(endpoint)
+}
+
+#[inline(always)]
+pub fn uplink(ifindex: u32) -> Option<&'static Uplink> {
+    // SAFETY: as for endpoints
+    unsafe { UPLINKS.get(ifindex) }
+}
+
+#[inline(always)]
+pub fn flow_index(tuple: &Tuple) -> Option<&'static FlowIndex> {
+    // SAFETY: as for endpoints
+    unsafe { FLOWS.get(tuple) }
+}
+
+#[inline(always)]
+pub fn record(key: FlowKey) -> Option<&'static Flow> {
+    // SAFETY: as for endpoints; other CPUs renew its deadline and state meanwhile, word by word
+    unsafe { RECORDS.get(key) }
+}
+
+#[inline(always)]
+pub fn fragment_ports(key: &FragmentKey) -> Option<&'static FragmentPorts> {
+    // SAFETY: as for endpoints
+    unsafe { FRAGMENTS.get(key) }
+}
+
+/// The number of the publication of a port, in host order.
+#[inline(always)]
+pub fn published(key: &PublishedKey, port: u16) -> Option<u32> {
+    // SAFETY: as for endpoints
+    let ports = unsafe { PUBLISHED.get(key) }?;
+    let number = ports.0.get(usize::from(port & 0xff))?;
+    (*number != 0).then_some(u32::from(*number))
+}
+
+#[inline(always)]
+pub fn publication(number: u32) -> Option<&'static Publication> {
+    // SAFETY: as for endpoints
+    unsafe { PUBLICATIONS.get(number) }
+}
+
+/// Whether a publication lets an address in.
+#[inline(always)]
+pub fn is_source(publication: u32, address: Address) -> bool {
+    let key = Key::new(160, SourceKey { publication, address });
+    SOURCES.get(key).is_some()
 }

@@ -34,6 +34,14 @@ impl Frame {
         unsafe { (*self.0).ifindex }
     }
 
+    /// Whether the kernel found the device's own MAC as destination; groups and other hosts' are not.
+    #[inline(always)]
+    pub fn is_for_us(self) -> bool {
+        const PACKET_HOST: u32 = 0;
+        // SAFETY: as above
+        unsafe { (*self.0).pkt_type == PACKET_HOST }
+    }
+
     /// Payload bytes per packet that this will be cut into; 0 if it is one packet.
     #[inline(always)]
     pub fn segment(self) -> u32 {
@@ -137,6 +145,17 @@ impl Frame {
         Ok(addresses)
     }
 
+    /// Where an IP packet ends; behind it there may be padding.
+    pub fn ip_length(self, family: Family) -> Result<u32, DropReason> {
+        let mut length = 0_u16;
+        if family == Family::V4 {
+            self.load(ETHERNET_LENGTH + 2, &mut length)?;
+            return Ok(ETHERNET_LENGTH + u32::from(u16::from_be(length)));
+        }
+        self.load(ETHERNET_LENGTH + 4, &mut length)?;
+        Ok(ETHERNET_LENGTH + size_of::<Ipv6>() as u32 + u32::from(u16::from_be(length)))
+    }
+
     /// Where the transport header of an IPv6 packet starts.
     #[inline(always)]
     pub fn transport_v6(self) -> Result<u32, DropReason> {
@@ -186,7 +205,8 @@ pub struct Headers {
     pub protocol: u8,
     /// IPv6 only.
     pub hop_limit: u8,
-    pub _pad: u8,
+    /// 1 in a first fragment, which others follow.
+    pub more_fragments: u8,
     /// UDP's source port, or ICMPv6's type and code; network order.
     pub port: u16,
     /// Where the transport header starts; 0 where the frame has none (a later fragment).
@@ -214,7 +234,7 @@ impl Packet {
                 family: Family::Other,
                 protocol: 0,
                 hop_limit: 0,
-                _pad: 0,
+                more_fragments: 0,
                 port: 0,
                 transport: 0,
             },
@@ -242,6 +262,7 @@ impl Packet {
         self.source_v4 = header.source;
         if header.fragment & 0x1fff_u16.to_be() == 0 {
             self.headers.transport = transport as u16;
+            self.headers.more_fragments = u8::from(header.fragment & 0x2000_u16.to_be() != 0);
             if header.protocol == protocol::UDP {
                 self.headers.port = frame.read(transport).ok_or(DropReason::Malformed)?;
             }
@@ -260,6 +281,7 @@ impl Packet {
         self.headers.hop_limit = (found >> 8) as u8;
         self.headers.port = (found >> 16) as u16;
         self.headers.transport = (found >> 32) as u16;
+        self.headers.more_fragments = (found >> 48) as u8 & 1;
         Ok(())
     }
 
@@ -277,6 +299,23 @@ impl Packet {
 }
 
 impl Headers {
+    /// As a number, for functions that take no others.
+    #[inline(always)]
+    pub fn bits(self) -> u64 {
+        // SAFETY: eight bytes without padding
+        unsafe { core::mem::transmute::<Self, u64>(self) }
+    }
+
+    /// The other way round.
+    ///
+    /// # Safety
+    /// `bits` must come from [`Headers::bits`].
+    #[inline(always)]
+    pub unsafe fn from_bits(bits: u64) -> Self {
+        // SAFETY: the caller's
+        unsafe { core::mem::transmute::<u64, Self>(bits) }
+    }
+
     /// Whether it is an ICMPv6 message of this type.
     #[inline(always)]
     pub fn is_icmpv6(self, kind: u8) -> bool {
@@ -306,7 +345,7 @@ fn is_extension(header: u8) -> bool {
 }
 
 /// [`Packet`]'s fields, from the lowest: protocol, hop limit, port (16 bits), transport (16 bits),
-/// and bit 63, so that 0 means malformed.
+/// whether more fragments follow (1 bit), and bit 63, so that 0 means malformed.
 #[inline(never)]
 fn parse_v6(frame: Frame) -> u64 {
     let Some(header) = frame.read::<Ipv6>(ETHERNET_LENGTH) else {
@@ -326,6 +365,7 @@ fn parse_v6(frame: Frame) -> u64 {
         return 0;
     }
     1 << 63
+        | u64::from(last >> 30 & 1) << 48
         | u64::from(transport) << 32
         | u64::from(port) << 16
         | u64::from(header.hop_limit) << 8
@@ -333,10 +373,11 @@ fn parse_v6(frame: Frame) -> u64 {
 }
 
 /// Walks at most six extension headers: the protocol behind them, and in the next 16 bits its offset
-/// (0 in a later fragment); bit 31 is set so that 0 means malformed.
+/// (0 in a later fragment); bit 30 says that more fragments follow, bit 31 is set so that 0 means malformed.
 #[inline(always)]
 fn last_header(frame: Frame, first: u8) -> u32 {
     let (mut header, mut offset) = (first, ETHERNET_LENGTH + size_of::<Ipv6>() as u32);
+    let mut more = 0;
     for _ in 0..6 {
         if !is_extension(header) {
             break;
@@ -348,7 +389,10 @@ fn last_header(frame: Frame, first: u8) -> u32 {
         let [next, length, high, low] = start;
         offset += match header {
             protocol::FRAGMENT if high != 0 || low & 0xf8 != 0 => return 1 << 31 | u32::from(next),
-            protocol::FRAGMENT => 8,
+            protocol::FRAGMENT => {
+                more = u32::from(low & 1);
+                8
+            }
             protocol::AUTHENTICATION => (u32::from(length) + 2) * 4,
             _ => (u32::from(length) + 1) * 8,
         };
@@ -356,6 +400,6 @@ fn last_header(frame: Frame, first: u8) -> u32 {
     }
     match is_extension(header) {
         true => 0,
-        false => 1 << 31 | offset << 8 | u32::from(header),
+        false => 1 << 31 | more << 30 | offset << 8 | u32::from(header),
     }
 }

@@ -7,11 +7,11 @@ use aya_ebpf::{
 use netswitch_common::{
     address::Address,
     checksum,
-    verdict::{Decision, DropReason},
+    verdict::{Decision, DropReason, Verdict},
 };
 
 use crate::{
-    headers::{Arp, ETHERNET_LENGTH, Ipv4, Ipv6, icmpv6, protocol},
+    headers::{Arp, ETHERNET_LENGTH, Ipv4, Ipv6, icmp, icmpv6, protocol},
     maps,
     packet::{Addresses, Family, Frame},
 };
@@ -25,9 +25,9 @@ const ON_LINK: u8 = 255;
 /// The addresses of an Ethernet header.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Macs {
-    destination: [u16; 3],
-    source: [u16; 3],
+pub struct Macs {
+    pub destination: [u16; 3],
+    pub source: [u16; 3],
 }
 
 /// A neighbour advertisement with its target's MAC.
@@ -44,9 +44,9 @@ struct Advertisement {
     mac: [u16; 3],
 }
 
-/// "Fragmentation needed", with as much of the packet as is told about.
+/// An ICMP error, with as much of the packet as is told about.
 #[repr(C)]
-struct TooBigV4 {
+struct ErrorV4 {
     ip: Ipv4,
     kind: u8,
     code: u8,
@@ -56,9 +56,9 @@ struct TooBigV4 {
     quote: [u32; 17],
 }
 
-/// "Packet too big".
+/// The same of ICMPv6.
 #[repr(C)]
-struct TooBigV6 {
+struct ErrorV6 {
     ip: Ipv6,
     kind: u8,
     code: u8,
@@ -108,27 +108,28 @@ pub fn answer_neighbour(frame: Frame, decision: &Decision) -> Result {
     store(frame, ETHERNET_LENGTH, &answer, BPF_F_RECOMPUTE_CSUM)
 }
 
-/// A packet that is too long becomes the router's word on how long it may be. The skb may still
-/// wait for its checksum to be filled in (CHECKSUM_PARTIAL): its sender, who gets it, trusts that
+/// A packet that is too long becomes the router's word on how long it may be, one that has come too far
+/// that it has. The skb may still wait for its checksum to be filled in (CHECKSUM_PARTIAL): its sender, who gets it, trusts that
 /// mark, and every other skb carries the right checksum.
 #[inline(always)]
-pub fn answer_too_big(frame: Frame, decision: &Decision) -> Result {
+pub fn answer_error(frame: Frame, decision: &Decision) -> Result {
     if frame.is_v4()? {
-        too_big_v4(frame, decision)
+        error_v4(frame, decision)
     } else {
-        too_big_v6(frame, decision)
+        error_v6(frame, decision)
     }
 }
 
-/// Where a "too big" comes from and whom it tells: the gateway tells a container, and the
-/// destination itself the host, which would not accept a packet from its own address.
+/// Where an error comes from and whom it tells: the gateway tells a container, and the destination itself
+/// the host, which would not accept a packet from its own address, and the world.
 #[inline(always)]
 fn route_back(frame: Frame, family: Family, decision: &Decision) -> core::result::Result<Addresses, DropReason> {
     let Addresses { from: sender, to } = frame.addresses(family)?;
+    if decision.network == 0 || decision.ifindex != frame.ifindex() {
+        return Ok(Addresses { from: to, to: sender });
+    }
     let network = maps::network(decision.network).ok_or(DropReason::TooBig)?;
-    let router = if decision.ifindex != frame.ifindex() {
-        to
-    } else if family == Family::V4 {
+    let router = if family == Family::V4 {
         network.gateway_v4
     } else if sender.is_v6_link_local() || network.gateway_v6.is_none() {
         network.link_local
@@ -141,17 +142,32 @@ fn route_back(frame: Frame, family: Family, decision: &Decision) -> core::result
     })
 }
 
+#[inline(always)]
+fn is_too_big(decision: &Decision) -> bool {
+    decision.verdict == Verdict::AnswerTooBig as u32
+}
+
+/// The router's MAC: the network's, or on an uplink the one that the frame was sent to.
+#[inline(always)]
+fn own_mac(frame: Frame, decision: &Decision) -> core::result::Result<[u16; 3], DropReason> {
+    let mut mac = decision.mac.words();
+    if decision.network == 0 {
+        frame.load(0, &mut mac)?;
+    }
+    Ok(mac)
+}
+
 #[inline(never)]
-fn too_big_v4(frame: Frame, decision: &Decision) -> Result {
+fn error_v4(frame: Frame, decision: &Decision) -> Result {
     let Addresses {
         from: Address([.., router]),
         to: Address([.., sender]),
     } = route_back(frame, Family::V4, decision)?;
-    let mut answer = TooBigV4 {
+    let mut answer = ErrorV4 {
         ip: Ipv4 {
             version_length: 0x45,
             service: 0xc0, // internetwork control (RFC 1812, 4.3.2.5)
-            length: (size_of::<TooBigV4>() as u16).to_be(),
+            length: (size_of::<ErrorV4>() as u16).to_be(),
             identification: 0,
             fragment: 0x4000_u16.to_be(), // so that no identification is needed
             time_to_live: TIME_TO_LIVE,
@@ -160,36 +176,36 @@ fn too_big_v4(frame: Frame, decision: &Decision) -> Result {
             source: router,
             destination: sender,
         },
-        kind: 3,
-        code: 4,
+        kind: if is_too_big(decision) { icmp::UNREACHABLE } else { icmp::TIME_EXCEEDED },
+        code: if is_too_big(decision) { icmp::FRAGMENTATION_NEEDED } else { 0 },
         checksum: 0,
         unused: 0,
-        mtu: decision.mtu.to_be(),
+        mtu: if is_too_big(decision) { decision.mtu.to_be() } else { 0 },
         quote: [0; 17],
     };
     frame.load(ETHERNET_LENGTH, &mut answer.quote)?;
     answer.ip.checksum = checksum::fold(sum::<20>((&raw const answer.ip).cast(), 0));
     answer.checksum = checksum::fold(sum::<76>((&raw const answer.kind).cast(), 0));
-    turn_round(frame, decision.mac.words())?;
+    turn_round(frame, own_mac(frame, decision)?)?;
     resize(frame, &answer)?;
     store(frame, ETHERNET_LENGTH, &answer, BPF_F_RECOMPUTE_CSUM)
 }
 
 #[inline(never)]
-fn too_big_v6(frame: Frame, decision: &Decision) -> Result {
+fn error_v6(frame: Frame, decision: &Decision) -> Result {
     let route = route_back(frame, Family::V6, decision)?;
-    let length = (size_of::<TooBigV6>() - size_of::<Ipv6>()) as u16;
-    let mut answer = TooBigV6 {
+    let length = (size_of::<ErrorV6>() - size_of::<Ipv6>()) as u16;
+    let mut answer = ErrorV6 {
         ip: header_v6(route.from, route.to, length, TIME_TO_LIVE),
-        kind: 2,
+        kind: if is_too_big(decision) { icmpv6::PACKET_TOO_BIG } else { icmpv6::TIME_EXCEEDED },
         code: 0,
         checksum: 0,
-        mtu: u32::from(decision.mtu).to_be(),
+        mtu: if is_too_big(decision) { u32::from(decision.mtu).to_be() } else { 0 },
         quote: [0; 24],
     };
     frame.load(ETHERNET_LENGTH, &mut answer.quote)?;
     answer.checksum = checksum_v6::<136>((&raw const answer.ip.source).cast(), length);
-    turn_round(frame, decision.mac.words())?;
+    turn_round(frame, own_mac(frame, decision)?)?;
     resize(frame, &answer)?;
     store(frame, ETHERNET_LENGTH, &answer, BPF_F_RECOMPUTE_CSUM)
 }
@@ -246,7 +262,7 @@ fn resize<T>(frame: Frame, _payload: &T) -> Result {
 
 /// `flags` must say RECOMPUTE_CSUM behind the Ethernet header: a device's sum starts there.
 #[inline(always)]
-fn store<T>(frame: Frame, offset: u32, payload: &T, flags: u32) -> Result {
+pub fn store<T>(frame: Frame, offset: u32, payload: &T, flags: u32) -> Result {
     // SAFETY: the helper copies `T`'s bytes; every T here is repr(C) without padding
     let result = unsafe {
         bpf_skb_store_bytes(

@@ -6,13 +6,20 @@ use aya_ebpf::{
     Global,
     bindings::{BPF_ANY, BPF_F_INGRESS, BPF_NOEXIST, TC_ACT_SHOT},
     helpers::{
-        bpf_clone_redirect, bpf_get_prandom_u32, bpf_loop, bpf_redirect, bpf_redirect_peer, bpf_skb_change_type,
+        bpf_clone_redirect, bpf_get_prandom_u32, bpf_loop, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer,
+        bpf_skb_change_type,
     },
     programs::TcContext,
 };
-use netswitch_common::verdict::{Count, Decision, DropKey, DropReason, Verdict};
+use netswitch_common::{
+    flow::{FlowState, direction, timeout},
+    verdict::{Count, Decision, DropKey, DropReason, Verdict},
+};
 
-use crate::{maps, packet::Frame, rewrite, stages::replicate};
+use crate::{maps, open, packet::Frame, rewrite, stages::replicate, translate, work::Work};
+
+/// To the next program, or to the stack if there is none (`TCX_NEXT`, `TC_ACT_UNSPEC`).
+const TCX_NEXT: i32 = -1;
 
 /// `skb->pkt_type`: for us. The kernel has compared the destination MAC with the host-side device's,
 /// and a frame "for another host" is not received.
@@ -38,6 +45,24 @@ pub fn commit(frame: Frame, decision: Decision) -> i32 {
 fn commit_other(frame: Frame, decision: &Decision) -> i32 {
     let length = frame.length();
     let rewritten = match Verdict::from_number(decision.verdict) {
+        Some(Verdict::Pass) => {
+            count_path(Verdict::Pass, length);
+            return TCX_NEXT;
+        }
+        Some(Verdict::Translate) => match to_other_end(frame, decision) {
+            Ok(action) => {
+                count_path(Verdict::Translate, length);
+                return action;
+            }
+            Err(reason) => Err(reason),
+        },
+        Some(Verdict::Open) => match open_flow(frame, decision) {
+            Ok(action) => {
+                count_path(Verdict::Open, length);
+                return action;
+            }
+            Err(reason) => Err(reason),
+        },
         Some(Verdict::Host) => {
             count_path(Verdict::Host, length);
             return to_host(frame, decision.ifindex);
@@ -49,20 +74,24 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
         }
         Some(Verdict::AnswerArp) => rewrite::answer_arp(frame, decision).map(|()| Verdict::AnswerArp),
         Some(Verdict::AnswerNeighbour) => rewrite::answer_neighbour(frame, decision).map(|()| Verdict::AnswerNeighbour),
-        Some(Verdict::AnswerTooBig) => rewrite::answer_too_big(frame, decision).map(|()| Verdict::AnswerTooBig),
+        Some(verdict @ (Verdict::AnswerTooBig | Verdict::AnswerTimeExceeded)) => {
+            rewrite::answer_error(frame, decision).map(|()| verdict)
+        }
         _ => Err(DropReason::Malformed),
     };
+    // what comes from the world is charged to whom it was for
+    let endpoint = if decision.source != 0 { decision.source } else { decision.destination };
     if decision.reason != 0 {
-        count_drop(decision.source, decision.reason, 1, length);
+        count_drop(endpoint, decision.reason, 1, length);
     }
     match rewritten {
         Ok(verdict) => {
             count_path(verdict, length);
-            answer(frame, decision.ifindex)
+            answer(frame, decision)
         }
         Err(reason) => {
             if decision.reason == 0 {
-                count_drop(decision.source, reason as u32, 1, length);
+                count_drop(endpoint, reason as u32, 1, length);
             }
             count_path(Verdict::Drop, length);
             let context = TcContext::new(frame.0);
@@ -92,15 +121,101 @@ fn to_host(frame: Frame, ifindex: u32) -> i32 {
     unsafe { bpf_redirect(ifindex, u64::from(BPF_F_INGRESS)) as i32 }
 }
 
-/// An answer goes back: to a container through its own device, to the host through its host end.
+/// An answer goes back: to a container through its own device, to the host through its host end, to the
+/// world through the uplink.
 #[inline(always)]
-fn answer(frame: Frame, ifindex: u32) -> i32 {
-    if ifindex == frame.ifindex() {
-        to_peer(frame, ifindex)
+fn answer(frame: Frame, decision: &Decision) -> i32 {
+    if decision.network == 0 {
+        // SAFETY: only takes numbers
+        unsafe { bpf_redirect(decision.ifindex, 0) as i32 }
+    } else if decision.ifindex == frame.ifindex() {
+        to_peer(frame, decision.ifindex)
     } else {
-        to_host(frame, ifindex)
+        to_host(frame, decision.ifindex)
     }
 }
+
+/// The first packet of a flow: afterwards it is like any other.
+#[inline(never)]
+fn open_flow(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
+    open::open()?;
+    to_other_end(frame, decision)
+}
+
+/// A packet of a flow: translated and out.
+#[inline(never)]
+fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
+    let work = maps::work().ok_or(DropReason::Malformed)?;
+    if work.renew | work.rerouted != 0 {
+        renew(work);
+    }
+    translate::translate(frame, work.quoted != 0)?;
+    if work.end.endpoint != 0 {
+        translate::set_macs(frame, work.end.mac.words(), decision.mac.words())?;
+        return Ok(to_peer(frame, decision.ifindex));
+    }
+    clear_mark(frame);
+    Ok(to_world(work))
+}
+
+/// State, deadline and route into the record.
+#[inline(always)]
+fn renew(work: &Work) {
+    let Some(record) = maps::RECORDS.get_ptr_mut(work.key) else {
+        return;
+    };
+    // SAFETY: the entry's memory stays until the program has ended (RCU). Two CPUs may write: both write
+    // what a packet of this flow just made true
+    unsafe {
+        if work.renew != 0 {
+            let state = FlowState::from_number(work.state);
+            (*record).state = work.state;
+            (*record).finished |= work.finished;
+            (*record).deadline = work.now + timeout(work.tuple.protocol, state);
+        }
+        if work.rerouted != 0 {
+            let end = match work.direction {
+                direction::ORIGINAL => &raw mut (*record).ends[1],
+                _ => &raw mut (*record).ends[0],
+            };
+            core::ptr::copy_nonoverlapping(&raw const work.end, end, 1);
+            (*record).routed = work.now;
+            (*record).route_generation = maps::config().map_or(0, |config| config.route_generation);
+        }
+    }
+}
+
+/// Out of the uplink, to the next hop that the kernel's neighbour table knows or asks for.
+#[inline(always)]
+fn to_world(work: &Work) -> i32 {
+    let mut hop = RedirectNeighbour {
+        family: AF_INET6,
+        address: work.end.next_hop.0,
+    };
+    if let Some(v4) = work.end.next_hop.as_v4() {
+        hop.family = AF_INET;
+        hop.address = [v4, 0, 0, 0];
+    }
+    // SAFETY: the helper reads one `bpf_redir_neigh`, which has this layout
+    unsafe {
+        bpf_redirect_neigh(
+            work.end.ifindex,
+            (&raw mut hop).cast(),
+            size_of::<RedirectNeighbour>() as i32,
+            0,
+        ) as i32
+    }
+}
+
+/// `struct bpf_redir_neigh`.
+#[repr(C)]
+struct RedirectNeighbour {
+    family: u32,
+    address: [u32; 4],
+}
+
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
 
 /// The one thing that no kernel takes off a packet which changes namespaces this way.
 #[inline(always)]

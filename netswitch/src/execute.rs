@@ -34,10 +34,10 @@ pub trait Plane {
 
 impl Plane for Datapath {
     fn attach(&mut self, device: &str, index: u32) -> Result<(), datapath::Error> {
-        Self::attach(self, device, index)
+        Self::attach(self, datapath::Hook::Endpoint, device, index)
     }
     fn detach(&mut self, index: u32) -> Result<(), datapath::Error> {
-        Self::detach(self, index)
+        Self::detach(self, datapath::Hook::Endpoint, index)
     }
     fn write(&mut self, entry: &Entry) -> Result<(), datapath::Error> {
         self.tables().write(entry)

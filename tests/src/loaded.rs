@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{fs, io, panic, thread};
 
-use netswitch::datapath::{Datapath, Options};
+use netswitch::datapath::{Datapath, Hook, Options};
 use netswitch_common::{
     ABI_VERSION,
     endpoint::Kind,
@@ -132,7 +132,7 @@ impl Loaded {
     pub fn attach(&mut self) {
         for port in PORTS.iter().filter(|port| port.kind == Kind::Container) {
             self.datapath
-                .attach(&port.device(), port.index())
+                .attach(Hook::Endpoint, &port.device(), port.index())
                 .expect("the program attaches");
         }
     }

@@ -5,9 +5,9 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::gateway;
+use super::{flow, gateway};
 use crate::{
-    headers::{ETHERNET_LENGTH, protocol},
+    headers::{ETHERNET_LENGTH, icmp, protocol},
     maps,
     packet::{Addresses, Family, Frame, Headers, Packet},
 };
@@ -26,17 +26,23 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
     if !may_meet(endpoint, port.kind) {
         return Decision::drop(DropReason::IccDisabled);
     }
-    let verdict = if port.kind == Kind::Host as u8 {
-        if let Err(reason) = gateway::check(frame, packet.headers.family, endpoint) {
-            return Decision::drop(reason);
+    if port.kind == Kind::Host as u8 {
+        return gateway::decide(frame, packet.headers, endpoint, port);
+    }
+    if endpoint.flags & flags::PUBLISHES != 0 {
+        if gateway::hairpin(frame, packet.headers, endpoint) {
+            return flow::decided();
         }
-        Verdict::Host
-    } else {
-        Verdict::Peer
-    };
+    }
+    to_port(frame, packet.headers, endpoint, port, Verdict::Peer)
+}
+
+/// Untranslated, if it is not too big.
+#[inline(always)]
+pub fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, verdict: Verdict) -> Decision {
     if frame.length() > u32::from(port.mtu) + ETHERNET_LENGTH {
-        if !fits_when_cut(frame, packet.headers, port.mtu) {
-            return too_big(frame, packet.headers, endpoint, port);
+        if !fits_when_cut(frame, headers, port.mtu) {
+            return too_big(frame, headers, endpoint, port);
         }
     }
     Decision {
@@ -65,7 +71,7 @@ pub fn way_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
 
 /// Whether the packets that this one will be cut into pass; it is too long as it is.
 #[inline(never)]
-fn fits_when_cut(frame: Frame, headers: Headers, mtu: u16) -> bool {
+pub fn fits_when_cut(frame: Frame, headers: Headers, mtu: u16) -> bool {
     let segment = frame.segment();
     if segment == 0 {
         return false;
@@ -96,15 +102,10 @@ fn fits_when_cut(frame: Frame, headers: Headers, mtu: u16) -> bool {
     length + segment <= u32::from(mtu)
 }
 
-/// Tells the sender, unless the protocols forbid it (RFC 1812, 4.3.2.7; RFC 4443, 2.4).
+/// Tells the sender, unless the protocols forbid it.
 #[inline(never)]
 fn too_big(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Decision {
-    let forbidden = headers.transport == 0
-        || is_error(frame, headers)
-        || frame.addresses(headers.family).map_or(true, |Addresses { from, to }| {
-            to.is_group() || from.is_group() || from.is_unspecified()
-        });
-    if forbidden {
+    if may_not_be_answered(frame, headers) {
         return Decision::drop(DropReason::TooBig);
     }
     let (Some(network), Some(way_back)) = (maps::network(endpoint.network), way_back(frame, endpoint)) else {
@@ -128,13 +129,23 @@ fn too_big(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> 
     }
 }
 
+/// What no router sends an ICMP error about (RFC 1812, 4.3.2.7; RFC 4443, 2.4).
+#[inline(never)]
+pub fn may_not_be_answered(frame: Frame, headers: Headers) -> bool {
+    headers.transport == 0
+        || is_error(frame, headers)
+        || frame.addresses(headers.family).map_or(true, |Addresses { from, to }| {
+            to.is_group() || from.is_group() || from.is_unspecified()
+        })
+}
+
 /// An ICMP error is never answered with another.
 #[inline(always)]
 fn is_error(frame: Frame, headers: Headers) -> bool {
     match headers.protocol {
         protocol::ICMP if headers.family == Family::V4 => {
             let mut kind = [0_u8; 2];
-            frame.load(u32::from(headers.transport), &mut kind).is_err() || matches!(kind[0], 3 | 4 | 5 | 11 | 12)
+            frame.load(u32::from(headers.transport), &mut kind).is_err() || matches!(kind[0], icmp::UNREACHABLE | icmp::SOURCE_QUENCH | icmp::REDIRECT | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM)
         }
         protocol::ICMPV6 if headers.family == Family::V6 => headers.kind() < 128,
         _ => false,

@@ -1,61 +1,162 @@
 //! Frames that reach the host, by the gateway's MAC or as copies, judged by destination address: the
 //! host itself, another network, or the world.
 
-use aya_ebpf::{
-    bindings::{BPF_FIB_LKUP_RET_NOT_FWDED, bpf_fib_lookup as FibLookup},
-    helpers::bpf_fib_lookup,
-};
+use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::Address,
-    endpoint::{Endpoint, flags},
+    endpoint::{Endpoint, Port, flags},
     network::Network,
-    verdict::DropReason,
+    verdict::{Decision, DropReason, Verdict},
 };
 
-use super::source_guard;
+use super::{
+    flow::{self, WayBack},
+    forward, masquerade, publish, route, source_guard, tuple,
+};
 use crate::{
     maps,
-    packet::{Addresses, Family, Frame},
+    packet::{Addresses, Family, Frame, Headers},
 };
 
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+/// Where a packet belongs that reaches the host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The host's own stack, by one of its addresses.
+    Host,
+    /// A group of the network's.
+    Group,
+    World,
+}
 
-/// Whether the host's own stack is where the packet belongs.
+/// For a container's frame to the gateway's MAC.
+#[inline(always)]
+pub fn decide(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Decision {
+    if decide_gateway(frame.0, headers.bits(), endpoint) != 0 {
+        return flow::decided();
+    }
+    forward::to_port(frame, headers, endpoint, port, Verdict::Host)
+}
+
+/// 0: it is for the host. Else the decision is in `work`.
+#[unsafe(no_mangle)]
+extern "C" fn decide_gateway(skb: *mut __sk_buff, headers: u64, endpoint: *const Endpoint) -> u32 {
+    // SAFETY: from `decide`; the verifier checks that the endpoint is one
+    let (headers, endpoint) = unsafe { (Headers::from_bits(headers), endpoint.as_ref()) };
+    let Some(endpoint) = endpoint.filter(|_| matches!(headers.family, Family::V4 | Family::V6)) else {
+        return 0;
+    };
+    match judge(Frame::new(skb), headers, endpoint) {
+        Ok(is_decided) => u32::from(is_decided),
+        Err(reason) => {
+            if let Some(work) = maps::work() {
+                work.decision = Decision::drop(reason);
+            }
+            1
+        }
+    }
+}
+
+/// Whether the decision is in `work`; else the packet is for the host.
+#[inline(always)]
+fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<bool, DropReason> {
+    let Some(network) = maps::network(endpoint.network) else {
+        return Err(DropReason::NoUplink);
+    };
+    tuple::read(frame, headers, endpoint.network)?;
+    if flow::find(frame) {
+        flow::leave(frame, Verdict::Translate, way_back(frame, endpoint));
+        return Ok(true);
+    }
+    let Some(work) = maps::work() else {
+        return Err(DropReason::NoUplink);
+    };
+    match place(frame, headers.family, work.tuple.to, endpoint, network)? {
+        Place::World => masquerade::decide(frame, endpoint)?,
+        Place::Group => return Ok(false),
+        Place::Host => match publish::find(frame) {
+            None => return Ok(false),
+            Some(publication) => publish::decide_container(frame, publication, endpoint)?,
+        },
+    }
+    Ok(true)
+}
+
+/// For frames between neighbours, of an endpoint that publishes ports: an answer to a neighbour that came
+/// by the host's address goes straight to it, and has to come from where it was asked.
+#[inline(never)]
+pub fn hairpin(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
+    let Some(quota) = maps::QUOTAS.get(endpoint.id) else {
+        return false;
+    };
+    if quota.hairpins == 0
+        || !matches!(headers.family, Family::V4 | Family::V6)
+        || tuple::read(frame, headers, endpoint.network).is_err()
+        || !flow::find(frame)
+    {
+        return false;
+    }
+    flow::leave(frame, Verdict::Translate, way_back(frame, endpoint));
+    true
+}
+
+#[inline(always)]
+fn way_back(frame: Frame, endpoint: &Endpoint) -> WayBack {
+    WayBack {
+        ifindex: frame.ifindex(),
+        network: endpoint.network,
+    }
+}
+
+/// Whether a copy of a frame to a group of MACs may reach the host's stack.
 #[inline(never)]
 pub fn check(frame: Frame, family: Family, endpoint: &Endpoint) -> Result<(), DropReason> {
     if !matches!(family, Family::V4 | Family::V6) {
         return Ok(());
     }
+    let Some(network) = maps::network(endpoint.network) else {
+        return Err(DropReason::NoUplink);
+    };
     let Addresses { to, .. } = frame.addresses(family)?;
+    match place(frame, family, to, endpoint, network)? {
+        Place::Host | Place::Group => Ok(()),
+        Place::World if endpoint.flags & flags::INTERNAL != 0 => Err(DropReason::InternalNetwork),
+        Place::World => Err(DropReason::NoUplink),
+    }
+}
+
+#[inline(always)]
+fn place(
+    frame: Frame,
+    family: Family,
+    to: Address,
+    endpoint: &Endpoint,
+    network: &Network,
+) -> Result<Place, DropReason> {
     if source_guard::is_mapped(family, to) {
         return Err(DropReason::NoUplink);
     }
     if to.is_group() {
-        return Ok(());
+        return Ok(Place::Group);
     }
-    let Some(network) = maps::network(endpoint.network) else {
-        return Err(DropReason::NoUplink);
-    };
     if is_gateway(network, to) {
-        return Ok(());
+        return Ok(Place::Host);
     }
     if to.as_v4().is_none() && to.is_v6_link_local() {
         return Err(DropReason::NotRouted);
     }
-    let subnet = maps::subnet(to);
-    if subnet.is_some_and(|subnet| subnet.network != endpoint.network) {
-        return Err(DropReason::OtherNetwork);
+    let near = route::near(frame, network.host_end, to);
+    let other = match near.is_local {
+        true => Place::Host,
+        false => Place::World,
+    };
+    // a network may be wider than one of the host's own (SEED S30): the more specific route wins
+    match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
+        Some((_, owner)) if near.ifindex != owner.host_end && near.ifindex != 0 && !is_gateway(owner, to) => Ok(other),
+        Some((subnet, _)) if subnet.network != endpoint.network => Err(DropReason::OtherNetwork),
+        // inside the own subnet the host has its broadcast address and what else the host end carries
+        Some(_) if other == Place::World => Err(DropReason::NotRouted),
+        _ => Ok(other),
     }
-    // inside the own subnet this finds its broadcast address and what else the host end carries
-    if is_local(frame, network, &to) {
-        return Ok(());
-    }
-    Err(match subnet {
-        Some(_) => DropReason::NotRouted,
-        None if endpoint.flags & flags::INTERNAL != 0 => DropReason::InternalNetwork,
-        None => DropReason::NoUplink,
-    })
 }
 
 /// Whether the host end carries the address.
@@ -66,41 +167,7 @@ pub fn is_gateway(network: &Network, address: Address) -> bool {
 }
 
 /// Whether the host has the address, on whatever device; also whether it is a broadcast address there.
-///
-/// The look-up says NOT_FWDED for a local address, but where there is no route at all it says the
-/// same. So an address near it has to have a route, through the local address's own subnet or the
-/// default route; one of several, for a near one may be local itself. Only on a host without a
-/// default route an address of its own goes unnoticed that has no subnet around it (a /32).
-#[inline(never)]
-pub fn is_local(frame: Frame, network: &Network, address: &Address) -> bool {
-    /// Bits to change: none, then some of the lowest.
-    const PROBES: [u32; 4] = [0, 1, 2, 4];
-    let mut memory = core::mem::MaybeUninit::<FibLookup>::uninit();
-    for bit in PROBES {
-        let query = memory.as_mut_ptr();
-        for word in 0..size_of::<FibLookup>() / size_of::<u64>() {
-            // SAFETY: inside the query. By hand, for a call of `memset` would cost a stack frame
-            unsafe { query.cast::<u64>().add(word).write_volatile(0) };
-        }
-        let Address([first, second, third, fourth]) = *address;
-        // SAFETY: plain integers, and the loop has filled all of them
-        unsafe {
-            (*query).ifindex = network.host_end;
-            if let Some(v4) = address.as_v4() {
-                (*query).family = AF_INET;
-                (*query).__bindgen_anon_4.ipv4_dst = v4 ^ bit.to_be();
-            } else {
-                (*query).family = AF_INET6;
-                (*query).__bindgen_anon_4.ipv6_dst = [first, second, third, fourth ^ bit.to_be()];
-            }
-        }
-        // SAFETY: the context of the running program; the size is the query's own
-        let answer = unsafe { bpf_fib_lookup(frame.0.cast(), query, size_of::<FibLookup>() as i32, 0) };
-        // FWD_DISABLED counts as a route: without forwarding on the host end nothing is known
-        let has_route = answer as u32 != BPF_FIB_LKUP_RET_NOT_FWDED;
-        if has_route {
-            return bit != 0;
-        }
-    }
-    false
+#[inline(always)]
+pub fn is_local(frame: Frame, network: &Network, address: Address) -> bool {
+    route::near(frame, network.host_end, address).is_local
 }

@@ -111,7 +111,7 @@ pub fn is_mapped(family: Family, address: Address) -> bool {
 fn is_host(frame: Frame, endpoint: &Endpoint, address: Address) -> bool {
     endpoint.kind == Kind::Host as u8
         && maps::network(endpoint.network)
-            .is_some_and(|network| gateway::is_gateway(network, address) || gateway::is_local(frame, network, &address))
+            .is_some_and(|network| gateway::is_gateway(network, address) || gateway::is_local(frame, network, address))
 }
 
 /// A host without an address speaks DHCP, tests an address for duplicates (judged by

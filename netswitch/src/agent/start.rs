@@ -11,7 +11,7 @@ use tracing::{Level, level_filters::LevelFilter};
 use super::core::Core;
 use super::handle::{AgentHandle, Job};
 use crate::api::{AgentOptions, Directories};
-use crate::datapath::{self, Datapath};
+use crate::datapath::{self, Datapath, Hook};
 use crate::execute::Executor;
 use crate::kernel::{Link, netlink::Netlink, watch};
 use crate::model::{
@@ -132,7 +132,7 @@ impl Core {
             addresses: self.kernel.addresses()?,
             neighbours,
             entries: self.datapath.tables().dump()?,
-            attached: self.datapath.attached()?,
+            attached: self.datapath.attached(Hook::Endpoint)?,
         })
     }
 

@@ -1,6 +1,7 @@
-//! Attaching `from_endpoint` so that it outlives the agent, and replacing it without a gap.
+//! Attaching `from_endpoint` and `from_uplink` so that they outlive the agent, and replacing them without a
+//! gap.
 //!
-//! tcx (6.6 and later): the link is pinned at `links/<ifindex>`. Below that a clsact filter of fixed
+//! tcx (6.6 and later): the link is pinned at `links/<ifindex>` or `uplinks/<ifindex>`. Below that a clsact filter of fixed
 //! priority and handle, and the *program* pinned there instead, to know which devices have one.
 
 use std::{
@@ -15,7 +16,7 @@ use aya::programs::{
     tc::{self, NlOptions, SchedClassifierLink, SchedClassifierLinkId, TcAttachOptions, TcHandle},
 };
 
-use super::{Datapath, Error, Result};
+use super::{Datapath, Error, FROM_ENDPOINT, FROM_UPLINK, Result};
 
 const PRIORITY: u16 = 1;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
@@ -28,16 +29,44 @@ enum Pin {
     Program,
 }
 
+/// On which devices a program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// A host-side veth, or a network's switch end.
+    Endpoint,
+    /// A device towards the world.
+    Uplink,
+}
+
+impl Hook {
+    const ALL: [Self; 2] = [Self::Endpoint, Self::Uplink];
+
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Endpoint => FROM_ENDPOINT,
+            Self::Uplink => FROM_UPLINK,
+        }
+    }
+
+    /// Folder of its pins.
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Endpoint => "links",
+            Self::Uplink => "uplinks",
+        }
+    }
+}
+
 impl Datapath {
-    /// Puts `from_endpoint` at the ingress of a device of the calling thread's namespace, before
+    /// Puts the hook's program at the ingress of a device of the calling thread's namespace, before
     /// every other program, or replaces the one that it has from an earlier call.
-    pub fn attach(&mut self, device: &str, index: u32) -> Result<()> {
-        let path = self.pin_of(index);
-        let hook = self.hook()?;
+    pub fn attach(&mut self, hook: Hook, device: &str, index: u32) -> Result<()> {
+        let path = self.pin_of(hook, index);
+        let program = self.program_mut(hook)?;
         match Pin::at(&path)? {
             Pin::Nothing => {}
             Pin::Link(link) => {
-                if replace(hook, link).map_err(attach_error(device))? {
+                if replace(program, link).map_err(attach_error(device))? {
                     return Ok(());
                 }
                 remove(&path)?; // of a device that is gone, whose index this one has now
@@ -45,17 +74,17 @@ impl Datapath {
             Pin::Program => remove(&path)?,
         }
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-        match hook.attach_with_options(device, TcAttachType::Ingress, order) {
-            Ok(id) => pin_link(hook, id, &path).map_err(attach_error(device))?,
-            Err(error) if errno(&error) == Some(libc::EINVAL) => attach_clsact(hook, device, &path)?,
+        match program.attach_with_options(device, TcAttachType::Ingress, order) {
+            Ok(id) => pin_link(program, id, &path).map_err(attach_error(device))?,
+            Err(error) if errno(&error) == Some(libc::EINVAL) => attach_clsact(program, device, &path)?,
             Err(error) => return Err(attach_error(device)(error)),
         }
         Ok(())
     }
 
     /// Takes it off again. That the device is gone, or never had it, is no error.
-    pub fn detach(&mut self, index: u32) -> Result<()> {
-        let path = self.pin_of(index);
+    pub fn detach(&mut self, hook: Hook, index: u32) -> Result<()> {
+        let path = self.pin_of(hook, index);
         if let Pin::Program = Pin::at(&path)?
             && let Some(device) = name_of(index)
         {
@@ -72,42 +101,55 @@ impl Datapath {
     }
 
     /// Indexes of the devices that it was put on, some perhaps gone meanwhile.
-    pub fn attached(&self) -> Result<Vec<u32>> {
+    pub fn attached(&self, hook: Hook) -> Result<Vec<u32>> {
+        let folder = self.bpffs.join(hook.folder());
         let mut indexes = Vec::new();
-        for entry in fs::read_dir(&self.links).map_err(Error::io(&self.links))? {
-            let name = entry.map_err(Error::io(&self.links))?.file_name();
+        for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {
+            let name = entry.map_err(Error::io(&folder))?.file_name();
             indexes.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
         }
         indexes.sort_unstable();
         Ok(indexes)
     }
 
-    /// This object's program into every link of an earlier agent: between two packets.
+    pub(super) fn make_folders(bpffs: &Path) -> Result<()> {
+        Hook::ALL
+            .iter()
+            .try_for_each(|hook| super::make_folder(&bpffs.join(hook.folder())))
+    }
+
+    /// This object's programs into every link of an earlier agent: between two packets.
     pub(super) fn replace_all(&mut self) -> Result<()> {
-        for index in self.attached()? {
-            let path = self.pin_of(index);
-            let hook = self.hook()?;
-            let gone = match Pin::at(&path)? {
-                Pin::Nothing => false,
-                Pin::Link(link) => !replace(hook, link).map_err(attach_error(&index.to_string()))?,
-                Pin::Program => match name_of(index) {
-                    Some(device) => {
-                        remove(&path)?;
-                        attach_clsact(hook, &device, &path)?;
-                        false
-                    }
-                    None => true,
-                },
-            };
-            if gone {
-                remove(&path)?;
+        for hook in Hook::ALL {
+            for index in self.attached(hook)? {
+                let path = self.pin_of(hook, index);
+                let program = self.program_mut(hook)?;
+                let gone = match Pin::at(&path)? {
+                    Pin::Nothing => false,
+                    Pin::Link(link) => !replace(program, link).map_err(attach_error(&index.to_string()))?,
+                    Pin::Program => match name_of(index) {
+                        Some(device) => {
+                            remove(&path)?;
+                            attach_clsact(program, &device, &path)?;
+                            false
+                        }
+                        None => true,
+                    },
+                };
+                if gone {
+                    remove(&path)?;
+                }
             }
         }
         Ok(())
     }
 
-    fn pin_of(&self, index: u32) -> PathBuf {
-        self.links.join(index.to_string())
+    fn pin_of(&self, hook: Hook, index: u32) -> PathBuf {
+        self.bpffs.join(hook.folder()).join(index.to_string())
+    }
+
+    fn program_mut(&mut self, hook: Hook) -> Result<&mut SchedClassifier> {
+        super::program_mut(&mut self.ebpf, hook.program())
     }
 }
 

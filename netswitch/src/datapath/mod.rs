@@ -1,6 +1,6 @@
 //! The data path as the agent sees it: programs and maps, loaded, pinned, replaced without a gap.
 //!
-//! Below `<bpffs>`: `v<ABI version>/<MAP>` and `links/<ifindex>`. Both outlive the agent.
+//! Below `<bpffs>`: `v<ABI version>/<MAP>`, `links/<ifindex>` and `uplinks/<ifindex>`. All outlive the agent.
 
 mod attach;
 mod counters;
@@ -19,6 +19,7 @@ use std::{
 
 use aya::{Ebpf, EbpfLoader, maps::MapError, programs::SchedClassifier, util::KernelVersion};
 
+pub use attach::Hook;
 pub use layout::{Layout, MAPS};
 pub use run::Ran;
 pub use tables::Tables;
@@ -27,7 +28,9 @@ pub use tables::Tables;
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netswitch-bpf"));
 
 const FROM_ENDPOINT: &str = "from_endpoint";
+const FROM_UPLINK: &str = "from_uplink";
 const EXPLAIN_ENDPOINT: &str = "explain_endpoint";
+const EXPLAIN_UPLINK: &str = "explain_uplink";
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -103,7 +106,7 @@ pub struct Datapath {
     ebpf: Ebpf,
     tables: Tables,
     log: Option<log::Log>,
-    links: PathBuf,
+    bpffs: PathBuf,
 }
 
 impl Datapath {
@@ -111,9 +114,8 @@ impl Datapath {
     ///
     /// "The host" is the network namespace of the calling thread.
     pub fn open(options: &Options) -> Result<Self> {
-        let links = options.bpffs.join("links");
         make_folder(&options.bpffs)?;
-        make_folder(&links)?;
+        Self::make_folders(&options.bpffs)?;
         let mut transition = upgrade::prepare(&options.bpffs, options.abi_version)?;
         let mut ebpf = load(transition.folder(), options.log_level)?;
         let log = match options.log_level {
@@ -124,7 +126,7 @@ impl Datapath {
             tables: Tables::open(&mut ebpf)?,
             ebpf,
             log,
-            links,
+            bpffs: options.bpffs.clone(),
         };
         transition.copy()?;
         datapath.replace_all()?;
@@ -160,13 +162,9 @@ impl Datapath {
         let program = self.ebpf.program(name).ok_or(Error::Missing(name))?;
         program.try_into().map_err(program_error(name))
     }
-
-    fn hook(&mut self) -> Result<&mut SchedClassifier> {
-        hook(&mut self.ebpf, FROM_ENDPOINT)
-    }
 }
 
-fn hook<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier> {
+fn program_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier> {
     let program = ebpf.program_mut(name).ok_or(Error::Missing(name))?;
     program.try_into().map_err(program_error(name))
 }
@@ -178,10 +176,13 @@ fn program_error(program: &'static str) -> impl FnOnce(aya::programs::ProgramErr
     }
 }
 
-/// Since 6.15 a packet redirected to a peer is scrubbed, its packet type included.
-fn kernel_sets_packet_type() -> bool {
-    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 15, 0))
+/// Whether the running kernel is at least this one.
+fn kernel_has(major: u8, minor: u8) -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(major, minor, 0))
 }
+
+/// `BPF_F_IPV6` of bpf_l4_csum_replace.
+const CHECKSUM_FLAG_IPV6: u64 = 1 << 7;
 
 /// Loads the object with its maps pinned in `folder`, those that are there already reused.
 fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
@@ -190,11 +191,14 @@ fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
         .btf(None) // nothing is relocated against the kernel's types; parsing them takes 15 ms
         .default_map_pin_directory(folder)
         .override_global(aya_log::LEVEL, &log_level, true)
-        .override_global("KERNEL_SETS_PACKET_TYPE", &u8::from(kernel_sets_packet_type()), true)
+        // since 6.15 a packet redirected to a peer is scrubbed, its packet type included
+        .override_global("KERNEL_SETS_PACKET_TYPE", &u8::from(kernel_has(6, 15)), true)
+        .override_global("KERNEL_CHOOSES_SOURCE", &u8::from(kernel_has(6, 7)), true)
+        .override_global("FLAG_IPV6", &if kernel_has(6, 16) { CHECKSUM_FLAG_IPV6 } else { 0 }, true)
         .load(OBJECT)
         .map_err(|error| Error::Load(Box::new(error)))?;
-    for name in [FROM_ENDPOINT, EXPLAIN_ENDPOINT] {
-        hook(&mut ebpf, name)?.load().map_err(program_error(name))?;
+    for name in [FROM_ENDPOINT, FROM_UPLINK, EXPLAIN_ENDPOINT, EXPLAIN_UPLINK] {
+        program_mut(&mut ebpf, name)?.load().map_err(program_error(name))?;
     }
     Ok(ebpf)
 }

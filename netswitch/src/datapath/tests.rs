@@ -157,7 +157,7 @@ fn entries_and_links_outlive_the_agent() {
     in_namespace(|world| {
         let mut first = world.open(ABI_VERSION).unwrap();
         first.tables().write(&port(1)).unwrap();
-        first.attach("lo", LOOPBACK).unwrap();
+        first.attach(Hook::Endpoint, "lo", LOOPBACK).unwrap();
         drop(first);
         let map = map_id(&world.pin(ABI_VERSION, "PORTS"));
         let pin = world.bpffs.join("links/1");
@@ -172,12 +172,12 @@ fn entries_and_links_outlive_the_agent() {
             "the link itself must stay: packets pass it meanwhile"
         );
         assert_ne!(program_after, program_before);
-        second.attach("lo", LOOPBACK).unwrap();
-        assert_eq!(second.attached().unwrap(), [LOOPBACK]);
+        second.attach(Hook::Endpoint, "lo", LOOPBACK).unwrap();
+        assert_eq!(second.attached(Hook::Endpoint).unwrap(), [LOOPBACK]);
 
-        second.detach(LOOPBACK).unwrap();
-        second.detach(LOOPBACK).unwrap();
-        assert!(second.attached().unwrap().is_empty());
+        second.detach(Hook::Endpoint, LOOPBACK).unwrap();
+        second.detach(Hook::Endpoint, LOOPBACK).unwrap();
+        assert!(second.attached(Hook::Endpoint).unwrap().is_empty());
         assert!(
             loaded_links().flatten().all(|info| info.id() != link_before),
             "still attached"
@@ -193,7 +193,7 @@ fn another_version_takes_over_entries_and_links() {
     in_namespace(|world| {
         let mut old = world.open(ABI_VERSION).unwrap();
         old.tables().write(&port(1)).unwrap();
-        old.attach("lo", LOOPBACK).unwrap();
+        old.attach(Hook::Endpoint, "lo", LOOPBACK).unwrap();
         old.run(LOOPBACK, &FRAME, 1).unwrap();
         drop(old);
         let pin = world.bpffs.join("links/1");

@@ -1,0 +1,235 @@
+//! Flow: the one that a packet belongs to, and what becomes of the packet with it.
+
+use aya_ebpf::bindings::__sk_buff;
+use netswitch_common::{
+    address::{Address, Mac},
+    endpoint::Endpoint,
+    flow::{Flow, FlowEnd, FlowState, direction, timeout},
+    verdict::{Decision, DropReason, Verdict},
+};
+
+use super::{forward, route};
+use crate::{
+    headers::{ETHERNET_LENGTH, protocol, tcp},
+    maps,
+    packet::Frame,
+    work::Work,
+};
+
+/// A deadline is written when it moves by this much, not for each packet.
+const STEP: u64 = 1_000_000_000;
+
+/// Looks for the flow of the packet's tuple; fills in the translation if there is one.
+#[inline(always)]
+pub fn find(frame: Frame) -> bool {
+    match find_flow() {
+        NONE => false,
+        FOUND => true,
+        _ => route::again(frame),
+    }
+}
+
+const NONE: u32 = 0;
+const FOUND: u32 = 1;
+/// Found, but its route has to be looked up again.
+const STALE: u32 = 2;
+
+#[unsafe(no_mangle)]
+extern "C" fn find_flow() -> u32 {
+    let Some(work) = maps::work() else { return NONE };
+    if !matches(work) {
+        return NONE;
+    }
+    match work.rerouted {
+        0 => FOUND,
+        _ => STALE,
+    }
+}
+
+#[inline(always)]
+fn matches(work: &mut Work) -> bool {
+    let Some(index) = maps::flow_index(&work.tuple) else {
+        return false;
+    };
+    let Some(flow) = maps::record(index.key) else {
+        return false;
+    };
+    let state = FlowState::from_number(flow.state);
+    // a connection that has ended does not hold up the next one (RFC 9293, 3.6.1)
+    let starts_again = state as u8 == FlowState::Closed as u8 && work.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN;
+    if flow.serial != index.serial || !flow.is_alive(work.now) || starts_again || !ends_live(flow) {
+        return false;
+    }
+    let (this, other) = match index.direction {
+        direction::ORIGINAL => (0, 1),
+        _ => (1, 0),
+    };
+    work.key = index.key;
+    work.direction = index.direction;
+    work.translated = flow.tuples[other].reversed(0);
+    work.end = flow.ends[other];
+    work.address_sum = flow.address_sums[this];
+    work.port_sum = flow.port_sums[this];
+    if work.quoted == 0 {
+        advance(flow, state, work);
+    }
+    work.rerouted = u8::from(work.end.endpoint == 0 && route::is_stale(flow, work.now));
+    work.serial = index.serial;
+    true
+}
+
+/// Whether both endpoints are still those that the flow was made for.
+#[inline(always)]
+fn ends_live(flow: &Flow) -> bool {
+    is_live(flow.ends[0].endpoint, flow.ends[0].generation) && is_live(flow.ends[1].endpoint, flow.ends[1].generation)
+}
+
+#[inline(always)]
+fn is_live(endpoint: u32, generation: u32) -> bool {
+    endpoint == 0 || maps::slot(endpoint).is_some_and(|slot| slot.generation == generation && slot.ifindex != 0)
+}
+
+/// State and deadline after this packet.
+#[inline(always)]
+fn advance(flow: &Flow, state: FlowState, work: &mut Work) {
+    let mut finished = flow.finished;
+    let next = if work.tuple.protocol != u32::from(protocol::TCP) {
+        match work.direction {
+            direction::ORIGINAL => state,
+            _ => FlowState::Established,
+        }
+    } else if work.tcp_flags & tcp::RST != 0 {
+        FlowState::Closed
+    } else {
+        if work.tcp_flags & tcp::FIN != 0 {
+            finished |= 1 << (work.direction & 1);
+        }
+        match finished {
+            0 if work.direction == direction::REPLY => FlowState::Established,
+            // a reset that nobody obeyed, forged perhaps: the connection goes on
+            0 if state as u8 == FlowState::Closed as u8 => FlowState::Established,
+            0 => state,
+            3 => FlowState::Closed,
+            _ => FlowState::Closing,
+        }
+    };
+    let deadline = work.now + timeout(work.tuple.protocol, next);
+    work.state = next as u8;
+    work.finished = finished;
+    work.renew = u8::from(next as u8 != flow.state || finished != flow.finished || deadline > flow.deadline + STEP);
+}
+
+/// Where answers to a packet's sender go.
+#[derive(Clone, Copy)]
+pub struct WayBack {
+    pub ifindex: u32,
+    /// Network of the sender; 0 for the world.
+    pub network: u32,
+}
+
+/// Decides a packet whose translation and way are known: it leaves, or its sender is told why it does not.
+/// The decision is in `work` ([`decided`]).
+#[inline(always)]
+pub fn leave(frame: Frame, verdict: Verdict, way_back: WayBack) {
+    leave_flow(frame.0, verdict as u32, way_back.ifindex, way_back.network);
+}
+
+/// The decision that a stage has left.
+#[inline(always)]
+pub fn decided() -> Decision {
+    maps::work().map_or(Decision::drop(DropReason::Malformed), |work| work.decision)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn leave_flow(skb: *mut __sk_buff, verdict: u32, ifindex: u32, network: u32) -> u32 {
+    if let Some(work) = maps::work() {
+        work.decision = decide(Frame::new(skb), work, verdict, WayBack { ifindex, network });
+    }
+    0
+}
+
+#[inline(always)]
+fn decide(frame: Frame, work: &Work, verdict: u32, way_back: WayBack) -> Decision {
+    let decision = Decision {
+        verdict,
+        destination: work.end.endpoint,
+        network: way_back.network,
+        ..Decision::default()
+    };
+    if work.hop_limit <= 1 {
+        return answer(frame, work, decision, way_back, Verdict::AnswerTimeExceeded, DropReason::TimeExceeded);
+    }
+    if frame.length() > u32::from(work.end.mtu) + ETHERNET_LENGTH
+        && !forward::fits_when_cut(frame, work.headers, work.end.mtu)
+    {
+        return answer(frame, work, decision, way_back, Verdict::AnswerTooBig, DropReason::TooBig);
+    }
+    if work.end.endpoint == 0 {
+        return Decision {
+            ifindex: work.end.ifindex,
+            ..decision
+        };
+    }
+    match maps::slot(work.end.endpoint).and_then(|slot| Some((slot, maps::network(slot.network)?))) {
+        Some((slot, network)) => Decision {
+            ifindex: slot.ifindex,
+            mac: network.mac,
+            ..decision
+        },
+        None => Decision::drop(DropReason::NoSuchNeighbour),
+    }
+}
+
+#[inline(always)]
+fn answer(
+    frame: Frame,
+    work: &Work,
+    decision: Decision,
+    way_back: WayBack,
+    verdict: Verdict,
+    reason: DropReason,
+) -> Decision {
+    if forward::may_not_be_answered(frame, work.headers) {
+        return Decision::drop(reason);
+    }
+    Decision {
+        verdict: verdict as u32,
+        reason: reason as u32,
+        ifindex: way_back.ifindex,
+        mac: maps::network(way_back.network).map_or(Mac([0; 6]), |network| network.mac),
+        mtu: work.end.mtu,
+        ..decision
+    }
+}
+
+/// The end that a container is.
+#[inline(always)]
+pub fn end_of(endpoint: &Endpoint) -> FlowEnd {
+    FlowEnd {
+        endpoint: endpoint.id,
+        generation: endpoint.generation,
+        ifindex: 0,
+        mtu: endpoint.mtu,
+        mac: endpoint.mac,
+        next_hop: Address::NONE,
+    }
+}
+
+/// Starts the template of a new flow from the packet's tuple: the reply comes from `to` in `zone`.
+#[inline(always)]
+pub fn begin(work: &mut Work, source: Address, target: Address, target_port: u16, zone: u32) {
+    work.direction = direction::ORIGINAL;
+    work.flow.tuples[0] = work.tuple;
+    work.flow.tuples[1].from = target;
+    work.flow.tuples[1].from_port = target_port;
+    work.flow.tuples[1].to = source;
+    work.flow.tuples[1].to_port = work.tuple.from_port;
+    work.flow.tuples[1].zone = zone;
+    work.flow.tuples[1].protocol = work.tuple.protocol;
+    work.flow.state = FlowState::New as u8;
+    work.flow.finished = 0;
+    work.flow.policy_epoch = 0;
+    work.flow.routed = work.now;
+    work.flow.route_generation = maps::config().map_or(0, |config| config.route_generation);
+    work.end = work.flow.ends[1];
+}

@@ -1,0 +1,90 @@
+//! Masquerade: a container speaks to the world with an address of the host's (RFC 2663, 4.1.2).
+
+use aya_ebpf::bindings::__sk_buff;
+use netswitch_common::{
+    endpoint::{Endpoint, flags},
+    network::Network,
+    verdict::{DropReason, Verdict},
+};
+
+use super::{
+    flow::{self, WayBack},
+    number, outcome, route, source_guard,
+};
+use crate::{headers::protocol, maps, packet::Frame, work::Work};
+
+/// For the first packet of a flow from a container to the world.
+#[inline(always)]
+pub fn decide(frame: Frame, endpoint: &Endpoint) -> Result<(), DropReason> {
+    outcome(masquerade_flow(frame.0, endpoint))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn masquerade_flow(skb: *mut __sk_buff, endpoint: *const Endpoint) -> u32 {
+    // SAFETY: from `decide`; the verifier checks that it is one
+    let endpoint = unsafe { endpoint.as_ref() };
+    match endpoint.and_then(|endpoint| Some((endpoint, maps::network(endpoint.network)?))) {
+        Some((endpoint, network)) => number(look(Frame::new(skb), endpoint, network)),
+        None => DropReason::NoUplink as u32,
+    }
+}
+
+#[inline(always)]
+fn look(frame: Frame, endpoint: &Endpoint, network: &Network) -> Result<(), DropReason> {
+    let Some(work) = maps::work() else {
+        return Err(DropReason::NoUplink);
+    };
+    if endpoint.flags & flags::INTERNAL != 0 {
+        return Err(DropReason::InternalNetwork);
+    }
+    if work.quoted != 0 {
+        return Err(DropReason::NoFlow);
+    }
+    // not even unguarded ones: the way back would not be theirs
+    if !source_guard::is_own(endpoint, work.tuple.from) || work.tuple.from.is_v6_link_local() {
+        return Err(DropReason::NoUplink);
+    }
+    work.goal = work.tuple.to;
+    if !route::to_world(frame, network.host_end) {
+        return Err(DropReason::NoUplink);
+    }
+    begin(frame, endpoint, network)
+}
+
+#[inline(always)]
+fn begin(frame: Frame, endpoint: &Endpoint, network: &Network) -> Result<(), DropReason> {
+    let Some(work) = maps::work() else {
+        return Err(DropReason::NoUplink);
+    };
+    let to = work.tuple.to;
+    let masquerades = match to.as_v4() {
+        Some(_) => endpoint.flags & flags::MASQUERADE_V4 != 0,
+        None => endpoint.flags & flags::MASQUERADE_V6 != 0,
+    };
+    let source = if masquerades { route::source(network, work.source) } else { work.tuple.from };
+    work.flow.ends[1] = work.route;
+    work.flow.ends[0] = flow::end_of(endpoint);
+    work.key.owner = endpoint.id;
+    work.owner_generation = endpoint.generation;
+    let port = work.tuple.to_port;
+    flow::begin(work, source, to, port, 0);
+    work.wants_port = u8::from(masquerades && has_ports(work));
+    let way_back = WayBack {
+        ifindex: frame.ifindex(),
+        network: endpoint.network,
+    };
+    flow::leave(frame, Verdict::Open, way_back);
+    Ok(())
+}
+
+/// Whether the protocol has ports that can be changed. SCTP's can, but its peers may know each other by
+/// several addresses (RFC 3257): only the address changes.
+#[inline(always)]
+pub fn has_ports(work: &Work) -> bool {
+    match work.tuple.protocol as u8 {
+        protocol::TCP | protocol::UDP | protocol::UDP_LITE => true,
+        protocol::ICMP | protocol::ICMPV6 => work.tuple.from_port != 0,
+        _ => false,
+    }
+}
+

@@ -1,0 +1,188 @@
+//! Publish: a port of the host leads to a container.
+
+use aya_ebpf::bindings::__sk_buff;
+use netswitch_common::{
+    address::Address,
+    endpoint::Endpoint,
+    flow::FlowEnd,
+    network::Network,
+    publish::{Publication, PublishedKey, flags},
+    verdict::{DropReason, Verdict},
+};
+
+use super::{
+    flow::{self, WayBack},
+    gateway, outcome, route, uplink,
+};
+use crate::{
+    headers::protocol,
+    maps,
+    packet::{Family, Frame},
+    work::Work,
+};
+
+type Result = core::result::Result<(), DropReason>;
+
+const ANY_V4: Address = Address::v4(0);
+const ANY_V6: Address = Address([0; 4]);
+
+/// The publication that a packet's destination is; that it is an address of the host is asked only where
+/// the port is published on all of them.
+#[inline(always)]
+pub fn find(frame: Frame) -> Option<&'static Publication> {
+    maps::publication(find_publication(frame.0))
+}
+
+/// Its number, or 0.
+#[unsafe(no_mangle)]
+extern "C" fn find_publication(skb: *mut __sk_buff) -> u32 {
+    maps::work()
+        .and_then(|work| number(Frame::new(skb), work))
+        .unwrap_or(0)
+}
+
+#[inline(always)]
+fn number(frame: Frame, work: &mut Work) -> Option<u32> {
+    let to = work.tuple.to;
+    if !matches!(work.tuple.protocol as u8, protocol::TCP | protocol::UDP | protocol::SCTP)
+        || work.quoted != 0
+        || work.is_orphan != 0
+        || is_loopback(to)
+    {
+        return None;
+    }
+    if let Some(number) = at(work, to) {
+        return Some(number);
+    }
+    let any = if work.headers.family == Family::V4 { ANY_V4 } else { ANY_V6 };
+    let number = at(work, any)?;
+    let network = maps::network(maps::publication(number)?.network)?;
+    (gateway::is_gateway(network, to) || gateway::is_local(frame, network, to)).then_some(number)
+}
+
+#[inline(always)]
+fn at(work: &mut Work, address: Address) -> Option<u32> {
+    let port = u16::from_be(work.tuple.to_port);
+    let key = PublishedKey::new(address, work.tuple.protocol as u8, port);
+    work.publication = maps::published(&key, port)?;
+    Some(work.publication)
+}
+
+/// Published there, a port is for the host alone.
+#[inline(always)]
+fn is_loopback(address: Address) -> bool {
+    match address.as_v4() {
+        Some(v4) => v4.to_ne_bytes()[0] == 127,
+        None => address.0 == [0, 0, 0, 1_u32.to_be()],
+    }
+}
+
+/// Whether the client may come in (`from=`).
+#[inline(always)]
+fn lets_in(number: u32, publication: &Publication, client: Address) -> bool {
+    publication.flags & flags::SOURCES == 0 || maps::is_source(number, client)
+}
+
+/// For the first packet of a flow from the world to a published port.
+#[inline(always)]
+pub fn decide_world(frame: Frame, publication: &Publication) -> Result {
+    let Some(work) = maps::work() else {
+        return Err(DropReason::NoUplink);
+    };
+    let client = work.tuple.from;
+    work.goal = client;
+    let subnet = maps::subnet(client).and_then(|subnet| maps::network(subnet.network));
+    if subnet.is_some_and(|network| uplink::is_inside(frame, network, client)) {
+        return Err(DropReason::SpoofedAddress);
+    }
+    if !route::back_through(frame, frame.ifindex()) {
+        return Err(DropReason::NoUplink);
+    }
+    let Some(work) = maps::work() else {
+        return Err(DropReason::NoUplink);
+    };
+    work.flow.ends[0] = work.route;
+    work.key.owner = publication.endpoint;
+    work.owner_generation = publication.generation;
+    let way_back = WayBack {
+        ifindex: frame.ifindex(),
+        network: 0,
+    };
+    decide(frame, publication, way_back, false)
+}
+
+/// The same from a container, by an address of the host's.
+#[inline(always)]
+pub fn decide_container(frame: Frame, publication: &Publication, endpoint: &Endpoint) -> Result {
+    outcome(publish_to_container(frame.0, publication, endpoint))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn publish_to_container(
+    skb: *mut __sk_buff,
+    publication: *const Publication,
+    endpoint: *const Endpoint,
+) -> u32 {
+    // SAFETY: from `decide_container`; the verifier checks that they are what they are said to be
+    match unsafe { (publication.as_ref(), endpoint.as_ref()) } {
+        (Some(publication), Some(endpoint)) => super::number(begin(Frame::new(skb), publication, endpoint)),
+        _ => DropReason::NotPublished as u32,
+    }
+}
+
+#[inline(always)]
+fn begin(frame: Frame, publication: &Publication, endpoint: &Endpoint) -> Result {
+    let Some(work) = maps::work() else {
+        return Err(DropReason::NoUplink);
+    };
+    work.flow.ends[0] = flow::end_of(endpoint);
+    work.key.owner = endpoint.id;
+    work.owner_generation = endpoint.generation;
+    let way_back = WayBack {
+        ifindex: frame.ifindex(),
+        network: endpoint.network,
+    };
+    // its own stack would drop what comes from its own address
+    decide(frame, publication, way_back, endpoint.id == publication.endpoint)
+}
+
+#[inline(always)]
+fn decide(frame: Frame, publication: &Publication, way_back: WayBack, to_itself: bool) -> Result {
+    let Some(work) = maps::work() else {
+        return Err(DropReason::NoUplink);
+    };
+    if !lets_in(work.publication, publication, work.tuple.from) {
+        return Err(DropReason::SourceDenied);
+    }
+    let (Some(target), Some(network)) = (publication.target(work.tuple.to), maps::network(publication.network)) else {
+        return Err(DropReason::NotPublished);
+    };
+    let from_gateway = to_itself || publication.flags & flags::GATEWAY_SOURCE != 0;
+    let source = if from_gateway { gateway_of(network, target) } else { work.tuple.from };
+    work.flow.ends[1] = end(publication);
+    let port = publication.port(u16::from_be(work.tuple.to_port)).to_be();
+    flow::begin(work, source, target, port, publication.network);
+    work.wants_port = u8::from(from_gateway);
+    flow::leave(frame, Verdict::Open, way_back);
+    Ok(())
+}
+
+#[inline(always)]
+fn end(publication: &Publication) -> FlowEnd {
+    FlowEnd {
+        endpoint: publication.endpoint,
+        generation: publication.generation,
+        ifindex: 0,
+        mtu: publication.mtu,
+        mac: publication.mac,
+        next_hop: Address::NONE,
+    }
+}
+
+#[inline(always)]
+pub fn gateway_of(network: &Network, target: Address) -> Address {
+    match target.as_v4() {
+        Some(_) => network.gateway_v4,
+        None => network.gateway_v6,
+    }
+}

@@ -1,0 +1,225 @@
+//! Route: the host's own routing tables say where the world is, and which address to show it.
+
+use aya_ebpf::{
+    Global,
+    bindings::{
+        __sk_buff, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED,
+        BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LOOKUP_OUTPUT, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup as FibLookup,
+    },
+    helpers::bpf_fib_lookup,
+};
+use netswitch_common::{
+    address::Address,
+    flow::{Flow, direction},
+    network::Network,
+};
+
+use crate::{maps, packet::Frame, work::Work};
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+/// A flow asks for its route again after this long, and at once when the agent has seen a change:
+/// so it follows the routing tables also while there is no agent.
+const TRUST: u64 = 1_000_000_000;
+
+/// Set at load: since 6.7 the look-up tells the source address (BPF_FIB_LOOKUP_SRC).
+#[unsafe(no_mangle)]
+static KERNEL_CHOOSES_SOURCE: Global<u8> = Global::new(0);
+
+/// A question's place on the stack.
+#[repr(C, align(8))]
+struct Question(FibLookup);
+
+/// An empty question to the FIB. By hand, for a call of `memset` would cost a stack frame.
+#[inline(always)]
+fn question(memory: &mut core::mem::MaybeUninit<Question>, ifindex: u32, to: Address) -> *mut FibLookup {
+    let query = memory.as_mut_ptr().cast::<FibLookup>();
+    for word in 0..size_of::<FibLookup>() / size_of::<u64>() {
+        // SAFETY: inside the query
+        unsafe { query.cast::<u64>().add(word).write_volatile(0) };
+    }
+    // SAFETY: plain integers, and the loop has filled all of them
+    unsafe {
+        (*query).ifindex = ifindex;
+        if let Some(v4) = to.as_v4() {
+            (*query).family = AF_INET;
+            (*query).__bindgen_anon_4.ipv4_dst = v4;
+        } else {
+            (*query).family = AF_INET6;
+            (*query).__bindgen_anon_4.ipv6_dst = to.0;
+        }
+    }
+    query
+}
+
+#[inline(always)]
+fn ask(frame: Frame, query: *mut FibLookup, flags: u32) -> u32 {
+    // SAFETY: the context of the running program; the size is the query's own
+    let answer = unsafe { bpf_fib_lookup(frame.0.cast(), query, size_of::<FibLookup>() as i32, flags) };
+    answer as u32
+}
+
+/// What the FIB knows about an address or, where it is the host's own, about those beside it.
+#[derive(Clone, Copy)]
+pub struct Near {
+    /// Device of the route; 0: there is none.
+    pub ifindex: u32,
+    /// Whether the address is the host's, on whatever device; also a broadcast address there.
+    pub is_local: bool,
+}
+
+/// Asks about an address as seen from a network's host end.
+///
+/// The look-up says NOT_FWDED for a local address, but where there is no route at all it says the
+/// same. So an address near it has to have a route, through the local address's own subnet or the
+/// default route; one of several, for a near one may be local itself. Only on a host without a
+/// default route an address of its own goes unnoticed that has no subnet around it (a /32).
+#[inline(always)]
+pub fn near(frame: Frame, host_end: u32, address: Address) -> Near {
+    let Address([first, second, third, fourth]) = address;
+    let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    let found = probe_route(frame.0, host_end, pair(first, second), pair(third, fourth));
+    Near {
+        ifindex: found as u32,
+        is_local: found >> 32 != 0,
+    }
+}
+
+/// [`Near`] in one word.
+#[unsafe(no_mangle)]
+extern "C" fn probe_route(skb: *mut __sk_buff, host_end: u32, first: u64, second: u64) -> u64 {
+    /// Bits to change: none, then some of the lowest.
+    const PROBES: [u32; 4] = [0, 1, 2, 4];
+    let words = [first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32];
+    for bit in PROBES {
+        let mut memory = core::mem::MaybeUninit::uninit();
+        let near = Address([words[0], words[1], words[2], words[3] ^ bit.to_be()]);
+        let query = question(&mut memory, host_end, near);
+        // FWD_DISABLED counts as a route: without forwarding on the host end nothing is known
+        if ask(Frame::new(skb), query, 0) != BPF_FIB_LKUP_RET_NOT_FWDED {
+            // SAFETY: the helper leaves the device of the question or the route's
+            let ifindex = unsafe { (*query).ifindex };
+            return u64::from(ifindex) | u64::from(bit != 0) << 32;
+        }
+    }
+    0
+}
+
+/// Looks for the way to `work.goal` for packets that come from a network's host end: fills in
+/// `work.route` and the address for it, `work.source`. `false`: there is no way.
+#[inline(always)]
+pub fn to_world(frame: Frame, host_end: u32) -> bool {
+    let flags = if KERNEL_CHOOSES_SOURCE.load() != 0 { BPF_FIB_LOOKUP_SRC } else { 0 };
+    look_up_route(frame.0, host_end, flags) != 0
+}
+
+/// The same out of one uplink.
+#[inline(always)]
+pub fn back_through(frame: Frame, uplink: u32) -> bool {
+    look_up_route(frame.0, uplink, BPF_FIB_LOOKUP_OUTPUT) != 0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn look_up_route(skb: *mut __sk_buff, ifindex: u32, flags: u32) -> u32 {
+    maps::work().map_or(0, |work| u32::from(look_up(Frame::new(skb), ifindex, flags, work)))
+}
+
+#[inline(always)]
+fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
+    let mut memory = core::mem::MaybeUninit::uninit();
+    let query = question(&mut memory, ifindex, work.goal);
+    let answer = ask(frame, query, flags);
+    if !matches!(
+        answer,
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED
+    ) {
+        return false;
+    }
+    // SAFETY: plain integers, all of them filled; the helper has answered in some
+    let query = unsafe { &*query };
+    let Some(uplink) = maps::uplink(query.ifindex) else {
+        return false;
+    };
+    let is_v4 = work.goal.as_v4().is_some();
+    work.route.endpoint = 0;
+    work.route.generation = 0;
+    work.route.ifindex = query.ifindex;
+    work.route.mtu = if uplink.mtu < u32::from(u16::MAX) { uplink.mtu as u16 } else { u16::MAX };
+    // SAFETY: both members of each union are integers. An IPv4 route may lead through an IPv6 router (RFC
+    // 5549)
+    unsafe {
+        work.route.next_hop = match query.family {
+            AF_INET => Address::v4(query.__bindgen_anon_4.ipv4_dst),
+            _ => Address(query.__bindgen_anon_4.ipv6_dst),
+        };
+        work.source = match (flags & BPF_FIB_LOOKUP_SRC != 0, is_v4) {
+            (true, true) => Address::v4(query.__bindgen_anon_3.ipv4_src),
+            (true, false) => Address(query.__bindgen_anon_3.ipv6_src),
+            (false, true) => uplink.v4,
+            (false, false) => uplink.v6,
+        };
+    }
+    true
+}
+
+#[inline(always)]
+pub fn is_stale(flow: &Flow, now: u64) -> bool {
+    now > flow.routed + TRUST || maps::config().is_some_and(|config| config.route_generation != flow.route_generation)
+}
+
+/// Looks up the way of a flow to the world once more. `false`: the flow cannot go on as it is, because
+/// its address is the host's no longer, or there is no way; a new one takes its place.
+#[inline(always)]
+pub fn again(frame: Frame) -> bool {
+    route_again(frame.0) != 0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn route_again(skb: *mut __sk_buff) -> u32 {
+    u32::from(look_again(Frame::new(skb)))
+}
+
+#[inline(always)]
+fn look_again(frame: Frame) -> bool {
+    let Some(work) = maps::work() else {
+        return false;
+    };
+    work.goal = work.translated.to;
+    if work.direction == direction::REPLY {
+        // by the uplink that it came in on, as long as that has a way
+        if back_through(frame, work.end.ifindex)
+            && let Some(work) = maps::work()
+        {
+            work.end = work.route;
+        }
+        return true;
+    }
+    let Some(network) = maps::network(work.tuple.zone) else {
+        return false;
+    };
+    let has_way = to_world(frame, network.host_end);
+    let Some(work) = maps::work() else {
+        return false;
+    };
+    let ours = work.translated.from;
+    let stays = has_way
+        && (ours == work.source || ours == work.tuple.from || near(frame, network.host_end, ours).is_local);
+    if stays {
+        work.end = work.route;
+    } else {
+        work.replaced = work.key;
+        work.replaced_serial = work.serial;
+    }
+    stays
+}
+
+/// The address that a network's packets show the world: the one it was told, or the route's.
+#[inline(always)]
+pub fn source(network: &Network, found: Address) -> Address {
+    let told = match found.as_v4() {
+        Some(_) => network.source_v4,
+        None => network.source_v6,
+    };
+    if told.is_none() { found } else { told }
+}

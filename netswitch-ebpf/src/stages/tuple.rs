@@ -1,0 +1,234 @@
+//! Tuple: what identifies a packet's flow, read from the packet.
+
+use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_ns};
+use netswitch_common::{
+    address::Address,
+    flow::Tuple,
+    verdict::DropReason,
+};
+
+use super::{number, outcome};
+use crate::{
+    headers::{ETHERNET_LENGTH, Ipv4, Ipv6, icmp, icmpv6, protocol},
+    maps,
+    packet::{Family, Frame, Headers},
+    work::Work,
+};
+
+type Result = core::result::Result<(), DropReason>;
+
+/// Fills in what a packet from `zone` is; its headers are an IP packet's.
+#[inline(always)]
+pub fn read(frame: Frame, headers: Headers, zone: u32) -> Result {
+    outcome(read_tuple(frame.0, headers.bits(), zone))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn read_tuple(skb: *mut __sk_buff, headers: u64, zone: u32) -> u32 {
+    let Some(work) = maps::work() else {
+        return DropReason::Malformed as u32;
+    };
+    // SAFETY: from `read`
+    let headers = unsafe { Headers::from_bits(headers) };
+    number(fill(Frame::new(skb), headers, zone, work))
+}
+
+#[inline(always)]
+fn fill(frame: Frame, headers: Headers, zone: u32, work: &mut Work) -> Result {
+    // SAFETY: no argument
+    work.now = unsafe { bpf_ktime_get_ns() };
+    work.headers = headers;
+    addresses(frame, headers.family, &mut work.tuple)?;
+    work.tuple.zone = zone;
+    work.tuple.protocol = headers.protocol.into();
+    work.tuple.from_port = 0;
+    work.tuple.to_port = 0;
+    work.quoted = 0;
+    work.tcp_flags = 0;
+    work.is_orphan = 0;
+    work.renew = 0;
+    work.rerouted = 0;
+    work.replaced_serial = 0;
+    work.hop_limit = hop_limit(frame, headers)?;
+    if headers.transport == 0 || headers.more_fragments != 0 {
+        fragment_key(frame, work)?;
+    }
+    if headers.transport == 0 {
+        match maps::fragment_ports(&work.fragment) {
+            Some(ports) => {
+                work.tuple.from_port = ports.from_port;
+                work.tuple.to_port = ports.to_port;
+            }
+            None => work.is_orphan = 1,
+        }
+        return Ok(());
+    }
+    transport(frame, headers, work)
+}
+
+#[inline(always)]
+fn addresses(frame: Frame, family: Family, tuple: &mut Tuple) -> Result {
+    if family == Family::V6 {
+        frame.load(ETHERNET_LENGTH + 8, &mut tuple.from)?;
+        return frame.load(ETHERNET_LENGTH + 24, &mut tuple.to);
+    }
+    let mut words = [0_u32; 2];
+    frame.load(ETHERNET_LENGTH + 12, &mut words)?;
+    tuple.from = Address::v4(words[0]);
+    tuple.to = Address::v4(words[1]);
+    Ok(())
+}
+
+#[inline(always)]
+fn hop_limit(frame: Frame, headers: Headers) -> core::result::Result<u8, DropReason> {
+    if headers.family == Family::V6 {
+        return Ok(headers.hop_limit);
+    }
+    let mut fields = [0_u8; 2];
+    frame.load(ETHERNET_LENGTH + 8, &mut fields)?;
+    Ok(fields[0])
+}
+
+#[inline(always)]
+fn transport(frame: Frame, headers: Headers, work: &mut Work) -> Result {
+    let at = u32::from(headers.transport);
+    let mut ports = [0_u16; 2];
+    match headers.protocol {
+        protocol::TCP => {
+            frame.load(at, &mut ports)?;
+            let mut flags = 0_u16;
+            frame.load(at + 12, &mut flags)?;
+            work.tcp_flags = flags.to_ne_bytes()[1];
+            (work.tuple.from_port, work.tuple.to_port) = (ports[0], ports[1]);
+        }
+        protocol::UDP | protocol::UDP_LITE | protocol::SCTP => {
+            frame.load(at, &mut ports)?;
+            (work.tuple.from_port, work.tuple.to_port) = (ports[0], ports[1]);
+        }
+        protocol::ICMP if headers.family == Family::V4 => return message(frame, headers, work),
+        protocol::ICMPV6 if headers.family == Family::V6 => return message(frame, headers, work),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// An ICMP message: a question, an answer, or an error about another packet.
+#[inline(always)]
+fn message(frame: Frame, headers: Headers, work: &mut Work) -> Result {
+    let at = u32::from(headers.transport);
+    let mut start = [0_u16; 4];
+    frame.load(at, &mut start)?;
+    let kind = start[0].to_ne_bytes()[0];
+    match side(headers.family, kind) {
+        Side::Asker => work.tuple.from_port = start[2],
+        Side::Asked => work.tuple.to_port = start[2],
+        Side::Error => return quoted(frame, headers.family, at + 8, work),
+        Side::None => {}
+    }
+    Ok(())
+}
+
+/// On which side of the tuple a message's identifier stands.
+enum Side {
+    Asker,
+    Asked,
+    /// It quotes another packet.
+    Error,
+    None,
+}
+
+#[inline(always)]
+fn side(family: Family, kind: u8) -> Side {
+    match (family, kind) {
+        (Family::V4, icmp::ECHO_REQUEST | icmp::TIMESTAMP) | (Family::V6, icmpv6::ECHO_REQUEST) => Side::Asker,
+        (Family::V4, icmp::ECHO_REPLY | icmp::TIMESTAMP_REPLY) | (Family::V6, icmpv6::ECHO_REPLY) => Side::Asked,
+        (
+            Family::V4,
+            icmp::UNREACHABLE | icmp::SOURCE_QUENCH | icmp::REDIRECT | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM,
+        ) => Side::Error,
+        (Family::V6, 1..=4) => Side::Error,
+        _ => Side::None,
+    }
+}
+
+/// The packet that an error quotes went the other way: reversed it is what flows with the error.
+#[inline(always)]
+fn quoted(frame: Frame, family: Family, at: u32, work: &mut Work) -> Result {
+    let mut start = [0_u16; 4];
+    let (inner_protocol, transport) = if family == Family::V4 {
+        frame.load(at, &mut start)?;
+        let length = u32::from(start[0].to_ne_bytes()[0] & 0xf) * 4;
+        // only a first fragment, or a whole packet, has ports
+        if length < 20 || start[3] & 0x1fff_u16.to_be() != 0 {
+            return Err(DropReason::NoFlow);
+        }
+        let mut words = [0_u32; 3];
+        frame.load(at + 8, &mut words)?;
+        work.tuple.from = Address::v4(words[2]);
+        work.tuple.to = Address::v4(words[1]);
+        (words[0].to_ne_bytes()[1], at + length)
+    } else {
+        frame.load(at, &mut start)?;
+        frame.load(at + 8, &mut work.tuple.to)?;
+        frame.load(at + 24, &mut work.tuple.from)?;
+        (start[3].to_ne_bytes()[0], at + size_of::<Ipv6>() as u32)
+    };
+    work.quoted = at;
+    work.quoted_transport = transport;
+    work.tuple.protocol = inner_protocol.into();
+    match inner_protocol {
+        protocol::TCP | protocol::UDP | protocol::UDP_LITE | protocol::SCTP => {
+            frame.load(transport, &mut start)?;
+            work.tuple.from_port = start[1];
+            work.tuple.to_port = start[0];
+        }
+        protocol::ICMP | protocol::ICMPV6 => {
+            frame.load(transport, &mut start)?;
+            match side(family, start[0].to_ne_bytes()[0]) {
+                Side::Asker => work.tuple.to_port = start[2],
+                Side::Asked => work.tuple.from_port = start[2],
+                Side::Error | Side::None => {}
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What a fragment shares with the others of its packet.
+#[inline(always)]
+fn fragment_key(frame: Frame, work: &mut Work) -> Result {
+    work.fragment.from = work.tuple.from;
+    work.fragment.to = work.tuple.to;
+    work.fragment.zone = work.tuple.zone;
+    work.fragment.protocol = work.tuple.protocol;
+    work.fragment.identification = if work.is_v4() {
+        let mut field = 0_u16;
+        frame.load(ETHERNET_LENGTH + core::mem::offset_of!(Ipv4, identification) as u32, &mut field)?;
+        field.into()
+    } else {
+        identification_v6(frame)?
+    };
+    Ok(())
+}
+
+/// The fragment header is the first extension header of what senders fragment (RFC 8200, 4.5), or the
+/// second behind hop-by-hop options.
+#[inline(always)]
+fn identification_v6(frame: Frame) -> core::result::Result<u32, DropReason> {
+    let mut at = ETHERNET_LENGTH + size_of::<Ipv6>() as u32;
+    let mut next = [0_u8; 2];
+    frame.load(ETHERNET_LENGTH + 6, &mut next)?;
+    let mut header = next[0];
+    for _ in 0..3 {
+        let mut words = [0_u8; 8];
+        frame.load(at, &mut words)?;
+        if header == protocol::FRAGMENT {
+            return Ok(u32::from_ne_bytes([words[4], words[5], words[6], words[7]]));
+        }
+        header = words[0];
+        at += (u32::from(words[1]) + 1) * 8;
+    }
+    Err(DropReason::Fragment)
+}
+

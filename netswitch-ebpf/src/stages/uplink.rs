@@ -1,0 +1,99 @@
+//! Uplink: packets from the world, for a flow, a published port, or the host's own stack.
+
+use aya_ebpf::bindings::__sk_buff;
+use netswitch_common::{
+    address::Address,
+    network::Network,
+    verdict::{Decision, DropReason, Verdict},
+};
+
+use super::{
+    flow::{self, WayBack},
+    gateway, publish, route, tuple,
+};
+use crate::{
+    maps,
+    packet::{Family, Frame, Headers, Packet},
+};
+
+/// To the host's stack, untouched.
+const PASS: Decision = Decision {
+    verdict: Verdict::Pass as u32,
+    ..Decision::drop(DropReason::Malformed)
+};
+
+/// What becomes of a frame that an uplink has received. What is no business of ours, malformed packets
+/// among it, the host's stack judges.
+#[inline(always)]
+pub fn decide(frame: Frame) -> Decision {
+    let pass = Decision { reason: 0, ..PASS };
+    let Ok(packet) = Packet::parse(frame) else {
+        return pass;
+    };
+    if !matches!(packet.headers.family, Family::V4 | Family::V6) || !frame.is_for_us() {
+        return pass;
+    }
+    match decide_uplink(frame.0, packet.headers.bits()) {
+        0 => pass,
+        _ => flow::decided(),
+    }
+}
+
+/// 0: to the host's stack. Else the decision is in `work`.
+#[unsafe(no_mangle)]
+extern "C" fn decide_uplink(skb: *mut __sk_buff, headers: u64) -> u32 {
+    // SAFETY: from `decide`
+    let headers = unsafe { Headers::from_bits(headers) };
+    u32::from(judge(Frame::new(skb), headers))
+}
+
+#[inline(always)]
+fn judge(frame: Frame, headers: Headers) -> bool {
+    if tuple::read(frame, headers, 0).is_err() {
+        return false;
+    }
+    if flow::find(frame) {
+        let way_back = WayBack {
+            ifindex: frame.ifindex(),
+            network: 0,
+        };
+        flow::leave(frame, Verdict::Translate, way_back);
+        return true;
+    }
+    if let Some(publication) = publish::find(frame) {
+        if let Err(reason) = publish::decide_world(frame, publication) {
+            refuse(reason, publication.network, publication.endpoint);
+        }
+        return true;
+    }
+    // containers and their gateways are nobody's to reach from outside
+    let Some(work) = maps::work() else {
+        return false;
+    };
+    let to = work.tuple.to;
+    match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
+        Some((subnet, network)) if gateway::is_gateway(network, to) || is_inside(frame, network, to) => {
+            let endpoint = maps::neighbour(subnet.network, to).map_or(0, |neighbour| neighbour.port.id);
+            refuse(DropReason::NotPublished, subnet.network, endpoint);
+            true
+        }
+        _ => false,
+    }
+}
+
+#[inline(always)]
+fn refuse(reason: DropReason, network: u32, endpoint: u32) {
+    if let Some(work) = maps::work() {
+        work.decision = Decision {
+            network,
+            destination: endpoint,
+            ..Decision::drop(reason)
+        };
+    }
+}
+
+/// Whether an address of a network's subnet is really there: the host may have a more specific route.
+#[inline(always)]
+pub fn is_inside(frame: Frame, network: &Network, address: Address) -> bool {
+    route::near(frame, network.host_end, address).ifindex == network.host_end
+}

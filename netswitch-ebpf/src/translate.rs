@@ -1,0 +1,265 @@
+//! Translate: a packet of a flow gets the flow's other addresses and ports. All writes go through
+//! helpers (see `packet.rs`); checksums are changed by what the translation adds, never summed anew.
+
+use aya_ebpf::{
+    Global,
+    bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
+    helpers::{bpf_csum_diff, bpf_l4_csum_replace},
+};
+use netswitch_common::{address::Address, checksum, verdict::DropReason};
+
+use crate::{
+    headers::{ETHERNET_LENGTH, protocol},
+    maps,
+    packet::Frame,
+    rewrite::{Macs, store},
+    stages::{number, outcome},
+    work::Work,
+};
+
+type Result = core::result::Result<(), DropReason>;
+
+/// Set at load, where the kernel knows it (6.16): changing the addresses of an IPv6 packet and its
+/// checksum leaves the sum over the whole packet as it was.
+#[unsafe(no_mangle)]
+static FLAG_IPV6: Global<u64> = Global::new(0);
+
+/// Time to live to destination of an IPv4 header.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct PartV4 {
+    /// Time to live and protocol.
+    word: u16,
+    checksum: u16,
+    from: u32,
+    to: u32,
+}
+
+/// Payload length to destination of an IPv6 header.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct PartV6 {
+    payload_length: u16,
+    next_header: u8,
+    hop_limit: u8,
+    from: Address,
+    to: Address,
+}
+
+const PART_V4: u32 = ETHERNET_LENGTH + 8;
+const PART_V6: u32 = ETHERNET_LENGTH + 4;
+
+/// Rewrites a packet, or an ICMP error about one, as `work` says; MACs and the way out are the caller's.
+#[inline(always)]
+pub fn translate(frame: Frame, is_error: bool) -> Result {
+    outcome(match is_error {
+        false => translate_packet(frame.0),
+        true => translate_error(frame.0),
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn translate_packet(skb: *mut __sk_buff) -> u32 {
+    maps::work().map_or(DropReason::Malformed as u32, |work| number(rewrite(Frame::new(skb), work)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn translate_error(skb: *mut __sk_buff) -> u32 {
+    maps::work().map_or(DropReason::Malformed as u32, |work| number(error(Frame::new(skb), work)))
+}
+
+#[inline(always)]
+fn rewrite(frame: Frame, work: &Work) -> Result {
+    if work.headers.transport != 0 {
+        transport(frame, work)?;
+    }
+    if work.is_v4() {
+        header_v4(frame, work.translated.from, work.translated.to, work.address_sum)
+    } else {
+        header_v6(frame, work.translated.from, work.translated.to)
+    }
+}
+
+/// Checksum and ports behind the IP header.
+#[inline(always)]
+fn transport(frame: Frame, work: &Work) -> Result {
+    let at = u32::from(work.headers.transport);
+    let has_new_ports =
+        work.translated.from_port != work.tuple.from_port || work.translated.to_port != work.tuple.to_port;
+    if work.headers.protocol == protocol::SCTP {
+        return match has_new_ports {
+            true => sctp(frame, work),
+            false => Ok(()),
+        };
+    }
+    let Some(checksum) = checksum_at(work.headers.protocol) else {
+        return Ok(());
+    };
+    let no_checksum = match work.headers.protocol {
+        protocol::UDP => u64::from(BPF_F_MARK_MANGLED_0),
+        _ => 0,
+    };
+    // ICMP's covers no addresses
+    if work.headers.protocol != protocol::ICMP {
+        add(frame, at + checksum, work.address_sum, no_checksum | pseudo_header(work))?;
+    }
+    if !has_new_ports {
+        return Ok(());
+    }
+    add(frame, at + checksum, work.port_sum, no_checksum)?;
+    if matches!(work.headers.protocol, protocol::ICMP | protocol::ICMPV6) {
+        // the identifier stands on the asker's side of the tuple
+        return store(frame, at + 4, &(work.translated.from_port | work.translated.to_port), 0);
+    }
+    store(frame, at, &[work.translated.from_port, work.translated.to_port], 0)
+}
+
+/// Where the checksum of a protocol stands that covers its ports.
+#[inline(always)]
+fn checksum_at(protocol: u8) -> Option<u32> {
+    match protocol {
+        protocol::TCP => Some(16),
+        protocol::UDP | protocol::UDP_LITE => Some(6),
+        protocol::ICMP | protocol::ICMPV6 => Some(2),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn pseudo_header(work: &Work) -> u64 {
+    let family = if work.is_v4() { 0 } else { FLAG_IPV6.load() };
+    u64::from(BPF_F_PSEUDO_HDR) | family
+}
+
+/// Adds to a transport checksum, or to what a device will still add to.
+#[inline(always)]
+fn add(frame: Frame, offset: u32, sum: u32, flags: u64) -> Result {
+    // SAFETY: the context of the running program
+    match unsafe { bpf_l4_csum_replace(frame.0, offset, 0, sum.into(), flags) } {
+        0 => Ok(()),
+        _ => Err(DropReason::Malformed),
+    }
+}
+
+/// One hop less, other addresses, and the checksum that follows from it.
+#[inline(always)]
+fn header_v4(frame: Frame, from: Address, to: Address, sum: u32) -> Result {
+    const HOP: u16 = 0x0100_u16.to_be();
+    let mut part = PartV4 {
+        word: 0,
+        checksum: 0,
+        from: 0,
+        to: 0,
+    };
+    frame.load(PART_V4, &mut part)?;
+    let word = part.word.wrapping_sub(HOP);
+    let total = u32::from(!part.checksum) + u32::from(!part.word) + u32::from(word) + (sum & 0xffff) + (sum >> 16);
+    part.word = word;
+    part.checksum = checksum::fold(total);
+    part.from = from.0[3];
+    part.to = to.0[3];
+    store(frame, PART_V4, &part, 0)
+}
+
+#[inline(always)]
+fn header_v6(frame: Frame, from: Address, to: Address) -> Result {
+    let mut part = PartV6 {
+        payload_length: 0,
+        next_header: 0,
+        hop_limit: 0,
+        from: Address::NONE,
+        to: Address::NONE,
+    };
+    frame.load(PART_V6, &mut part)?;
+    part.hop_limit = part.hop_limit.wrapping_sub(1);
+    part.from = from;
+    part.to = to;
+    store(frame, PART_V6, &part, 0)
+}
+
+/// SCTP's checksum covers no addresses, and its ports by a CRC (RFC 9260, 6.8): what changes in the first
+/// four bytes changes it in a way that only depends on how many bytes follow.
+#[inline(never)]
+fn sctp(frame: Frame, work: &Work) -> Result {
+    let at = u32::from(work.headers.transport);
+    let mut header = [0_u32; 3];
+    frame.load(at, &mut header)?;
+    let ports = u32::from(work.translated.from_port) | u32::from(work.translated.to_port) << 16;
+    let length = frame.ip_length(work.headers.family)? - at;
+    header[2] ^= checksum::crc32c_change(header[0] ^ ports, length - 4);
+    header[0] = ports;
+    store(frame, at, &header, 0)
+}
+
+/// An ICMP error is about a packet that went the other way: that one gets its own addresses and ports
+/// back, and so does the error if it comes from the flow's end and not from a router on the way.
+#[inline(always)]
+fn error(frame: Frame, work: &Work) -> Result {
+    let outer = frame.addresses(work.headers.family)?;
+    let from = if outer.from == work.tuple.from { work.translated.from } else { outer.from };
+    let to = work.translated.to;
+    let pair = [outer.from, outer.to];
+    let new_pair = [from, to];
+    // SAFETY: both are on this stack, with this length
+    let outer_sum = unsafe {
+        bpf_csum_diff(
+            (&raw const pair).cast::<u32>().cast_mut(),
+            size_of_val(&pair) as u32,
+            (&raw const new_pair).cast::<u32>().cast_mut(),
+            size_of_val(&new_pair) as u32,
+            0,
+        )
+    } as u32;
+    let checksum = u32::from(work.headers.transport) + 2;
+    if work.is_v4() {
+        // the quoted header's own checksum evens its addresses out
+        let mut quoted = [0_u16; 5];
+        frame.load(work.quoted + 10, &mut quoted)?;
+        let sum = work.address_sum;
+        quoted[0] = checksum::fold(u32::from(!quoted[0]) + (sum & 0xffff) + (sum >> 16));
+        let words = |address: Address| [address.0[3] as u16, (address.0[3] >> 16) as u16];
+        [quoted[1], quoted[2]] = words(work.translated.to);
+        [quoted[3], quoted[4]] = words(work.translated.from);
+        store(frame, work.quoted + 10, &quoted, 0)?;
+    } else {
+        store(frame, work.quoted + 8, &[work.translated.to, work.translated.from], 0)?;
+        add(frame, checksum, work.address_sum, 0)?;
+        add(frame, checksum, outer_sum, pseudo_header(work))?;
+    }
+    quoted_ports(frame, work, checksum)?;
+    if work.is_v4() {
+        header_v4(frame, from, to, outer_sum)
+    } else {
+        header_v6(frame, from, to)
+    }
+}
+
+/// The ports of the quoted packet, whose sender is the error's receiver.
+#[inline(always)]
+fn quoted_ports(frame: Frame, work: &Work, checksum: u32) -> Result {
+    if work.translated.from_port == work.tuple.from_port && work.translated.to_port == work.tuple.to_port {
+        return Ok(());
+    }
+    add(frame, checksum, work.port_sum, 0)?;
+    match work.tuple.protocol as u8 {
+        protocol::ICMP | protocol::ICMPV6 => store(
+            frame,
+            work.quoted_transport + 4,
+            &(work.translated.from_port | work.translated.to_port),
+            0,
+        ),
+        _ => store(
+            frame,
+            work.quoted_transport,
+            &[work.translated.to_port, work.translated.from_port],
+            0,
+        ),
+    }
+}
+
+/// The MACs of a frame that goes on to a container.
+#[inline(always)]
+pub fn set_macs(frame: Frame, destination: [u16; 3], source: [u16; 3]) -> Result {
+    store(frame, 0, &Macs { destination, source }, 0)
+}
+

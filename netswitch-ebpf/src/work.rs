@@ -1,0 +1,75 @@
+//! What the stages know of one packet that may be translated: too much for a stack of 512 bytes.
+//!
+//! It is also how they speak to each other. The verifier follows every call of a function anew, unless
+//! the function is global: such a one is verified once, takes the context and numbers, and leaves its
+//! results here. After calling one, take the sheet again ([`crate::maps::work`]).
+
+use netswitch_common::{
+    address::Address,
+    flow::{Flow, FlowEnd, FlowKey, FragmentKey, Tuple},
+    verdict::Decision,
+};
+
+use crate::packet::{Family, Headers};
+
+/// Of the packet that this CPU is working on; filled by [`crate::stages::tuple`] and
+/// [`crate::stages::flow`], carried out by commit.
+#[repr(C)]
+pub struct Work {
+    /// When this packet was looked at (`bpf_ktime_get_ns`).
+    pub now: u64,
+    /// The packet's own; for an ICMP error that of the packets which flow with it.
+    pub tuple: Tuple,
+    /// The same as it will leave; its zone means nothing.
+    pub translated: Tuple,
+    /// Where it leaves.
+    pub end: FlowEnd,
+    pub key: FlowKey,
+    /// Serial of the flow that was found.
+    pub serial: u32,
+    /// One of [`netswitch_common::flow::direction`].
+    pub direction: u32,
+    /// One's complement sums of what the translation adds.
+    pub address_sum: u32,
+    pub port_sum: u32,
+    /// Offset of the packet that an ICMP error quotes, and of its transport header; 0 for other packets.
+    pub quoted: u32,
+    pub quoted_transport: u32,
+    pub headers: Headers,
+    pub tcp_flags: u8,
+    pub hop_limit: u8,
+    /// The flow's new state, with [`Work::renew`].
+    pub state: u8,
+    pub finished: u8,
+    /// Whether commit has to write state and deadline into the record.
+    pub renew: u8,
+    /// Whether commit has to write the route into the record.
+    pub rerouted: u8,
+    /// A later fragment whose ports nobody knows.
+    pub is_orphan: u8,
+    /// For a new flow: whether its reply tuple needs a port of the masquerade range.
+    pub wants_port: u8,
+    /// A flow that this one takes the place of; serial 0: none.
+    pub replaced: FlowKey,
+    pub replaced_serial: u32,
+    /// Generation of the new flow's owner.
+    pub owner_generation: u32,
+    /// Number of the publication that was found.
+    pub publication: u32,
+    /// What [`crate::stages::route`] is asked for, and what it found: the way, and the address for it.
+    pub goal: Address,
+    pub route: FlowEnd,
+    pub source: Address,
+    /// What was decided.
+    pub decision: Decision,
+    pub fragment: FragmentKey,
+    /// A new flow; key, deadline and serial are commit's.
+    pub flow: Flow,
+}
+
+impl Work {
+    #[inline(always)]
+    pub fn is_v4(&self) -> bool {
+        self.headers.family == Family::V4
+    }
+}
