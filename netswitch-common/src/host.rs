@@ -1,6 +1,9 @@
 //! The host: its uplinks, and what holds for every hook.
 
-use crate::{address::Address, map_type};
+use crate::{
+    address::{Address, Mac},
+    map_type,
+};
 
 /// Mark of the agent's own sockets: they may bind published ports, and are not translated ("nswd").
 pub const SOCKET_MARK: u32 = 0x6e73_7764;
@@ -33,8 +36,10 @@ pub struct Uplink {
     pub mtu: u32,
     /// Bits of [`uplink_flags`].
     pub flags: u32,
+    pub mac: Mac,
+    pub _pad: [u8; 2],
 }
-map_type!(Uplink, 40);
+map_type!(Uplink, 48);
 
 /// Bits of [`Uplink::flags`].
 pub mod uplink_flags {

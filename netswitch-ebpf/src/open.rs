@@ -15,7 +15,7 @@ use netswitch_common::{
 
 use crate::{
     maps,
-    stages::{masquerade, number, outcome},
+    stages::{flow, masquerade, number, outcome},
     work::Work,
 };
 
@@ -97,7 +97,7 @@ fn claim(work: &mut Work) -> Result {
             Some(record) => {
                 // SAFETY: the entry's memory stays until the program has ended (RCU)
                 let old = unsafe { &*record };
-                if is_wanted(old, work) {
+                if is_wanted(old, work.now) {
                     continue;
                 }
                 forget(old, key);
@@ -112,13 +112,8 @@ fn claim(work: &mut Work) -> Result {
 
 /// Whether a flow keeps its slot.
 #[inline(always)]
-fn is_wanted(flow: &Flow, work: &Work) -> bool {
-    let is_owners = |end: usize| {
-        flow.ends[end].endpoint == work.key.owner && flow.ends[end].generation == work.owner_generation
-    };
-    flow.is_alive(work.now)
-        && (is_owners(0) || is_owners(1))
-        && (flow.state == FlowState::Established as u8 || flow.state == FlowState::Closing as u8)
+fn is_wanted(flow: &Flow, now: u64) -> bool {
+    flow::lives(flow, now) && (flow.state == FlowState::Established as u8 || flow.state == FlowState::Closing as u8)
 }
 
 /// Removes a flow's index entries, unless they are another's by now.
@@ -156,7 +151,7 @@ fn put(tuple: &Tuple, index: &FlowIndex, now: u64) -> bool {
         return false;
     };
     let is_taken = maps::record(old.key).is_some_and(|flow| {
-        flow.serial == old.serial && flow.is_alive(now) && flow.state != FlowState::Closed as u8
+        flow.serial == old.serial && flow::lives(flow, now) && flow.state != FlowState::Closed as u8
     });
     !is_taken && maps::FLOWS.insert(tuple, index, BPF_ANY.into()).is_ok()
 }

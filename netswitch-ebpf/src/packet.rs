@@ -145,6 +145,13 @@ impl Frame {
         Ok(addresses)
     }
 
+    /// Of the Ethernet header, as words.
+    pub fn source_mac(self) -> Result<[u16; 3], DropReason> {
+        let mut mac = [0; 3];
+        self.load(6, &mut mac)?;
+        Ok(mac)
+    }
+
     /// Where an IP packet ends; behind it there may be padding.
     pub fn ip_length(self, family: Family) -> Result<u32, DropReason> {
         let mut length = 0_u16;

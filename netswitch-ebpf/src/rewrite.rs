@@ -183,11 +183,12 @@ fn error_v4(frame: Frame, decision: &Decision) -> Result {
         mtu: if is_too_big(decision) { decision.mtu.to_be() } else { 0 },
         quote: [0; 17],
     };
+    // before it is quoted: a short packet is filled up with zeros (RFC 4884, 5.5)
+    resize(frame, &answer)?;
     frame.load(ETHERNET_LENGTH, &mut answer.quote)?;
     answer.ip.checksum = checksum::fold(sum::<20>((&raw const answer.ip).cast(), 0));
     answer.checksum = checksum::fold(sum::<76>((&raw const answer.kind).cast(), 0));
     turn_round(frame, own_mac(frame, decision)?)?;
-    resize(frame, &answer)?;
     store(frame, ETHERNET_LENGTH, &answer, BPF_F_RECOMPUTE_CSUM)
 }
 
@@ -203,10 +204,10 @@ fn error_v6(frame: Frame, decision: &Decision) -> Result {
         mtu: if is_too_big(decision) { u32::from(decision.mtu).to_be() } else { 0 },
         quote: [0; 24],
     };
+    resize(frame, &answer)?;
     frame.load(ETHERNET_LENGTH, &mut answer.quote)?;
     answer.checksum = checksum_v6::<136>((&raw const answer.ip.source).cast(), length);
     turn_round(frame, own_mac(frame, decision)?)?;
-    resize(frame, &answer)?;
     store(frame, ETHERNET_LENGTH, &answer, BPF_F_RECOMPUTE_CSUM)
 }
 

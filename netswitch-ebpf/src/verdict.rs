@@ -155,6 +155,12 @@ fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
         return Ok(to_peer(frame, decision.ifindex));
     }
     clear_mark(frame);
+    if work.end.next_hop.is_none() {
+        let uplink = maps::uplink(work.end.ifindex).ok_or(DropReason::NoUplink)?;
+        translate::set_macs(frame, work.end.mac.words(), uplink.mac.words())?;
+        // SAFETY: only takes numbers
+        return Ok(unsafe { bpf_redirect(work.end.ifindex, 0) as i32 });
+    }
     Ok(to_world(work))
 }
 

@@ -52,12 +52,12 @@ pub struct Work {
     /// A flow that this one takes the place of; serial 0: none.
     pub replaced: FlowKey,
     pub replaced_serial: u32,
-    /// Generation of the new flow's owner.
-    pub owner_generation: u32,
     /// Number of the publication that was found.
     pub publication: u32,
-    /// What [`crate::stages::route`] is asked for, and what it found: the way, and the address for it.
+    /// What [`crate::stages::route`] is asked for, from where (if that is known), and what it found: the way,
+    /// and the address for it.
     pub goal: Address,
+    pub start: Address,
     pub route: FlowEnd,
     pub source: Address,
     /// What was decided.

@@ -37,10 +37,12 @@ pub struct Port {
 const EVERY_OPT_IN: u32 =
     flags::ALLOW_VLAN | flags::ALLOW_LINK_CONTROL | flags::ALLOW_ROUTER_ADVERTISEMENT | flags::ALLOW_DHCP_SERVER;
 
+const MASQUERADE: u32 = flags::MASQUERADE_V4 | flags::MASQUERADE_V6;
+
 /// Dual stack; most rows happen here.
-pub static ALPHA: Network = network("alpha", 1, flags::V6);
+pub static ALPHA: Network = network("alpha", 1, flags::V6 | MASQUERADE);
 /// IPv4 only.
-pub static BETA: Network = network("beta", 2, 0);
+pub static BETA: Network = network("beta", 2, MASQUERADE);
 /// `enable_icc=false`.
 pub static QUIET: Network = network("quiet", 3, flags::V6 | flags::NO_ICC);
 /// `--internal`.
@@ -139,6 +141,7 @@ pub const WORLD_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 pub const WORLD_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1);
 /// A device that exists and is no port of ours.
 pub const UPLINK_INDEX: u32 = 900;
+pub const UPLINK_MAC: Mac = Mac([2, 0, 0, 0, 9, 0]);
 /// Slots of the crowd: the host, the sender, and Y's device for all others.
 pub const CROWD_MEMBERS: u32 = 600;
 

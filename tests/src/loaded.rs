@@ -19,7 +19,7 @@ use netswitch_common::{
 use nix::sched::{CloneFlags, unshare};
 
 use crate::{
-    fixture::{HOST_V4, HOST_V6, NETWORKS, PORTS, Port, UPLINK_INDEX, entries},
+    fixture::{HOST_V4, HOST_V6, NETWORKS, PORTS, Port, UPLINK_INDEX, UPLINK_MAC, entries},
     switch::Counter,
 };
 
@@ -173,7 +173,9 @@ fn make_devices() {
             command(format!("link set {end} mtu 9000 up"));
         }
     }
-    command(format!("link add up0 index {UPLINK_INDEX} type veth peer name up1"));
+    command(format!(
+        "link add up0 index {UPLINK_INDEX} address {UPLINK_MAC} type veth peer name up1"
+    ));
     command("link set up0 up\nlink set up1 up".to_owned());
     ip(&commands);
 

@@ -57,7 +57,7 @@ fn matches(work: &mut Work) -> bool {
     let state = FlowState::from_number(flow.state);
     // a connection that has ended does not hold up the next one (RFC 9293, 3.6.1)
     let starts_again = state as u8 == FlowState::Closed as u8 && work.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN;
-    if flow.serial != index.serial || !flow.is_alive(work.now) || starts_again || !ends_live(flow) {
+    if flow.serial != index.serial || !lives(flow, work.now) || starts_again {
         return false;
     }
     let (this, other) = match index.direction {
@@ -78,10 +78,12 @@ fn matches(work: &mut Work) -> bool {
     true
 }
 
-/// Whether both endpoints are still those that the flow was made for.
+/// Whether its time is not over, and both endpoints are still those that it was made for.
 #[inline(always)]
-fn ends_live(flow: &Flow) -> bool {
-    is_live(flow.ends[0].endpoint, flow.ends[0].generation) && is_live(flow.ends[1].endpoint, flow.ends[1].generation)
+pub fn lives(flow: &Flow, now: u64) -> bool {
+    flow.is_alive(now)
+        && is_live(flow.ends[0].endpoint, flow.ends[0].generation)
+        && is_live(flow.ends[1].endpoint, flow.ends[1].generation)
 }
 
 #[inline(always)]
@@ -204,25 +206,24 @@ fn answer(
 
 /// The end that a container is.
 #[inline(always)]
-pub fn end_of(endpoint: &Endpoint) -> FlowEnd {
-    FlowEnd {
-        endpoint: endpoint.id,
-        generation: endpoint.generation,
-        ifindex: 0,
-        mtu: endpoint.mtu,
-        mac: endpoint.mac,
-        next_hop: Address::NONE,
-    }
+pub fn set_end(end: &mut FlowEnd, endpoint: &Endpoint) {
+    end.endpoint = endpoint.id;
+    end.generation = endpoint.generation;
+    end.ifindex = 0;
+    end.mtu = endpoint.mtu;
+    end.mac = endpoint.mac;
+    end.next_hop = Address::NONE;
 }
 
-/// Starts the template of a new flow from the packet's tuple: the reply comes from `to` in `zone`.
+/// Starts the template of a new flow from the packet's tuple: what it becomes goes from `work.source` to
+/// `work.goal`, whose answers come from `zone`.
 #[inline(always)]
-pub fn begin(work: &mut Work, source: Address, target: Address, target_port: u16, zone: u32) {
+pub fn begin(work: &mut Work, target_port: u16, zone: u32) {
     work.direction = direction::ORIGINAL;
     work.flow.tuples[0] = work.tuple;
-    work.flow.tuples[1].from = target;
+    work.flow.tuples[1].from = work.goal;
     work.flow.tuples[1].from_port = target_port;
-    work.flow.tuples[1].to = source;
+    work.flow.tuples[1].to = work.source;
     work.flow.tuples[1].to_port = work.tuple.from_port;
     work.flow.tuples[1].zone = zone;
     work.flow.tuples[1].protocol = work.tuple.protocol;

@@ -62,8 +62,8 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<bool, Dr
     let Some(network) = maps::network(endpoint.network) else {
         return Err(DropReason::NoUplink);
     };
-    tuple::read(frame, headers, endpoint.network)?;
-    if flow::find(frame) {
+    let readable = tuple::read(frame, headers, endpoint.network);
+    if readable.is_ok() && flow::find(frame) {
         flow::leave(frame, Verdict::Translate, way_back(frame, endpoint));
         return Ok(true);
     }
@@ -71,8 +71,13 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<bool, Dr
         return Err(DropReason::NoUplink);
     };
     match place(frame, headers.family, work.tuple.to, endpoint, network)? {
-        Place::World => masquerade::decide(frame, endpoint)?,
+        Place::World if endpoint.flags & flags::INTERNAL != 0 => return Err(DropReason::InternalNetwork),
+        Place::World => {
+            readable?;
+            masquerade::decide(frame, endpoint)?;
+        }
         Place::Group => return Ok(false),
+        Place::Host if readable.is_err() => return Ok(false),
         Place::Host => match publish::find(frame) {
             None => return Ok(false),
             Some(publication) => publish::decide_container(frame, publication, endpoint)?,

@@ -2,6 +2,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
+    address::Address,
     endpoint::{Endpoint, flags},
     network::Network,
     verdict::{DropReason, Verdict},
@@ -34,9 +35,6 @@ fn look(frame: Frame, endpoint: &Endpoint, network: &Network) -> Result<(), Drop
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
-    if endpoint.flags & flags::INTERNAL != 0 {
-        return Err(DropReason::InternalNetwork);
-    }
     if work.quoted != 0 {
         return Err(DropReason::NoFlow);
     }
@@ -45,6 +43,7 @@ fn look(frame: Frame, endpoint: &Endpoint, network: &Network) -> Result<(), Drop
         return Err(DropReason::NoUplink);
     }
     work.goal = work.tuple.to;
+    work.start = Address::NONE;
     if !route::to_world(frame, network.host_end) {
         return Err(DropReason::NoUplink);
     }
@@ -56,18 +55,18 @@ fn begin(frame: Frame, endpoint: &Endpoint, network: &Network) -> Result<(), Dro
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
-    let to = work.tuple.to;
-    let masquerades = match to.as_v4() {
-        Some(_) => endpoint.flags & flags::MASQUERADE_V4 != 0,
-        None => endpoint.flags & flags::MASQUERADE_V6 != 0,
-    };
-    let source = if masquerades { route::source(network, work.source) } else { work.tuple.from };
+    let masquerade = if work.is_v4() { flags::MASQUERADE_V4 } else { flags::MASQUERADE_V6 };
+    let masquerades = endpoint.flags & masquerade != 0;
+    if masquerades {
+        route::choose_source(network, work);
+    } else {
+        work.source = work.tuple.from;
+    }
     work.flow.ends[1] = work.route;
-    work.flow.ends[0] = flow::end_of(endpoint);
+    flow::set_end(&mut work.flow.ends[0], endpoint);
     work.key.owner = endpoint.id;
-    work.owner_generation = endpoint.generation;
     let port = work.tuple.to_port;
-    flow::begin(work, source, to, port, 0);
+    flow::begin(work, port, 0);
     work.wants_port = u8::from(masquerades && has_ports(work));
     let way_back = WayBack {
         ifindex: frame.ifindex(),

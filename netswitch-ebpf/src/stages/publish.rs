@@ -2,10 +2,9 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
-    address::Address,
+    address::{Address, Mac},
     endpoint::Endpoint,
     flow::FlowEnd,
-    network::Network,
     publish::{Publication, PublishedKey, flags},
     verdict::{DropReason, Verdict},
 };
@@ -91,19 +90,30 @@ pub fn decide_world(frame: Frame, publication: &Publication) -> Result {
     };
     let client = work.tuple.from;
     work.goal = client;
+    work.start = work.tuple.to;
     let subnet = maps::subnet(client).and_then(|subnet| maps::network(subnet.network));
     if subnet.is_some_and(|network| uplink::is_inside(frame, network, client)) {
         return Err(DropReason::SpoofedAddress);
     }
-    if !route::back_through(frame, frame.ifindex()) {
-        return Err(DropReason::NoUplink);
-    }
-    let Some(work) = maps::work() else {
+    let Some(network) = maps::network(publication.network) else {
+        return Err(DropReason::NotPublished);
+    };
+    let has_route = route::back(frame, network.host_end);
+    let (Some(work), Some(uplink)) = (maps::work(), maps::uplink(frame.ifindex())) else {
         return Err(DropReason::NoUplink);
     };
-    work.flow.ends[0] = work.route;
+    if has_route && work.route.ifindex == frame.ifindex() {
+        work.flow.ends[0] = work.route;
+    } else {
+        // the routing tables lead elsewhere: back by the uplink and the router that it came from
+        work.flow.ends[0] = FlowEnd {
+            ifindex: frame.ifindex(),
+            mtu: route::mtu(uplink),
+            mac: Mac::from_words(frame.source_mac()?),
+            ..FlowEnd::default()
+        };
+    }
     work.key.owner = publication.endpoint;
-    work.owner_generation = publication.generation;
     let way_back = WayBack {
         ifindex: frame.ifindex(),
         network: 0,
@@ -135,9 +145,8 @@ fn begin(frame: Frame, publication: &Publication, endpoint: &Endpoint) -> Result
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
-    work.flow.ends[0] = flow::end_of(endpoint);
+    flow::set_end(&mut work.flow.ends[0], endpoint);
     work.key.owner = endpoint.id;
-    work.owner_generation = endpoint.generation;
     let way_back = WayBack {
         ifindex: frame.ifindex(),
         network: endpoint.network,
@@ -158,31 +167,26 @@ fn decide(frame: Frame, publication: &Publication, way_back: WayBack, to_itself:
         return Err(DropReason::NotPublished);
     };
     let from_gateway = to_itself || publication.flags & flags::GATEWAY_SOURCE != 0;
-    let source = if from_gateway { gateway_of(network, target) } else { work.tuple.from };
-    work.flow.ends[1] = end(publication);
+    work.goal = target;
+    work.source = match (from_gateway, work.is_v4()) {
+        (false, _) => work.tuple.from,
+        (true, true) => network.gateway_v4,
+        (true, false) => network.gateway_v6,
+    };
+    set_end(&mut work.flow.ends[1], publication);
     let port = publication.port(u16::from_be(work.tuple.to_port)).to_be();
-    flow::begin(work, source, target, port, publication.network);
+    flow::begin(work, port, publication.network);
     work.wants_port = u8::from(from_gateway);
     flow::leave(frame, Verdict::Open, way_back);
     Ok(())
 }
 
 #[inline(always)]
-fn end(publication: &Publication) -> FlowEnd {
-    FlowEnd {
-        endpoint: publication.endpoint,
-        generation: publication.generation,
-        ifindex: 0,
-        mtu: publication.mtu,
-        mac: publication.mac,
-        next_hop: Address::NONE,
-    }
-}
-
-#[inline(always)]
-pub fn gateway_of(network: &Network, target: Address) -> Address {
-    match target.as_v4() {
-        Some(_) => network.gateway_v4,
-        None => network.gateway_v6,
-    }
+fn set_end(end: &mut FlowEnd, publication: &Publication) {
+    end.endpoint = publication.endpoint;
+    end.generation = publication.generation;
+    end.ifindex = 0;
+    end.mtu = publication.mtu;
+    end.mac = publication.mac;
+    end.next_hop = Address::NONE;
 }

@@ -4,13 +4,14 @@ use aya_ebpf::{
     Global,
     bindings::{
         __sk_buff, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED,
-        BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LOOKUP_OUTPUT, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup as FibLookup,
+        BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup as FibLookup,
     },
     helpers::bpf_fib_lookup,
 };
 use netswitch_common::{
-    address::Address,
+    address::{Address, Mac},
     flow::{Flow, direction},
+    host::Uplink,
     network::Network,
 };
 
@@ -114,10 +115,10 @@ pub fn to_world(frame: Frame, host_end: u32) -> bool {
     look_up_route(frame.0, host_end, flags) != 0
 }
 
-/// The same out of one uplink.
+/// The same for answers from `work.start`, an address of the host's: policy routing may go by it.
 #[inline(always)]
-pub fn back_through(frame: Frame, uplink: u32) -> bool {
-    look_up_route(frame.0, uplink, BPF_FIB_LOOKUP_OUTPUT) != 0
+pub fn back(frame: Frame, host_end: u32) -> bool {
+    look_up_route(frame.0, host_end, 0) != 0
 }
 
 #[unsafe(no_mangle)]
@@ -129,6 +130,15 @@ extern "C" fn look_up_route(skb: *mut __sk_buff, ifindex: u32, flags: u32) -> u3
 fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
     let mut memory = core::mem::MaybeUninit::uninit();
     let query = question(&mut memory, ifindex, work.goal);
+    if flags & BPF_FIB_LOOKUP_SRC == 0 {
+        // SAFETY: a plain integer of a question that is all filled
+        unsafe {
+            match work.start.as_v4() {
+                Some(v4) => (*query).__bindgen_anon_3.ipv4_src = v4,
+                None => (*query).__bindgen_anon_3.ipv6_src = work.start.0,
+            }
+        }
+    }
     let answer = ask(frame, query, flags);
     if !matches!(
         answer,
@@ -144,8 +154,9 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
     let is_v4 = work.goal.as_v4().is_some();
     work.route.endpoint = 0;
     work.route.generation = 0;
+    work.route.mac = Mac([0; 6]);
     work.route.ifindex = query.ifindex;
-    work.route.mtu = if uplink.mtu < u32::from(u16::MAX) { uplink.mtu as u16 } else { u16::MAX };
+    work.route.mtu = mtu(uplink);
     // SAFETY: both members of each union are integers. An IPv4 route may lead through an IPv6 router (RFC
     // 5549)
     unsafe {
@@ -161,6 +172,12 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
         };
     }
     true
+}
+
+/// No packet is longer than an MTU of 65,535.
+#[inline(always)]
+pub fn mtu(uplink: &Uplink) -> u16 {
+    if uplink.mtu < u32::from(u16::MAX) { uplink.mtu as u16 } else { u16::MAX }
 }
 
 #[inline(always)]
@@ -186,18 +203,20 @@ fn look_again(frame: Frame) -> bool {
         return false;
     };
     work.goal = work.translated.to;
+    let Some(network) = maps::network(work.tuple.zone) else {
+        return false;
+    };
     if work.direction == direction::REPLY {
-        // by the uplink that it came in on, as long as that has a way
-        if back_through(frame, work.end.ifindex)
+        work.start = work.translated.from;
+        if back(frame, network.host_end)
             && let Some(work) = maps::work()
+            && work.route.ifindex == work.end.ifindex
         {
             work.end = work.route;
         }
         return true;
     }
-    let Some(network) = maps::network(work.tuple.zone) else {
-        return false;
-    };
+    work.start = Address::NONE;
     let has_way = to_world(frame, network.host_end);
     let Some(work) = maps::work() else {
         return false;
@@ -214,12 +233,14 @@ fn look_again(frame: Frame) -> bool {
     stays
 }
 
-/// The address that a network's packets show the world: the one it was told, or the route's.
+/// The address that a network's packets show the world: the route's, unless the network was told one.
 #[inline(always)]
-pub fn source(network: &Network, found: Address) -> Address {
-    let told = match found.as_v4() {
-        Some(_) => network.source_v4,
-        None => network.source_v6,
-    };
-    if told.is_none() { found } else { told }
+pub fn choose_source(network: &Network, work: &mut Work) {
+    if work.is_v4() {
+        if !network.source_v4.is_none() {
+            work.source = network.source_v4;
+        }
+    } else if !network.source_v6.is_none() {
+        work.source = network.source_v6;
+    }
 }

@@ -16,7 +16,7 @@ use aya::programs::{
     tc::{self, NlOptions, SchedClassifierLink, SchedClassifierLinkId, TcAttachOptions, TcHandle},
 };
 
-use super::{Datapath, Error, FROM_ENDPOINT, FROM_UPLINK, Result};
+use super::{Datapath, EXPLAIN_ENDPOINT, EXPLAIN_UPLINK, Error, FROM_ENDPOINT, FROM_UPLINK, Result};
 
 const PRIORITY: u16 = 1;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
@@ -39,12 +39,20 @@ pub enum Hook {
 }
 
 impl Hook {
-    const ALL: [Self; 2] = [Self::Endpoint, Self::Uplink];
+    pub(super) const ALL: [Self; 2] = [Self::Endpoint, Self::Uplink];
 
-    const fn program(self) -> &'static str {
+    pub(super) const fn program(self) -> &'static str {
         match self {
             Self::Endpoint => FROM_ENDPOINT,
             Self::Uplink => FROM_UPLINK,
+        }
+    }
+
+    /// The same stages without effects.
+    pub(super) const fn explanation(self) -> &'static str {
+        match self {
+            Self::Endpoint => EXPLAIN_ENDPOINT,
+            Self::Uplink => EXPLAIN_UPLINK,
         }
     }
 

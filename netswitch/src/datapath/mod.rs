@@ -197,7 +197,7 @@ fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
         .override_global("FLAG_IPV6", &if kernel_has(6, 16) { CHECKSUM_FLAG_IPV6 } else { 0 }, true)
         .load(OBJECT)
         .map_err(|error| Error::Load(Box::new(error)))?;
-    for name in [FROM_ENDPOINT, FROM_UPLINK, EXPLAIN_ENDPOINT, EXPLAIN_UPLINK] {
+    for name in Hook::ALL.into_iter().flat_map(|hook| [hook.program(), hook.explanation()]) {
         program_mut(&mut ebpf, name)?.load().map_err(program_error(name))?;
     }
     Ok(ebpf)

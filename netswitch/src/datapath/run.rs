@@ -3,7 +3,7 @@
 use aya::{TestRun as _, TestRunOptions, maps::PerCpuArray};
 use netswitch_common::verdict::Decision;
 
-use super::{Datapath, EXPLAIN_ENDPOINT, Error, FROM_ENDPOINT, Result, program_error};
+use super::{Datapath, Error, Hook, Result, program_error};
 
 /// `struct __sk_buff`: its size, and the offsets of the fields used.
 const CONTEXT: usize = 192;
@@ -12,7 +12,7 @@ const IFINDEX: usize = 40;
 /// What a frame may grow by.
 const ROOM: usize = 512;
 
-/// What `from_endpoint` did with a frame. A redirect is decided (verdict 7) and not carried out.
+/// What a hook's program did with a frame. A redirect is decided (verdict 7) and not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
     /// A TC action: 2 is a drop, 7 a redirect.
@@ -25,8 +25,8 @@ pub struct Ran {
 
 impl Datapath {
     /// What would become of a frame from the device with this index; changes nothing.
-    pub fn explain(&self, index: u32, frame: &[u8]) -> Result<Decision> {
-        let cpu = self.test(EXPLAIN_ENDPOINT, index, frame, 1)?.verdict;
+    pub fn explain(&self, hook: Hook, index: u32, frame: &[u8]) -> Result<Decision> {
+        let cpu = self.test(hook.explanation(), index, frame, 1)?.verdict;
         let map = self.ebpf.map("DECISION").ok_or(Error::Missing("DECISION"))?;
         let decisions = PerCpuArray::<_, Decision>::try_from(map)
             .and_then(|map| map.get(&0, 0))
@@ -35,10 +35,10 @@ impl Datapath {
         decision.copied().ok_or(Error::Missing("decision"))
     }
 
-    /// Runs `from_endpoint` on a frame from the device with this index, counters and copies to
+    /// Runs the hook's program on a frame from the device with this index, counters, flows and copies to
     /// other members included.
-    pub fn run(&self, index: u32, frame: &[u8], repeat: u32) -> Result<Ran> {
-        self.test(FROM_ENDPOINT, index, frame, repeat)
+    pub fn run(&self, hook: Hook, index: u32, frame: &[u8], repeat: u32) -> Result<Ran> {
+        self.test(hook.program(), index, frame, repeat)
     }
 
     fn test(&self, program: &'static str, index: u32, frame: &[u8], repeat: u32) -> Result<Ran> {

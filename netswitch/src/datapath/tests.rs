@@ -194,7 +194,7 @@ fn another_version_takes_over_entries_and_links() {
         let mut old = world.open(ABI_VERSION).unwrap();
         old.tables().write(&port(1)).unwrap();
         old.attach(Hook::Endpoint, "lo", LOOPBACK).unwrap();
-        old.run(LOOPBACK, &FRAME, 1).unwrap();
+        old.run(Hook::Endpoint, LOOPBACK, &FRAME, 1).unwrap();
         drop(old);
         let pin = world.bpffs.join("links/1");
         let before = link(&pin);
@@ -243,11 +243,11 @@ fn explaining_changes_nothing_and_running_counts() {
             (tables.drops().unwrap(), tables.paths().unwrap())
         };
         let before = counters(&mut datapath);
-        let decision = datapath.explain(LOOPBACK, &FRAME).unwrap();
+        let decision = datapath.explain(Hook::Endpoint, LOOPBACK, &FRAME).unwrap();
         assert_eq!(decision.reason, DropReason::UnknownEndpoint as u32);
         assert_eq!(counters(&mut datapath), before);
 
-        let ran = datapath.run(LOOPBACK, &FRAME, 1).unwrap();
+        let ran = datapath.run(Hook::Endpoint, LOOPBACK, &FRAME, 1).unwrap();
         assert_eq!((ran.verdict, &ran.frame[..]), (2, &FRAME[..]));
         let (drops, paths) = counters(&mut datapath);
         let [(key, count)] = drops[..] else { panic!("{drops:?}") };

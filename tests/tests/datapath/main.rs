@@ -3,5 +3,6 @@
 
 mod difference;
 mod layout;
+mod nat;
 mod rate;
 mod rows;

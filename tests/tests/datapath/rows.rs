@@ -1,5 +1,6 @@
 //! Every row three times: through `from_endpoint`, through `explain_endpoint`, through the model.
 
+use netswitch::datapath::Hook;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -156,7 +157,7 @@ fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, wanted: &T) -> R
 }
 
 fn explain(loaded: &Loaded, row: &Row) -> Result<(), String> {
-    let decision = loaded.datapath.explain(row.index, &row.frame);
+    let decision = loaded.datapath.explain(Hook::Endpoint, row.index, &row.frame);
     equal(
         "decision",
         &meaning(decision.map_err(|error| error.to_string())?),
@@ -166,7 +167,7 @@ fn explain(loaded: &Loaded, row: &Row) -> Result<(), String> {
 
 fn run(loaded: &mut Loaded, row: &Row) -> Result<(), String> {
     let (counters, sent) = (loaded.counters(), loaded.sent());
-    let ran = loaded.datapath.run(row.index, &row.frame, 1);
+    let ran = loaded.datapath.run(Hook::Endpoint, row.index, &row.frame, 1);
     let ran = ran.map_err(|error| error.to_string())?;
     let (frame, action) = match &row.effect {
         Effect::Forwarded(frame) | Effect::Answered(frame) => (frame, REDIRECT),
