@@ -26,6 +26,11 @@ pub const QUOTAS: u32 = SLOTS;
 pub const FRAGMENTS: u32 = 8_192;
 pub const UPLINKS: u32 = 1_024;
 pub const CONFIG: u32 = 1;
+/// Addresses of the host.
+pub const LOCALS: u32 = 65_536;
+/// A map of sockets' own storage has no number.
+pub const DIALLED: u32 = 0;
+pub const RELAYS: u32 = crate::socket::relay::COUNT;
 /// Of one endpoint; [`crate::host::Config::flow_quota`].
 pub const FLOW_QUOTA: u32 = 32_768;
 /// First port for masquerade, and how many: below the ephemeral range of an untouched Linux host

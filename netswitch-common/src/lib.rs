@@ -27,6 +27,7 @@ pub mod host;
 pub mod neighbour;
 pub mod network;
 pub mod publish;
+pub mod socket;
 pub mod verdict;
 
 /// Version of every map's layout. Pins live under `<bpffs>/v<ABI_VERSION>/`; raise it when a key,

@@ -42,6 +42,9 @@ impl PublishedKey {
     }
 }
 
+/// Stands in a [`PublishedKey`] for "on whatever address": such an entry says that a port is taken.
+pub const ANYWHERE: Address = Address([u32::MAX; 4]);
+
 /// Value of PUBLISHED: by the lower eight bits of the port, the publication's number; 0 for none.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

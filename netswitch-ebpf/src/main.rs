@@ -37,6 +37,8 @@ mod packet;
 #[cfg(target_arch = "bpf")]
 mod rewrite;
 #[cfg(target_arch = "bpf")]
+mod sockets;
+#[cfg(target_arch = "bpf")]
 mod stages;
 #[cfg(target_arch = "bpf")]
 mod translate;
@@ -47,7 +49,11 @@ mod work;
 
 #[cfg(target_arch = "bpf")]
 mod hooks {
-    use aya_ebpf::{bindings::TC_ACT_SHOT, macros::classifier, programs::TcContext};
+    use aya_ebpf::{
+        bindings::TC_ACT_SHOT,
+        macros::{cgroup_sock_addr, classifier, sk_lookup},
+        programs::{SkLookupContext, SockAddrContext, TcContext},
+    };
     use netswitch_common::{
         endpoint::Endpoint,
         verdict::{Decision, DropReason},
@@ -56,6 +62,7 @@ mod hooks {
     use crate::{
         maps,
         packet::{Family, Frame, Packet},
+        sockets::{self, Moment},
         stages::{forward, neighbour, replicate, source_guard, uplink},
         verdict,
     };
@@ -143,6 +150,66 @@ mod hooks {
     #[inline(never)]
     fn judge_other(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
         judge(frame, packet, endpoint)
+    }
+
+    /// A socket of the host connects.
+    #[cgroup_sock_addr(connect4)]
+    pub fn connect4(context: SockAddrContext) -> i32 {
+        sockets::dial(&context, true, Moment::Connect)
+    }
+
+    #[cgroup_sock_addr(connect6)]
+    pub fn connect6(context: SockAddrContext) -> i32 {
+        sockets::dial(&context, false, Moment::Connect)
+    }
+
+    /// A socket that is not connected sends.
+    #[cgroup_sock_addr(sendmsg4)]
+    pub fn sendmsg4(context: SockAddrContext) -> i32 {
+        sockets::dial(&context, true, Moment::Send)
+    }
+
+    #[cgroup_sock_addr(sendmsg6)]
+    pub fn sendmsg6(context: SockAddrContext) -> i32 {
+        sockets::dial(&context, false, Moment::Send)
+    }
+
+    /// It receives, and is told from whom.
+    #[cgroup_sock_addr(recvmsg4)]
+    pub fn recvmsg4(context: SockAddrContext) -> i32 {
+        sockets::show(&context, true)
+    }
+
+    #[cgroup_sock_addr(recvmsg6)]
+    pub fn recvmsg6(context: SockAddrContext) -> i32 {
+        sockets::show(&context, false)
+    }
+
+    #[cgroup_sock_addr(getpeername4)]
+    pub fn getpeername4(context: SockAddrContext) -> i32 {
+        sockets::show(&context, true)
+    }
+
+    #[cgroup_sock_addr(getpeername6)]
+    pub fn getpeername6(context: SockAddrContext) -> i32 {
+        sockets::show(&context, false)
+    }
+
+    /// A socket of the host wants a port.
+    #[cgroup_sock_addr(bind4)]
+    pub fn bind4(context: SockAddrContext) -> i32 {
+        sockets::bind(&context, true)
+    }
+
+    #[cgroup_sock_addr(bind6)]
+    pub fn bind6(context: SockAddrContext) -> i32 {
+        sockets::bind(&context, false)
+    }
+
+    /// The host's stack looks for a socket that listens.
+    #[sk_lookup]
+    pub fn relay(context: SkLookupContext) -> u32 {
+        sockets::relay(&context)
     }
 
     #[panic_handler]

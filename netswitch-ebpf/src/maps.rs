@@ -2,8 +2,9 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    macros::map,
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
+    btf_maps::SkStorage,
+    macros::{btf_map, map},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, SockMap, lpm_trie::Key},
 };
 use netswitch_common::{
     address::Address,
@@ -14,6 +15,7 @@ use netswitch_common::{
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
     publish::{Publication, PublishedKey, PublishedPorts, SourceKey},
+    socket::SocketState,
     verdict::{Count, Decision, DropKey},
 };
 
@@ -78,6 +80,18 @@ pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts> = LruHashMap::pinne
 /// By ifindex. Agent -> route.
 #[map]
 static UPLINKS: HashMap<u32, Uplink> = HashMap::pinned(capacity::UPLINKS, BPF_F_NO_PREALLOC);
+
+/// Addresses of the host. Agent -> socket hooks, which have no FIB to ask.
+#[map]
+static LOCALS: HashMap<Address, u32> = HashMap::pinned(capacity::LOCALS, BPF_F_NO_PREALLOC);
+
+/// By socket. Socket hooks -> socket hooks.
+#[btf_map]
+pub static DIALLED: SkStorage<SocketState> = SkStorage::new();
+
+/// The agent's own sockets, by [`netswitch_common::socket::relay`]. Agent -> relay.
+#[map]
+pub static RELAYS: SockMap = SockMap::pinned(capacity::RELAYS, 0);
 
 /// Agent -> everyone.
 #[map]
@@ -207,4 +221,11 @@ pub fn publication(number: u32) -> Option<&'static Publication> {
 pub fn is_source(publication: u32, address: Address) -> bool {
     let key = Key::new(160, SourceKey { publication, address });
     SOURCES.get(key).is_some()
+}
+
+/// Whether the host has an address, as the agent saw it last.
+#[inline(always)]
+pub fn is_local(address: Address) -> bool {
+    // SAFETY: as for endpoints
+    unsafe { LOCALS.get(address) }.is_some()
 }

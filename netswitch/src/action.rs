@@ -163,6 +163,10 @@ pub enum Entry {
         device: Device,
         value: host::Uplink,
     },
+    /// An address of the host's.
+    Local {
+        address: IpAddr,
+    },
 }
 
 /// A device of the host's namespace.
@@ -188,6 +192,7 @@ pub enum Place {
     Source(u16, IpNetwork),
     /// As [`Place::Endpoint`].
     Uplink(Result<u32, String>),
+    Local(IpAddr),
 }
 
 impl Entry {
@@ -204,6 +209,7 @@ impl Entry {
             Self::Published { key, .. } => Place::Published(*key),
             Self::Publication { number, .. } => Place::Publication(*number),
             Self::Source { publication, network } => Place::Source(*publication, *network),
+            Self::Local { address } => Place::Local(*address),
         }
     }
 
@@ -226,7 +232,8 @@ impl Entry {
             | Self::Published { .. }
             | Self::Publication { .. }
             | Self::Source { .. }
-            | Self::Uplink { .. } => {}
+            | Self::Uplink { .. }
+            | Self::Local { .. } => {}
         }
         entry
     }
@@ -243,7 +250,11 @@ impl Entry {
             Self::Network {
                 host_end, switch_end, ..
             } => vec![host_end, switch_end],
-            Self::Subnet { .. } | Self::Published { .. } | Self::Publication { .. } | Self::Source { .. } => Vec::new(),
+            Self::Subnet { .. }
+            | Self::Published { .. }
+            | Self::Publication { .. }
+            | Self::Source { .. }
+            | Self::Local { .. } => Vec::new(),
         }
     }
 }

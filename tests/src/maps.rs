@@ -18,10 +18,11 @@ const OBJ_PIN: i64 = 6;
 /// Key to value, as bytes; a per-CPU value is the values of all CPUs in a row.
 pub type Dump = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Every map pinned in a folder.
+/// Every map pinned in a folder whose entries can be listed.
 pub fn dump_all(folder: &Path) -> BTreeMap<String, Dump> {
     let mut dumps = BTreeMap::new();
-    for name in names(folder) {
+    let listed = names(folder).into_iter().filter(|name| !matches!(name.as_str(), "DIALLED" | "RELAYS"));
+    for name in listed {
         let dump = dump(&folder.join(&name));
         dumps.insert(name, dump);
     }

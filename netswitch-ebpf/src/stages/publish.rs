@@ -29,7 +29,13 @@ const ANY_V6: Address = Address([0; 4]);
 /// the port is published on all of them.
 #[inline(always)]
 pub fn find(frame: Frame) -> Option<&'static Publication> {
-    maps::publication(find_publication(frame.0))
+    let publication = maps::publication(find_publication(frame.0))?;
+    // a container without that family is served by the agent's relay, behind the host's stack
+    let has_family = match maps::work()?.is_v4() {
+        true => publication.v4 != 0,
+        false => !publication.v6.is_none(),
+    };
+    has_family.then_some(publication)
 }
 
 /// Its number, or 0.

@@ -13,6 +13,7 @@ use netswitch_common::{
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
     publish::{Publication, PublishedKey, PublishedPorts, SourceKey},
+    socket::SocketState,
     verdict::{Count, Decision, DropKey},
 };
 
@@ -103,6 +104,12 @@ pub const MAPS: &[(&str, Layout)] = &[
         "FRAGMENTS",
         layout::<FragmentKey, FragmentPorts>(MapType::LruHash, capacity::FRAGMENTS),
     ),
+    ("LOCALS", layout::<Address, u32>(MapType::Hash, capacity::LOCALS)),
+    (
+        "DIALLED",
+        layout::<i32, SocketState>(MapType::SkStorage, capacity::DIALLED),
+    ),
+    ("RELAYS", layout::<u32, u32>(MapType::SockMap, capacity::RELAYS)),
     ("UPLINKS", layout::<u32, Uplink>(MapType::Hash, capacity::UPLINKS)),
     ("CONFIG", layout::<u32, Config>(MapType::Array, capacity::CONFIG)),
     ("DROPS", layout::<DropKey, Count>(MapType::PerCpuHash, capacity::DROPS)),

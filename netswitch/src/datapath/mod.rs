@@ -8,6 +8,7 @@ mod layout;
 mod log;
 mod raw;
 mod run;
+mod sockets;
 mod tables;
 mod upgrade;
 
@@ -23,6 +24,7 @@ pub use attach::Hook;
 pub use layout::{Layout, MAPS};
 pub use run::Ran;
 pub use tables::Tables;
+use tables::take;
 
 /// The eBPF object, built by `build.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netswitch-bpf"));
@@ -190,6 +192,7 @@ fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
     let mut ebpf = EbpfLoader::new()
         .btf(None) // nothing is relocated against the kernel's types; parsing them takes 15 ms
         .default_map_pin_directory(folder)
+        .map_pin_path("DIALLED", folder.join("DIALLED"))
         .override_global(aya_log::LEVEL, &log_level, true)
         // since 6.15 a packet redirected to a peer is scrubbed, its packet type included
         .override_global("KERNEL_SETS_PACKET_TYPE", &u8::from(kernel_has(6, 15)), true)
@@ -200,6 +203,7 @@ fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
     for name in Hook::ALL.into_iter().flat_map(|hook| [hook.program(), hook.explanation()]) {
         program_mut(&mut ebpf, name)?.load().map_err(program_error(name))?;
     }
+    sockets::load(&mut ebpf)?;
     Ok(ebpf)
 }
 

@@ -33,6 +33,7 @@ pub struct Tables {
     publications: HashMap<MapData, u32, Publication>,
     sources: LpmTrie<MapData, SourceKey, u32>,
     uplinks: HashMap<MapData, u32, Uplink>,
+    locals: HashMap<MapData, Address, u32>,
     config: Array<MapData, Config>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Count>,
     pub(super) paths: PerCpuArray<MapData, Count>,
@@ -53,6 +54,7 @@ impl Tables {
             publications: take(ebpf, "PUBLICATIONS")?,
             sources: take(ebpf, "SOURCES")?,
             uplinks: take(ebpf, "UPLINKS")?,
+            locals: take(ebpf, "LOCALS")?,
             config: take(ebpf, "CONFIG")?,
             drops: take(ebpf, "DROPS")?,
             paths: take(ebpf, "PATHS")?,
@@ -129,6 +131,10 @@ impl Tables {
                 let key = index(device)?;
                 self.uplinks.insert(key, value, 0).map_err(Error::map("UPLINKS"))
             }
+            Entry::Local { address } => self
+                .locals
+                .insert(Address::from(*address), 1, 0)
+                .map_err(Error::map("LOCALS")),
         }
     }
 
@@ -154,6 +160,7 @@ impl Tables {
                 absent_is_fine("SOURCES", self.sources.remove(&source_key(*publication, network)))
             }
             Entry::Uplink { device, .. } => absent_is_fine("UPLINKS", self.uplinks.remove(&index(device)?)),
+            Entry::Local { address } => absent_is_fine("LOCALS", self.locals.remove(&Address::from(*address))),
         }
     }
 
@@ -244,6 +251,12 @@ impl Tables {
             let (key, _) = row.map_err(Error::map("SOURCES"))?;
             entries.extend(source_of(&key));
         }
+        for row in &self.locals {
+            let (address, _) = row.map_err(Error::map("LOCALS"))?;
+            entries.push(Entry::Local {
+                address: address.into(),
+            });
+        }
         for row in &self.uplinks {
             let (ifindex, value) = row.map_err(Error::map("UPLINKS"))?;
             entries.push(Entry::Uplink {
@@ -279,7 +292,7 @@ impl Tables {
     }
 }
 
-fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T> {
+pub(super) fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T> {
     let map = ebpf.take_map(name).ok_or(Error::Missing(name))?;
     T::try_from(map).map_err(Error::map(name))
 }
