@@ -24,6 +24,8 @@ pub const RECORDS: u32 = 1_048_576;
 pub const FLOWS: u32 = 2 * RECORDS;
 pub const QUOTAS: u32 = SLOTS;
 pub const FRAGMENTS: u32 = 8_192;
+/// Fragments that wait, of all packets together.
+pub const PARKED: u32 = 512;
 pub const UPLINKS: u32 = 1_024;
 pub const CONFIG: u32 = 1;
 /// Addresses of the host.

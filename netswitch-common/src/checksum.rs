@@ -90,7 +90,9 @@ mod tests {
 
     fn crc32c(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(u32::MAX, |crc, byte| {
-            (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ if crc & 1 != 0 { CRC32C } else { 0 })
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+                (crc >> 1) ^ if crc & 1 != 0 { CRC32C } else { 0 }
+            })
         })
     }
 

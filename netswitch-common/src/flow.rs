@@ -193,6 +193,30 @@ pub struct FragmentPorts {
 }
 map_type!(FragmentPorts, 4);
 
+/// Fragments of one packet that may wait, and bytes of the longest, Ethernet header included.
+pub const PARKED_MOST: u32 = 48;
+pub const PARKED_LONGEST: usize = 1_514;
+
+/// Key of PARKED.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ParkedKey {
+    pub packet: FragmentKey,
+    /// 0, 1, 2, … in the order of their arrival.
+    pub place: u32,
+}
+map_type!(ParkedKey, 48);
+
+/// Value of PARKED: a fragment that came before its packet's first one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parked {
+    pub length: u32,
+    pub bytes: [u8; PARKED_LONGEST],
+    pub _pad: [u8; 2],
+}
+map_type!(Parked, 1_520);
+
 const SECOND: u64 = 1_000_000_000;
 
 /// How long a flow may be silent. TCP: RFC 5382 (at least 2 h 4 min established), UDP: RFC 4787, ICMP: RFC

@@ -99,7 +99,8 @@ impl Publication {
     /// The container's port for one of the host's; both in host order.
     #[inline(always)]
     pub const fn port(&self, host_port: u16) -> u16 {
-        self.container_first.wrapping_add(host_port.wrapping_sub(self.host_first))
+        self.container_first
+            .wrapping_add(host_port.wrapping_sub(self.host_first))
     }
 }
 

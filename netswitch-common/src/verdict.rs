@@ -52,6 +52,8 @@ named! {
         Pass = 10, "pass";
         /// A fragment whose ports are not known yet: kept until its first one comes.
         Park = 11, "park";
+        /// A first fragment: its ports are noted, then it arrives once more, and those that waited for it.
+        Unpark = 12, "unpark";
     }
 }
 

@@ -10,7 +10,7 @@ use netswitch_common::{
     address::Address,
     capacity,
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
-    flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Quota, Tuple},
+    flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -76,6 +76,14 @@ pub static QUOTAS: Array<Quota> = Array::pinned(capacity::QUOTAS, 0);
 /// Commit -> fragment.
 #[map]
 pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts> = LruHashMap::pinned(capacity::FRAGMENTS, 0);
+
+/// Fragments that wait. Commit -> commit.
+#[map]
+pub static PARKED: LruHashMap<ParkedKey, Parked> = LruHashMap::pinned(capacity::PARKED, 0);
+
+/// Where this CPU writes down a fragment that will wait; not pinned.
+#[map]
+pub static PARKING: PerCpuArray<Parked> = PerCpuArray::with_max_entries(1, 0);
 
 /// By ifindex. Agent -> route.
 #[map]

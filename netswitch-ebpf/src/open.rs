@@ -177,7 +177,11 @@ fn index_reply(work: &mut Work, index: &FlowIndex) -> Result {
     let mut search = Search {
         at: random.checked_rem(count).unwrap_or(0),
         // an odd step visits every port of a range that is a power of two; a small range is walked
-        step: if count <= PORTS_TRIED { 1 } else { (random >> 16 & 0x3ff) | 1 },
+        step: if count <= PORTS_TRIED {
+            1
+        } else {
+            (random >> 16 & 0x3ff) | 1
+        },
         count,
         first: config.first_port.into(),
         found: 0,
@@ -192,7 +196,11 @@ fn index_reply(work: &mut Work, index: &FlowIndex) -> Result {
             0,
         );
     }
-    if search.found != 0 { Ok(()) } else { Err(DropReason::PortsExhausted) }
+    if search.found != 0 {
+        Ok(())
+    } else {
+        Err(DropReason::PortsExhausted)
+    }
 }
 
 /// What `bpf_loop` passes from port to port.
@@ -266,7 +274,6 @@ fn note_hairpin(work: &Work) {
         }
     }
 }
-
 
 /// Atomic addition; what was there before.
 ///

@@ -176,8 +176,16 @@ fn error_v4(frame: Frame, decision: &Decision) -> Result {
             source: router,
             destination: sender,
         },
-        kind: if is_too_big(decision) { icmp::UNREACHABLE } else { icmp::TIME_EXCEEDED },
-        code: if is_too_big(decision) { icmp::FRAGMENTATION_NEEDED } else { 0 },
+        kind: if is_too_big(decision) {
+            icmp::UNREACHABLE
+        } else {
+            icmp::TIME_EXCEEDED
+        },
+        code: if is_too_big(decision) {
+            icmp::FRAGMENTATION_NEEDED
+        } else {
+            0
+        },
         checksum: 0,
         unused: 0,
         mtu: if is_too_big(decision) { decision.mtu.to_be() } else { 0 },
@@ -198,10 +206,18 @@ fn error_v6(frame: Frame, decision: &Decision) -> Result {
     let length = (size_of::<ErrorV6>() - size_of::<Ipv6>()) as u16;
     let mut answer = ErrorV6 {
         ip: header_v6(route.from, route.to, length, TIME_TO_LIVE),
-        kind: if is_too_big(decision) { icmpv6::PACKET_TOO_BIG } else { icmpv6::TIME_EXCEEDED },
+        kind: if is_too_big(decision) {
+            icmpv6::PACKET_TOO_BIG
+        } else {
+            icmpv6::TIME_EXCEEDED
+        },
         code: 0,
         checksum: 0,
-        mtu: if is_too_big(decision) { u32::from(decision.mtu).to_be() } else { 0 },
+        mtu: if is_too_big(decision) {
+            u32::from(decision.mtu).to_be()
+        } else {
+            0
+        },
         quote: [0; 24],
     };
     resize(frame, &answer)?;

@@ -54,7 +54,11 @@ struct Place {
 fn place(context: &SockAddrContext, is_v4: bool) -> Place {
     // SAFETY: the context of the running program, here and below
     let given = unsafe { &*context.sock_addr };
-    let address = if is_v4 { Address::v4(given.user_ip4) } else { words(given) };
+    let address = if is_v4 {
+        Address::v4(given.user_ip4)
+    } else {
+        words(given)
+    };
     Place {
         address,
         port: given.user_port as u16,
@@ -177,7 +181,11 @@ fn find(place: Place, protocol: u8) -> Option<(u32, &'static Publication)> {
     let number = match at(place.address) {
         Some(number) => number,
         None => {
-            let any = if place.address.as_v4().is_some() { ANY_V4 } else { ANY_V6 };
+            let any = if place.address.as_v4().is_some() {
+                ANY_V4
+            } else {
+                ANY_V6
+            };
             let number = at(any)?;
             if !is_loopback(place.address) && !maps::is_local(place.address) {
                 return None;
@@ -191,12 +199,7 @@ fn find(place: Place, protocol: u8) -> Option<(u32, &'static Publication)> {
 /// The container's address that the socket can reach: of its family, or an IPv4 one for a socket that speaks
 /// both.
 #[inline(always)]
-fn target(
-    context: &SockAddrContext,
-    publication: &Publication,
-    dialled: Address,
-    moment: Moment,
-) -> Option<Address> {
+fn target(context: &SockAddrContext, publication: &Publication, dialled: Address, moment: Moment) -> Option<Address> {
     if let Some(target) = publication.target(dialled) {
         return Some(target);
     }
@@ -312,7 +315,11 @@ pub fn bind(context: &SockAddrContext, is_v4: bool) -> i32 {
     let is_taken = if asked.address.is_unspecified() {
         taken(ANYWHERE)
     } else {
-        let any = if asked.address.as_v4().is_some() { ANY_V4 } else { ANY_V6 };
+        let any = if asked.address.as_v4().is_some() {
+            ANY_V4
+        } else {
+            ANY_V6
+        };
         taken(asked.address) || taken(any)
     };
     if !is_taken {

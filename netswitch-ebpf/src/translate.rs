@@ -60,12 +60,16 @@ pub fn translate(frame: Frame, is_error: bool) -> Result {
 
 #[unsafe(no_mangle)]
 extern "C" fn translate_packet(skb: *mut __sk_buff) -> u32 {
-    maps::work().map_or(DropReason::Malformed as u32, |work| number(rewrite(Frame::new(skb), work)))
+    maps::work().map_or(DropReason::Malformed as u32, |work| {
+        number(rewrite(Frame::new(skb), work))
+    })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn translate_error(skb: *mut __sk_buff) -> u32 {
-    maps::work().map_or(DropReason::Malformed as u32, |work| number(error(Frame::new(skb), work)))
+    maps::work().map_or(DropReason::Malformed as u32, |work| {
+        number(error(Frame::new(skb), work))
+    })
 }
 
 #[inline(always)]
@@ -101,7 +105,12 @@ fn transport(frame: Frame, work: &Work) -> Result {
     };
     // ICMP's covers no addresses
     if work.headers.protocol != protocol::ICMP {
-        add(frame, at + checksum, work.address_sum, no_checksum | pseudo_header(work))?;
+        add(
+            frame,
+            at + checksum,
+            work.address_sum,
+            no_checksum | pseudo_header(work),
+        )?;
     }
     if !has_new_ports {
         return Ok(());
@@ -196,7 +205,11 @@ fn sctp(frame: Frame, work: &Work) -> Result {
 #[inline(always)]
 fn error(frame: Frame, work: &Work) -> Result {
     let outer = frame.addresses(work.headers.family)?;
-    let from = if outer.from == work.tuple.from { work.translated.from } else { outer.from };
+    let from = if outer.from == work.tuple.from {
+        work.translated.from
+    } else {
+        outer.from
+    };
     let to = work.translated.to;
     let pair = [outer.from, outer.to];
     let new_pair = [from, to];
@@ -262,4 +275,3 @@ fn quoted_ports(frame: Frame, work: &Work, checksum: u32) -> Result {
 pub fn set_macs(frame: Frame, destination: [u16; 3], source: [u16; 3]) -> Result {
     store(frame, 0, &Macs { destination, source }, 0)
 }
-

@@ -16,7 +16,7 @@ use netswitch_common::{
     verdict::{Count, Decision, DropKey, DropReason, Verdict},
 };
 
-use crate::{maps, open, packet::Frame, rewrite, stages::replicate, translate, work::Work};
+use crate::{maps, open, packet::Frame, park, rewrite, stages::replicate, translate, work::Work};
 
 /// To the next program, or to the stack if there is none (`TCX_NEXT`, `TC_ACT_UNSPEC`).
 const TCX_NEXT: i32 = -1;
@@ -49,6 +49,18 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
             count_path(Verdict::Pass, length);
             return TCX_NEXT;
         }
+        Some(Verdict::Park) => match park::park(frame) {
+            Ok(()) => {
+                count_path(Verdict::Park, length);
+                return TC_ACT_SHOT; // what is kept is a copy
+            }
+            Err(reason) => Err(reason),
+        },
+        Some(Verdict::Unpark) => {
+            count_path(Verdict::Unpark, length);
+            park::unpark(frame);
+            return TC_ACT_SHOT; // the copies are on their way
+        }
         Some(Verdict::Translate) => match to_other_end(frame, decision) {
             Ok(action) => {
                 count_path(Verdict::Translate, length);
@@ -80,7 +92,11 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
         _ => Err(DropReason::Malformed),
     };
     // what comes from the world is charged to whom it was for
-    let endpoint = if decision.source != 0 { decision.source } else { decision.destination };
+    let endpoint = if decision.source != 0 {
+        decision.source
+    } else {
+        decision.destination
+    };
     if decision.reason != 0 {
         count_drop(endpoint, decision.reason, 1, length);
     }

@@ -21,7 +21,9 @@ pub type Dump = BTreeMap<Vec<u8>, Vec<u8>>;
 /// Every map pinned in a folder whose entries can be listed.
 pub fn dump_all(folder: &Path) -> BTreeMap<String, Dump> {
     let mut dumps = BTreeMap::new();
-    let listed = names(folder).into_iter().filter(|name| !matches!(name.as_str(), "DIALLED" | "RELAYS"));
+    let listed = names(folder)
+        .into_iter()
+        .filter(|name| !matches!(name.as_str(), "DIALLED" | "RELAYS"));
     for name in listed {
         let dump = dump(&folder.join(&name));
         dumps.insert(name, dump);

@@ -171,7 +171,8 @@ pub fn meaning(decision: Decision) -> Decision {
             | Verdict::Translate
             | Verdict::Open
             | Verdict::Pass
-            | Verdict::Park,
+            | Verdict::Park
+            | Verdict::Unpark,
         )
         | None => bare,
     }

@@ -89,7 +89,11 @@ impl Switch {
             Entry::Network { number, value, .. } => drop(self.networks.insert(*number, *value)),
             Entry::Member { key, value, .. } => drop(self.members.insert((key.network, key.slot), value.ifindex)),
             Entry::Subnet { subnet, value } => drop(self.subnets.insert(*subnet, *value)),
-            Entry::Published { .. } | Entry::Publication { .. } | Entry::Source { .. } | Entry::Uplink { .. } | Entry::Local { .. } => {}
+            Entry::Published { .. }
+            | Entry::Publication { .. }
+            | Entry::Source { .. }
+            | Entry::Uplink { .. }
+            | Entry::Local { .. } => {}
         }
     }
 

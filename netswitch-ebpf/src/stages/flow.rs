@@ -159,12 +159,26 @@ fn decide(frame: Frame, work: &Work, verdict: u32, way_back: WayBack) -> Decisio
         ..Decision::default()
     };
     if work.hop_limit <= 1 {
-        return answer(frame, work, decision, way_back, Verdict::AnswerTimeExceeded, DropReason::TimeExceeded);
+        return answer(
+            frame,
+            work,
+            decision,
+            way_back,
+            Verdict::AnswerTimeExceeded,
+            DropReason::TimeExceeded,
+        );
     }
     if frame.length() > u32::from(work.end.mtu) + ETHERNET_LENGTH
         && !forward::fits_when_cut(frame, work.headers, work.end.mtu)
     {
-        return answer(frame, work, decision, way_back, Verdict::AnswerTooBig, DropReason::TooBig);
+        return answer(
+            frame,
+            work,
+            decision,
+            way_back,
+            Verdict::AnswerTooBig,
+            DropReason::TooBig,
+        );
     }
     if work.end.endpoint == 0 {
         return Decision {

@@ -145,7 +145,15 @@ fn is_error(frame: Frame, headers: Headers) -> bool {
     match headers.protocol {
         protocol::ICMP if headers.family == Family::V4 => {
             let mut kind = [0_u8; 2];
-            frame.load(u32::from(headers.transport), &mut kind).is_err() || matches!(kind[0], icmp::UNREACHABLE | icmp::SOURCE_QUENCH | icmp::REDIRECT | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM)
+            frame.load(u32::from(headers.transport), &mut kind).is_err()
+                || matches!(
+                    kind[0],
+                    icmp::UNREACHABLE
+                        | icmp::SOURCE_QUENCH
+                        | icmp::REDIRECT
+                        | icmp::TIME_EXCEEDED
+                        | icmp::PARAMETER_PROBLEM
+                )
         }
         protocol::ICMPV6 if headers.family == Family::V6 => headers.kind() < 128,
         _ => false,

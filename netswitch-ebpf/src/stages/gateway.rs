@@ -11,7 +11,7 @@ use netswitch_common::{
 
 use super::{
     flow::{self, WayBack},
-    forward, masquerade, publish, route, source_guard, tuple,
+    forward, fragment, masquerade, publish, route, source_guard, tuple,
 };
 use crate::{
     maps,
@@ -63,9 +63,14 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<bool, Dr
         return Err(DropReason::NoUplink);
     };
     let readable = tuple::read(frame, headers, endpoint.network);
-    if readable.is_ok() && flow::find(frame) {
-        flow::leave(frame, Verdict::Translate, way_back(frame, endpoint));
-        return Ok(true);
+    if readable.is_ok() {
+        if fragment::decide(frame, way_back(frame, endpoint)) {
+            return Ok(true);
+        }
+        if flow::find(frame) {
+            flow::leave(frame, Verdict::Translate, way_back(frame, endpoint));
+            return Ok(true);
+        }
     }
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);

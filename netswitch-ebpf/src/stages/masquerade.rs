@@ -55,7 +55,11 @@ fn begin(frame: Frame, endpoint: &Endpoint, network: &Network) -> Result<(), Dro
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
-    let masquerade = if work.is_v4() { flags::MASQUERADE_V4 } else { flags::MASQUERADE_V6 };
+    let masquerade = if work.is_v4() {
+        flags::MASQUERADE_V4
+    } else {
+        flags::MASQUERADE_V6
+    };
     let masquerades = endpoint.flags & masquerade != 0;
     if masquerades {
         route::choose_source(network, work);
@@ -86,4 +90,3 @@ pub fn has_ports(work: &Work) -> bool {
         _ => false,
     }
 }
-

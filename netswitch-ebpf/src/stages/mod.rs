@@ -4,6 +4,7 @@ use netswitch_common::verdict::DropReason;
 
 pub mod flow;
 pub mod forward;
+pub mod fragment;
 pub mod gateway;
 pub mod masquerade;
 pub mod neighbour;

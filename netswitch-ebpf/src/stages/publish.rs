@@ -41,16 +41,16 @@ pub fn find(frame: Frame) -> Option<&'static Publication> {
 /// Its number, or 0.
 #[unsafe(no_mangle)]
 extern "C" fn find_publication(skb: *mut __sk_buff) -> u32 {
-    maps::work()
-        .and_then(|work| number(Frame::new(skb), work))
-        .unwrap_or(0)
+    maps::work().and_then(|work| number(Frame::new(skb), work)).unwrap_or(0)
 }
 
 #[inline(always)]
 fn number(frame: Frame, work: &mut Work) -> Option<u32> {
     let to = work.tuple.to;
-    if !matches!(work.tuple.protocol as u8, protocol::TCP | protocol::UDP | protocol::SCTP)
-        || work.quoted != 0
+    if !matches!(
+        work.tuple.protocol as u8,
+        protocol::TCP | protocol::UDP | protocol::SCTP
+    ) || work.quoted != 0
         || work.is_orphan != 0
         || is_loopback(to)
     {
@@ -59,7 +59,11 @@ fn number(frame: Frame, work: &mut Work) -> Option<u32> {
     if let Some(number) = at(work, to) {
         return Some(number);
     }
-    let any = if work.headers.family == Family::V4 { ANY_V4 } else { ANY_V6 };
+    let any = if work.headers.family == Family::V4 {
+        ANY_V4
+    } else {
+        ANY_V6
+    };
     let number = at(work, any)?;
     let network = maps::network(maps::publication(number)?.network)?;
     (gateway::is_gateway(network, to) || gateway::is_local(frame, network, to)).then_some(number)

@@ -111,7 +111,11 @@ extern "C" fn probe_route(skb: *mut __sk_buff, host_end: u32, first: u64, second
 /// `work.route` and the address for it, `work.source`. `false`: there is no way.
 #[inline(always)]
 pub fn to_world(frame: Frame, host_end: u32) -> bool {
-    let flags = if KERNEL_CHOOSES_SOURCE.load() != 0 { BPF_FIB_LOOKUP_SRC } else { 0 };
+    let flags = if KERNEL_CHOOSES_SOURCE.load() != 0 {
+        BPF_FIB_LOOKUP_SRC
+    } else {
+        0
+    };
     look_up_route(frame.0, host_end, flags) != 0
 }
 
@@ -177,7 +181,11 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
 /// No packet is longer than an MTU of 65,535.
 #[inline(always)]
 pub fn mtu(uplink: &Uplink) -> u16 {
-    if uplink.mtu < u32::from(u16::MAX) { uplink.mtu as u16 } else { u16::MAX }
+    if uplink.mtu < u32::from(u16::MAX) {
+        uplink.mtu as u16
+    } else {
+        u16::MAX
+    }
 }
 
 #[inline(always)]
@@ -222,8 +230,8 @@ fn look_again(frame: Frame) -> bool {
         return false;
     };
     let ours = work.translated.from;
-    let stays = has_way
-        && (ours == work.source || ours == work.tuple.from || near(frame, network.host_end, ours).is_local);
+    let stays =
+        has_way && (ours == work.source || ours == work.tuple.from || near(frame, network.host_end, ours).is_local);
     if stays {
         work.end = work.route;
     } else {

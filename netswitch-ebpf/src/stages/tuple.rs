@@ -1,11 +1,7 @@
 //! Tuple: what identifies a packet's flow, read from the packet.
 
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_ns};
-use netswitch_common::{
-    address::Address,
-    flow::Tuple,
-    verdict::DropReason,
-};
+use netswitch_common::{address::Address, flow::Tuple, verdict::DropReason};
 
 use super::{number, outcome};
 use crate::{
@@ -204,7 +200,10 @@ fn fragment_key(frame: Frame, work: &mut Work) -> Result {
     work.fragment.protocol = work.tuple.protocol;
     work.fragment.identification = if work.is_v4() {
         let mut field = 0_u16;
-        frame.load(ETHERNET_LENGTH + core::mem::offset_of!(Ipv4, identification) as u32, &mut field)?;
+        frame.load(
+            ETHERNET_LENGTH + core::mem::offset_of!(Ipv4, identification) as u32,
+            &mut field,
+        )?;
         field.into()
     } else {
         identification_v6(frame)?
@@ -231,4 +230,3 @@ fn identification_v6(frame: Frame) -> core::result::Result<u32, DropReason> {
     }
     Err(DropReason::Fragment)
 }
-

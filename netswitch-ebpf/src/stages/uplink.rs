@@ -9,7 +9,7 @@ use netswitch_common::{
 
 use super::{
     flow::{self, WayBack},
-    gateway, publish, route, tuple,
+    fragment, gateway, publish, route, tuple,
 };
 use crate::{
     maps,
@@ -52,11 +52,15 @@ fn judge(frame: Frame, headers: Headers) -> bool {
     if tuple::read(frame, headers, 0).is_err() {
         return false;
     }
+    let way_back = WayBack {
+        ifindex: frame.ifindex(),
+        network: 0,
+    };
+    let is_ours = maps::work().is_some_and(|work| maps::is_local(work.tuple.to));
+    if is_ours && fragment::decide(frame, way_back) {
+        return true;
+    }
     if flow::find(frame) {
-        let way_back = WayBack {
-            ifindex: frame.ifindex(),
-            network: 0,
-        };
         flow::leave(frame, Verdict::Translate, way_back);
         return true;
     }

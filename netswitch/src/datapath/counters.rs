@@ -3,6 +3,7 @@
 use aya::maps::PerCpuValues;
 use netswitch_common::{
     endpoint::{BucketKey, BucketKind},
+    flow::Quota,
     verdict::{Count, DropKey, DropReason, Verdict},
 };
 
@@ -39,7 +40,13 @@ impl Tables {
             endpoint: id,
             kind: BucketKind::Replicate as u32,
         };
-        absent_is_fine("BUCKETS", self.buckets.remove(&key))
+        absent_is_fine("BUCKETS", self.buckets.remove(&key))?;
+        // the hand goes on: a flow's serial is never another's in the same slot
+        let quota = Quota {
+            hairpins: 0,
+            ..self.quotas.get(&id, 0).map_err(Error::map("QUOTAS"))?
+        };
+        self.quotas.set(id, quota, 0).map_err(Error::map("QUOTAS"))
     }
 }
 

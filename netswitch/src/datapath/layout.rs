@@ -8,7 +8,7 @@ use netswitch_common::{
     address::Address,
     capacity,
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
-    flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Quota, Tuple},
+    flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -103,6 +103,10 @@ pub const MAPS: &[(&str, Layout)] = &[
     (
         "FRAGMENTS",
         layout::<FragmentKey, FragmentPorts>(MapType::LruHash, capacity::FRAGMENTS),
+    ),
+    (
+        "PARKED",
+        layout::<ParkedKey, Parked>(MapType::LruHash, capacity::PARKED),
     ),
     ("LOCALS", layout::<Address, u32>(MapType::Hash, capacity::LOCALS)),
     (

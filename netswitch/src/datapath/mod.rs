@@ -4,6 +4,7 @@
 
 mod attach;
 mod counters;
+mod flows;
 mod layout;
 mod log;
 mod raw;
@@ -197,10 +198,17 @@ fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
         // since 6.15 a packet redirected to a peer is scrubbed, its packet type included
         .override_global("KERNEL_SETS_PACKET_TYPE", &u8::from(kernel_has(6, 15)), true)
         .override_global("KERNEL_CHOOSES_SOURCE", &u8::from(kernel_has(6, 7)), true)
-        .override_global("FLAG_IPV6", &if kernel_has(6, 16) { CHECKSUM_FLAG_IPV6 } else { 0 }, true)
+        .override_global(
+            "FLAG_IPV6",
+            &if kernel_has(6, 16) { CHECKSUM_FLAG_IPV6 } else { 0 },
+            true,
+        )
         .load(OBJECT)
         .map_err(|error| Error::Load(Box::new(error)))?;
-    for name in Hook::ALL.into_iter().flat_map(|hook| [hook.program(), hook.explanation()]) {
+    for name in Hook::ALL
+        .into_iter()
+        .flat_map(|hook| [hook.program(), hook.explanation()])
+    {
         program_mut(&mut ebpf, name)?.load().map_err(program_error(name))?;
     }
     sockets::load(&mut ebpf)?;

@@ -57,10 +57,6 @@ fn host() -> Vec<Row> {
             via_gateway(&A, ALL_NODES).ping(),
         )
         .reaches(host),
-        sends(&A, "a later fragment to the gateway", {
-            v4(&A, host).fragment(64, false).protocol(PROTOCOL_UDP, b"rest")
-        })
-        .reaches(host),
     ]
 }
 

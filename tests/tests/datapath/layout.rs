@@ -87,7 +87,10 @@ fn opening_again_adopts_the_same_maps() {
 fn the_next_version_takes_every_entry_along() {
     in_the_world(|loaded| {
         let frame = tests::rows::forward::rows().swap_remove(0);
-        loaded.datapath.run(Hook::Endpoint, frame.index, &frame.frame, 1).expect("it runs");
+        loaded
+            .datapath
+            .run(Hook::Endpoint, frame.index, &frame.frame, 1)
+            .expect("it runs");
         let before = maps::dump_all(&loaded.maps());
         let next = Options {
             abi_version: ABI_VERSION + 1,
@@ -105,7 +108,10 @@ fn the_next_version_takes_every_entry_along() {
             datapath.tables().write(&entry).expect("an entry of the fixture");
         }
         assert_eq!(
-            datapath.explain(Hook::Endpoint, frame.index, &frame.frame).expect("it runs").verdict,
+            datapath
+                .explain(Hook::Endpoint, frame.index, &frame.frame)
+                .expect("it runs")
+                .verdict,
             frame.decision.verdict
         );
     });

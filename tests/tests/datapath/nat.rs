@@ -66,7 +66,10 @@ fn into(port: &Port) -> (Mac, Mac) {
 const FROM_WORLD: (Mac, Mac) = (ROUTER_MAC, UPLINK_MAC);
 
 fn send(loaded: &Loaded, port: &Port, frame: &[u8]) -> (i32, Vec<u8>) {
-    let ran = loaded.datapath.run(Hook::Endpoint, port.index(), frame, 1).expect("it runs");
+    let ran = loaded
+        .datapath
+        .run(Hook::Endpoint, port.index(), frame, 1)
+        .expect("it runs");
     (ran.verdict, ran.frame)
 }
 
@@ -180,7 +183,10 @@ fn tcp_and_options_and_empty_checksums_are_translated() {
         let port = u16::from_be_bytes([sent.1[42], sent.1[43]]);
         same_packet(
             &sent,
-            &ip(out(&A), HOST_V4, WORLD_V4).hops(63).options(&[1; 8]).tcp(port, 80, b"odd"),
+            &ip(out(&A), HOST_V4, WORLD_V4)
+                .hops(63)
+                .options(&[1; 8])
+                .tcp(port, 80, b"odd"),
         );
         let mut frame = ip(out(&A), A.v4(), WORLD_V4).udp(4001, 53, b"no checksum");
         frame[40..42].fill(0);
@@ -193,10 +199,19 @@ fn tcp_and_options_and_empty_checksums_are_translated() {
 fn echo_requests_get_another_identifier() {
     with_uplink(RANGE, |loaded| {
         for (from, host, world, kinds) in [
-            (IpAddr::from(A.v4()), IpAddr::from(HOST_V4), IpAddr::from(WORLD_V4), (8, 0)),
+            (
+                IpAddr::from(A.v4()),
+                IpAddr::from(HOST_V4),
+                IpAddr::from(WORLD_V4),
+                (8, 0),
+            ),
             (A.v6().into(), HOST_V6.into(), WORLD_V6.into(), (128, 129)),
         ] {
-            let sent = send(loaded, &A, &ip(out(&A), from, world).icmp(kinds.0, 0, b"\x12\x34\x00\x01x"));
+            let sent = send(
+                loaded,
+                &A,
+                &ip(out(&A), from, world).icmp(kinds.0, 0, b"\x12\x34\x00\x01x"),
+            );
             let at = if host.is_ipv4() { 38 } else { 58 };
             let rest = [&sent.1[at..at + 2], b"\x00\x01x"].concat();
             assert_ne!(rest[..2], [0x12, 0x34]);
@@ -204,7 +219,9 @@ fn echo_requests_get_another_identifier() {
             let answer = receive(loaded, &ip(FROM_WORLD, world, host).icmp(kinds.1, 0, &rest));
             same_frame(
                 &answer,
-                &ip(into(&A), world, from).hops(63).icmp(kinds.1, 0, b"\x12\x34\x00\x01x"),
+                &ip(into(&A), world, from)
+                    .hops(63)
+                    .icmp(kinds.1, 0, b"\x12\x34\x00\x01x"),
             );
         }
     });
@@ -225,10 +242,7 @@ fn errors_from_routers_find_their_flow() {
             quoted[10..12].copy_from_slice(&sum.to_ne_bytes());
             [&[0, 0, 0x05, 0x14][..], &quoted].concat()
         };
-        let found = receive(
-            loaded,
-            &ip(FROM_WORLD, router, HOST_V4).icmp(3, 4, &quote(&sent.1, 60)),
-        );
+        let found = receive(loaded, &ip(FROM_WORLD, router, HOST_V4).icmp(3, 4, &quote(&sent.1, 60)));
         let mut expected = quote(&original, 60);
         // the quoted transport checksum stays as it was on the wire
         expected[30..32].copy_from_slice(&sent.1[40..42]);
@@ -253,7 +267,10 @@ fn errors_over_ipv6_find_their_flow() {
         let mut expected = original.clone();
         expected[21] = 63; // its hop limit when it was quoted
         expected[60..62].copy_from_slice(&sent.1[60..62]);
-        same_frame(&found, &ip(into(&A), router, A.v6()).hops(63).icmp(2, 0, &quote(&expected)));
+        same_frame(
+            &found,
+            &ip(into(&A), router, A.v6()).hops(63).icmp(2, 0, &quote(&expected)),
+        );
     });
 }
 
@@ -273,7 +290,10 @@ fn case_12_ports_run_out_towards_one_destination_and_are_free_towards_another() 
             let sent = send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).udp(port, 53, b"x"));
             assert_eq!(sent.0, REDIRECT, "{port}");
         }
-        assert_eq!(send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).udp(4008, 53, b"x")).0, SHOT);
+        assert_eq!(
+            send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).udp(4008, 53, b"x")).0,
+            SHOT
+        );
         assert_eq!(drops(loaded, &A, DropReason::PortsExhausted), 1);
         let other = send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).udp(4008, 54, b"x"));
         assert_eq!(other.0, REDIRECT);
@@ -305,10 +325,16 @@ fn case_14_a_flood_takes_only_its_own_unanswered_flows() {
 #[test]
 fn other_protocols_change_their_address_alone() {
     with_uplink(RANGE, |loaded| {
-        let sent = send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).protocol(PROTOCOL_GRE, b"tunnelled"));
+        let sent = send(
+            loaded,
+            &A,
+            &ip(out(&A), A.v4(), WORLD_V4).protocol(PROTOCOL_GRE, b"tunnelled"),
+        );
         same_packet(
             &sent,
-            &ip(out(&A), HOST_V4, WORLD_V4).hops(63).protocol(PROTOCOL_GRE, b"tunnelled"),
+            &ip(out(&A), HOST_V4, WORLD_V4)
+                .hops(63)
+                .protocol(PROTOCOL_GRE, b"tunnelled"),
         );
         let answer = receive(
             loaded,
@@ -327,13 +353,21 @@ fn a_published_port_leads_in_and_back_out() {
         publish(loaded, Ipv4Addr::UNSPECIFIED.into(), (8000, 8010), &B, 80, 0);
         publish(loaded, Ipv6Addr::UNSPECIFIED.into(), (8100, 8110), &B, 80, 0);
         for (world, host, container, base) in [
-            (IpAddr::from(WORLD_V4), IpAddr::from(HOST_V4), IpAddr::from(B.v4()), 8000),
+            (
+                IpAddr::from(WORLD_V4),
+                IpAddr::from(HOST_V4),
+                IpAddr::from(B.v4()),
+                8000,
+            ),
             (WORLD_V6.into(), HOST_V6.into(), B.v6().into(), 8100),
         ] {
             let came = receive(loaded, &ip(FROM_WORLD, world, host).tcp(5000, base + 3, b"hello"));
             same_frame(&came, &ip(into(&B), world, container).hops(63).tcp(5000, 83, b"hello"));
             let answer = send(loaded, &B, &ip(out(&B), container, world).tcp(83, 5000, b"welcome"));
-            same_packet(&answer, &ip(out(&B), host, world).hops(63).tcp(base + 3, 5000, b"welcome"));
+            same_packet(
+                &answer,
+                &ip(out(&B), host, world).hops(63).tcp(base + 3, 5000, b"welcome"),
+            );
             assert_eq!(
                 receive(loaded, &ip(FROM_WORLD, world, host).tcp(5000, base + 11, b"closed")).0,
                 NEXT
@@ -363,20 +397,30 @@ fn case_24_neighbours_strangers_and_the_container_itself_come_by_the_hosts_addre
     with_uplink(RANGE, |loaded| {
         publish(loaded, Ipv4Addr::UNSPECIFIED.into(), (8000, 8000), &B, 80, 0);
         let published = netswitch_common::endpoint::flags::PUBLISHES;
-        let endpoint = tests::fixture::entries::all().into_iter().find_map(|entry| match entry {
-            Entry::Endpoint { device, mut value } if value.id == B.id => {
-                value.flags |= published;
-                Some(Entry::Endpoint { device, value })
-            }
-            _ => None,
-        });
+        let endpoint = tests::fixture::entries::all()
+            .into_iter()
+            .find_map(|entry| match entry {
+                Entry::Endpoint { device, mut value } if value.id == B.id => {
+                    value.flags |= published;
+                    Some(Entry::Endpoint { device, value })
+                }
+                _ => None,
+            });
         let endpoint = endpoint.expect("B is an endpoint");
         loaded.datapath.tables().write(&endpoint).expect("an entry");
         for client in [&A, &D] {
-            let came = send(loaded, client, &ip(out(client), client.v4(), HOST_V4).tcp(5000, 8000, b"x"));
+            let came = send(
+                loaded,
+                client,
+                &ip(out(client), client.v4(), HOST_V4).tcp(5000, 8000, b"x"),
+            );
             same_frame(&came, &ip(into(&B), client.v4(), B.v4()).hops(63).tcp(5000, 80, b"x"));
             // a neighbour is answered directly, a stranger by the gateway
-            let way = if client.network.number == ALPHA.number { (B.mac(), client.mac()) } else { out(&B) };
+            let way = if client.network.number == ALPHA.number {
+                (B.mac(), client.mac())
+            } else {
+                out(&B)
+            };
             let answer = send(loaded, &B, &ip(way, B.v4(), client.v4()).tcp(80, 5000, b"y"));
             same_frame(
                 &answer,
@@ -405,14 +449,24 @@ fn case_21_containers_and_gateways_are_closed_to_the_world() {
         let forged = receive(loaded, &ip(FROM_WORLD, A.v4(), HOST_V4).tcp(5000, 8000, b"x"));
         assert_eq!(forged.0, SHOT);
         assert_eq!(drops(loaded, &B, DropReason::SpoofedAddress), 1);
-        assert_eq!(receive(loaded, &ip(FROM_WORLD, WORLD_V4, HOST_V4).tcp(5000, 22, b"ssh")).0, NEXT);
+        assert_eq!(
+            receive(loaded, &ip(FROM_WORLD, WORLD_V4, HOST_V4).tcp(5000, 22, b"ssh")).0,
+            NEXT
+        );
     });
 }
 
 #[test]
 fn a_publication_lets_in_whom_it_names() {
     with_uplink(RANGE, |loaded| {
-        publish(loaded, Ipv4Addr::UNSPECIFIED.into(), (8000, 8000), &B, 80, flags::SOURCES);
+        publish(
+            loaded,
+            Ipv4Addr::UNSPECIFIED.into(),
+            (8000, 8000),
+            &B,
+            80,
+            flags::SOURCES,
+        );
         let allowed: IpNetwork = "198.51.100.0/24".parse().expect("a network");
         let source = Entry::Source {
             publication: 8000,
@@ -493,9 +547,43 @@ fn case_18_a_flow_ends_with_its_endpoint() {
         for entry in &reborn {
             loaded.datapath.tables().write(entry).expect("an entry");
         }
-        assert_eq!(receive(loaded, &ip(FROM_WORLD, WORLD_V4, HOST_V4).udp(53, port, b"late")).0, NEXT);
+        assert_eq!(
+            receive(loaded, &ip(FROM_WORLD, WORLD_V4, HOST_V4).udp(53, port, b"late")).0,
+            NEXT
+        );
         // and may use the same port at once
-        assert_eq!(send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).udp(4000, 53, b"x")).0, REDIRECT);
+        assert_eq!(
+            send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).udp(4000, 53, b"x")).0,
+            REDIRECT
+        );
+    });
+}
+
+#[test]
+fn case_3_a_later_fragment_waits_for_the_first() {
+    with_uplink(RANGE, |loaded| {
+        let datagram = ip(out(&A), A.v4(), WORLD_V4).udp(4000, 53, &[7; 72]);
+        let part = |from: usize, more| {
+            let offset = u16::try_from(from).expect("a small offset");
+            ip(out(&A), A.v4(), WORLD_V4)
+                .fragment(offset, more)
+                .protocol(protocol::UDP, &datagram[34 + from..(34 + from + 40)])
+        };
+        assert_eq!(send(loaded, &A, &part(40, false)).0, SHOT);
+        let parked = |loaded: &Loaded| tests::maps::dump_all(&loaded.maps())["PARKED"].len();
+        assert_eq!(parked(loaded), 1);
+        // all of it arrives once more, on a device that has no program here
+        assert_eq!(send(loaded, &A, &part(0, true)).0, SHOT);
+        assert_eq!(parked(loaded), 0);
+        let first = send(loaded, &A, &part(0, true));
+        assert_eq!(first.0, REDIRECT);
+        assert_eq!(first.1[26..30], HOST_V4.octets());
+        let second = send(loaded, &A, &part(40, false));
+        let expected = ip(out(&A), HOST_V4, WORLD_V4)
+            .hops(63)
+            .fragment(40, false)
+            .protocol(protocol::UDP, &[7; 40]);
+        same_packet(&second, &expected);
     });
 }
 
@@ -504,10 +592,12 @@ fn case_18_a_flow_ends_with_its_endpoint() {
 fn explaining_opens_nothing() {
     with_uplink(RANGE, |loaded| {
         let frame = ip(out(&A), A.v4(), WORLD_V4).udp(4000, 53, b"x");
-        let decision = loaded.datapath.explain(Hook::Endpoint, A.index(), &frame).expect("it runs");
+        let decision = loaded
+            .datapath
+            .explain(Hook::Endpoint, A.index(), &frame)
+            .expect("it runs");
         assert_eq!(decision.ifindex, UPLINK_INDEX);
         let records = tests::maps::dump_all(&loaded.maps());
         assert!(records["FLOWS"].is_empty() && records["RECORDS"].is_empty());
     });
 }
-

@@ -21,7 +21,10 @@ fn broadcast(from: &Port) -> Vec<u8> {
 #[test]
 fn replication_has_a_rate_for_each_sender() {
     in_the_world(|loaded| {
-        loaded.datapath.run(Hook::Endpoint, A.index(), &broadcast(&A), FRAMES).expect("it runs");
+        loaded
+            .datapath
+            .run(Hook::Endpoint, A.index(), &broadcast(&A), FRAMES)
+            .expect("it runs");
         let counters = loaded.counters();
         let passed = counters[&Counter::Path(Verdict::Replicate)].packets;
         let stopped = counters[&Counter::Drop(A.id, DropReason::ReplicationRate)].packets;
@@ -29,7 +32,10 @@ fn replication_has_a_rate_for_each_sender() {
         assert!(passed >= 1_000, "a burst of 1000 passes, not of {passed}");
 
         // the neighbour has a bucket of its own
-        loaded.datapath.run(Hook::Endpoint, B.index(), &broadcast(&B), 1).expect("it runs");
+        loaded
+            .datapath
+            .run(Hook::Endpoint, B.index(), &broadcast(&B), 1)
+            .expect("it runs");
         let after = loaded.counters()[&Counter::Path(Verdict::Replicate)].packets;
         assert_eq!(after, passed + 1);
     });

@@ -1,0 +1,128 @@
+//! Park: commit's way to keep fragments that came too early, and to send them round once more.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::{__sk_buff, BPF_ANY, BPF_F_INGRESS},
+    check_bounds_signed,
+    helpers::{bpf_clone_redirect, bpf_loop, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes},
+};
+use netswitch_common::{
+    flow::{FragmentPorts, PARKED_LONGEST, PARKED_MOST, ParkedKey},
+    verdict::DropReason,
+};
+
+use crate::{
+    maps,
+    packet::Frame,
+    stages::{number, outcome},
+};
+
+type Result = core::result::Result<(), DropReason>;
+
+/// Keeps a fragment until its first one comes.
+#[inline(always)]
+pub fn park(frame: Frame) -> Result {
+    outcome(park_fragment(frame.0))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn park_fragment(skb: *mut __sk_buff) -> u32 {
+    number(keep(Frame::new(skb)))
+}
+
+#[inline(always)]
+fn keep(frame: Frame) -> Result {
+    let (Some(work), Some(sheet)) = (maps::work(), maps::PARKING.get_ptr_mut(0)) else {
+        return Err(DropReason::Fragment);
+    };
+    let length = frame.length();
+    if !check_bounds_signed(i64::from(length), 1, PARKED_LONGEST as i64) {
+        return Err(DropReason::Fragment);
+    }
+    // SAFETY: a per-CPU entry; the length was checked against its size
+    let loaded = unsafe {
+        (*sheet).length = length;
+        bpf_skb_load_bytes(frame.0.cast(), 0, (&raw mut (*sheet).bytes).cast(), length)
+    };
+    if loaded != 0 {
+        return Err(DropReason::Fragment);
+    }
+    let mut key = ParkedKey {
+        packet: work.fragment,
+        place: 0,
+    };
+    for place in 0..PARKED_MOST {
+        key.place = place;
+        // SAFETY: only asks whether there is one
+        if unsafe { maps::PARKED.get(&key) }.is_none() {
+            // SAFETY: the sheet's memory stays
+            return match maps::PARKED.insert(&key, unsafe { &*sheet }, BPF_ANY.into()) {
+                Ok(()) => Ok(()),
+                Err(_) => Err(DropReason::Fragment),
+            };
+        }
+    }
+    Err(DropReason::Fragment)
+}
+
+/// Notes the ports of a first fragment; then it and those that waited for it arrive once more.
+#[inline(always)]
+pub fn unpark(frame: Frame) {
+    unpark_fragments(frame.0);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn unpark_fragments(skb: *mut __sk_buff) -> u32 {
+    let Some(work) = maps::work() else { return 0 };
+    let ports = FragmentPorts {
+        from_port: work.tuple.from_port,
+        to_port: work.tuple.to_port,
+    };
+    let _ = maps::FRAGMENTS.insert(&work.fragment, &ports, BPF_ANY.into());
+    let mut round = Round {
+        frame: Frame::new(skb),
+        key: ParkedKey {
+            packet: work.fragment,
+            place: 0,
+        },
+        _pad: 0,
+    };
+    // SAFETY: the context of the running program; then: the callback has the signature that the helper
+    // wants and runs before this returns
+    unsafe {
+        bpf_clone_redirect(skb, round.frame.ifindex(), BPF_F_INGRESS.into());
+        bpf_loop(PARKED_MOST, send_round as *mut c_void, (&raw mut round).cast(), 0);
+    }
+    0
+}
+
+/// What `bpf_loop` passes from place to place.
+#[repr(C)]
+struct Round {
+    frame: Frame,
+    key: ParkedKey,
+    _pad: u32,
+}
+
+extern "C" fn send_round(_place: u64, round: &mut Round) -> i64 {
+    let frame = round.frame;
+    // SAFETY: an LRU map's entry is not used for another key while this program runs (RCU)
+    let Some(parked) = (unsafe { maps::PARKED.get(&round.key) }) else {
+        return 1;
+    };
+    let length = parked.length;
+    if check_bounds_signed(i64::from(length), 1, PARKED_LONGEST as i64) {
+        // SAFETY: the context of the running program; the length was checked
+        unsafe {
+            if bpf_skb_change_tail(frame.0, length, 0) == 0
+                && bpf_skb_store_bytes(frame.0, 0, (&raw const parked.bytes).cast(), length, 0) == 0
+            {
+                bpf_clone_redirect(frame.0, frame.ifindex(), BPF_F_INGRESS.into());
+            }
+        }
+    }
+    let _ = maps::PARKED.remove(&round.key);
+    round.key.place += 1;
+    0
+}

@@ -1,0 +1,48 @@
+//! Fragment: only the first one of a packet has ports. What it had is kept for the others, and those that
+//! come before it wait.
+
+use netswitch_common::verdict::Verdict;
+
+use super::flow::WayBack;
+use crate::{headers::protocol, maps, packet::Frame, work::Work};
+
+/// Whether the packet is a fragment that commit has to keep, or whose ports it has to learn; then the
+/// decision is in `work`. Both come back to this hook.
+#[inline(always)]
+pub fn decide(frame: Frame, way_back: WayBack) -> bool {
+    let Some(work) = maps::work() else {
+        return false;
+    };
+    let verdict = match verdict(work) {
+        None => return false,
+        Some(verdict) => verdict,
+    };
+    work.decision.verdict = verdict as u32;
+    work.decision.reason = 0;
+    work.decision.ifindex = frame.ifindex();
+    work.decision.destination = 0;
+    work.decision.network = way_back.network;
+    true
+}
+
+#[inline(always)]
+fn verdict(work: &Work) -> Option<Verdict> {
+    if work.is_orphan != 0 {
+        return has_ports(work).then_some(Verdict::Park);
+    }
+    if work.headers.transport == 0 || work.headers.more_fragments == 0 || !has_ports(work) {
+        return None;
+    }
+    let is_known = maps::fragment_ports(&work.fragment)
+        .is_some_and(|ports| ports.from_port == work.tuple.from_port && ports.to_port == work.tuple.to_port);
+    (!is_known).then_some(Verdict::Unpark)
+}
+
+/// Whether packets of its protocol are told apart by something that only a first fragment has.
+#[inline(always)]
+fn has_ports(work: &Work) -> bool {
+    matches!(
+        work.tuple.protocol as u8,
+        protocol::TCP | protocol::UDP | protocol::UDP_LITE | protocol::SCTP | protocol::ICMP | protocol::ICMPV6
+    )
+}
