@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// Commands of bpf(2), linux/bpf.h.
 const PROG_GET_NEXT_ID: u32 = 11;
@@ -17,10 +17,20 @@ const LEAST_RUNS: u64 = 10_000;
 /// One program's share of the work.
 pub struct Cost {
     pub name: String,
+    /// Of one run.
     pub nanoseconds: f64,
+    runs: f64,
 }
 
-/// Runs `traffic` with statistics on: in no round that counts, because they cost time themselves.
+/// Of the programs that `traffic` runs, per run.
+pub fn average(traffic: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let costs = cost(traffic)?;
+    let runs: f64 = costs.iter().map(|cost| cost.runs).sum();
+    ensure!(runs > 0.0, "no eBPF program saw the traffic");
+    Ok(costs.iter().map(|cost| cost.nanoseconds * cost.runs).sum::<f64>() / runs)
+}
+
+/// Runs `traffic` with statistics on, which cost time themselves: no rate is measured meanwhile.
 pub fn cost(traffic: impl FnOnce() -> Result<()>) -> Result<Vec<Cost>> {
     let _statistics = bpf_descriptor(ENABLE_STATS, &mut [0; 2]).context("turn on eBPF statistics")?;
     let before = programs()?;
@@ -42,9 +52,11 @@ impl Program {
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds and packets of two seconds")]
     fn since(self, before: &Self) -> Option<Cost> {
         let runs = self.runs.checked_sub(before.runs).filter(|runs| *runs >= LEAST_RUNS)?;
+        let runs = runs as f64;
         Some(Cost {
             name: self.name,
-            nanoseconds: self.nanoseconds.saturating_sub(before.nanoseconds) as f64 / runs as f64,
+            nanoseconds: self.nanoseconds.saturating_sub(before.nanoseconds) as f64 / runs,
+            runs,
         })
     }
 }
