@@ -11,6 +11,9 @@ const PROG_GET_FD_BY_ID: u32 = 13;
 const OBJ_GET_INFO_BY_FD: u32 = 15;
 const ENABLE_STATS: u32 = 32;
 
+/// `enum bpf_prog_type` of what runs per packet: a socket hook costs its system call, not the packets.
+const PACKET_PROGRAMS: [u32; 2] = [3, 6]; // SCHED_CLS, XDP
+
 /// Fewer runs than this in one scenario is not the packet path.
 const LEAST_RUNS: u64 = 10_000;
 
@@ -43,6 +46,7 @@ pub fn cost(traffic: impl FnOnce() -> Result<()>) -> Result<Vec<Cost>> {
 }
 
 struct Program {
+    kind: u32,
     name: String,
     nanoseconds: u64,
     runs: u64,
@@ -61,7 +65,7 @@ impl Program {
     }
 }
 
-/// Every loaded program, by id.
+/// Every loaded program that runs per packet, by id.
 fn programs() -> Result<BTreeMap<u32, Program>> {
     let mut programs = BTreeMap::new();
     let mut attributes = [0; 2]; // start_id, next_id
@@ -69,14 +73,17 @@ fn programs() -> Result<BTreeMap<u32, Program>> {
         let id = attributes[1];
         // one that was unloaded meanwhile is none of ours
         if let Ok(descriptor) = bpf_descriptor(PROG_GET_FD_BY_ID, &mut [id, 0, 0]) {
-            programs.insert(id, information(&descriptor)?);
+            let program = information(&descriptor)?;
+            if PACKET_PROGRAMS.contains(&program.kind) {
+                programs.insert(id, program);
+            }
         }
         attributes = [id, 0];
     }
     Ok(programs)
 }
 
-/// `struct bpf_prog_info`, linux/bpf.h: `name` at 64, `run_time_ns` at 192, `run_cnt` at 200.
+/// `struct bpf_prog_info`, linux/bpf.h: `type` at 0, `name` at 64, `run_time_ns` at 192, `run_cnt` at 200.
 fn information(program: &OwnedFd) -> Result<Program> {
     let mut info = [0_u8; 208];
     let address = (&raw mut info).expose_provenance() as u64;
@@ -91,6 +98,7 @@ fn information(program: &OwnedFd) -> Result<Program> {
     let name = &info[64..80];
     let number = |at: usize| -> Result<u64> { Ok(u64::from_ne_bytes(info[at..at + 8].try_into()?)) };
     Ok(Program {
+        kind: u32::from_ne_bytes(info[..4].try_into()?),
         name: String::from_utf8_lossy(name).trim_end_matches('\0').into(),
         nanoseconds: number(192)?,
         runs: number(200)?,

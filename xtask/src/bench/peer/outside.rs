@@ -59,7 +59,7 @@ pub fn site(peer: Peer, way: Way, start_agent: impl FnOnce(Namespace) -> Result<
     })
 }
 
-/// Without a host, one that a direct pair does not have, everything else is the same.
+/// `host` is missing where the container is the host, in a direct pair.
 pub fn route<'a>(way: Way, container: &'a Namespace, lan: &'a Namespace, host: Option<&'a Namespace>) -> Route<'a> {
     let (client, server, address) = match way {
         Way::Masquerade | Way::Segment => (container, lan, LAN),
