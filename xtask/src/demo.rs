@@ -3,6 +3,7 @@
 
 mod containers;
 mod networks;
+mod ports;
 mod redis;
 mod screen;
 mod speed;
@@ -41,10 +42,13 @@ fn tour(stage: &mut Stage) -> Result<()> {
     containers::second_container(stage)?;
     containers::default_network(stage)?;
     containers::link(stage)?;
+    ports::published(stage)?;
+    ports::masqueraded(stage)?;
     networks::create(stage)?;
     networks::isolation(stage)?;
     networks::connect(stage)?;
     redis::start_nodes(stage)?;
+    redis::published(stage)?;
     redis::create_cluster(stage)?;
     redis::redirected_set(stage)?;
     redis::failover(stage)?;

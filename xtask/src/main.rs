@@ -42,7 +42,7 @@ enum Command {
     Test(test::Arguments),
     /// Check formatting, lints, licences and advisories
     Check,
-    /// Measure against a direct veth pair, the kernel bridge and docker0
+    /// Measure against a direct veth pair, the kernel bridge, and docker0 with its rules and its proxy
     Bench(bench::Args),
 }
 

@@ -38,7 +38,10 @@ const fn statement(number: u8, observed: &'static str, proved_by: &'static [u8])
 /// Every row that holds by now.
 pub(crate) const ROWS: &[Row] = &[
     row(1, "docker0 exists before any container, without carrier"),
-    row(2, "run prints a 64-digit id and assigns an address"),
+    row(
+        2,
+        "run prints a 64-digit id, assigns an address, publishes exposed ports",
+    ),
     row(3, "a container sees lo and eth0, nothing else"),
     row(4, "the MAC is 02:42 and the address"),
     row(5, "the host reaches a container, ttl 64"),
@@ -71,12 +74,13 @@ pub(crate) const ROWS: &[Row] = &[
     row(39, "before connect: another network is out of reach"),
     row(40, "network connect is silent and the container runs on"),
     row(41, "network inspect shows the connected container"),
+    row(42, "ps shows one random port on v4 and v6"),
     row(43, "inspect: the endpoint on the default network"),
     row(44, "inspect: the second endpoint, one container with two addresses"),
     statement(46, "crossing networks takes network connect", &[39, 40]),
     row(47, "network create with public space, the gateway chosen"),
     row(48, "six configurations for Redis"),
-    row(49, "six nodes with fixed addresses and volumes"),
+    row(49, "six nodes with fixed addresses, volumes and twelve published ports"),
     row(50, "the cluster forms, every slot covered"),
     row(51, "cluster info: state ok"),
     row(52, "cluster nodes: three masters, three replicas"),

@@ -1,24 +1,25 @@
-//! What is compared: pairs of namespaces, each joined in another way.
+//! What is compared: sites of namespaces that traffic crosses, each joined in another way.
 
+mod docker;
+mod outside;
+mod segment;
+
+use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use super::traffic;
+use crate::bench::publication;
 use crate::world::agent::Agent;
 use crate::world::namespace::Namespace;
 use crate::world::process::{self, Background};
-use crate::world::{interrupted, link};
-
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Peer {
-    /// A veth pair between the two namespaces
+    /// A veth pair between client and server
     Direct,
     /// A second one: the control
     DirectAgain,
@@ -28,10 +29,27 @@ pub enum Peer {
     Bridge,
     /// A bridge as Docker Engine 20.10 sets it up
     Docker,
-    /// Two containers on one netswitch network
+    /// The world outside by MASQUERADE and DNAT as Docker Engine 20.10 writes them
+    Iptables,
+    /// A port published by Docker's userland proxy
+    DockerProxy,
+    /// Client and server on the host, by 127.0.0.1
+    Loopback,
+    /// The same again: the control
+    LoopbackAgain,
+    /// Containers of netswitch
     Netswitch,
     /// The same with BIG TCP, a network option
     NetswitchBigTcp,
+    /// A container of netswitch with one published port
+    #[value(name = "netswitch_1_port")]
+    Netswitch1Port,
+    /// With 1,000 single ports
+    #[value(name = "netswitch_1000_ports")]
+    Netswitch1000Ports,
+    /// With a range of 10,000
+    #[value(name = "netswitch_10000_ports")]
+    Netswitch10000Ports,
 }
 
 impl Peer {
@@ -42,61 +60,131 @@ impl Peer {
             Self::DirectBigTcp => "direct_big_tcp",
             Self::Bridge => "bridge",
             Self::Docker => "docker",
+            Self::Iptables => "iptables",
+            Self::DockerProxy => "docker_proxy",
+            Self::Loopback => "loopback",
+            Self::LoopbackAgain => "loopback_again",
             Self::Netswitch => "netswitch",
             Self::NetswitchBigTcp => "netswitch_big_tcp",
+            Self::Netswitch1Port => "netswitch_1_port",
+            Self::Netswitch1000Ports => "netswitch_1000_ports",
+            Self::Netswitch10000Ports => "netswitch_10000_ports",
         }
     }
 
-    pub fn needs_agent(self) -> bool {
-        matches!(self, Self::Netswitch | Self::NetswitchBigTcp)
+    /// Like another: how far its ratio to that is from 1 is how far any other can be trusted.
+    pub fn is_control(self) -> bool {
+        matches!(self, Self::DirectAgain | Self::LoopbackAgain)
+    }
+
+    /// What the container publishes, as `-p` takes it.
+    fn publications(self) -> Vec<String> {
+        match self {
+            Self::Netswitch1Port => publication::singles_with_the_traffic(1),
+            Self::Netswitch1000Ports => publication::singles_with_the_traffic(1000),
+            Self::Netswitch10000Ports => publication::range_with_the_traffic(),
+            _ => publication::of_the_traffic(),
+        }
     }
 }
 
-/// Two joined namespaces; an iperf3 server waits in one.
-pub struct Pair {
+/// The way that a scenario's packets take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Between two members of one network
+    Segment,
+    /// From a container to a machine outside
+    Masquerade,
+    /// From a machine outside to a published port of a container
+    Publish,
+    /// From the host to a published port of a container, by 127.0.0.1
+    Localhost,
+}
+
+/// The namespaces of one peer and what runs in them.
+pub struct Site {
     pub peer: Peer,
-    pub client: Namespace,
-    pub server: Namespace,
-    /// The server's.
-    pub address: Ipv4Addr,
-    _iperf: Background,
-    /// Where the bridge lives, if there is one.
-    _switch: Option<Namespace>,
-}
-
-/// All pairs of a run, and the agent that joins some of them.
-pub struct Field {
-    /// Dropped first: it purges what it attached while the namespaces are still there.
+    // in the order of their end: the agent purges what it attached while the namespaces are still there
     agent: Option<Agent>,
-    pairs: Vec<Pair>,
+    _servers: Vec<Background>,
+    namespaces: Namespaces,
+    way: Way,
 }
 
-impl Field {
-    /// `binary` is netswitch's; `directory` keeps its agent's state.
-    pub fn new(peers: &[Peer], binary: &Path, directory: &Path) -> Result<Self> {
-        let agent = peers
-            .iter()
-            .any(|peer| peer.needs_agent())
-            .then(|| Agent::start(binary, Namespace::new()?, directory, "bench"))
-            .transpose()?;
-        let mut field = Self {
-            agent,
-            pairs: Vec::new(),
-        };
-        for &peer in peers {
-            if peer == Peer::Docker && !Path::new("/proc/sys/net/bridge").exists() {
-                eprintln!("docker is left out: it needs br_netfilter, which this kernel has not loaded");
-                continue;
-            }
-            let pair = join(peer, field.agent.as_ref()).with_context(|| format!("set up {}", peer.name()))?;
-            field.pairs.push(pair);
-            interrupted()?;
+enum Namespaces {
+    /// Two members of one network, at [`segment::CLIENT`] and [`segment::SERVER`], and where its bridge lives
+    Segment {
+        client: Namespace,
+        server: Namespace,
+        _switch: Option<Namespace>,
+    },
+    /// A container, the world outside, and the host between them if it is not the agent's
+    Outside {
+        container: Namespace,
+        lan: Namespace,
+        host: Option<Namespace>,
+    },
+    Loopback(Namespace),
+}
+
+/// Who talks to whom.
+pub struct Route<'a> {
+    pub client: &'a Namespace,
+    /// Where the server listens, on every address.
+    pub server: &'a Namespace,
+    /// What the client dials.
+    pub address: Ipv4Addr,
+}
+
+impl Site {
+    /// `None` where this machine cannot have such a peer. `binary` is netswitch's; `directory` keeps agents' state.
+    pub fn new(peer: Peer, way: Way, binary: &Path, directory: &Path) -> Result<Option<Self>> {
+        if peer == Peer::Docker && !Path::new("/proc/sys/net/bridge").exists() {
+            eprintln!("docker is left out: it needs br_netfilter, which this kernel has not loaded");
+            return Ok(None);
         }
-        Ok(field)
+        let start_agent = |host| {
+            let directory = directory.join(peer.name());
+            fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+            Agent::start(binary, host, &directory, &format!("bench-{}", peer.name()))
+        };
+        let site = match (way, peer) {
+            (Way::Segment, _) => segment::site(peer, start_agent),
+            (_, Peer::Loopback | Peer::LoopbackAgain) => Namespace::new().map(|host| Self {
+                peer,
+                agent: None,
+                _servers: Vec::new(),
+                namespaces: Namespaces::Loopback(host),
+                way,
+            }),
+            _ => outside::site(peer, way, start_agent),
+        }
+        .with_context(|| format!("set up {}", peer.name()))?;
+        Ok(Some(site))
     }
 
-    pub fn pairs(&self) -> &[Pair] {
-        &self.pairs
+    pub fn route(&self) -> Route<'_> {
+        match &self.namespaces {
+            Namespaces::Segment { client, server, .. } => Route {
+                client,
+                server,
+                address: segment::SERVER,
+            },
+            Namespaces::Loopback(host) => Route {
+                client: host,
+                server: host,
+                address: Ipv4Addr::LOCALHOST,
+            },
+            Namespaces::Outside { container, lan, host } => {
+                let host = self.agent.as_ref().map(Agent::host).or(host.as_ref());
+                outside::route(self.way, container, lan, host)
+            }
+        }
+    }
+
+    /// The agent of a peer that is netswitch.
+    pub fn agent(&mut self) -> Result<&mut Agent> {
+        self.agent.as_mut().context("no agent runs")
     }
 
     /// Takes everything down and says when something stayed.
@@ -105,125 +193,6 @@ impl Field {
     }
 }
 
-fn join(peer: Peer, agent: Option<&Agent>) -> Result<Pair> {
-    let (client, server) = (Namespace::new()?, Namespace::new()?);
-    let members = [(&client, CLIENT), (&server, SERVER)];
-    let mut switch = None;
-    match peer {
-        Peer::Direct | Peer::DirectAgain | Peer::DirectBigTcp => {
-            link::veth((&client, "eth0"), (&server, "eth0"))?;
-            for (namespace, address) in members {
-                link::add_address(namespace, "eth0", address, 24)?;
-                if peer == Peer::DirectBigTcp {
-                    link::set_big_tcp(namespace, "eth0")?;
-                }
-            }
-        }
-        Peer::Bridge => switch = Some(link::bridge("br0", members, false)?),
-        Peer::Docker => {
-            let host = link::bridge("docker0", members, true)?;
-            write_docker_rules(&host)?;
-            switch = Some(host);
-        }
-        Peer::Netswitch | Peer::NetswitchBigTcp => attach(agent.context("no agent runs")?, peer, members)?,
-    }
-    let address = if peer == Peer::NetswitchBigTcp {
-        big(SERVER)
-    } else {
-        SERVER
-    };
-    process::check(
-        client
-            .command("ping")
-            .args(["-c", "1", "-W", "2", &address.to_string()]),
-    )?;
-    let iperf = traffic::start_iperf_server(&server)?;
-    Ok(Pair {
-        peer,
-        client,
-        server,
-        address,
-        _iperf: iperf,
-        _switch: switch,
-    })
-}
-
-/// netswitch's two networks cannot have the same subnet.
-fn big(address: Ipv4Addr) -> Ipv4Addr {
-    let [a, b, _, d] = address.octets();
-    Ipv4Addr::new(a, b, 1, d)
-}
-
-/// A network of its own, with both namespaces on it.
-fn attach(agent: &Agent, peer: Peer, members: [(&Namespace, Ipv4Addr); 2]) -> Result<()> {
-    let network = peer.name();
-    let big_tcp = peer == Peer::NetswitchBigTcp;
-    let mut create = agent.netswitch();
-    create.args([
-        "network",
-        "create",
-        "--subnet",
-        if big_tcp { "10.77.1.0/24" } else { "10.77.0.0/24" },
-    ]);
-    if big_tcp {
-        create.args(["-o", "netswitch.big_tcp=true"]);
-    }
-    process::check(create.arg(network))?;
-    for (role, (namespace, address)) in ["client", "server"].into_iter().zip(members) {
-        let address = if big_tcp { big(address) } else { address };
-        let mut attach = agent.netswitch();
-        attach
-            .args(["attach", &format!("{network}-{role}"), "--netns"])
-            .arg(namespace.path());
-        attach.args(["--network", network, "--ip", &address.to_string()]);
-        process::check(&mut attach)?;
-    }
-    Ok(())
-}
-
-/// The rules that engine 20.10 writes for docker0, and the settings it makes for them.
-fn write_docker_rules(host: &Namespace) -> Result<()> {
-    const RULES: &str = "\
-*nat
-:PREROUTING ACCEPT
-:INPUT ACCEPT
-:OUTPUT ACCEPT
-:POSTROUTING ACCEPT
-:DOCKER -
--A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
--A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
--A POSTROUTING -s 10.77.0.0/24 ! -o docker0 -j MASQUERADE
--A DOCKER -i docker0 -j RETURN
-COMMIT
-*filter
-:INPUT ACCEPT
-:FORWARD DROP
-:OUTPUT ACCEPT
-:DOCKER -
-:DOCKER-ISOLATION-STAGE-1 -
-:DOCKER-ISOLATION-STAGE-2 -
-:DOCKER-USER -
--A FORWARD -j DOCKER-USER
--A FORWARD -j DOCKER-ISOLATION-STAGE-1
--A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
--A FORWARD -o docker0 -j DOCKER
--A FORWARD -i docker0 ! -o docker0 -j ACCEPT
--A FORWARD -i docker0 -o docker0 -j ACCEPT
--A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
--A DOCKER-ISOLATION-STAGE-1 -j RETURN
--A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
--A DOCKER-ISOLATION-STAGE-2 -j RETURN
--A DOCKER-USER -j RETURN
-COMMIT
-";
-    link::add_address(host, "docker0", Ipv4Addr::new(10, 77, 0, 1), 24)?;
-    host.set("ipv4/ip_forward", "1")?;
-    let written = process::output(&mut host.command("iptables-restore"), RULES)?;
-    ensure!(
-        written.status.success(),
-        "iptables-restore: {}\n{}",
-        written.status,
-        written.stderr
-    );
-    Ok(())
+fn ping(from: &Namespace, address: Ipv4Addr) -> Result<()> {
+    process::check(from.command("ping").args(["-c", "1", "-W", "2", &address.to_string()])).map(drop)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// Commands of bpf(2), linux/bpf.h.
 const PROG_GET_NEXT_ID: u32 = 11;
@@ -11,16 +11,29 @@ const PROG_GET_FD_BY_ID: u32 = 13;
 const OBJ_GET_INFO_BY_FD: u32 = 15;
 const ENABLE_STATS: u32 = 32;
 
+/// `enum bpf_prog_type` of what runs per packet: a socket hook costs its system call, not the packets.
+const PACKET_PROGRAMS: [u32; 2] = [3, 6]; // SCHED_CLS, XDP
+
 /// Fewer runs than this in one scenario is not the packet path.
 const LEAST_RUNS: u64 = 10_000;
 
 /// One program's share of the work.
 pub struct Cost {
     pub name: String,
+    /// Of one run.
     pub nanoseconds: f64,
+    runs: f64,
 }
 
-/// Runs `traffic` with statistics on: in no round that counts, because they cost time themselves.
+/// Of the programs that `traffic` runs, per run.
+pub fn average(traffic: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let costs = cost(traffic)?;
+    let runs: f64 = costs.iter().map(|cost| cost.runs).sum();
+    ensure!(runs > 0.0, "no eBPF program saw the traffic");
+    Ok(costs.iter().map(|cost| cost.nanoseconds * cost.runs).sum::<f64>() / runs)
+}
+
+/// Runs `traffic` with statistics on, which cost time themselves: no rate is measured meanwhile.
 pub fn cost(traffic: impl FnOnce() -> Result<()>) -> Result<Vec<Cost>> {
     let _statistics = bpf_descriptor(ENABLE_STATS, &mut [0; 2]).context("turn on eBPF statistics")?;
     let before = programs()?;
@@ -33,6 +46,7 @@ pub fn cost(traffic: impl FnOnce() -> Result<()>) -> Result<Vec<Cost>> {
 }
 
 struct Program {
+    kind: u32,
     name: String,
     nanoseconds: u64,
     runs: u64,
@@ -42,14 +56,16 @@ impl Program {
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds and packets of two seconds")]
     fn since(self, before: &Self) -> Option<Cost> {
         let runs = self.runs.checked_sub(before.runs).filter(|runs| *runs >= LEAST_RUNS)?;
+        let runs = runs as f64;
         Some(Cost {
             name: self.name,
-            nanoseconds: self.nanoseconds.saturating_sub(before.nanoseconds) as f64 / runs as f64,
+            nanoseconds: self.nanoseconds.saturating_sub(before.nanoseconds) as f64 / runs,
+            runs,
         })
     }
 }
 
-/// Every loaded program, by id.
+/// Every loaded program that runs per packet, by id.
 fn programs() -> Result<BTreeMap<u32, Program>> {
     let mut programs = BTreeMap::new();
     let mut attributes = [0; 2]; // start_id, next_id
@@ -57,14 +73,17 @@ fn programs() -> Result<BTreeMap<u32, Program>> {
         let id = attributes[1];
         // one that was unloaded meanwhile is none of ours
         if let Ok(descriptor) = bpf_descriptor(PROG_GET_FD_BY_ID, &mut [id, 0, 0]) {
-            programs.insert(id, information(&descriptor)?);
+            let program = information(&descriptor)?;
+            if PACKET_PROGRAMS.contains(&program.kind) {
+                programs.insert(id, program);
+            }
         }
         attributes = [id, 0];
     }
     Ok(programs)
 }
 
-/// `struct bpf_prog_info`, linux/bpf.h: `name` at 64, `run_time_ns` at 192, `run_cnt` at 200.
+/// `struct bpf_prog_info`, linux/bpf.h: `type` at 0, `name` at 64, `run_time_ns` at 192, `run_cnt` at 200.
 fn information(program: &OwnedFd) -> Result<Program> {
     let mut info = [0_u8; 208];
     let address = (&raw mut info).expose_provenance() as u64;
@@ -79,6 +98,7 @@ fn information(program: &OwnedFd) -> Result<Program> {
     let name = &info[64..80];
     let number = |at: usize| -> Result<u64> { Ok(u64::from_ne_bytes(info[at..at + 8].try_into()?)) };
     Ok(Program {
+        kind: u32::from_ne_bytes(info[..4].try_into()?),
         name: String::from_utf8_lossy(name).trim_end_matches('\0').into(),
         nanoseconds: number(192)?,
         runs: number(200)?,

@@ -6,34 +6,56 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use super::Scenario;
 use super::peer::Peer;
 use super::program::Cost;
+use super::scenario::Scenario;
 use super::series::{Series, median};
 
-/// What must hold on every machine, as a ratio of two peers in one run.
+/// What must hold on every machine.
 struct Floor {
     scenario: Scenario,
     peer: Peer,
-    against: Peer,
+    /// Whom the figure is divided by, within each round; the figure itself is judged without.
+    against: Option<Peer>,
     /// At least this where higher is better, at most where lower is.
     bound: f64,
 }
 
-const FLOORS: [Floor; 6] = [
-    floor(Scenario::TcpStream, Peer::Netswitch, Peer::Direct, 0.95),
-    floor(Scenario::TcpStream, Peer::NetswitchBigTcp, Peer::Direct, 1.10),
-    floor(Scenario::Udp64b, Peer::Netswitch, Peer::Direct, 0.88),
-    floor(Scenario::Udp64b, Peer::Netswitch, Peer::Bridge, 1.10),
-    floor(Scenario::Udp64b, Peer::Netswitch, Peer::Docker, 1.30),
-    floor(Scenario::TcpRr, Peer::Netswitch, Peer::Direct, 1.08),
+#[rustfmt::skip]
+const FLOORS: [Floor; 16] = [
+    floor(Scenario::TcpStream, Peer::Netswitch, 0.95, Peer::Direct),
+    floor(Scenario::TcpStream, Peer::NetswitchBigTcp, 1.10, Peer::Direct),
+    floor(Scenario::Udp64b, Peer::Netswitch, 0.88, Peer::Direct),
+    floor(Scenario::Udp64b, Peer::Netswitch, 1.10, Peer::Bridge),
+    floor(Scenario::Udp64b, Peer::Netswitch, 1.30, Peer::Docker),
+    floor(Scenario::TcpRr, Peer::Netswitch, 1.08, Peer::Direct),
+    floor(Scenario::MasqUdp64b, Peer::Netswitch, 1.40, Peer::Iptables),
+    floor(Scenario::MasqTcpStream, Peer::Netswitch, 1.10, Peer::Iptables),
+    floor(Scenario::PublishTcpCrr, Peer::Netswitch, 1.25, Peer::Iptables),
+    floor(Scenario::PublishUdp64b, Peer::Netswitch, 1.40, Peer::Iptables),
+    floor(Scenario::LocalhostTcpRr, Peer::Netswitch, 1.10, Peer::Loopback),
+    floor(Scenario::LocalhostTcpRrOneCpu, Peer::Netswitch, 0.30, Peer::DockerProxy),
+    floor(Scenario::PublishAtScale, Peer::Netswitch10000Ports, 1.05, Peer::Netswitch1Port),
+    limit(Scenario::Publish1000Ports, Peer::Netswitch, 50.0),
+    limit(Scenario::Publish10000PortRange, Peer::Netswitch, 10.0),
+    limit(Scenario::Publish10000PortRangeMemory, Peer::Netswitch, 1024.0),
 ];
 
-const fn floor(scenario: Scenario, peer: Peer, against: Peer, bound: f64) -> Floor {
+const fn floor(scenario: Scenario, peer: Peer, bound: f64, against: Peer) -> Floor {
     Floor {
         scenario,
         peer,
-        against,
+        against: Some(against),
+        bound,
+    }
+}
+
+/// In the scenario's own unit.
+const fn limit(scenario: Scenario, peer: Peer, bound: f64) -> Floor {
+    Floor {
+        scenario,
+        peer,
+        against: None,
         bound,
     }
 }
@@ -48,22 +70,27 @@ pub fn print_table(series: &Series) {
         series.rounds(),
         if series.is_noisy() { ", noisy" } else { "" }
     );
-    println!("  {:<18} {:>10} {:>23} {:>9}", "", "median", "min … max", "/ direct");
+    let baseline = scenario.peers()[0];
+    let judged_by = format!("/ {}", baseline.name());
+    println!("  {:<20} {:>10} {:>23} {judged_by:>18}", "", "median", "min … max");
     for (peer, figures) in series.peers() {
         let (least, most) = bounds(figures);
         println!(
-            "  {:<18} {:>10} {:>23} {:>9.3}",
+            "  {:<20} {:>10} {:>23} {:>18.3}",
             peer.name(),
             figure(median(figures)),
             format!("{} … {}", figure(least), figure(most)),
-            series.ratio(peer, Peer::Direct).unwrap_or(f64::NAN),
+            series.ratio(peer, baseline).unwrap_or(f64::NAN),
         );
     }
     println!();
 }
 
-pub fn print_programs(costs: &[Cost]) {
-    println!("eBPF programs under udp_64b, by the kernel's run-time statistics");
+pub fn print_programs(scenario: Scenario, costs: &[Cost]) {
+    println!(
+        "eBPF programs under {}, by the kernel's run-time statistics",
+        scenario.name()
+    );
     for cost in costs {
         println!("  {:<18} {:>7.0} ns/packet", cost.name, cost.nanoseconds);
     }
@@ -78,11 +105,11 @@ pub fn print_floors(all: &[Series]) -> bool {
         let Some(series) = all.iter().find(|series| series.scenario == floor.scenario) else {
             continue;
         };
-        let ratio = series.ratio(floor.peer, floor.against);
-        let holds = ratio.is_some_and(|ratio| floor.holds(ratio));
+        let figure = floor.figure(series);
+        let holds = figure.is_some_and(|figure| floor.holds(figure));
         hold &= holds;
         println!(
-            "  {}  {:<11} {:<17} {} {:.2} x {:<7} {}",
+            "  {}  {:<31} {:<21} {} {:<24} {}",
             if holds { "pass" } else { "FAIL" },
             floor.scenario.name(),
             floor.peer.name(),
@@ -91,28 +118,43 @@ pub fn print_floors(all: &[Series]) -> bool {
             } else {
                 "<="
             },
-            floor.bound,
-            floor.against.name(),
-            ratio.map_or("not measured".into(), |ratio| format!("{ratio:.3}")),
+            floor.against.map_or_else(
+                || format!("{} {}", floor.bound, floor.scenario.unit()),
+                |against| format!("{:.2} x {}", floor.bound, against.name())
+            ),
+            figure.map_or("not measured".into(), |figure| format!("{figure:.3}")),
         );
     }
     for series in all {
-        if let Some(ratio) = series.ratio(Peer::DirectAgain, Peer::Direct) {
-            println!(
-                "  control  {:<11} direct_again is {ratio:.3} x direct",
-                series.scenario.name()
-            );
+        let baseline = series.scenario.peers()[0];
+        for control in series.scenario.peers().iter().filter(|peer| peer.is_control()) {
+            if let Some(ratio) = series.ratio(*control, baseline) {
+                println!(
+                    "  control  {:<27} {} is {ratio:.3} x {}",
+                    series.scenario.name(),
+                    control.name(),
+                    baseline.name()
+                );
+            }
         }
     }
     hold
 }
 
 impl Floor {
-    fn holds(&self, ratio: f64) -> bool {
+    /// What is judged; `None` where not everyone it takes was measured.
+    fn figure(&self, series: &Series) -> Option<f64> {
+        match self.against {
+            Some(against) => series.ratio(self.peer, against),
+            None => series.median(self.peer),
+        }
+    }
+
+    fn holds(&self, figure: f64) -> bool {
         if self.scenario.better() == "higher" {
-            ratio >= self.bound
+            figure >= self.bound
         } else {
-            ratio <= self.bound
+            figure <= self.bound
         }
     }
 }
@@ -130,7 +172,7 @@ fn to_json(rounds: usize, all: &[Series]) -> Value {
                 .peers()
                 .map(|(peer, figures)| {
                     let (least, most) = bounds(figures);
-                    let ratio = series.ratio(peer, Peer::Direct);
+                    let ratio = series.ratio(peer, series.scenario.peers()[0]);
                     let result = json!({"median": median(figures), "min": least, "max": most, "ratio": ratio});
                     (peer.name().into(), result)
                 })
@@ -177,7 +219,8 @@ mod tests {
 
     #[test]
     fn a_rate_has_a_floor_and_a_delay_a_ceiling() {
-        let [stream, .., round_trip] = &FLOORS;
+        let of = |scenario| FLOORS.iter().find(|floor| floor.scenario == scenario).unwrap();
+        let (stream, round_trip) = (of(Scenario::TcpStream), of(Scenario::TcpRr));
         assert!(stream.holds(0.95) && stream.holds(1.2) && !stream.holds(0.949));
         assert!(round_trip.holds(1.08) && round_trip.holds(0.9) && !round_trip.holds(1.09));
     }
@@ -188,6 +231,26 @@ mod tests {
         assert!(!print_floors(&[series(Scenario::TcpStream, 20.0, 20.0)]));
         // round trips need no other peer
         assert!(print_floors(&[series(Scenario::TcpRr, 20.0, 20.0)]));
+    }
+
+    #[test]
+    fn a_limit_is_the_figure_s_own() {
+        let series = |milliseconds: f64| {
+            let mut series = Series::new(Scenario::Publish1000Ports, [Peer::Netswitch]);
+            series.push(&[milliseconds]);
+            series
+        };
+        assert!(print_floors(&[series(49.0)]));
+        assert!(!print_floors(&[series(51.0)]));
+    }
+
+    #[test]
+    fn every_floor_compares_peers_of_its_scenario() {
+        for floor in &FLOORS {
+            let peers = floor.scenario.peers();
+            assert!(peers.contains(&floor.peer), "{}", floor.scenario.name());
+            assert!(floor.against.is_none_or(|against| peers.contains(&against)));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The figures of one scenario, round by round, and what they say.
 
-use super::Scenario;
 use super::peer::Peer;
+use super::scenario::Scenario;
 
 /// Interquartile range over median above which a scenario is not yet trusted.
 const NOISE: f64 = 0.10;
@@ -39,6 +39,10 @@ impl Series {
         let (peer, against) = (self.of(peer)?, self.of(against)?);
         let ratios: Vec<f64> = peer.iter().zip(against).map(|(peer, against)| peer / against).collect();
         Some(median(&ratios))
+    }
+
+    pub fn median(&self, peer: Peer) -> Option<f64> {
+        self.of(peer).map(median)
     }
 
     pub fn is_noisy(&self) -> bool {

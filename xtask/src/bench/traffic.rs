@@ -1,22 +1,59 @@
-//! The traffic of the scenarios: client on one CPU, server on another, each run two seconds.
+//! The traffic of the scenarios: client on one CPU, server on another if not said otherwise, each run two seconds.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::ReceiveTimeout;
+use nix::sys::time::{TimeVal, TimeValLike as _};
 use serde_json::Value;
 
-use super::peer::Pair;
+use super::peer::Route;
 use super::series::median;
 use crate::world::namespace::Namespace;
 use crate::world::process::{self, Background};
 
 const SECONDS: u64 = 2;
 const MESSAGE: usize = 64;
+/// In seconds: no step of a local connection takes that long.
+const PATIENCE: i64 = 3;
 pub const CLIENT_CPU: usize = 0;
+
+/// Where servers of our own listen.
+pub const PORT: u16 = 25_202;
+
+/// What the scenarios need published, as (protocol, port); the first two are iperf3's.
+pub const PORTS: [(&str, u16); 3] = [("tcp", 5201), ("udp", 5201), ("tcp", PORT)];
+
+/// Where client and server run.
+#[derive(Clone, Copy)]
+pub struct Cpus {
+    client: usize,
+    server: usize,
+}
+
+impl Cpus {
+    /// One each, if there are two.
+    pub fn two() -> Self {
+        Self {
+            client: CLIENT_CPU,
+            server: server_cpu(),
+        }
+    }
+
+    /// Both on the same.
+    pub fn one() -> Self {
+        Self {
+            client: CLIENT_CPU,
+            server: CLIENT_CPU,
+        }
+    }
+}
 
 /// The second CPU, or the only one.
 pub fn server_cpu() -> usize {
@@ -28,60 +65,111 @@ pub fn start_iperf_server(namespace: &Namespace) -> Result<Background> {
     let mut command = namespace.command("iperf3");
     command.arg("--server").stdout(Stdio::null()).stderr(Stdio::null());
     let mut server = Background::start(process::pin(&mut command, server_cpu())?)?;
-    let listening = |text: &str| {
-        text.lines()
-            .any(|socket| socket.contains(":1451 ") && socket.contains(" 0A "))
-    };
-    let (ipv4, ipv6) = (
-        format!("/proc/{}/net/tcp", server.id()),
-        format!("/proc/{}/net/tcp6", server.id()),
-    );
-    process::poll("iperf3 listens", Duration::from_secs(5), || {
-        if let Some(status) = server.ended()? {
-            bail!("iperf3 --server ended with {status}");
-        }
-        Ok([&ipv4, &ipv6]
-            .into_iter()
-            .any(|file| std::fs::read_to_string(file).is_ok_and(|text| listening(&text))))
-    })?;
+    process::poll("iperf3 listens", Duration::from_secs(5), || listens(&mut server, 5201))?;
     Ok(server)
 }
 
+/// Whether someone in the program's namespace listens on the TCP port; an error once the program has ended.
+pub fn listens(server: &mut Background, port: u16) -> Result<bool> {
+    if let Some(status) = server.ended()? {
+        bail!("the server of port {port} ended with {status}");
+    }
+    let listening = |text: &str| {
+        text.lines()
+            .any(|socket| socket.contains(&format!(":{port:04X} ")) && socket.contains(" 0A "))
+    };
+    Ok(["tcp", "tcp6"].into_iter().any(|family| {
+        let file = format!("/proc/{}/net/{family}", server.id());
+        std::fs::read_to_string(file).is_ok_and(|text| listening(&text))
+    }))
+}
+
 /// Gbit/s that the receiver got.
-pub fn tcp_stream(pair: &Pair) -> Result<f64> {
-    received_gigabits(&iperf(pair, &[])?)
+pub fn tcp_stream(route: &Route) -> Result<f64> {
+    received_gigabits(&iperf(route, &[])?)
 }
 
 /// Datagrams that the receiver got, per second.
-pub fn udp_64b(pair: &Pair) -> Result<f64> {
-    received_packets(&iperf(pair, &["--udp", "--length", "64", "--bitrate", "0"])?)
+pub fn udp_64b(route: &Route) -> Result<f64> {
+    received_packets(&iperf(route, &["--udp", "--length", "64", "--bitrate", "0"])?)
 }
 
-/// Median round trip in microseconds. A socket stays in the namespace that it was made in.
-pub fn tcp_rr(pair: &Pair) -> Result<f64> {
-    let listener = pair.server.inside(|| Ok(TcpListener::bind((pair.address, 0))?))?;
-    let address = listener.local_addr()?;
-    let client = pair
-        .client
-        .inside(|| Ok(TcpStream::connect_timeout(&address, Duration::from_secs(3))?))?;
-    let (server, _) = listener.accept()?;
+/// Median round trip in microseconds.
+pub fn tcp_rr(route: &Route, cpus: Cpus) -> Result<f64> {
+    let listener = listen(route)?;
+    let client = route.client.inside(|| connect(route))?;
+    let (server, _) = listener.accept().context("accept")?;
     for stream in [&client, &server] {
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(3)))?;
     }
+    both(
+        cpus,
+        || answer_all(server),
+        || ask_for_a_while(client).map(|trips| median(&trips)),
+    )
+}
+
+/// Connections per second, one at a time: each carries a request and its answer, and the server closes it.
+pub fn tcp_crr(route: &Route) -> Result<f64> {
+    let listener = listen(route)?;
+    route.client.set("ipv4/tcp_syn_retries", "1")?; // an error within seconds
+    let stop = AtomicBool::new(false);
+    both(
+        Cpus::two(),
+        || {
+            while !stop.load(Ordering::Relaxed) {
+                answer_one(&listener.accept().context("accept")?.0)?;
+            }
+            Ok(())
+        },
+        || {
+            let figure = route.client.enter().and_then(|()| connections_per_second(route));
+            stop.store(true, Ordering::Relaxed);
+            // from its own side, so that it looks again even where nothing comes through
+            route.server.enter()?;
+            drop(TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)));
+            figure
+        },
+    )
+}
+
+/// On the server's side; connections inherit the patience. A socket stays in the namespace that it was made in.
+fn listen(route: &Route) -> Result<TcpListener> {
+    let listener = route
+        .server
+        .inside(|| Ok(TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT))?))?;
+    setsockopt(&listener, ReceiveTimeout, &TimeVal::seconds(PATIENCE))?;
+    Ok(listener)
+}
+
+/// From the client's side, on a thread that is there.
+fn connect(route: &Route) -> Result<TcpStream> {
+    let stream = TcpStream::connect((route.address, PORT)).context("connect")?;
+    setsockopt(&stream, ReceiveTimeout, &TimeVal::seconds(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Runs both at once, pinned, and returns the client's figure.
+fn both(
+    cpus: Cpus,
+    server: impl FnOnce() -> Result<()> + Send,
+    client: impl FnOnce() -> Result<f64> + Send,
+) -> Result<f64> {
     thread::scope(|scope| {
-        let server = scope.spawn(|| answer(server));
-        let client = scope.spawn(|| ask(client));
-        let panicked = |_| anyhow!("a thread of the ping-pong panicked");
+        let server = scope.spawn(move || process::pin_this_thread(cpus.server).and_then(|()| server()));
+        let client = scope.spawn(move || process::pin_this_thread(cpus.client).and_then(|()| client()));
+        let panicked = |_| anyhow!("a thread of the traffic panicked");
+        // the client's error says more: a server that lost its client only says that
+        let figure = client.join().map_err(panicked)??;
         server.join().map_err(panicked)??;
-        client.join().map_err(panicked)?
+        Ok(figure)
     })
 }
 
-fn iperf(pair: &Pair, arguments: &[&str]) -> Result<Value> {
-    let mut command = pair.client.command("iperf3");
+fn iperf(route: &Route, arguments: &[&str]) -> Result<Value> {
+    let mut command = route.client.command("iperf3");
     command.args(["--json", "--connect-timeout", "3000", "--time", &SECONDS.to_string()]);
-    command.arg("--client").arg(pair.address.to_string()).args(arguments);
+    command.arg("--client").arg(route.address.to_string()).args(arguments);
     let said = process::check(process::pin(&mut command, CLIENT_CPU)?)?;
     serde_json::from_str(&said).context("iperf3 did not answer in JSON")
 }
@@ -105,8 +193,7 @@ fn number(answer: &Value, pointer: &str) -> Result<f64> {
 }
 
 /// Sends back each message until the other side closes.
-fn answer(mut stream: TcpStream) -> Result<()> {
-    process::pin_this_thread(server_cpu())?;
+fn answer_all(mut stream: TcpStream) -> Result<()> {
     let mut message = [0; MESSAGE];
     while stream.read_exact(&mut message).is_ok() {
         stream.write_all(&message)?;
@@ -114,8 +201,17 @@ fn answer(mut stream: TcpStream) -> Result<()> {
     Ok(())
 }
 
-fn ask(mut stream: TcpStream) -> Result<f64> {
-    process::pin_this_thread(CLIENT_CPU)?;
+/// One answer, if the other side asks; the close that follows is the first, so that the client keeps no port busy.
+fn answer_one(mut stream: &TcpStream) -> Result<()> {
+    let mut message = [0; MESSAGE];
+    if stream.read_exact(&mut message).is_ok() {
+        stream.write_all(&message)?;
+    }
+    Ok(())
+}
+
+/// Round trips of two seconds, in microseconds.
+fn ask_for_a_while(mut stream: TcpStream) -> Result<Vec<f64>> {
     let mut message = [0; MESSAGE];
     let mut trips = Vec::new();
     let start = Instant::now();
@@ -125,7 +221,22 @@ fn ask(mut stream: TcpStream) -> Result<f64> {
         stream.read_exact(&mut message).context("no answer")?;
         trips.push(sent.elapsed().as_secs_f64() * 1e6);
     }
-    Ok(median(&trips))
+    Ok(trips)
+}
+
+fn connections_per_second(route: &Route) -> Result<f64> {
+    let mut message = [0; MESSAGE];
+    let mut connections = 0_u32;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(SECONDS) {
+        let mut stream = connect(route)?;
+        stream.write_all(&message)?;
+        stream.read_exact(&mut message).context("no answer")?;
+        let more = stream.read(&mut message).context("no end")?;
+        ensure!(more == 0, "more than the answer");
+        connections += 1;
+    }
+    Ok(f64::from(connections) / start.elapsed().as_secs_f64())
 }
 
 #[cfg(test)]

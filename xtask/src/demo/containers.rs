@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::stage::{Stage, first};
 
-/// What stands in for the tutorial's tomcat: any program of the host runs as a container.
-const SERVICE: &str = "sleep infinity";
+/// What stands in for the tutorial's tomcat, on its port: any program of the host runs as a container.
+const SERVICE: &str = "redis-server --port 8080 --protected-mode no";
 
 pub fn host_alone(stage: &mut Stage) -> Result<()> {
     stage.screen.heading("A host before its first container", "S01");
@@ -30,6 +30,9 @@ pub fn host_alone(stage: &mut Stage) -> Result<()> {
 
 pub fn first_container(stage: &mut Stage) -> Result<()> {
     stage.screen.heading("The first container", "S02 – S06");
+    stage
+        .screen
+        .note("A Redis server on tomcat's port 8080 stands in for the tutorial's tomcat.");
     start(stage, "tomcat01", "")?;
     let inside = stage.show("netswitch exec tomcat01 ip addr")?;
     let eth0 = device(&inside, "eth0");
@@ -102,13 +105,14 @@ pub fn link(stage: &mut Stage) -> Result<()> {
     });
     stage.prove(linked, "tomcat02 stands there with its address")?;
     let pinged = stage.show("netswitch exec tomcat03 ping -c 3 -i 0.2 tomcat02")?;
-    stage.prove(answered(&pinged, 3), "tomcat03 reaches tomcat02 by name")?;
-    stage.show("netswitch ps").map(drop)
+    stage.prove(answered(&pinged, 3), "tomcat03 reaches tomcat02 by name")
 }
 
-/// `netswitch run -d` of the stand-in service.
+/// `netswitch run -d -P` of the stand-in service.
 pub fn start(stage: &mut Stage, name: &str, options: &str) -> Result<()> {
-    let id = stage.show(&format!("netswitch run -d {options}--name {name} -- {SERVICE}"))?;
+    let id = stage.show(&format!(
+        "netswitch run -d -P --expose 8080 {options}--name {name} -- {SERVICE}"
+    ))?;
     let id = id.trim();
     anyhow::ensure!(
         id.len() == 64 && id.bytes().all(|digit| digit.is_ascii_hexdigit()),

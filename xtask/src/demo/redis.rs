@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use super::stage::Stage;
+use super::stage::{HOST, Stage};
 use crate::progress::Step;
 use crate::world::process;
 
@@ -30,7 +30,7 @@ pub fn start_nodes(stage: &mut Stage) -> Result<()> {
     let run = |node: u8| {
         let files = format!("{}/node-{node}", directory.display());
         format!(
-            "netswitch run -d --name redis-{node} --net redis --ip 172.38.0.1{node} \
+            "netswitch run -d -p 637{node}:6379 -p 1637{node}:16379 --name redis-{node} --net redis --ip 172.38.0.1{node} \
              -v {files}/conf/redis.conf:/etc/redis/redis.conf -v {files}/data:/data \
              -- redis-server /etc/redis/redis.conf --dir /data --protected-mode no"
         )
@@ -50,6 +50,38 @@ pub fn start_nodes(stage: &mut Stage) -> Result<()> {
         })?;
     }
     stage.prove(true, "all six answer PING")
+}
+
+pub fn published(stage: &mut Stage) -> Result<()> {
+    stage
+        .screen
+        .heading("Twelve published ports reach the six servers", "S49");
+    stage.show("netswitch port redis-1")?;
+    let ping = format!("redis-cli -h {HOST} -p 6371 ping");
+    for said in [
+        stage.show_on_lan(&ping)?,
+        stage.show(&ping)?,
+        stage.show("redis-cli -h 127.0.0.1 -p 6371 ping")?,
+    ] {
+        stage.prove(said.trim() == "PONG", "redis-1 answers")?;
+    }
+    stage.screen.note("… and in the same way 6372 to 6376");
+    for node in NODES {
+        let said = stage.ask(&format!(
+            "redis-cli -h {HOST} -p 637{node} config get cluster-announce-ip"
+        ))?;
+        ensure!(
+            said.lines().any(|line| line == format!("172.38.0.1{node}")),
+            "port 637{node} is not redis-{node}'s: {said}"
+        );
+        for port in [6370, 16370] {
+            stage.reaches(port + u16::from(node))?;
+        }
+    }
+    stage.prove(
+        true,
+        "each of 6371 – 6376 and 16371 – 16376 leads to its server, from the LAN and from the host",
+    )
 }
 
 pub fn create_cluster(stage: &mut Stage) -> Result<()> {

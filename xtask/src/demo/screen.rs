@@ -2,6 +2,9 @@
 
 use std::io::IsTerminal;
 
+/// Characters of a line that are shown.
+const WIDEST: usize = 200;
+
 pub struct Screen {
     colour: bool,
     step: usize,
@@ -30,13 +33,25 @@ impl Screen {
         println!("    {} {}", self.style("32", "$"), self.style("1", line));
     }
 
-    /// At most `most` lines of it.
+    /// One that is typed on another machine than the host.
+    pub fn command_on(&self, machine: &str, line: &str) {
+        println!(
+            "    {} {}",
+            self.style("33", &format!("{machine}$")),
+            self.style("1", line)
+        );
+    }
+
+    /// At most `most` lines of it, each as far as it is readable.
     pub fn output(&self, text: &str, most: usize) {
         let lines: Vec<&str> = text.trim_end().lines().collect();
         // hiding a single line would take as much room as showing it
         let shown = if lines.len() <= most + 1 { lines.len() } else { most };
         for line in &lines[..shown] {
-            println!("    {line}");
+            match line.char_indices().nth(WIDEST) {
+                Some((end, _)) => println!("    {} …", &line[..end]),
+                None => println!("    {line}"),
+            }
         }
         if shown < lines.len() {
             self.note(&format!("… and {} more lines", lines.len() - shown));

@@ -33,7 +33,7 @@ pub fn side_by_side(stage: &mut Stage) -> Result<()> {
 
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (sender, receiver) = (Ipv4Addr::new(10, 77, 0, 2), Ipv4Addr::new(10, 77, 0, 3));
-    let _switch = link::bridge("br0", [(&left, sender), (&right, receiver)], false)?;
+    let _switch = link::bridge("br0", &[(&left, sender), (&right, receiver)], false)?;
     let _server = traffic::start_iperf_server(&right)?;
     let through_bridge = send(&receiver.to_string());
     let mut words = through_bridge.split_whitespace();

@@ -1,8 +1,9 @@
 //! Where the demo happens: a host with one network card, a machine at the card's other end, and an
 //! agent on the host; and how a step runs a command there and says what it saw.
 
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,8 +13,14 @@ use super::screen::{Screen, plain};
 use crate::progress::Step;
 use crate::world::agent::Agent;
 use crate::world::namespace::Namespace;
-use crate::world::process::{self, Output};
+use crate::world::process::{self, Background, Output};
 use crate::world::{Directory, link};
+
+/// The host's address: the tutorial's own, which lies inside the subnet that it chooses later.
+pub const HOST: &str = "192.168.56.99";
+
+/// The machine at the other end of the host's network card.
+pub const LAN: &str = "192.168.56.1";
 
 /// Lines of output that a step shows if it does not say otherwise.
 const USUAL: usize = 16;
@@ -22,24 +29,23 @@ pub struct Stage {
     pub screen: Screen,
     // in the order of their end: the agent purges while its host and its folder are still there
     agent: Agent,
-    _lan: Namespace,
+    lan: Namespace,
     directory: Directory,
 }
 
 impl Stage {
     pub fn new(binary: &Path) -> Result<Self> {
         let (host, lan) = (Namespace::new()?, Namespace::new()?);
-        // the tutorial's own host address, which lies inside the subnet that it chooses later
         link::veth((&host, "enp0s3"), (&lan, "eth0"))?;
-        link::add_address(&host, "enp0s3", [192, 168, 56, 99].into(), 24)?;
-        link::add_address(&lan, "eth0", [192, 168, 56, 1].into(), 24)?;
-        host.ip("route add default via 192.168.56.1")?;
+        link::add_address(&host, "enp0s3", HOST.parse()?, 24)?;
+        link::add_address(&lan, "eth0", LAN.parse()?, 24)?;
+        host.ip(&format!("route add default via {LAN}"))?;
         let directory = Directory::new("demo")?;
         let agent = Agent::start(binary, host, directory.path(), "demo")?;
         Ok(Self {
             screen: Screen::new(),
             agent,
-            _lan: lan,
+            lan,
             directory,
         })
     }
@@ -59,6 +65,13 @@ impl Stage {
         self.screen.command(line);
         let output = self.run(line, "")?;
         self.shown(line, &output, most)
+    }
+
+    /// As [`Self::show`], as a user of the machine at the other end of the LAN.
+    pub fn show_on_lan(&mut self, line: &str) -> Result<String> {
+        self.screen.command_on("lan", line);
+        let output = process::output(&mut self.command_on_lan(line)?, "")?;
+        self.shown(line, &output, USUAL)
     }
 
     /// As [`Self::show`], with `input` on standard input.
@@ -104,6 +117,23 @@ impl Stage {
         first(&self.ask(line)?)
     }
 
+    /// A server on the machine at the other end of the LAN.
+    pub fn serve_on_lan(&mut self, line: &str) -> Result<Background> {
+        self.screen.command_on("lan", &format!("{line} &"));
+        let mut command = self.command_on_lan(line)?;
+        Background::start(command.current_dir(self.directory()).stdout(Stdio::null()))
+    }
+
+    /// Fails unless the host and the machine at the other end of the LAN both can connect to the host's `port`.
+    pub fn reaches(&self, port: u16) -> Result<()> {
+        let address = SocketAddr::new(HOST.parse()?, port);
+        for (who, from) in [("the host", self.agent.host()), ("the LAN", &self.lan)] {
+            from.inside(|| Ok(TcpStream::connect_timeout(&address, Duration::from_secs(3))?))
+                .with_context(|| format!("port {port} from {who}"))?;
+        }
+        Ok(())
+    }
+
     /// What the step before must have shown.
     pub fn prove(&self, holds: bool, what: &str) -> Result<()> {
         if !holds {
@@ -122,6 +152,13 @@ impl Stage {
         } else {
             self.agent.host().command(program)
         };
+        command.args(words);
+        Ok(command)
+    }
+
+    fn command_on_lan(&self, line: &str) -> Result<Command> {
+        let mut words = line.split_whitespace();
+        let mut command = self.lan.command(words.next().context("an empty command")?);
         command.args(words);
         Ok(command)
     }

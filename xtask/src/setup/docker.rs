@@ -1,5 +1,5 @@
-//! Debian's docker command line, the stock client of the compatibility tests: one static binary, taken out of its
-//! package, so that no engine comes with it.
+//! Debian's docker command line, the stock client of the compatibility tests, and the engine's userland proxy, which
+//! the benchmark measures against: two static binaries, taken out of their package, so that no engine comes with them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,12 +11,22 @@ use crate::place;
 
 /// The docker client, fetched when it is not there yet.
 pub(crate) fn client() -> Result<PathBuf> {
-    let client = place::tools().join("docker");
-    if !client.exists() {
+    program("usr/bin/docker")
+}
+
+/// `docker-proxy`, fetched when it is not there yet.
+pub(crate) fn proxy() -> Result<PathBuf> {
+    program("usr/sbin/docker-proxy")
+}
+
+fn program(packaged: &str) -> Result<PathBuf> {
+    let name = packaged.rsplit('/').next().unwrap_or(packaged);
+    let program = place::tools().join(name);
+    if !program.exists() {
         let package = place::tools().join("docker.io");
         apt::unpack(&["docker.io"], &package)?;
-        fs::rename(package.join("usr/bin/docker"), &client).with_context(|| client.display().to_string())?;
+        fs::rename(package.join(packaged), &program).with_context(|| program.display().to_string())?;
         fs::remove_dir_all(&package).with_context(|| package.display().to_string())?;
     }
-    Ok(client)
+    Ok(program)
 }

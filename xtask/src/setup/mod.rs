@@ -9,7 +9,7 @@ mod machine;
 
 use anyhow::Result;
 
-pub(crate) use self::docker::client as docker_client;
+pub(crate) use self::docker::{client as docker_client, proxy as docker_proxy};
 pub(crate) use self::machine::{Machine, machine, why_not as why_no_machine};
 
 /// What a command needs on the machine.
@@ -29,6 +29,8 @@ pub(crate) enum Need {
     Rivals,
     /// Debian's docker command line, unpacked and never installed
     DockerClient,
+    /// Debian's docker-proxy, unpacked and never installed
+    DockerProxy,
     /// qemu and Debian's 6.1 kernel, unpacked and never installed
     Vm,
     /// cargo-deny, and clippy for the eBPF programs
@@ -38,7 +40,7 @@ pub(crate) enum Need {
 impl Need {
     fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::Ebpf | Self::Host | Self::DockerClient | Self::Vm => &[],
+            Self::Ebpf | Self::Host | Self::DockerClient | Self::DockerProxy | Self::Vm => &[],
             Self::Redis => &["redis-server", "redis-tools"],
             Self::Traffic => &["iperf3", "iproute2", "iputils-ping"],
             Self::Inspect => &["ethtool", "tcpdump"],
@@ -56,9 +58,20 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    use Need::{Check, DockerClient, Ebpf, Host, Inspect, Redis, Rivals, Traffic, Vm};
+    use Need::{Check, DockerClient, DockerProxy, Ebpf, Host, Inspect, Redis, Rivals, Traffic, Vm};
     if arguments.all {
-        ensure(&[Ebpf, Host, Redis, Traffic, Inspect, Rivals, DockerClient, Vm, Check])?;
+        ensure(&[
+            Ebpf,
+            Host,
+            Redis,
+            Traffic,
+            Inspect,
+            Rivals,
+            DockerClient,
+            DockerProxy,
+            Vm,
+            Check,
+        ])?;
     } else {
         ensure(&[Ebpf])?;
     }
@@ -81,6 +94,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
             Need::Ebpf => ebpf::prepare()?,
             Need::Host => host::mount_bpffs()?,
             Need::DockerClient => drop(docker_client()?),
+            Need::DockerProxy => drop(docker_proxy()?),
             Need::Vm => drop(machine()?),
             Need::Check => ebpf::install_deny()?,
             Need::Redis | Need::Traffic | Need::Inspect | Need::Rivals => {}

@@ -12,6 +12,9 @@ use anyhow::{Context, Result, bail, ensure};
 use super::namespace::Namespace;
 use super::process::{self, Background};
 
+/// With an agent that was asked to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 pub struct Agent {
     binary: PathBuf,
     host: Namespace,
@@ -34,12 +37,28 @@ impl Agent {
             bpffs: format!("/sys/fs/bpf/netswitch-{name}-{}", std::process::id()).into(),
             process: None,
         };
-        let log = File::create(agent.log()).context("create the agent's log")?;
-        let mut command = agent.agent_command();
-        command.stdout(log.try_clone()?).stderr(log);
-        agent.process = Some(Background::start(&mut command)?);
-        agent.wait_until_it_serves()?;
+        agent.run()?;
         Ok(agent)
+    }
+
+    /// Another process on the same state.
+    pub fn restart(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.stop(PATIENCE);
+        }
+        self.run()
+    }
+
+    pub fn id(&self) -> Result<u32> {
+        self.process.as_ref().map(Background::id).context("no agent runs")
+    }
+
+    fn run(&mut self) -> Result<()> {
+        let log = File::create(self.log()).context("create the agent's log")?;
+        let mut command = self.agent_command();
+        command.stdout(log.try_clone()?).stderr(log);
+        self.process = Some(Background::start(&mut command)?);
+        self.wait_until_it_serves()
     }
 
     pub fn host(&self) -> &Namespace {
@@ -106,7 +125,7 @@ impl Agent {
         let Some(mut process) = self.process.take() else {
             return Ok(());
         };
-        process.stop(Duration::from_secs(10));
+        process.stop(PATIENCE);
         process::check(self.agent_command().arg("--purge")).map(drop)
     }
 }

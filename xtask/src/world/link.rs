@@ -31,8 +31,8 @@ pub fn add_address(namespace: &Namespace, device: &str, address: Ipv4Addr, prefi
         .map(drop)
 }
 
-/// Two namespaces joined by `device`, a kernel bridge in a third, which comes back.
-pub fn bridge(device: &str, members: [(&Namespace, Ipv4Addr); 2], filtered: bool) -> Result<Namespace> {
+/// Namespaces joined by `device`, a kernel bridge in one of its own, which comes back.
+pub fn bridge(device: &str, members: &[(&Namespace, Ipv4Addr)], filtered: bool) -> Result<Namespace> {
     let switch = Namespace::new()?;
     if Path::new("/proc/sys/net/bridge").exists() {
         switch.set("bridge/bridge-nf-call-iptables", if filtered { "1" } else { "0" })?;
@@ -40,11 +40,11 @@ pub fn bridge(device: &str, members: [(&Namespace, Ipv4Addr); 2], filtered: bool
     }
     switch.ip(&format!("link add {device} type bridge"))?;
     switch.ip(&format!("link set {device} up"))?;
-    for (index, (namespace, address)) in members.into_iter().enumerate() {
+    for (index, (namespace, address)) in members.iter().enumerate() {
         let port = format!("veth{index}");
         veth((&switch, &port), (namespace, "eth0"))?;
         switch.ip(&format!("link set {port} master {device}"))?;
-        add_address(namespace, "eth0", address, 24)?;
+        add_address(namespace, "eth0", *address, 24)?;
     }
     Ok(switch)
 }

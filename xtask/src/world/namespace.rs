@@ -63,14 +63,16 @@ impl Namespace {
         command
     }
 
+    /// Moves this thread inside, for good.
+    pub fn enter(&self) -> Result<()> {
+        setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET).context("enter a network namespace")
+    }
+
     /// Runs `work` on a thread that is inside.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         thread::scope(|scope| {
             scope
-                .spawn(|| {
-                    setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET).context("enter a network namespace")?;
-                    work()
-                })
+                .spawn(|| self.enter().and_then(|()| work()))
                 .join()
                 .map_err(|_| anyhow!("a thread inside a namespace panicked"))?
         })

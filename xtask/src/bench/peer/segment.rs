@@ -1,0 +1,69 @@
+//! Two members of one network: joined by a veth pair, a bridge, Docker's bridge, or netswitch.
+
+use std::net::Ipv4Addr;
+
+use anyhow::Result;
+
+use super::{Namespaces, Peer, Site, Way, docker, ping};
+use crate::bench::traffic;
+use crate::world::agent::Agent;
+use crate::world::namespace::Namespace;
+use crate::world::{link, process};
+
+pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
+
+pub fn site(peer: Peer, start_agent: impl FnOnce(Namespace) -> Result<Agent>) -> Result<Site> {
+    let (client, server) = (Namespace::new()?, Namespace::new()?);
+    let members = [(&client, CLIENT), (&server, SERVER)];
+    let (mut agent, mut switch) = (None, None);
+    match peer {
+        Peer::Bridge => switch = Some(link::bridge("br0", &members, false)?),
+        Peer::Docker => {
+            let host = link::bridge(docker::BRIDGE, &members, true)?;
+            docker::write_rules(&host, &[])?;
+            switch = Some(host);
+        }
+        Peer::Netswitch | Peer::NetswitchBigTcp => {
+            let started = agent.insert(start_agent(Namespace::new()?)?);
+            attach(started, peer == Peer::NetswitchBigTcp, members)?;
+        }
+        _ => {
+            link::veth((&client, "eth0"), (&server, "eth0"))?;
+            for (namespace, address) in members {
+                link::add_address(namespace, "eth0", address, 24)?;
+                if peer == Peer::DirectBigTcp {
+                    link::set_big_tcp(namespace, "eth0")?;
+                }
+            }
+        }
+    }
+    ping(&client, SERVER)?;
+    Ok(Site {
+        peer,
+        agent,
+        _servers: vec![traffic::start_iperf_server(&server)?],
+        namespaces: Namespaces::Segment {
+            client,
+            server,
+            _switch: switch,
+        },
+        way: Way::Segment,
+    })
+}
+
+/// A network of its own, with both namespaces on it.
+fn attach(agent: &Agent, big_tcp: bool, members: [(&Namespace, Ipv4Addr); 2]) -> Result<()> {
+    let mut create = agent.netswitch();
+    create.args(["network", "create", "--subnet", "10.77.0.0/24"]);
+    if big_tcp {
+        create.args(["-o", "netswitch.big_tcp=true"]);
+    }
+    process::check(create.arg("bench"))?;
+    for (name, (namespace, address)) in ["client", "server"].into_iter().zip(members) {
+        let mut attach = agent.netswitch();
+        attach.args(["attach", name, "--netns"]).arg(namespace.path());
+        process::check(attach.args(["--network", "bench", "--ip", &address.to_string()]))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! What is measured: each scenario, its unit, the way its packets take, and whom it compares.
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use super::peer::{Peer, Site, Way};
+use super::traffic::Cpus;
+use super::{program, publication, traffic};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Scenario {
+    /// One TCP stream by iperf3, what the receiver got
+    TcpStream,
+    /// 64-byte datagrams by iperf3, as many as go: what the receiver got
+    #[value(name = "udp_64b")]
+    Udp64b,
+    /// One 64-byte request and its answer at a time: the median
+    TcpRr,
+    /// `udp_64b` from a container to a machine outside
+    #[value(name = "masq_udp_64b")]
+    MasqUdp64b,
+    /// `tcp_stream` from a container to a machine outside
+    MasqTcpStream,
+    /// Connections from outside to a published port: request, answer, close
+    PublishTcpCrr,
+    /// `udp_64b` from outside to a published port
+    #[value(name = "publish_udp_64b")]
+    PublishUdp64b,
+    /// `tcp_rr` from the host to a port published on 127.0.0.1, client and server on a CPU each
+    LocalhostTcpRr,
+    /// The same with client and server on one CPU
+    LocalhostTcpRrOneCpu,
+    /// What a packet of `publish_tcp_crr` costs inside the programs, by how many ports are published
+    PublishAtScale,
+    /// `publish_tcp_crr` by how many ports are published
+    PublishAtScaleTcpCrr,
+    /// Time of the command that publishes 1,000 single ports
+    #[value(name = "publish_1000_ports")]
+    Publish1000Ports,
+    /// Time of the command that publishes a range of 10,000 ports
+    #[value(name = "publish_10000_port_range")]
+    Publish10000PortRange,
+    /// What that range adds to the agent's memory
+    #[value(name = "publish_10000_port_range_memory")]
+    Publish10000PortRangeMemory,
+}
+
+impl Scenario {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TcpStream => "tcp_stream",
+            Self::Udp64b => "udp_64b",
+            Self::TcpRr => "tcp_rr",
+            Self::MasqUdp64b => "masq_udp_64b",
+            Self::MasqTcpStream => "masq_tcp_stream",
+            Self::PublishTcpCrr => "publish_tcp_crr",
+            Self::PublishUdp64b => "publish_udp_64b",
+            Self::LocalhostTcpRr => "localhost_tcp_rr",
+            Self::LocalhostTcpRrOneCpu => "localhost_tcp_rr_one_cpu",
+            Self::PublishAtScale => "publish_at_scale",
+            Self::PublishAtScaleTcpCrr => "publish_at_scale_tcp_crr",
+            Self::Publish1000Ports => "publish_1000_ports",
+            Self::Publish10000PortRange => "publish_10000_port_range",
+            Self::Publish10000PortRangeMemory => "publish_10000_port_range_memory",
+        }
+    }
+
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::TcpStream | Self::MasqTcpStream => "Gbit/s",
+            Self::Udp64b | Self::MasqUdp64b | Self::PublishUdp64b => "packets/s",
+            Self::TcpRr | Self::LocalhostTcpRr | Self::LocalhostTcpRrOneCpu => "us",
+            Self::PublishTcpCrr | Self::PublishAtScaleTcpCrr => "connections/s",
+            Self::PublishAtScale => "ns/packet",
+            Self::Publish1000Ports | Self::Publish10000PortRange => "ms",
+            Self::Publish10000PortRangeMemory => "KiB",
+        }
+    }
+
+    pub fn better(self) -> &'static str {
+        match self.unit() {
+            "us" | "ns/packet" | "ms" | "KiB" => "lower",
+            _ => "higher",
+        }
+    }
+
+    pub fn way(self) -> Way {
+        match self {
+            Self::TcpStream | Self::Udp64b | Self::TcpRr => Way::Segment,
+            Self::MasqUdp64b | Self::MasqTcpStream => Way::Masquerade,
+            Self::LocalhostTcpRr | Self::LocalhostTcpRrOneCpu => Way::Localhost,
+            Self::PublishTcpCrr
+            | Self::PublishUdp64b
+            | Self::PublishAtScale
+            | Self::PublishAtScaleTcpCrr
+            | Self::Publish1000Ports
+            | Self::Publish10000PortRange
+            | Self::Publish10000PortRangeMemory => Way::Publish,
+        }
+    }
+
+    /// Whom it compares; the first is the one that the others are judged by.
+    pub fn peers(self) -> &'static [Peer] {
+        use Peer::{
+            Bridge, Direct, DirectAgain, DirectBigTcp, Docker, DockerProxy, Iptables, Loopback, LoopbackAgain,
+            Netswitch, Netswitch1Port, Netswitch1000Ports, Netswitch10000Ports, NetswitchBigTcp,
+        };
+        match self {
+            // BIG TCP changes the size of segments, so only bulk TCP is measured with it
+            Self::TcpStream => &[
+                Direct,
+                DirectAgain,
+                DirectBigTcp,
+                Bridge,
+                Docker,
+                Netswitch,
+                NetswitchBigTcp,
+            ],
+            Self::Udp64b | Self::TcpRr => &[Direct, DirectAgain, Bridge, Docker, Netswitch],
+            Self::MasqUdp64b | Self::MasqTcpStream | Self::PublishTcpCrr | Self::PublishUdp64b => {
+                &[Direct, DirectAgain, Iptables, Netswitch]
+            }
+            Self::LocalhostTcpRr | Self::LocalhostTcpRrOneCpu => &[Loopback, LoopbackAgain, DockerProxy, Netswitch],
+            Self::PublishAtScale | Self::PublishAtScaleTcpCrr => {
+                &[Netswitch1Port, Netswitch1000Ports, Netswitch10000Ports]
+            }
+            Self::Publish1000Ports | Self::Publish10000PortRange | Self::Publish10000PortRangeMemory => &[Netswitch],
+        }
+    }
+
+    pub fn measure(self, site: &mut Site) -> Result<f64> {
+        let peer = site.peer;
+        let figure = match self {
+            Self::TcpStream | Self::MasqTcpStream => traffic::tcp_stream(&site.route()),
+            Self::Udp64b | Self::MasqUdp64b | Self::PublishUdp64b => traffic::udp_64b(&site.route()),
+            Self::TcpRr | Self::LocalhostTcpRr => traffic::tcp_rr(&site.route(), Cpus::two()),
+            Self::LocalhostTcpRrOneCpu => traffic::tcp_rr(&site.route(), Cpus::one()),
+            Self::PublishTcpCrr | Self::PublishAtScaleTcpCrr => traffic::tcp_crr(&site.route()),
+            Self::PublishAtScale => program::average(|| traffic::tcp_crr(&site.route()).map(drop)),
+            Self::Publish1000Ports => publication::milliseconds(site.agent()?, &publication::thousand_singles()),
+            Self::Publish10000PortRange => publication::milliseconds(site.agent()?, &publication::long_range()),
+            Self::Publish10000PortRangeMemory => publication::kibibytes(site.agent()?, &publication::long_range()),
+        };
+        figure.with_context(|| format!("{} on {}", self.name(), peer.name()))
+    }
+}
