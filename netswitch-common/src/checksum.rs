@@ -28,7 +28,7 @@ pub fn sum(bytes: &[u8], start: u32) -> u32 {
 const CRC32C: u32 = 0x82f6_3b78;
 
 /// x^(8 * 2^i) modulo the polynomial: what 2^i bytes of zeros behind a remainder do to it.
-const ZEROS: [u32; 16] = zeros();
+static ZEROS: [u32; 16] = zeros();
 
 const fn zeros() -> [u32; 16] {
     let mut powers = [0; 16];
@@ -42,7 +42,7 @@ const fn zeros() -> [u32; 16] {
     powers
 }
 
-/// The product of two remainders. Without a branch that depends on them: a verifier follows both.
+/// The product of two remainders.
 #[inline(always)]
 const fn multiply(a: u32, mut b: u32) -> u32 {
     let mut product = 0;
@@ -55,20 +55,57 @@ const fn multiply(a: u32, mut b: u32) -> u32 {
     product
 }
 
+/// What a CRC-32C changes by when its first four bytes change: see [`crc32c_change`]. In steps, because
+/// a verifier follows every turn of a loop.
+#[repr(C)]
+pub struct Crc32cChange {
+    remainder: u32,
+    count: u32,
+    step: u32,
+    _pad: u32,
+}
+
+impl Crc32cChange {
+    pub const STEPS: u32 = ZEROS.len() as u32;
+
+    /// As for [`crc32c_change`].
+    #[inline(always)]
+    pub const fn new(difference: u32, following: u32) -> Self {
+        Self {
+            remainder: u32::from_le(difference),
+            // four bytes through the register, then the zeros that stand for what follows
+            count: following + 4,
+            step: 0,
+            _pad: 0,
+        }
+    }
+
+    /// The next of [`Self::STEPS`].
+    #[inline(always)]
+    pub fn step(&mut self) {
+        if let Some(power) = ZEROS.get(self.step as usize)
+            && self.count & 1 != 0
+        {
+            self.remainder = multiply(*power, self.remainder);
+        }
+        self.count >>= 1;
+        self.step += 1;
+    }
+
+    #[inline(always)]
+    pub const fn finish(&self) -> u32 {
+        self.remainder.to_le()
+    }
+}
+
 /// What a CRC-32C changes by when the four bytes change by `difference` (exclusive or, in memory order)
 /// and `following` bytes come behind them, fewer than 65,536. In memory order, as SCTP has it.
 pub fn crc32c_change(difference: u32, following: u32) -> u32 {
-    let mut remainder = u32::from_le(difference);
-    // four bytes through the register, then the zeros that stand for what follows
-    let mut count = following + 4;
-    let mut i = 0;
-    while i < ZEROS.len() {
-        let power = if count & 1 != 0 { ZEROS[i] } else { 0x8000_0000 };
-        remainder = multiply(power, remainder);
-        count >>= 1;
-        i += 1;
+    let mut change = Crc32cChange::new(difference, following);
+    for _ in 0..Crc32cChange::STEPS {
+        change.step();
     }
-    remainder.to_le()
+    change.finish()
 }
 
 #[cfg(test)]

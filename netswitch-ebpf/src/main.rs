@@ -48,13 +48,15 @@ mod translate;
 mod verdict;
 #[cfg(target_arch = "bpf")]
 mod work;
+#[cfg(target_arch = "bpf")]
+mod xdp;
 
 #[cfg(target_arch = "bpf")]
 mod hooks {
     use aya_ebpf::{
         bindings::TC_ACT_SHOT,
-        macros::{cgroup_sock_addr, classifier, sk_lookup},
-        programs::{SkLookupContext, SockAddrContext, TcContext},
+        macros::{cgroup_sock_addr, classifier, sk_lookup, xdp},
+        programs::{SkLookupContext, SockAddrContext, TcContext, XdpContext},
     };
     use netswitch_common::{
         endpoint::Endpoint,
@@ -81,6 +83,12 @@ mod hooks {
     pub fn from_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
         verdict::commit(frame, uplink::decide(frame))
+    }
+
+    /// The same device before there is a packet, where that was asked for.
+    #[xdp]
+    pub fn guard_uplink(context: XdpContext) -> u32 {
+        crate::xdp::guard(&context)
     }
 
     /// The same stages without the commit, for `netswitch why`: never attached, run by

@@ -1,12 +1,18 @@
 //! Translate: a packet of a flow gets the flow's other addresses and ports. All writes go through
 //! helpers (see `packet.rs`); checksums are changed by what the translation adds, never summed anew.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
     Global,
     bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
-    helpers::{bpf_csum_diff, bpf_l4_csum_replace},
+    helpers::{bpf_csum_diff, bpf_l4_csum_replace, bpf_loop},
 };
-use netswitch_common::{address::Address, checksum, verdict::DropReason};
+use netswitch_common::{
+    address::Address,
+    checksum::{self, Crc32cChange},
+    verdict::DropReason,
+};
 
 use crate::{
     headers::{ETHERNET_LENGTH, protocol},
@@ -195,9 +201,24 @@ fn sctp(frame: Frame, work: &Work) -> Result {
     frame.load(at, &mut header)?;
     let ports = u32::from(work.translated.from_port) | u32::from(work.translated.to_port) << 16;
     let length = frame.ip_length(work.headers.family)? - at;
-    header[2] ^= checksum::crc32c_change(header[0] ^ ports, length - 4);
+    let mut change = Crc32cChange::new(header[0] ^ ports, length - 4);
+    // SAFETY: the callback has the signature that the helper wants and runs before this returns
+    unsafe {
+        bpf_loop(
+            Crc32cChange::STEPS,
+            crc32c_step as *mut c_void,
+            (&raw mut change).cast(),
+            0,
+        );
+    }
+    header[2] ^= change.finish();
     header[0] = ports;
     store(frame, at, &header, 0)
+}
+
+extern "C" fn crc32c_step(_step: u64, change: &mut Crc32cChange) -> i64 {
+    change.step();
+    0
 }
 
 /// An ICMP error is about a packet that went the other way: that one gets its own addresses and ports

@@ -258,7 +258,7 @@ fn count_path(verdict: Verdict, length: u32) {
 }
 
 #[inline(never)]
-fn count_drop(endpoint: u32, reason: u32, packets: u64, length: u32) {
+pub fn count_drop(endpoint: u32, reason: u32, packets: u64, length: u32) {
     let key = DropKey { endpoint, reason };
     let bytes = packets * u64::from(length);
     for _ in 0..2 {

@@ -85,9 +85,10 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<bool, Dr
         Place::Host if readable.is_err() => return Ok(false),
         Place::Host => match publish::find(frame) {
             None => return Ok(false),
-            Some(publication) => publish::decide_container(frame, publication, endpoint)?,
+            Some(publication) => publish::decide_container(publication, endpoint)?,
         },
     }
+    flow::leave(frame, Verdict::Open, way_back(frame, endpoint));
     Ok(true)
 }
 

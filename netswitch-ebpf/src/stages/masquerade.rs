@@ -5,13 +5,10 @@ use netswitch_common::{
     address::Address,
     endpoint::{Endpoint, flags},
     network::Network,
-    verdict::{DropReason, Verdict},
+    verdict::DropReason,
 };
 
-use super::{
-    flow::{self, WayBack},
-    number, outcome, route, source_guard,
-};
+use super::{flow, number, outcome, route, source_guard};
 use crate::{headers::protocol, maps, packet::Frame, work::Work};
 
 /// For the first packet of a flow from a container to the world.
@@ -47,11 +44,11 @@ fn look(frame: Frame, endpoint: &Endpoint, network: &Network) -> Result<(), Drop
     if !route::to_world(frame, network.host_end) {
         return Err(DropReason::NoUplink);
     }
-    begin(frame, endpoint, network)
+    begin(endpoint, network)
 }
 
 #[inline(always)]
-fn begin(frame: Frame, endpoint: &Endpoint, network: &Network) -> Result<(), DropReason> {
+fn begin(endpoint: &Endpoint, network: &Network) -> Result<(), DropReason> {
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
@@ -72,11 +69,6 @@ fn begin(frame: Frame, endpoint: &Endpoint, network: &Network) -> Result<(), Dro
     let port = work.tuple.to_port;
     flow::begin(work, port, 0);
     work.wants_port = u8::from(masquerades && has_ports(work));
-    let way_back = WayBack {
-        ifindex: frame.ifindex(),
-        network: endpoint.network,
-    };
-    flow::leave(frame, Verdict::Open, way_back);
     Ok(())
 }
 

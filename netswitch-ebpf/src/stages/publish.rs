@@ -6,13 +6,10 @@ use netswitch_common::{
     endpoint::Endpoint,
     flow::FlowEnd,
     publish::{Publication, PublishedKey, flags},
-    verdict::{DropReason, Verdict},
+    verdict::DropReason,
 };
 
-use super::{
-    flow::{self, WayBack},
-    gateway, outcome, route, uplink,
-};
+use super::{flow, gateway, outcome, route, uplink};
 use crate::{
     headers::protocol,
     maps,
@@ -124,49 +121,37 @@ pub fn decide_world(frame: Frame, publication: &Publication) -> Result {
         };
     }
     work.key.owner = publication.endpoint;
-    let way_back = WayBack {
-        ifindex: frame.ifindex(),
-        network: 0,
-    };
-    decide(frame, publication, way_back, false)
+    lead(publication, false)
 }
 
 /// The same from a container, by an address of the host's.
 #[inline(always)]
-pub fn decide_container(frame: Frame, publication: &Publication, endpoint: &Endpoint) -> Result {
-    outcome(publish_to_container(frame.0, publication, endpoint))
+pub fn decide_container(publication: &Publication, endpoint: &Endpoint) -> Result {
+    outcome(publish_to_container(publication, endpoint))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn publish_to_container(
-    skb: *mut __sk_buff,
-    publication: *const Publication,
-    endpoint: *const Endpoint,
-) -> u32 {
+extern "C" fn publish_to_container(publication: *const Publication, endpoint: *const Endpoint) -> u32 {
     // SAFETY: from `decide_container`; the verifier checks that they are what they are said to be
     match unsafe { (publication.as_ref(), endpoint.as_ref()) } {
-        (Some(publication), Some(endpoint)) => super::number(begin(Frame::new(skb), publication, endpoint)),
+        (Some(publication), Some(endpoint)) => super::number(begin(publication, endpoint)),
         _ => DropReason::NotPublished as u32,
     }
 }
 
 #[inline(always)]
-fn begin(frame: Frame, publication: &Publication, endpoint: &Endpoint) -> Result {
+fn begin(publication: &Publication, endpoint: &Endpoint) -> Result {
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
     flow::set_end(&mut work.flow.ends[0], endpoint);
     work.key.owner = endpoint.id;
-    let way_back = WayBack {
-        ifindex: frame.ifindex(),
-        network: endpoint.network,
-    };
     // its own stack would drop what comes from its own address
-    decide(frame, publication, way_back, endpoint.id == publication.endpoint)
+    lead(publication, endpoint.id == publication.endpoint)
 }
 
 #[inline(always)]
-fn decide(frame: Frame, publication: &Publication, way_back: WayBack, to_itself: bool) -> Result {
+fn lead(publication: &Publication, to_itself: bool) -> Result {
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
@@ -187,7 +172,6 @@ fn decide(frame: Frame, publication: &Publication, way_back: WayBack, to_itself:
     let port = publication.port(u16::from_be(work.tuple.to_port)).to_be();
     flow::begin(work, port, publication.network);
     work.wants_port = u8::from(from_gateway);
-    flow::leave(frame, Verdict::Open, way_back);
     Ok(())
 }
 

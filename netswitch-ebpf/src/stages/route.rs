@@ -30,11 +30,11 @@ static KERNEL_CHOOSES_SOURCE: Global<u8> = Global::new(0);
 
 /// A question's place on the stack.
 #[repr(C, align(8))]
-struct Question(FibLookup);
+pub struct Question(FibLookup);
 
 /// An empty question to the FIB. By hand, for a call of `memset` would cost a stack frame.
 #[inline(always)]
-fn question(memory: &mut core::mem::MaybeUninit<Question>, ifindex: u32, to: Address) -> *mut FibLookup {
+pub fn question(memory: &mut core::mem::MaybeUninit<Question>, ifindex: u32, to: Address) -> *mut FibLookup {
     let query = memory.as_mut_ptr().cast::<FibLookup>();
     for word in 0..size_of::<FibLookup>() / size_of::<u64>() {
         // SAFETY: inside the query

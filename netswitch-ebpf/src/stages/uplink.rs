@@ -65,8 +65,9 @@ fn judge(frame: Frame, headers: Headers) -> bool {
         return true;
     }
     if let Some(publication) = publish::find(frame) {
-        if let Err(reason) = publish::decide_world(frame, publication) {
-            refuse(reason, publication.network, publication.endpoint);
+        match publish::decide_world(frame, publication) {
+            Ok(()) => flow::leave(frame, Verdict::Open, way_back),
+            Err(reason) => refuse(reason, publication.network, publication.endpoint),
         }
         return true;
     }

@@ -237,7 +237,7 @@ fn errno(error: &ProgramError) -> Option<i32> {
     }
 }
 
-fn remove(pin: &Path) -> Result<()> {
+pub(super) fn remove(pin: &Path) -> Result<()> {
     match fs::remove_file(pin) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(pin)(error)),
         _ => Ok(()),

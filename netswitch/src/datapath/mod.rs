@@ -12,6 +12,7 @@ mod run;
 mod sockets;
 mod tables;
 mod upgrade;
+mod xdp;
 
 use std::{
     fs, io,
@@ -212,6 +213,7 @@ fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
         program_mut(&mut ebpf, name)?.load().map_err(program_error(name))?;
     }
     sockets::load(&mut ebpf)?;
+    xdp::load(&mut ebpf)?;
     Ok(ebpf)
 }
 

@@ -258,3 +258,19 @@ fn explaining_changes_nothing_and_running_counts() {
         assert_eq!(datapath.tables().drops().unwrap(), []);
     });
 }
+
+/// What the verifier has to look at decides how fast an agent starts, and how far it is from its limit.
+#[test]
+fn programs_stay_far_from_the_verifiers_limit() {
+    const LIMIT: u32 = 250_000;
+    if !geteuid().is_root() {
+        return;
+    }
+    let world = World::new();
+    let datapath = world.open(ABI_VERSION).unwrap();
+    for (name, program) in datapath.ebpf.programs() {
+        let count = program.info().unwrap().verified_instruction_count().unwrap();
+        println!("{name}: {count}");
+        assert!(count < LIMIT, "{name}: {count} instructions");
+    }
+}

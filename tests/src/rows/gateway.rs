@@ -10,7 +10,7 @@ use crate::{
         A, ALPHA_HOST, B, BETA_HOST, D, F, H, HOST_V4, HOST_V6, I, INNER_HOST, J, OPEN_HOST, QUIET_HOST, WORLD_V4,
         WORLD_V6,
     },
-    packet::{Arp, ETHERTYPE_VLAN, PROTOCOL_UDP, ethernet, tagged},
+    packet::{Arp, ETHERTYPE_VLAN, ethernet, tagged},
 };
 
 pub fn rows() -> Vec<Row> {
