@@ -55,18 +55,18 @@ pub(super) fn too_big(passage: &Passage, mtu: u16, start: Decision) -> Result<Ou
     let network = passage.network;
     // a container hears it from its gateway; the host would believe nothing that comes from itself
     let router = if passage.is_from_host() {
-        Address::from(question.destination)
+        question.destination // as it stands there: it may be an IPv4 address in IPv6 clothes
     } else {
-        match question.source {
+        host(match question.source {
             IpAddr::V4(_) => network.gateway_v4,
             IpAddr::V6(asker) if asker.is_unicast_link_local() => network.link_local,
             IpAddr::V6(_) => network.gateway_v6,
-        }
+        })
     };
     let kind = if question.source.is_ipv4() { (3, 4) } else { (2, 0) };
     let quote = if question.source.is_ipv4() { QUOTE_V4 } else { QUOTE_V6 };
     let rest = [&[0, 0][..], &mtu.to_be_bytes(), &passage.frame[14..14 + quote]].concat();
-    let answer = ip((network.mac, passage.headers.source), host(router), question.source)
+    let answer = ip((network.mac, passage.headers.source), router, question.source)
         .service(if question.source.is_ipv4() {
             INTERNETWORK_CONTROL
         } else {
