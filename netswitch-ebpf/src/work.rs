@@ -20,7 +20,9 @@ pub struct Work {
     pub now: u64,
     /// The packet's own; for an ICMP error that of the packets which flow with it.
     pub tuple: Tuple,
-    /// The same as it will leave; its zone means nothing.
+    /// Where the packet itself goes, an error's too.
+    pub destination: Address,
+    /// The tuple as it will leave; its zone means nothing.
     pub translated: Tuple,
     /// Where it leaves.
     pub end: FlowEnd,

@@ -75,7 +75,7 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<bool, Dr
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
-    match place(frame, headers.family, work.tuple.to, endpoint, network)? {
+    match place(frame, headers.family, work.destination, endpoint, network)? {
         Place::World if endpoint.flags & flags::INTERNAL != 0 => return Err(DropReason::InternalNetwork),
         Place::World => {
             readable?;

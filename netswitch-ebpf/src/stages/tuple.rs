@@ -35,6 +35,7 @@ fn fill(frame: Frame, headers: Headers, zone: u32, work: &mut Work) -> Result {
     work.now = unsafe { bpf_ktime_get_ns() };
     work.headers = headers;
     addresses(frame, headers.family, &mut work.tuple)?;
+    work.destination = work.tuple.to;
     work.tuple.zone = zone;
     work.tuple.protocol = headers.protocol.into();
     work.tuple.from_port = 0;

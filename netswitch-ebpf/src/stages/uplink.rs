@@ -56,7 +56,7 @@ fn judge(frame: Frame, headers: Headers) -> bool {
         ifindex: frame.ifindex(),
         network: 0,
     };
-    let is_ours = maps::work().is_some_and(|work| maps::is_local(work.tuple.to));
+    let is_ours = maps::work().is_some_and(|work| maps::is_local(work.destination));
     if is_ours && fragment::decide(frame, way_back) {
         return true;
     }
@@ -75,7 +75,7 @@ fn judge(frame: Frame, headers: Headers) -> bool {
     let Some(work) = maps::work() else {
         return false;
     };
-    let to = work.tuple.to;
+    let to = work.destination;
     match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
         Some((subnet, network)) if gateway::is_gateway(network, to) || is_inside(frame, network, to) => {
             let endpoint = maps::neighbour(subnet.network, to).map_or(0, |neighbour| neighbour.port.id);
