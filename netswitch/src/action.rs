@@ -66,6 +66,16 @@ pub enum Action {
         device: String,
         index: Option<u32>,
     },
+    /// `from_uplink` on a device towards the world, and the XDP guard if that was asked for.
+    AttachUplink {
+        device: String,
+        index: u32,
+        guard: bool,
+    },
+    /// By index: the device may be gone.
+    DetachUplink {
+        index: u32,
+    },
     /// Writes one map entry; `before` is what `undo` writes back.
     Put {
         entry: Entry,
@@ -304,7 +314,9 @@ impl Action {
                 entry: entry.clone(),
                 before: None,
             },
-            Self::DeleteLink { .. }
+            Self::AttachUplink { index, .. } => Self::DetachUplink { index: *index },
+            Self::DetachUplink { .. }
+            | Self::DeleteLink { .. }
             | Self::DeleteNeighbour { .. }
             | Self::SetUpLoopback { .. }
             | Self::ConfigureInterface(_)

@@ -28,6 +28,9 @@ pub enum Error {
 pub trait Plane {
     fn attach(&mut self, device: &str, index: u32) -> Result<(), datapath::Error>;
     fn detach(&mut self, index: u32) -> Result<(), datapath::Error>;
+    /// With the XDP guard if `guard`.
+    fn attach_uplink(&mut self, device: &str, index: u32, guard: bool) -> Result<(), datapath::Error>;
+    fn detach_uplink(&mut self, index: u32) -> Result<(), datapath::Error>;
     fn write(&mut self, entry: &Entry) -> Result<(), datapath::Error>;
     fn remove(&mut self, entry: &Entry) -> Result<(), datapath::Error>;
 }
@@ -38,6 +41,14 @@ impl Plane for Datapath {
     }
     fn detach(&mut self, index: u32) -> Result<(), datapath::Error> {
         Self::detach(self, datapath::Hook::Endpoint, index)
+    }
+    fn attach_uplink(&mut self, device: &str, index: u32, guard: bool) -> Result<(), datapath::Error> {
+        Self::attach(self, datapath::Hook::Uplink, device, index)?;
+        if guard { self.guard(index) } else { Ok(()) }
+    }
+    fn detach_uplink(&mut self, index: u32) -> Result<(), datapath::Error> {
+        self.unguard(index)?;
+        Self::detach(self, datapath::Hook::Uplink, index)
     }
     fn write(&mut self, entry: &Entry) -> Result<(), datapath::Error> {
         self.tables().write(entry)
@@ -149,6 +160,8 @@ impl<'a> Executor<'a> {
                 };
                 self.plane.detach(index)?;
             }
+            Action::AttachUplink { device, index, guard } => self.plane.attach_uplink(device, *index, *guard)?,
+            Action::DetachUplink { index } => self.plane.detach_uplink(*index)?,
             Action::Put { entry, .. } => {
                 let entry = self.resolved(entry)?;
                 self.plane.write(&entry)?;

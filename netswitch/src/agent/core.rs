@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 
 use super::handle::Job;
 use crate::action::Action;
-use crate::api::{Directories, Error, Request, Response};
+use crate::api::{Directories, Error, HostOptions, Request, Response};
 use crate::datapath::Datapath;
 use crate::execute::{Executor, Indexes};
 use crate::kernel::{Kernel, watch::Watch};
@@ -31,6 +31,7 @@ pub struct Core {
     pub store: Store,
     pub kernel: Box<dyn Kernel>,
     pub datapath: Datapath,
+    pub host: HostOptions,
     /// For the threads that wait for a container's end.
     pub jobs: mpsc::Sender<Job>,
     pub ended: broadcast::Sender<Id>,

@@ -14,6 +14,7 @@ pub mod observe;
 pub mod processes;
 pub mod purge;
 pub mod start;
+pub mod uplinks;
 pub mod watch;
 
 use std::io::IsTerminal as _;
@@ -43,13 +44,6 @@ pub fn run(options: &AgentOptions) -> Result<()> {
         .to_string_lossy()
         .into_owned();
     check_kernel(&release)?;
-    if let Some(device) = options
-        .uplinks
-        .iter()
-        .find(|uplink| !matches!(uplink.as_str(), "auto" | "none"))
-    {
-        bail!("option --uplink {device} has no effect yet");
-    }
     if options.purge {
         return purge::purge(&options.directories);
     }

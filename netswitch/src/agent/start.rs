@@ -2,6 +2,7 @@
 //! reconcile -> thread.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::mpsc;
 
 use anyhow::{Context as _, Result};
@@ -20,6 +21,13 @@ use crate::model::{
 };
 use crate::reconcile::{self, Snapshot};
 use crate::store::Store;
+
+/// Where the hierarchy of version 2 is mounted: alone, or beside version 1.
+const CGROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+
+fn is_cgroup2(path: &Path) -> bool {
+    nix::sys::statfs::statfs(path).is_ok_and(|found| found.filesystem_type() == nix::sys::statfs::CGROUP2_SUPER_MAGIC)
+}
 
 /// Opens everything, makes store and kernel agree, and starts the agent's thread in the network
 /// namespace of the calling thread.
@@ -41,6 +49,7 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
         store,
         kernel: Box::new(kernel),
         datapath,
+        host: options.host.clone(),
         jobs: jobs.clone(),
         ended: ended.clone(),
         last_macs: HashMap::new(),
@@ -51,6 +60,8 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
     core.reconcile()?;
     core.remember_all_macs();
     core.make_predefined(options)?;
+    core.configure_host()?;
+    core.attach_sockets(options)?;
     core.watch_containers();
     let events = jobs.clone();
     core.watch = Some(watch::watch(move |event| events.send(Job::Kernel(event)).is_ok())?);
@@ -61,6 +72,18 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
 }
 
 impl Core {
+    /// The hooks of the host's own sockets.
+    fn attach_sockets(&mut self, options: &AgentOptions) -> Result<()> {
+        let usual = CGROUPS.into_iter().map(Path::new).find(|path| is_cgroup2(path));
+        match options.cgroup.as_deref().or(usual) {
+            Some(cgroup) => self.datapath.attach_sockets(cgroup).context("socket hooks"),
+            None => {
+                tracing::warn!("no cgroup of version 2 is mounted: the host itself does not reach published ports");
+                Ok(())
+            }
+        }
+    }
+
     /// The store against the kernel: adopts, repairs, removes.
     pub fn reconcile(&mut self) -> Result<()> {
         let links = self.kernel.links()?;

@@ -19,6 +19,15 @@ use crate::reconcile;
 impl Core {
     pub fn kernel_changed(&mut self, event: Event) {
         match event {
+            Event::RoutesChanged => return self.routes_changed(),
+            Event::LinkAdded(_)
+            | Event::LinkRemoved(_)
+            | Event::LinkChanged { .. }
+            | Event::AddressAdded { .. }
+            | Event::AddressRemoved { .. }
+            | Event::Missed => self.refresh_host(),
+        }
+        match event {
             Event::LinkChanged { before, after } => {
                 if !before.up && after.up {
                     self.restore_host_end(&after);
@@ -31,7 +40,7 @@ impl Core {
                     tracing::warn!(%error, "reconciling after missed events failed");
                 }
             }
-            Event::LinkAdded(_) | Event::AddressRemoved { .. } => {}
+            Event::LinkAdded(_) | Event::AddressRemoved { .. } | Event::RoutesChanged => {}
         }
     }
 

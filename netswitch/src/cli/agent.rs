@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use tracing::level_filters::LevelFilter;
 
 use super::failure::Failure;
-use crate::api::{AgentOptions, Directories};
+use crate::api::{AgentOptions, Directories, HostOptions, UplinkMode};
 use crate::model::address_pool;
 
 /// Run the agent in the foreground
@@ -22,21 +22,33 @@ pub struct Agent {
     /// Folder for pinned maps and links (default "/sys/fs/bpf/netswitch")
     #[arg(long, value_name = "path", default_value = "/sys/fs/bpf/netswitch")]
     bpffs: PathBuf,
+    /// Cgroup whose programs reach published ports by any address of the host (default: every program)
+    #[arg(long, value_name = "path")]
+    cgroup: Option<PathBuf>,
     /// Log of the eBPF programs: off, error, warn, info, debug or trace (default "off")
     #[arg(long, value_name = "level", default_value = "off", value_parser = level)]
     datapath_log: LevelFilter,
+    /// Flows that one container may have at once (default 32768)
+    #[arg(long, value_name = "int", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    flow_quota: Option<u32>,
+    /// Ports that masquerade gives out (default "10240-32767")
+    #[arg(long, value_name = "first-last", value_parser = masquerade_ports)]
+    masquerade_ports: Option<(u16, u16)>,
     /// Remove every trace of the agent, then exit
     #[arg(long)]
     purge: bool,
     /// Folder for the socket and what does not survive a reboot (default "/run/netswitch")
     #[arg(long, value_name = "path", default_value = "/run/netswitch")]
     run_dir: PathBuf,
-    /// Folder for the state (default "/var/lib/netswitch")
-    #[arg(long, value_name = "path", default_value = "/var/lib/netswitch")]
-    state_dir: PathBuf,
     /// Device towards the world: auto, none or a name (default "auto")
     #[arg(long, value_name = "list", default_value = "auto")]
     uplink: Vec<String>,
+    /// Where packets from the world are judged: auto, tcx, xdp or stack (default "auto")
+    #[arg(long, value_name = "mode", default_value = "auto", value_parser = uplink_mode)]
+    uplink_mode: UplinkMode,
+    /// Folder for the state (default "/var/lib/netswitch")
+    #[arg(long, value_name = "path", default_value = "/var/lib/netswitch")]
+    state_dir: PathBuf,
 }
 
 impl Agent {
@@ -48,7 +60,13 @@ impl Agent {
                 bpffs: self.bpffs,
             },
             bip: self.bip,
-            uplinks: self.uplink,
+            host: HostOptions {
+                uplinks: self.uplink,
+                mode: self.uplink_mode,
+                masquerade_ports: self.masquerade_ports,
+                flow_quota: self.flow_quota,
+            },
+            cgroup: self.cgroup,
             purge: self.purge,
             abi_version: self.abi_version,
             log_level: self.datapath_log,
@@ -64,6 +82,27 @@ fn bip(text: &str) -> Result<IpNetwork, String> {
     let address = address_pool::parse_cidr(text).ok_or_else(|| format!("invalid CIDR address: {text}"))?;
     address_pool::check_subnet(address_pool::subnet_of(address)).map_err(|error| error.message)?;
     Ok(address)
+}
+
+fn uplink_mode(text: &str) -> Result<UplinkMode, String> {
+    match text {
+        "auto" => Ok(UplinkMode::Auto),
+        "tcx" => Ok(UplinkMode::Tcx),
+        "xdp" => Ok(UplinkMode::Xdp),
+        "stack" => Err("stack has no effect yet".into()),
+        _ => Err("must be auto, tcx, xdp or stack".into()),
+    }
+}
+
+/// `10240-32767`, as the first and how many.
+fn masquerade_ports(text: &str) -> Result<(u16, u16), String> {
+    let ports = text
+        .split_once('-')
+        .and_then(|(first, last)| Some((first.parse::<u16>().ok()?, last.parse::<u16>().ok()?)));
+    match ports {
+        Some((first, last)) if first > 0 && first <= last => Ok((first, last - first + 1)),
+        _ => Err("must be FIRST-LAST, such as 10240-32767".into()),
+    }
 }
 
 fn level(text: &str) -> Result<LevelFilter, String> {

@@ -138,7 +138,7 @@ fn the_agents_options_default_to_the_hosts_own_places() {
         options.directories.socket().display().to_string(),
         "/run/netswitch/api.sock"
     );
-    assert_eq!(options.uplinks, ["eth0", "eth1"]);
+    assert_eq!(options.host.uplinks, ["eth0", "eth1"]);
     assert_eq!(options.bip.map(|bip| bip.to_string()).as_deref(), Some("10.5.0.1/16"));
     assert!(!options.purge && options.abi_version.is_none());
 }

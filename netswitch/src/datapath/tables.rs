@@ -180,7 +180,26 @@ impl Tables {
         self.config.set(0, config, 0).map_err(Error::map("CONFIG"))
     }
 
-    /// Every entry of the maps that the agent writes; devices have an index and no name.
+    /// What the maps hold of the host: its uplinks and its addresses.
+    pub fn host_entries(&self) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for row in &self.locals {
+            let (address, _) = row.map_err(Error::map("LOCALS"))?;
+            entries.push(Entry::Local {
+                address: address.into(),
+            });
+        }
+        for row in &self.uplinks {
+            let (ifindex, value) = row.map_err(Error::map("UPLINKS"))?;
+            entries.push(Entry::Uplink {
+                device: device(ifindex),
+                value,
+            });
+        }
+        Ok(entries)
+    }
+
+    /// Every entry of the maps that follow the state; devices have an index and no name.
     pub fn dump(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for row in &self.endpoints {
@@ -257,19 +276,6 @@ impl Tables {
         for row in &self.sources {
             let (key, _) = row.map_err(Error::map("SOURCES"))?;
             entries.extend(source_of(&key));
-        }
-        for row in &self.locals {
-            let (address, _) = row.map_err(Error::map("LOCALS"))?;
-            entries.push(Entry::Local {
-                address: address.into(),
-            });
-        }
-        for row in &self.uplinks {
-            let (ifindex, value) = row.map_err(Error::map("UPLINKS"))?;
-            entries.push(Entry::Uplink {
-                device: device(ifindex),
-                value,
-            });
         }
         Ok(entries)
     }

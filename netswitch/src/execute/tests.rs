@@ -35,6 +35,14 @@ impl Plane for FakePlane {
         self.attached.remove(&index);
         Ok(())
     }
+    fn attach_uplink(&mut self, _device: &str, index: u32, _guard: bool) -> Result<(), datapath::Error> {
+        self.attached.insert(index);
+        Ok(())
+    }
+    fn detach_uplink(&mut self, index: u32) -> Result<(), datapath::Error> {
+        self.attached.remove(&index);
+        Ok(())
+    }
     fn write(&mut self, entry: &Entry) -> Result<(), datapath::Error> {
         self.entries.insert(entry.place(), entry.by_index());
         Ok(())

@@ -14,10 +14,12 @@ use rtnetlink::{MulticastGroup, packet_core::NetlinkPayload};
 
 use super::{Error, Link, Result, address, link, socket::Socket};
 
-const GROUPS: [MulticastGroup; 3] = [
+const GROUPS: [MulticastGroup; 5] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
 ];
 
 /// A change on the host.
@@ -40,6 +42,8 @@ pub enum Event {
         index: u32,
         address: IpNetwork,
     },
+    /// Some route came or went; told once for all that came together.
+    RoutesChanged,
     /// The kernel had more to say than was read in time: address changes may be missing, link changes
     /// follow.
     Missed,
@@ -94,7 +98,7 @@ impl<D: FnMut(Event) -> bool> Watcher<D> {
             if ready[1].any().unwrap_or(true) {
                 return;
             }
-            let events = match self.notifications.receive() {
+            let mut events: Vec<Event> = match self.notifications.receive() {
                 Ok(messages) => messages
                     .into_iter()
                     .filter_map(|message| {
@@ -107,6 +111,7 @@ impl<D: FnMut(Event) -> bool> Watcher<D> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(_) => self.read_again(),
             };
+            events.dedup_by(|next, last| *next == Event::RoutesChanged && *last == Event::RoutesChanged);
             for event in events {
                 if !(self.deliver)(event) {
                     return;
@@ -140,6 +145,7 @@ impl<D: FnMut(Event) -> bool> Watcher<D> {
                 let (index, address) = address::of_message(message)?;
                 Some(Event::AddressRemoved { index, address })
             }
+            RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => Some(Event::RoutesChanged),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ pub mod state;
 #[cfg(test)]
 pub mod testing;
 pub mod time;
+pub mod uplink;
 
 use std::fmt;
 

@@ -240,6 +240,14 @@ impl State {
         self.index.network_numbers.contains(&number)
     }
 
+    /// Indexes of every device of the switch on the host.
+    pub fn device_indexes(&self) -> impl Iterator<Item = u32> {
+        let bridges = self.networks.values().filter_map(|network| network.bridge.as_ref());
+        let ends = bridges.flat_map(|bridge| [bridge.host_end_index, bridge.switch_end_index]);
+        let endpoints = self.endpoints.values().map(|endpoint| endpoint.index);
+        ends.chain(endpoints).flatten()
+    }
+
     fn endpoints_in<'a>(&'a self, ids: Option<&'a BTreeSet<Id>>) -> impl Iterator<Item = &'a Endpoint> {
         ids.into_iter().flatten().filter_map(|id| self.endpoints.get(id))
     }

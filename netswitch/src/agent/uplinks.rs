@@ -1,0 +1,167 @@
+//! The host as flows need it: its uplinks, its addresses, and that a route may have changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+
+use netswitch_common::{capacity, host};
+
+use super::core::Core;
+use crate::action::{Action, Device, Entry, Place};
+use crate::api::UplinkMode;
+use crate::execute::Executor;
+use crate::model::uplink::{self, Choice, Uplink};
+
+impl Core {
+    /// At start: everything that the hooks must know of the host before the first packet.
+    pub fn configure_host(&mut self) -> anyhow::Result<()> {
+        let (first_port, port_count) = self.host.masquerade_ports.unwrap_or(capacity::MASQUERADE_PORTS);
+        let config = host::Config {
+            namespace_cookie: namespace_cookie()?,
+            route_generation: self.datapath.tables().config()?.route_generation.wrapping_add(1),
+            first_port,
+            port_count,
+            flow_quota: self.host.flow_quota.unwrap_or(capacity::FLOW_QUOTA),
+            _pad: 0,
+        };
+        self.datapath.tables().set_config(&config)?;
+        self.refresh_host();
+        Ok(())
+    }
+
+    /// Uplinks and addresses as they are now, and flows look up their routes again.
+    pub fn refresh_host(&mut self) {
+        if let Err(error) = self.try_refresh_host() {
+            tracing::warn!(%error, "cannot look at the host's devices");
+        }
+        self.routes_changed();
+    }
+
+    /// Every flow asks for its route again.
+    pub fn routes_changed(&mut self) {
+        let tables = self.datapath.tables();
+        let raised = tables.config().and_then(|config| {
+            tables.set_config(&host::Config {
+                route_generation: config.route_generation.wrapping_add(1),
+                ..config
+            })
+        });
+        if let Err(error) = raised {
+            tracing::warn!(%error, "flows do not hear of a changed route at once");
+        }
+    }
+
+    fn try_refresh_host(&mut self) -> anyhow::Result<()> {
+        let links = self.kernel.links()?;
+        let addresses = self.kernel.addresses()?;
+        let ours: BTreeSet<u32> = self.state.device_indexes().collect();
+        let choice = Choice::of(&self.host.uplinks);
+        let uplinks = uplink::choose(&choice, &links, &addresses, |link| ours.contains(&link.index));
+        let mut wanted: Vec<Entry> = uplinks.iter().map(|uplink| self.entry(uplink)).collect();
+        let local: BTreeSet<IpAddr> = addresses.iter().map(|(_, address)| address.ip()).collect();
+        wanted.extend(local.into_iter().map(|address| Entry::Local { address }));
+        let found = self.datapath.tables().host_entries()?;
+        let mut actions = differences(&found, wanted);
+        actions.extend(self.hooks(&uplinks)?);
+        let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(actions);
+        for error in errors {
+            tracing::warn!(%error, "an uplink is not as it should be");
+        }
+        Ok(())
+    }
+
+    fn entry(&self, uplink: &Uplink) -> Entry {
+        let address = |address: Option<IpAddr>| address.map_or_else(Default::default, Into::into);
+        let flags = match self.host.mode {
+            UplinkMode::Stack => host::uplink_flags::STACK,
+            UplinkMode::Auto | UplinkMode::Tcx | UplinkMode::Xdp => 0,
+        };
+        Entry::Uplink {
+            device: Device {
+                name: uplink.link.name.clone(),
+                index: Some(uplink.link.index),
+            },
+            value: host::Uplink {
+                v4: address(uplink.v4),
+                v6: address(uplink.v6),
+                mtu: uplink.link.mtu,
+                flags,
+                mac: uplink.link.mac.unwrap_or_default(),
+                _pad: [0; 2],
+            },
+        }
+    }
+
+    /// Puts the programs on the uplinks, and takes them off what is none any more.
+    fn hooks(&self, uplinks: &[Uplink]) -> anyhow::Result<Vec<Action>> {
+        let mut actions = Vec::new();
+        let indexes: BTreeMap<u32, &str> = uplinks
+            .iter()
+            .map(|uplink| (uplink.link.index, uplink.link.name.as_str()))
+            .collect();
+        let guard = self.host.mode == UplinkMode::Xdp;
+        let attached = self.datapath.uplinks_attached(guard)?;
+        for (index, device) in &indexes {
+            if !attached.contains(index) {
+                actions.push(Action::AttachUplink {
+                    device: (*device).to_owned(),
+                    index: *index,
+                    guard,
+                });
+            }
+        }
+        let gone = attached.into_iter().filter(|index| !indexes.contains_key(index));
+        actions.extend(gone.map(|index| Action::DetachUplink { index }));
+        Ok(actions)
+    }
+}
+
+fn differences(found: &[Entry], wanted: Vec<Entry>) -> Vec<Action> {
+    let before: BTreeMap<String, &Entry> = found.iter().map(|entry| (key(entry), entry)).collect();
+    let mut kept = BTreeSet::new();
+    let mut actions = Vec::new();
+    for entry in wanted {
+        kept.insert(key(&entry));
+        let old = before.get(&key(&entry)).map(|entry| (*entry).clone());
+        if old.as_ref().map(Entry::by_index) != Some(entry.by_index()) {
+            actions.push(Action::Put { entry, before: old });
+        }
+    }
+    let strangers = found.iter().filter(|entry| !kept.contains(&key(entry)));
+    actions.extend(strangers.map(|entry| Action::Remove { entry: entry.clone() }));
+    actions
+}
+
+fn key(entry: &Entry) -> String {
+    let place: Place = entry.place();
+    format!("{place:?}")
+}
+
+/// `SO_NETNS_COOKIE` of the calling thread's namespace.
+fn namespace_cookie() -> std::io::Result<u64> {
+    const SO_NETNS_COOKIE: i32 = 71;
+    let mut cookie = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of::<u64>()).unwrap_or(0);
+    // SAFETY: no pointers
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    if socket < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: the kernel writes at most `length` bytes, the size of the cookie
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok(cookie)
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
+}
