@@ -2,13 +2,14 @@
 //! are spellings of [`Request`]; the agent is one `match` over it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::endpoint::Settings;
+use crate::model::{endpoint::Settings, publish::Protocol};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -71,6 +72,20 @@ pub enum Request {
     Detach {
         container: String,
     },
+    /// More ports of a container, or fewer; at once where it runs.
+    Publish {
+        container: String,
+        specs: Vec<String>,
+    },
+    Unpublish {
+        container: String,
+        specs: Vec<String>,
+    },
+    /// Answers with [`Response::Ports`].
+    ContainerPorts {
+        container: String,
+    },
+    Flows(FlowFilter),
     Stats,
     Doctor,
     Version,
@@ -139,7 +154,22 @@ pub struct Attach {
     pub namespace: NamespaceOf,
     pub network: String,
     pub settings: Settings,
+    #[serde(default)]
+    pub publish: Vec<String>,
     pub labels: BTreeMap<String, String>,
+}
+
+/// Which flows to list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlowFilter {
+    /// Of this container, at either end.
+    pub container: Option<String>,
+    pub protocol: Option<Protocol>,
+    /// With this port at either end, before or after translation.
+    pub port: Option<u16>,
+    /// At most this many; 0 for all.
+    pub limit: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +205,8 @@ pub enum Response {
         path: PathBuf,
         running: bool,
     },
+    Ports(Vec<PublishedPorts>),
+    Flows(Vec<FlowRow>),
     Stats(Stats),
     Doctor(Vec<Finding>),
     Version(Version),
@@ -257,8 +289,42 @@ pub struct ContainerSummary {
     /// `Up 3 minutes`, `Exited (0) 2 seconds ago`, `Created`.
     pub status: String,
     pub ports: String,
+    /// The same in parts.
+    #[serde(default)]
+    pub published: Vec<PublishedPorts>,
     pub networks: Vec<String>,
     pub labels: BTreeMap<String, String>,
+}
+
+/// Ports of a container that are published at one address, or exposed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPorts {
+    /// Of the host; `None`: only exposed.
+    pub host: Option<IpAddr>,
+    /// `None`: reached at the container's own address.
+    pub host_first: Option<u16>,
+    /// Of the container.
+    pub first: u16,
+    pub last: u16,
+    pub protocol: Protocol,
+}
+
+/// One line of `flows`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FlowRow {
+    /// Of the end that is a container's; both, if both are.
+    pub containers: Vec<String>,
+    pub protocol: String,
+    /// As its first packet came: `10.0.0.2:4000`.
+    pub from: String,
+    pub to: String,
+    /// As it left.
+    pub translated_from: String,
+    pub translated_to: String,
+    pub state: String,
+    /// Seconds until it ends if no packet passes.
+    pub expires: u64,
 }
 
 /// What the counters say.

@@ -128,6 +128,7 @@ pub fn plan(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec<Action>
             set_up(&endpoint.host_device, true, snapshot, &mut actions);
         }
     }
+    wanted.extend(plan::published::all(state));
     differences(snapshot, wanted, &mut actions);
     actions.extend(made);
     actions.extend(default_routes(&view, &rebuilt));

@@ -63,7 +63,12 @@ fn number(frame: Frame, work: &mut Work) -> Option<u32> {
     };
     let number = at(work, any)?;
     let network = maps::network(maps::publication(number)?.network)?;
-    (gateway::is_gateway(network, to) || gateway::is_local(frame, network, to)).then_some(number)
+    // a gateway's address is for its own network alone
+    let is_host = match gateway::is_gateway(network, to) {
+        true => work.tuple.zone != 0,
+        false => gateway::is_local(frame, network, to),
+    };
+    is_host.then_some(number)
 }
 
 #[inline(always)]

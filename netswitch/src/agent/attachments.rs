@@ -20,7 +20,10 @@ impl Core {
                 Origin::Process { pid: *pid, start_time }
             }
         };
-        let mut facts = self.facts()?;
+        let mut facts = match asked.publish.as_slice() {
+            [] => self.facts()?,
+            _ => self.facts_for_publishing()?,
+        };
         let target = namespace(&origin);
         facts.interfaces = interfaces(&target)?;
         self.check_namespace(&target)?;

@@ -20,9 +20,22 @@ impl Core {
         })
     }
 
-    /// The same with ids for every network of a container.
-    pub fn facts_for(&self, container: &Container) -> Result<Facts, Error> {
+    /// The same with what holds the host's ports.
+    pub fn facts_for_publishing(&mut self) -> Result<Facts, Error> {
         let mut facts = self.facts()?;
+        facts.listeners = self.kernel.listeners().map_err(internal)?;
+        facts.local_port_range = self.kernel.local_port_range().map_err(internal)?;
+        Ok(facts)
+    }
+
+    /// The same with ids for every network of a container.
+    pub fn facts_for(&mut self, container: &Container) -> Result<Facts, Error> {
+        let publishes = container.publish_all || !container.bindings.is_empty();
+        let mut facts = if publishes {
+            self.facts_for_publishing()?
+        } else {
+            self.facts()?
+        };
         facts
             .fresh
             .extend(fresh_ids(container.attachments.len()).map_err(internal)?);

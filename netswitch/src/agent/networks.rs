@@ -26,7 +26,8 @@ impl Core {
     }
 
     pub fn network_connect(&mut self, network: &str, container: &str, settings: &Settings) -> Result<Response, Error> {
-        let mut facts = self.facts()?;
+        let found = self.state.container(container)?.clone();
+        let mut facts = self.facts_for(&found)?;
         facts.interfaces = self.foreign_interfaces(container)?;
         let changes = connect::connect(&self.state, &mut facts, network, container, settings)?;
         self.build(changes)?;
@@ -45,7 +46,8 @@ impl Core {
     }
 
     pub fn network_disconnect(&mut self, network: &str, container: &str, force: bool) -> Result<Response, Error> {
-        let changes = connect::disconnect(&self.state, network, container, force)?;
+        let facts = self.facts_for_publishing()?;
+        let changes = connect::disconnect(&self.state, &facts, network, container, force)?;
         self.tear_down(changes)?;
         self.write_hosts_of(container);
         Ok(Response::Done)

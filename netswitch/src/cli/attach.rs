@@ -7,8 +7,8 @@ use clap::Args;
 use super::failure::Failure;
 use super::{options, print};
 use crate::api::{self, NamespaceOf, Request, Response};
-use crate::client::{Client, ClientError};
-use crate::model::{container::parse::no_publishing, endpoint::Settings, parse};
+use crate::client::Client;
+use crate::model::{endpoint::Settings, parse, publish};
 
 /// Connect an existing network namespace to a network
 #[derive(Debug, Args)]
@@ -50,14 +50,11 @@ pub struct Attach {
 
 impl Attach {
     pub fn request(self) -> Result<Request, Failure> {
-        if !self.publish.is_empty() {
-            return Err(Failure {
-                message: format!(
-                    "netswitch: {}.\nSee 'netswitch attach --help'.",
-                    ClientError::Agent(no_publishing())
-                ),
+        for spec in &self.publish {
+            publish::parse::binding(spec).map_err(|error| Failure {
+                message: format!("netswitch: {}.\nSee 'netswitch attach --help'.", error.message),
                 status: 125,
-            });
+            })?;
         }
         let namespace = match (self.netns, self.pid) {
             // absolute, for the agent runs elsewhere; links are followed there
@@ -83,6 +80,7 @@ impl Attach {
                 aliases: self.alias,
                 ..Settings::default()
             },
+            publish: self.publish,
             labels: options::map(self.label),
         }))
     }

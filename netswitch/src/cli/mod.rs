@@ -5,6 +5,7 @@ pub mod attach;
 pub mod doctor;
 pub mod exec;
 pub mod failure;
+pub mod flows;
 pub mod help;
 pub mod inspect;
 pub mod logs;
@@ -12,6 +13,7 @@ pub mod network;
 pub mod options;
 pub mod print;
 pub mod ps;
+pub mod publish;
 pub mod rm;
 pub mod run;
 pub mod shim;
@@ -65,6 +67,10 @@ pub enum Verb {
     Rm(rm::Rm),
     Attach(attach::Attach),
     Detach(attach::Detach),
+    Port(publish::Port),
+    Publish(publish::Publish),
+    Unpublish(publish::Unpublish),
+    Flows(flows::Flows),
     Stats(stats::Stats),
     Doctor(doctor::Doctor),
     Version(version::Version),
@@ -119,6 +125,10 @@ impl Arguments {
             Verb::Rm(verb) => verb.run(&client),
             Verb::Attach(verb) => verb.run(&client),
             Verb::Detach(verb) => verb.run(&client),
+            Verb::Port(verb) => verb.run(&client),
+            Verb::Publish(verb) => verb.run(&client),
+            Verb::Unpublish(verb) => verb.run(&client),
+            Verb::Flows(verb) => verb.run(&client),
             Verb::Stats(verb) => verb.run(&client),
             Verb::Doctor(verb) => verb.run(&client),
             Verb::Version(verb) => verb.run(&client),

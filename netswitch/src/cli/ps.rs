@@ -125,6 +125,7 @@ mod tests {
             state: "running".into(),
             status: "Up 3 minutes".into(),
             ports: String::new(),
+            published: Vec::new(),
             networks: vec!["redis".into(), "bridge".into()],
             labels: [("a".to_owned(), "b".to_owned())].into(),
         };

@@ -9,7 +9,7 @@ use super::failure::{self, Failure};
 use super::{options, print};
 use crate::api::{ContainerCreate, Request, Response};
 use crate::client::Client;
-use crate::model::{endpoint::Settings, parse};
+use crate::model::{endpoint::Settings, parse, publish};
 use crate::shim;
 
 /// Run a command in a new container
@@ -103,6 +103,9 @@ impl Run {
             link_local_ips: parse::link_local(&self.link_local_ip).map_err(daemon)?,
             ..Settings::default()
         };
+        for spec in &self.publish {
+            publish::parse::binding(spec).map_err(|error| error.message)?;
+        }
         let mut names = self.network;
         if names.is_empty() {
             names.push(String::new());

@@ -165,19 +165,15 @@ fn an_attach_names_one_namespace() {
 }
 
 #[test]
-fn an_attach_publishes_nothing_yet() {
-    for line in [
-        "netswitch attach x --pid 7 -p 80:80",
-        "netswitch attach --publish 80:80 --pid 7 x",
-    ] {
-        let Verb::Attach(attach) = read(line).unwrap().verb else {
-            panic!("no attach");
-        };
-        let failure = attach.request().unwrap_err();
-        let message = "netswitch: Error response from daemon: publishing is not available yet.\n\
-                       See 'netswitch attach --help'.";
-        assert_eq!((failure.message.as_str(), failure.status), (message, 125));
-    }
+fn an_attach_refuses_ports_that_cannot_be_read() {
+    let ports = &request("netswitch attach x --pid 7 -p 80:80 --publish 443")["attach"]["publish"];
+    assert_eq!(*ports, serde_json::json!(["80:80", "443"]));
+    let Verb::Attach(attach) = read("netswitch attach x --pid 7 -p 80:x").unwrap().verb else {
+        panic!("no attach");
+    };
+    let failure = attach.request().unwrap_err();
+    let message = "netswitch: Invalid containerPort: x.\nSee 'netswitch attach --help'.";
+    assert_eq!((failure.message.as_str(), failure.status), (message, 125));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use netswitch_common::address::Mac;
 pub use self::tables::{Device, Tables};
 use super::{Error, Kernel, Link, Namespace, Result, Veth, sysctl};
 use crate::action::Interface;
+use crate::model::publish::Listener;
 
 #[derive(Clone, Debug)]
 pub struct Fake {
@@ -31,6 +32,7 @@ struct State {
     /// it up.
     loopbacks: BTreeSet<Namespace>,
     removed: BTreeSet<Namespace>,
+    listeners: Vec<Listener>,
     calls: Vec<String>,
     fail_at: Option<usize>,
     fail_on: Option<String>,
@@ -79,6 +81,11 @@ impl Fake {
     /// A device of someone else's on the host, up.
     pub fn add_device(&self, name: &str, kind: &str, addresses: &[IpNetwork]) {
         self.state().tables.add_device(&self.home, name, kind, addresses);
+    }
+
+    /// A socket of someone else's on the host.
+    pub fn add_listener(&self, listener: Listener) {
+        self.state().listeners.push(listener);
     }
 
     /// A namespace ends, and with it every pair that has an end in it.
@@ -274,6 +281,10 @@ impl Kernel for Fake {
         let namespace = self.place(namespace);
         let state = self.call_in(&namespace, "sysctl", path)?;
         state.tables.sysctl(&namespace, path)
+    }
+
+    fn listeners(&mut self) -> Result<Vec<Listener>> {
+        Ok(self.call("listeners", "")?.listeners.clone())
     }
 
     fn configure_interface(&mut self, interface: &Interface) -> Result<()> {

@@ -5,6 +5,7 @@ pub mod address;
 pub mod announce;
 pub mod fake;
 pub mod link;
+pub mod listeners;
 pub mod namespace;
 pub mod neighbour;
 pub mod netlink;
@@ -18,6 +19,8 @@ use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
+
+use crate::model::publish::Listener;
 
 /// A network namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +126,18 @@ pub trait Kernel: Send {
     /// `path` below `/proc/sys`, as seen from `namespace`.
     fn set_sysctl(&mut self, namespace: &Namespace, path: &str, value: &str) -> Result<()>;
     fn sysctl(&mut self, namespace: &Namespace, path: &str) -> Result<String>;
+    /// The host's listening TCP and SCTP sockets and its bound UDP sockets.
+    fn listeners(&mut self) -> Result<Vec<Listener>>;
+    /// The host's ephemeral ports, first and last.
+    fn local_port_range(&mut self) -> Result<(u16, u16)> {
+        let path = "net/ipv4/ip_local_port_range";
+        let text = self.sysctl(&Namespace::Host, path)?;
+        let mut ports = text.split_whitespace().map_while(|port| port.parse().ok());
+        ports.next().zip(ports.next()).ok_or_else(|| {
+            let what = format!("sysctl {path} is {text:?}");
+            Error::system(what, std::io::ErrorKind::InvalidData.into())
+        })
+    }
     /// Sets up an interface inside a namespace: [`crate::action::Interface`].
     fn configure_interface(&mut self, interface: &crate::action::Interface) -> Result<()>;
     /// Gratuitous ARP and unsolicited NA from inside a namespace.

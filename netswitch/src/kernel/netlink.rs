@@ -7,10 +7,11 @@ use netlink_packet_route::AddressFamily;
 use netswitch_common::address::Mac;
 
 use super::{
-    End, Error, Kernel, Link, Namespace, Result, Veth, address, announce, link, namespace::in_namespace, neighbour,
-    route, socket::Socket, sysctl,
+    End, Error, Kernel, Link, Namespace, Result, Veth, address, announce, link, listeners, namespace::in_namespace,
+    neighbour, route, socket::Socket, sysctl,
 };
 use crate::action::Interface;
+use crate::model::publish::Listener;
 
 /// The host is the namespace of the thread that opens it; use it from threads of that namespace.
 pub struct Netlink {
@@ -172,6 +173,10 @@ impl Kernel for Netlink {
 
     fn sysctl(&mut self, namespace: &Namespace, path: &str) -> Result<String> {
         in_namespace(namespace, || sysctl::read(path))?
+    }
+
+    fn listeners(&mut self) -> Result<Vec<Listener>> {
+        listeners::all()
     }
 
     fn configure_interface(&mut self, interface: &Interface) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What a request changes, and a draft of it: the state as it will be while the rules are at work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use netswitch_common::address::Mac;
@@ -71,6 +71,8 @@ pub struct Draft<'a> {
     state: &'a State,
     changes: Changes,
     numbers: Numbers,
+    /// Numbers of publications given out here.
+    publications: BTreeSet<u16>,
 }
 
 impl<'a> Draft<'a> {
@@ -79,6 +81,7 @@ impl<'a> Draft<'a> {
             state,
             changes: Changes::default(),
             numbers: state.numbers,
+            publications: BTreeSet::new(),
         }
     }
 
@@ -163,6 +166,28 @@ impl<'a> Draft<'a> {
         self.changes.endpoints_of_sandbox(self.state, sandbox)
     }
 
+    pub fn endpoints_of_container(&self, container: &Id) -> Vec<&Endpoint> {
+        let unchanged = self.state.endpoints_of_container(container);
+        let unchanged = unchanged.filter(|endpoint| !self.changes.endpoints.contains_key(&endpoint.id));
+        let changed = self.changed_endpoints();
+        unchanged
+            .chain(changed.filter(|endpoint| endpoint.container == *container))
+            .collect()
+    }
+
+    /// Endpoints that are new or different.
+    pub fn changed_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.changes.endpoints.values().flatten()
+    }
+
+    /// What those were before that change or go.
+    pub fn former_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.changes
+            .endpoints
+            .keys()
+            .filter_map(|id| self.state.endpoints.get(id))
+    }
+
     pub fn member_count(&self, network: &Id) -> u32 {
         self.changes.member_count(self.state, network)
     }
@@ -242,6 +267,29 @@ impl<'a> Draft<'a> {
         self.numbers.endpoint = number;
         self.numbers.generation = self.numbers.generation.wrapping_add(1).max(1);
         Ok((number, self.numbers.generation))
+    }
+
+    pub fn publication_number(&mut self) -> Result<u16, Error> {
+        let last = u32::from(self.numbers.publication);
+        let taken = |number: u32| {
+            u16::try_from(number)
+                .is_ok_and(|number| self.state.has_publication_number(number) || self.publications.contains(&number))
+        };
+        let number = next_number(last, u32::from(u16::MAX), taken).and_then(|number| u16::try_from(number).ok());
+        let number =
+            number.ok_or_else(|| Error::internal(format!("too many published ports: there can be {}", u16::MAX)))?;
+        self.numbers.publication = number;
+        self.publications.insert(number);
+        Ok(number)
+    }
+
+    /// The host's port that was given out last where any would do.
+    pub const fn published_port(&self) -> u16 {
+        self.numbers.published_port
+    }
+
+    pub const fn set_published_port(&mut self, port: u16) {
+        self.numbers.published_port = port;
     }
 
     pub fn sandbox_number(&mut self) -> u32 {

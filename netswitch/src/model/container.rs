@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Id, endpoint::Settings};
+use super::{Id, endpoint::Settings, publish::Binding};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
@@ -32,6 +32,12 @@ pub struct Container {
     /// `--link name:alias`, resolved at start.
     pub links: Vec<Link>,
     pub process: Process,
+    /// `-p`: asked for, whether it runs or not.
+    #[serde(default)]
+    pub bindings: Vec<Binding>,
+    /// `-P`: a port of the host for each exposed one.
+    #[serde(default)]
+    pub publish_all: bool,
     pub status: Status,
     /// While it runs.
     pub sandbox: Option<Id>,

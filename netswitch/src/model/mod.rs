@@ -54,6 +54,10 @@ pub struct Facts {
     pub interfaces: Vec<String>,
     /// Families in which such a namespace has a default route already.
     pub default_routes: sandbox::Families,
+    /// The host's own sockets that hold ports, for requests that publish.
+    pub listeners: Vec<publish::Listener>,
+    /// The host's ephemeral ports, first and last: random published ports come from there.
+    pub local_port_range: (u16, u16),
     /// Fresh random ids: the rules take from the end as many as they need.
     pub fresh: Vec<Id>,
 }

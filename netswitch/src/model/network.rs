@@ -1,6 +1,7 @@
 //! A network: what `network create` makes, in Docker's terms, and the rules for it.
 
 pub mod create;
+pub mod gateway;
 pub mod inspect;
 pub mod options;
 pub mod predefined;
@@ -105,6 +106,9 @@ pub struct Bridge {
     pub big_tcp: Option<u32>,
     /// Per-network opt-ins, bits of [`netswitch_common::endpoint::flags`].
     pub allow: u32,
+    /// How its containers meet the world.
+    #[serde(default)]
+    pub gateway: gateway::Gateway,
     /// Ifindexes of host end and switch end, known once they exist.
     pub host_end_index: Option<u32>,
     pub switch_end_index: Option<u32>,

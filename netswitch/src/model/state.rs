@@ -7,7 +7,7 @@ use netswitch_common::address::Mac;
 use serde::{Deserialize, Serialize};
 
 pub use super::changes::Changes;
-use super::{Id, container::Container, endpoint::Endpoint, network::Network, sandbox::Sandbox};
+use super::{Id, container::Container, endpoint::Endpoint, network::Network, publish::table::Table, sandbox::Sandbox};
 use crate::api::Error;
 
 /// Highest endpoint number: SLOTS has one entry more.
@@ -39,6 +39,9 @@ pub struct Numbers {
     /// Counts the endpoint numbers given out: each endpoint gets another generation than any before
     /// it, so also than the last one with its number.
     pub generation: u32,
+    pub publication: u16,
+    /// The host's port that was given out last where any would do.
+    pub published_port: u16,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +61,8 @@ struct Index {
     reserved: BTreeMap<String, BTreeMap<IpAddr, BTreeSet<Id>>>,
     endpoint_numbers: BTreeSet<u32>,
     network_numbers: BTreeSet<u32>,
+    publication_numbers: BTreeSet<u16>,
+    published: Table,
 }
 
 impl State {
@@ -240,6 +245,15 @@ impl State {
         self.index.network_numbers.contains(&number)
     }
 
+    pub fn has_publication_number(&self, number: u16) -> bool {
+        self.index.publication_numbers.contains(&number)
+    }
+
+    /// Who has which of the host's ports.
+    pub const fn published(&self) -> &Table {
+        &self.index.published
+    }
+
     /// Indexes of every device of the switch on the host.
     pub fn device_indexes(&self) -> impl Iterator<Item = u32> {
         let bridges = self.networks.values().filter_map(|network| network.bridge.as_ref());
@@ -327,6 +341,10 @@ impl Index {
             .or_default()
             .insert(id.clone());
         self.endpoint_numbers.insert(endpoint.number);
+        for publication in &endpoint.publications {
+            self.publication_numbers.insert(publication.number);
+            self.published.add(publication);
+        }
     }
 
     fn remove_endpoint(&mut self, endpoint: &Endpoint) {
@@ -350,6 +368,10 @@ impl Index {
         remove_from(&mut self.endpoints_of_container, &endpoint.container, &endpoint.id);
         remove_from(&mut self.endpoints_of_sandbox, &endpoint.sandbox, &endpoint.id);
         self.endpoint_numbers.remove(&endpoint.number);
+        for publication in &endpoint.publications {
+            self.publication_numbers.remove(&publication.number);
+            self.published.remove(publication);
+        }
     }
 }
 

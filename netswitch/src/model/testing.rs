@@ -10,6 +10,7 @@ use super::{
     container::{create::create, lifecycle},
     endpoint::{Endpoint, Settings, connect},
     network,
+    publish::Listener,
     state::State,
     time::Time,
 };
@@ -19,6 +20,7 @@ pub struct World {
     pub state: State,
     pub devices: Vec<String>,
     pub routes: Vec<IpNetwork>,
+    pub listeners: Vec<Listener>,
     now: i64,
     /// A `Cell`: facts are asked for while the state is borrowed.
     seed: std::cell::Cell<u64>,
@@ -44,6 +46,7 @@ impl World {
             state: State::default(),
             devices: Vec::new(),
             routes: Vec::new(),
+            listeners: Vec::new(),
             now: 1_600_000_000,
             seed: std::cell::Cell::new(1),
         }
@@ -60,6 +63,8 @@ impl World {
             devices: self.devices.clone(),
             interfaces: Vec::new(),
             default_routes: crate::model::sandbox::Families::default(),
+            listeners: self.listeners.clone(),
+            local_port_range: (49153, 65535),
             fresh: (0..24).map(|_| self.id()).collect(),
         }
     }
@@ -230,7 +235,7 @@ impl World {
     }
 
     pub fn disconnect(&mut self, network: &str, container: &str) -> Result<(), Error> {
-        let changes = connect::disconnect(&self.state, network, container, false)?;
+        let changes = connect::disconnect(&self.state, &self.facts(), network, container, false)?;
         self.apply(changes);
         Ok(())
     }

@@ -8,12 +8,14 @@ use netswitch_common::{
     endpoint::{self, Kind, Port, PortKey, Slot, flags},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Subnet, SubnetKind},
+    publish,
 };
 
 use crate::action::{Device, Entry};
 use crate::model::{
     endpoint::Endpoint,
-    network::{Bridge, Network},
+    network::{Bridge, Network, gateway::Mode},
+    publish::Publication,
 };
 
 /// A network's own entries: its record, its subnets and the host's port. `members` counts the
@@ -32,7 +34,7 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
         network
             .pools
             .iter()
-            .find(|pool| pool.subnet.is_ipv6() == v6)
+            .find(|pool| pool.subnet.is_ipv6() == v6 && bridge.gateway.mode(v6) != Mode::Isolated)
             .map_or(Address::NONE, |pool| pool.gateway.into())
     };
     let mtu = mtu(bridge.mtu);
@@ -50,6 +52,8 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
                 gateway_v4: gateway(false),
                 gateway_v6: gateway(true),
                 link_local: Address::from_octets(bridge.mac.link_local()),
+                source_v4: bridge.gateway.source_v4.map_or(Address::NONE, Into::into),
+                source_v6: bridge.gateway.source_v6.map_or(Address::NONE, Into::into),
                 ..Default::default()
             },
         },
@@ -117,7 +121,12 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, sand
         name: endpoint.host_device.clone(),
         index: endpoint.index,
     };
-    let flags = flags_of(network, bridge);
+    let publishes = if endpoint.publications.is_empty() {
+        0
+    } else {
+        flags::PUBLISHES
+    };
+    let flags = flags_of(network, bridge) | publishes;
     let mtu = mtu(endpoint.mtu);
     let address = |address: Option<IpNetwork>| address.map_or(Address::NONE, |address| address.ip().into());
     let port = port(endpoint.number, endpoint.generation, flags, mtu, Kind::Container);
@@ -173,7 +182,41 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, sand
     for address in addresses_of(endpoint, network) {
         entries.push(neighbour(bridge.number, address, endpoint.mac, &device, port));
     }
+    for publication in &endpoint.publications {
+        entries.extend(of_publication(publication, endpoint, bridge));
+    }
     entries
+}
+
+/// Where a published port leads, and whom it lets in.
+fn of_publication(publication: &Publication, endpoint: &Endpoint, bridge: &Bridge) -> impl Iterator<Item = Entry> {
+    let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+    let address = |address: Option<IpNetwork>| address.map_or(Address::NONE, |address| address.ip().into());
+    let entry = Entry::Publication {
+        number: publication.number,
+        value: publish::Publication {
+            endpoint: endpoint.number,
+            generation: endpoint.generation,
+            network: bridge.number,
+            flags: flag(!publication.sources.is_empty(), publish::flags::SOURCES)
+                | flag(
+                    !endpoint.has_default_route(publication.host.is_ipv6()),
+                    publish::flags::GATEWAY_SOURCE,
+                ),
+            host_first: publication.first,
+            container_first: publication.container_first,
+            mtu: mtu(endpoint.mtu),
+            mac: endpoint.mac,
+            v4: address(endpoint.v4).as_v4().unwrap_or(0),
+            v6: address(endpoint.v6),
+        },
+    };
+    let number = publication.number;
+    let sources = publication.sources.iter().map(move |network| Entry::Source {
+        publication: number,
+        network: *network,
+    });
+    std::iter::once(entry).chain(sources)
 }
 
 /// Every address an endpoint answers to, its link-local one included.
@@ -189,6 +232,11 @@ fn flags_of(network: &Network, bridge: &Bridge) -> u32 {
         | flag(!bridge.icc, flags::NO_ICC)
         | flag(network.internal, flags::INTERNAL)
         | flag(network.enable_ipv6, flags::V6)
+        | flag(bridge.gateway.masquerades(false), flags::MASQUERADE_V4)
+        | flag(bridge.gateway.masquerades(true), flags::MASQUERADE_V6)
+        | flag(bridge.gateway.mode(false) == Mode::Routed, flags::ROUTED_V4)
+        | flag(bridge.gateway.mode(true) == Mode::Routed, flags::ROUTED_V6)
+        | flag(bridge.gateway.is_isolated(), flags::ISOLATED)
 }
 
 fn mtu(mtu: u32) -> u16 {

@@ -2,6 +2,7 @@
 //! they say what the state says.
 
 pub mod entries;
+pub mod published;
 pub mod view;
 
 use netswitch_common::address::Mac;
@@ -12,7 +13,7 @@ use crate::model::{
     Id,
     changes::Changes,
     endpoint::Endpoint,
-    network::{Bridge, Network},
+    network::{Bridge, Network, gateway::Mode},
     state::State,
 };
 use std::path::Path;
@@ -22,7 +23,8 @@ use view::View;
 /// referred to before it exists, and no map entry outlives its device.
 pub fn plan(state_dir: &Path, before: &State, changes: &Changes) -> Vec<Action> {
     let view = View { before, changes };
-    let mut actions = Vec::new();
+    let published = published::changed(&view);
+    let mut actions = published.taken_back;
     for endpoint in view.removed_endpoints() {
         remove_endpoint(&view, endpoint, &mut actions);
     }
@@ -43,6 +45,7 @@ pub fn plan(state_dir: &Path, before: &State, changes: &Changes) -> Vec<Action> 
     for (old, new) in view.changed_endpoints() {
         change_endpoint(&view, old, new, &mut actions);
     }
+    actions.extend(published.given_out);
     actions.extend(default_routes(&view));
     actions
 }
@@ -98,6 +101,8 @@ pub fn host_addresses(network: &Network, bridge: &Bridge) -> Vec<ipnetwork::IpNe
         .iter()
         .filter_map(|pool| ipnetwork::IpNetwork::new(pool.gateway, pool.subnet.prefix()).ok());
     let link_local = std::net::IpAddr::from(bridge.mac.link_local());
+    // a network of gateway mode isolated has no host on it
+    let gateways = gateways.filter(|gateway| bridge.gateway.mode(gateway.is_ipv6()) != Mode::Isolated);
     gateways.chain(ipnetwork::IpNetwork::new(link_local, 64).ok()).collect()
 }
 
@@ -246,6 +251,11 @@ fn change_endpoint(view: &View<'_>, old: &Endpoint, new: &Endpoint, actions: &mu
     let sandbox = view.sandbox_number(&new.sandbox);
     let before = entries::of_endpoint(old, network, bridge, sandbox);
     let mut after = entries::of_endpoint(new, network, bridge, sandbox);
+    let gone = before.iter().filter(|entry| {
+        matches!(entry, Entry::Publication { .. } | Entry::Source { .. })
+            && !after.iter().any(|new| new.place() == entry.place())
+    });
+    actions.extend(gone.map(|entry| Action::Remove { entry: entry.clone() }));
     // a member that moved: its old slot is beyond the end now and was removed or taken over
     after.retain(|entry| !before.contains(entry));
     actions.extend(after.into_iter().map(|entry| Action::Put {

@@ -11,6 +11,7 @@ use crate::{
         endpoint::add::{add, check, check_form, choose_default_routes},
         names,
         network::Driver,
+        publish::{change, settle::settle},
         sandbox::{Origin, Sandbox},
         state::State,
     },
@@ -62,6 +63,8 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
         attachments: BTreeMap::new(),
         links: Vec::new(),
         process: Process::default(),
+        bindings: change::bindings(&asked.publish)?,
+        publish_all: false,
         status: Status::Running {
             pid: 0,
             started: facts.now.clone(),
@@ -82,6 +85,7 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
                 .insert(network.name.clone(), asked.settings.clone());
             add(&mut draft, facts, &container, &sandbox, &network.id, &asked.settings)?;
             choose_default_routes(&mut draft, &sandbox);
+            settle(&mut draft, facts, &container)?;
         }
     }
     draft.put_container(container);
@@ -117,6 +121,7 @@ mod tests {
             namespace: NamespaceOf::Path("/run/netns/x".into()),
             network: network.into(),
             settings: Settings::default(),
+            publish: Vec::new(),
             labels: BTreeMap::new(),
         }
     }

@@ -11,6 +11,7 @@ use crate::{
         endpoint::{Settings, add},
         names,
         network::options::no_effect,
+        publish::change,
         state::State,
     },
 };
@@ -25,9 +26,7 @@ const HOST_LINKS: &str =
 pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Result<(Changes, Id, Vec<String>)> {
     let (mode, attachments) = networks(state, asked)?;
     check_conflicts(&mode, asked)?;
-    if !asked.publish.is_empty() || asked.publish_all {
-        return Err(parse::no_publishing());
-    }
+    let bindings = change::bindings(&asked.publish)?;
     let process = process(asked)?;
     let id = facts.id();
     let name = if asked.name.is_empty() {
@@ -67,15 +66,21 @@ pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Resu
         attachments,
         links,
         process,
+        bindings,
+        publish_all: asked.publish_all,
         status: Status::Created {
             error: String::new(),
             exit_code: 0,
         },
         sandbox: None,
     };
+    let mut warnings = Vec::new();
+    if container.mode == Mode::Host && !container.bindings.is_empty() {
+        warnings.push("Published ports are discarded when using host network mode".to_owned());
+    }
     let mut draft = Draft::new(state);
     draft.put_container(container);
-    Ok((draft.finish(), id, Vec::new()))
+    Ok((draft.finish(), id, warnings))
 }
 
 /// Reads `--network`: the mode, and the attachments by network name.

@@ -9,6 +9,7 @@ use crate::{
         endpoint::{Endpoint, Settings},
         names,
         network::{Network, Pool},
+        publish::list as published,
         sandbox::Origin,
         state::State,
     },
@@ -74,11 +75,11 @@ fn host_config(state: &State, container: &Container) -> Value {
     json!({
         "Binds": null_if_empty(&container.process.binds),
         "NetworkMode": container.network_mode(),
-        "PortBindings": {},
+        "PortBindings": published::asked(&container.bindings),
         "AutoRemove": container.process.remove,
         "ExtraHosts": null_if_empty(&container.process.extra_hosts),
         "Links": null_if_empty(&links),
-        "PublishAllPorts": false,
+        "PublishAllPorts": container.publish_all,
     })
 }
 
@@ -133,13 +134,7 @@ fn network_settings(state: &State, container: &Container) -> Value {
     });
     // the sandbox of a joined container is the other's: Docker shows nothing for it
     let own = !matches!(container.mode, Mode::Container(_));
-    let ports: Map<String, Value> = container
-        .process
-        .exposed
-        .iter()
-        .filter(|_| container.is_running())
-        .map(|port| (port.clone(), Value::Null))
-        .collect();
+    let ports = published::port_map(&published::ports(state, container));
     let bridge = attached(state, container, "bridge", &Settings::default());
     let old = |key: &str| {
         container

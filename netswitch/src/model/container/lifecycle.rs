@@ -7,6 +7,7 @@ use crate::{
         Facts, Id,
         changes::{Changes, Draft},
         endpoint::add::{add, choose_default_routes},
+        publish::settle::settle,
         sandbox::{Families, Origin, Sandbox},
         state::State,
         time::NEVER,
@@ -104,7 +105,7 @@ fn add_endpoints(draft: &mut Draft<'_>, facts: &mut Facts, container: &Container
         add(draft, facts, container, sandbox, network, settings)?;
     }
     choose_default_routes(draft, sandbox);
-    Ok(())
+    settle(draft, facts, container)
 }
 
 /// The running container whose namespace is joined.

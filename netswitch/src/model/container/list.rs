@@ -3,7 +3,7 @@
 use super::{Container, Mode, Owner, Status};
 use crate::{
     api::{ContainerSummary, Error, Filters},
-    model::{Facts, filter, state::State, time},
+    model::{Facts, filter, publish::list as published, state::State, time},
 };
 
 /// The containers that the filters let through, the youngest first; only running ones unless `all`
@@ -38,7 +38,7 @@ pub fn list(state: &State, facts: &Facts, all: bool, filters: &Filters) -> Resul
     containers.sort_by_key(|container| std::cmp::Reverse(time::Time::parse(&container.created)));
     Ok(containers
         .into_iter()
-        .map(|container| summary(facts, container))
+        .map(|container| summary(state, facts, container))
         .collect())
 }
 
@@ -50,12 +50,8 @@ fn is_network(state: &State, network: &str, wanted: &str) -> bool {
             .is_some_and(|network| network.id.0.starts_with(wanted))
 }
 
-fn summary(facts: &Facts, container: &Container) -> ContainerSummary {
-    let ports = if container.is_running() {
-        container.process.exposed.join(", ")
-    } else {
-        String::new()
-    };
+fn summary(state: &State, facts: &Facts, container: &Container) -> ContainerSummary {
+    let ports = published::ports(state, container);
     ContainerSummary {
         id: container.id.0.clone(),
         name: container.name.clone(),
@@ -64,7 +60,8 @@ fn summary(facts: &Facts, container: &Container) -> ContainerSummary {
         created_at: container.created.clone(),
         state: container.status.name().into(),
         status: status(facts, &container.status),
-        ports,
+        ports: published::column(&ports),
+        published: ports,
         networks: networks(container),
         labels: container.labels.clone(),
     }

@@ -2,10 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{
-    api::{Error, ErrorKind},
-    model::network::options::no_effect,
-};
+use crate::{api::Error, model::network::options::no_effect};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -73,11 +70,6 @@ pub fn extra_host(text: &str) -> Result<String> {
         )));
     }
     Ok(text.to_owned())
-}
-
-/// Whoever asks for `--publish` hears this.
-pub fn no_publishing() -> Error {
-    Error::new(ErrorKind::NotImplemented, "publishing is not available yet")
 }
 
 /// `container[:alias]`.

@@ -11,6 +11,7 @@ use crate::{
         changes::{Changes, Draft},
         container::{Container, Mode},
         network::{Driver, Network},
+        publish::settle::settle,
         state::State,
     },
 };
@@ -59,6 +60,7 @@ pub fn connect(
         if let Some(sandbox) = &container.sandbox {
             add(&mut draft, facts, &container, sandbox, &network.id, &settings)?;
             choose_default_routes(&mut draft, sandbox);
+            settle(&mut draft, facts, &container)?;
         }
         container.attachments.insert(network.name.clone(), settings);
     }
@@ -86,7 +88,7 @@ fn check_modes(container: &Container, network: &Network) -> Result<()> {
 }
 
 /// Takes a container off a network. `force` helps where network or container are gone.
-pub fn disconnect(state: &State, network: &str, container: &str, force: bool) -> Result<Changes> {
+pub fn disconnect(state: &State, facts: &Facts, network: &str, container: &str, force: bool) -> Result<Changes> {
     let container = match state.container(container) {
         Ok(found) => found,
         Err(_) if force => {
@@ -128,6 +130,7 @@ pub fn disconnect(state: &State, network: &str, container: &str, force: bool) ->
             if let Some(endpoint) = endpoint {
                 draft.remove_endpoint(&endpoint.id);
                 choose_default_routes(&mut draft, &endpoint.sandbox);
+                settle(&mut draft, facts, &container)?;
             }
         }
     }

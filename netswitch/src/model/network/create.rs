@@ -21,6 +21,11 @@ pub fn create(state: &State, facts: &mut Facts, asked: &NetworkCreate) -> Result
     names::check_network(state, &asked.name)?;
     check_kind(asked)?;
     let options = options::parse(&asked.options, asked.enable_ipv6)?;
+    if options.gateway.is_isolated() && !asked.internal {
+        return Err(Error::internal(
+            "gateway mode 'isolated' can only be used for an internal network",
+        ));
+    }
     let id = facts.id();
     let pools = request::pools(state, facts, &id, &asked.name, &asked.pools, asked.enable_ipv6)?;
     let host_end = match &options.host_end {
@@ -126,6 +131,7 @@ pub(super) fn bridge(
         icc: options.icc,
         big_tcp: options.big_tcp,
         allow: options.allow,
+        gateway: options.gateway,
         host_end_index: None,
         switch_end_index: None,
     })

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::gateway::{Gateway, Mode};
 use netswitch_common::endpoint::flags;
 
 use crate::{
@@ -16,6 +17,10 @@ pub const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 pub const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
 pub const ENABLE_MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 pub const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
+pub const GATEWAY_MODE_V4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
+pub const GATEWAY_MODE_V6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
+pub const HOST_V4: &str = "com.docker.network.host_ipv4";
+pub const HOST_V6: &str = "com.docker.network.host_ipv6";
 pub const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
 pub const MTU: &str = "com.docker.network.driver.mtu";
 
@@ -37,6 +42,7 @@ pub struct Options {
     pub icc: bool,
     pub big_tcp: Option<u32>,
     pub allow: u32,
+    pub gateway: Gateway,
 }
 
 pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> {
@@ -46,6 +52,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
         icc: true,
         big_tcp: None,
         allow: 0,
+        gateway: Gateway::default(),
     };
     for (key, value) in options {
         let allow = |flag: u32| Ok::<_, Error>(if boolean(key, value)? { flag } else { 0 });
@@ -53,16 +60,12 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
             BRIDGE_NAME => parsed.host_end = Some(device_name(value)?).filter(|name| !name.is_empty()),
             MTU => parsed.mtu = mtu(value)?,
             ENABLE_ICC => parsed.icc = boolean(key, value)?,
-            ENABLE_MASQUERADE => {
-                if !boolean(key, value)? {
-                    return Err(no_effect(&format!("{key}={value}")));
-                }
-            }
-            HOST_BINDING => match value.parse::<IpAddr>() {
-                Err(_) => return Err(unreadable(key, value, "nil ip")),
-                Ok(address) if !address.is_unspecified() => return Err(no_effect(&format!("{key}={value}"))),
-                Ok(_) => {}
-            },
+            ENABLE_MASQUERADE => parsed.gateway.masquerade = boolean(key, value)?,
+            HOST_BINDING => parsed.gateway.host_binding = Some(address(key, value, |_| true)?),
+            HOST_V4 => parsed.gateway.source_v4 = Some(address(key, value, IpAddr::is_ipv4)?),
+            HOST_V6 => parsed.gateway.source_v6 = Some(address(key, value, IpAddr::is_ipv6)?),
+            GATEWAY_MODE_V4 => parsed.gateway.mode_v4 = gateway_mode(key, value)?,
+            GATEWAY_MODE_V6 => parsed.gateway.mode_v6 = gateway_mode(key, value)?,
             "netswitch.big_tcp" => parsed.big_tcp = big_tcp(key, value)?,
             "netswitch.allow_vlan" => parsed.allow |= allow(flags::ALLOW_VLAN)?,
             "netswitch.allow_link_control" => parsed.allow |= allow(flags::ALLOW_LINK_CONTROL)?,
@@ -89,6 +92,21 @@ fn unreadable(key: &str, value: &str, why: &str) -> Error {
 
 fn boolean(key: &str, value: &str) -> Result<bool> {
     parse::boolean(value).map_err(|error| unreadable(key, value, &error.message))
+}
+
+fn address(key: &str, value: &str, fits: fn(&IpAddr) -> bool) -> Result<IpAddr> {
+    let address = value.parse().ok().filter(fits);
+    address.ok_or_else(|| unreadable(key, value, "nil ip"))
+}
+
+fn gateway_mode(key: &str, value: &str) -> Result<Mode> {
+    match value {
+        "" | "nat" => Ok(Mode::Nat),
+        "routed" => Ok(Mode::Routed),
+        "isolated" => Ok(Mode::Isolated),
+        "nat-unprotected" => Err(no_effect(&format!("{key}={value}"))),
+        _ => Err(unreadable(key, value, &format!("unknown gateway mode {value}"))),
+    }
 }
 
 fn mtu(value: &str) -> Result<u32> {
@@ -169,6 +187,10 @@ mod tests {
             icc: false,
             big_tcp: Some(196_608),
             allow,
+            gateway: Gateway {
+                host_binding: Some([0, 0, 0, 0].into()),
+                ..Gateway::default()
+            },
         };
         assert_eq!(options, Ok(expected));
         assert_eq!(
@@ -178,6 +200,30 @@ mod tests {
         assert_eq!(read(&[("netswitch.big_tcp", "0")], false).unwrap().big_tcp, None);
         assert_eq!(read(&[(MTU, "0")], false).unwrap().mtu, 1500);
         assert_eq!(read(&[(BRIDGE_NAME, "")], false).unwrap().host_end, None);
+    }
+
+    #[test]
+    fn options_of_the_gateway_are_read() {
+        let gateway = read(
+            &[
+                (ENABLE_MASQUERADE, "false"),
+                (HOST_BINDING, "127.0.0.1"),
+                (HOST_V4, "192.0.2.7"),
+                (HOST_V6, "2001:db8::7"),
+                (GATEWAY_MODE_V4, "nat"),
+                (GATEWAY_MODE_V6, "routed"),
+            ],
+            true,
+        );
+        let expected = Gateway {
+            masquerade: false,
+            host_binding: Some([127, 0, 0, 1].into()),
+            source_v4: Some([192, 0, 2, 7].into()),
+            source_v6: Some("2001:db8::7".parse().unwrap()),
+            mode_v4: Mode::Nat,
+            mode_v6: Mode::Routed,
+        };
+        assert_eq!(gateway.unwrap().gateway, expected);
     }
 
     #[test]
@@ -200,6 +246,16 @@ mod tests {
                 HOST_BINDING,
                 "x",
                 "failed to parse com.docker.network.bridge.host_binding_ipv4 value: x (nil ip)",
+            ),
+            (
+                HOST_V4,
+                "fd00::1",
+                "failed to parse com.docker.network.host_ipv4 value: fd00::1 (nil ip)",
+            ),
+            (
+                GATEWAY_MODE_V6,
+                "bridged",
+                "failed to parse com.docker.network.bridge.gateway_mode_ipv6 value: bridged (unknown gateway mode bridged)",
             ),
             (
                 BRIDGE_NAME,
@@ -226,14 +282,9 @@ mod tests {
     fn what_has_no_effect_is_refused_by_name() {
         for (key, value, message) in [
             (
-                ENABLE_MASQUERADE,
-                "false",
-                "option com.docker.network.bridge.enable_ip_masquerade=false has no effect yet",
-            ),
-            (
-                HOST_BINDING,
-                "127.0.0.1",
-                "option com.docker.network.bridge.host_binding_ipv4=127.0.0.1 has no effect yet",
+                GATEWAY_MODE_V4,
+                "nat-unprotected",
+                "option com.docker.network.bridge.gateway_mode_ipv4=nat-unprotected has no effect yet",
             ),
             (
                 "com.docker.network.bridge.inhibit_ipv4",

@@ -145,16 +145,6 @@ fn conflicting_options_are_refused_in_the_engines_words() {
             |asked| asked.networks.push(("default".into(), Settings::default())),
             "network \"bridge\" is specified multiple times",
         ),
-        (
-            "bridge",
-            |asked| asked.publish_all = true,
-            "publishing is not available yet",
-        ),
-        (
-            "bridge",
-            |asked| asked.publish = vec!["80:80".into()],
-            "publishing is not available yet",
-        ),
     ];
     for (network, change, message) in cases {
         let changed = |asked: &mut ContainerCreate| {

@@ -65,7 +65,8 @@ fn an_address_that_was_given_away_meanwhile_fails_the_start() {
     assert_eq!(world.address("db", "later"), "10.0.0.3");
     world.restart(&early).unwrap();
     world.stop(&early);
-    let changes = crate::model::endpoint::connect::disconnect(&world.state, "later", "db", false).unwrap();
+    let changes =
+        crate::model::endpoint::connect::disconnect(&world.state, &world.facts(), "later", "db", false).unwrap();
     world.apply(changes);
     let changes = crate::model::network::remove::remove(&world.state, "later").unwrap();
     world.apply(changes);

@@ -15,7 +15,7 @@ fn connect_error(world: &World, network: &str, container: &str) -> Error {
 }
 
 fn disconnect_error(world: &World, network: &str, container: &str, force: bool) -> Error {
-    disconnect(&world.state, network, container, force).unwrap_err()
+    disconnect(&world.state, &world.facts(), network, container, force).unwrap_err()
 }
 
 #[test]

@@ -1,0 +1,109 @@
+//! The flows of the switch by the names of their containers, and the end of those that are over.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use netswitch_common::{
+    address::Address,
+    flow::{Flow, FlowEnd, FlowState, Tuple},
+};
+
+use super::core::{Core, internal};
+use crate::api::{Error, FlowFilter, FlowRow, Response};
+use crate::model::endpoint::Endpoint;
+
+const SECOND: u64 = 1_000_000_000;
+
+impl Core {
+    pub fn flows(&mut self, filter: &FlowFilter) -> Result<Response, Error> {
+        let wanted = match &filter.container {
+            Some(key) => Some(self.state.container(key)?.name.clone()),
+            None => None,
+        };
+        let (flows, now) = self.datapath.tables().flows().map_err(internal)?;
+        let endpoints: HashMap<u32, &Endpoint> = self
+            .state
+            .endpoints
+            .values()
+            .map(|endpoint| (endpoint.number, endpoint))
+            .collect();
+        let name = |end: &FlowEnd| {
+            let endpoint = endpoints.get(&end.endpoint)?;
+            let container = self.state.containers.get(&endpoint.container)?;
+            (endpoint.generation == end.generation).then(|| container.name.clone())
+        };
+        let mut rows = Vec::new();
+        for (_, flow) in &flows {
+            if rows.len() == filter.limit && filter.limit > 0 {
+                break;
+            }
+            if !concerns(filter, flow) {
+                continue;
+            }
+            let containers: Vec<String> = flow.ends.iter().filter_map(name).collect();
+            if containers.is_empty() || wanted.as_ref().is_some_and(|wanted| !containers.contains(wanted)) {
+                continue;
+            }
+            rows.push(row(flow, containers, now));
+        }
+        Ok(Response::Flows(rows))
+    }
+
+    /// Frees what ended flows still hold. Nobody waits for it: an ended flow counts as absent.
+    pub fn sweep_flows(&mut self) {
+        let alive: HashMap<u32, u32> = self
+            .state
+            .endpoints
+            .values()
+            .map(|endpoint| (endpoint.number, endpoint.generation))
+            .collect();
+        let is_gone = |flow: &Flow| {
+            flow.ends
+                .iter()
+                .any(|end| end.endpoint != 0 && alive.get(&end.endpoint) != Some(&end.generation))
+        };
+        if let Err(error) = self.datapath.tables().sweep_flows(is_gone) {
+            tracing::warn!(%error, "flows that are over were not removed");
+        }
+    }
+}
+
+fn concerns(filter: &FlowFilter, flow: &Flow) -> bool {
+    let protocol = filter
+        .protocol
+        .is_none_or(|protocol| u32::from(protocol.number()) == flow.tuples[0].protocol);
+    let port = filter.port.is_none_or(|port| {
+        let is = |tuple: &Tuple| [tuple.from_port, tuple.to_port].contains(&port.to_be());
+        flow.tuples.iter().any(is)
+    });
+    protocol && port
+}
+
+fn row(flow: &Flow, containers: Vec<String>, now: u64) -> FlowRow {
+    let [original, reply] = &flow.tuples;
+    let place = |address: Address, port: u16| match u16::from_be(port) {
+        0 => IpAddr::from(address).to_string(),
+        port => SocketAddr::new(address.into(), port).to_string(),
+    };
+    FlowRow {
+        containers,
+        protocol: protocol(original.protocol),
+        from: place(original.from, original.from_port),
+        to: place(original.to, original.to_port),
+        translated_from: place(reply.to, reply.to_port),
+        translated_to: place(reply.from, reply.from_port),
+        state: FlowState::from_number(flow.state).name().to_owned(),
+        expires: flow.deadline.saturating_sub(now) / SECOND,
+    }
+}
+
+fn protocol(number: u32) -> String {
+    match number {
+        1 => "icmp".into(),
+        6 => "tcp".into(),
+        17 => "udp".into(),
+        58 => "icmpv6".into(),
+        132 => "sctp".into(),
+        number => number.to_string(),
+    }
+}
