@@ -83,10 +83,15 @@ impl Dial {
     /// Asks for a second; panics if there is an answer, else how it failed.
     #[track_caller]
     pub fn unanswered(&self, client: &Namespace) -> io::ErrorKind {
-        match client.enter(|| self.ask_here(SHORT)) {
+        match self.ask_shortly(client) {
             Ok(answer) => panic!("{self:?} was answered: {answer:?}"),
             Err(error) => error.kind(),
         }
+    }
+
+    /// Asks for a second: for what is polled.
+    pub fn ask_shortly(&self, client: &Namespace) -> io::Result<Answer> {
+        client.enter(|| self.ask_here(SHORT))
     }
 
     /// From the calling thread's namespace.
