@@ -59,11 +59,13 @@ impl Dial {
     }
 
     /// Bound to an address; port 0 for any.
+    #[must_use]
     pub fn from(mut self, address: &str, port: u16) -> Self {
         self.from = Some((parse(address), port).into());
         self
     }
 
+    #[must_use]
     pub fn connected(mut self) -> Self {
         self.connected = true;
         self

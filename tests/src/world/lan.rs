@@ -15,7 +15,7 @@ pub const SECOND_LAN: [&str; 2] = ["192.168.57.1", "2001:db8:57::1"];
 pub const FAR: [&str; 2] = ["198.51.100.2", "2001:db8:100::2"];
 
 impl World {
-    /// A host that has `up0` (192.168.56.99/24, 2001:db8:56::99/64) towards a LAN with a machine at .1.
+    /// A host that has `up0` (192.168.56.99/24, `2001:db8:56::99/64`) towards a LAN with a machine at .1.
     pub fn with_lan() -> Self {
         Self::with_lan_and(&[])
     }
@@ -46,16 +46,22 @@ impl World {
         self.lan.as_ref().expect("a world with a LAN")
     }
 
-    /// Makes the machine on the LAN the host's default router, and puts a machine behind it, over a link
-    /// with this MTU.
+    /// Makes the machine on the LAN the host's default router, and puts a machine behind it, to which it
+    /// sends nothing larger than this MTU.
     pub fn add_far(&self, mtu: u16) -> Namespace {
         let (router, far) = (self.lan(), Namespace::new());
         link(router, "eth1", &far, "eth0");
         number(router, "eth1", ["198.51.100.1", "2001:db8:100::1"]);
         number(&far, "eth0", FAR);
-        // each end's device has the MTU: neither sends more, the router has to say so
-        router.sh(&format!("ip link set eth1 mtu {mtu}")).ok();
-        far.sh(&format!("ip link set eth0 mtu {mtu}")).ok();
+        // of the router alone: a small MTU of far's own device would be told by its segment size
+        router
+            .sh(&format!("ip route replace 198.51.100.0/24 dev eth1 mtu {mtu}"))
+            .ok();
+        router
+            .sh(&format!(
+                "ip -6 route replace 2001:db8:100::/64 dev eth1 metric 256 mtu {mtu}"
+            ))
+            .ok();
         router
             .sh("echo 1 > /proc/sys/net/ipv4/ip_forward && echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
             .ok();

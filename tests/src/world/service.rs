@@ -119,7 +119,7 @@ fn serve(mut stream: TcpStream, line: &str) {
 }
 
 fn answer(socket: &UdpSocket, name: &str) {
-    let mut buffer = [0; 65536];
+    let mut buffer = vec![0; 65536];
     loop {
         match socket.recv_from(&mut buffer) {
             // what shutdown makes of it

@@ -76,7 +76,7 @@ fn patience() -> String {
     PATIENCE.as_secs().to_string()
 }
 
-/// Makes a network with 10.N.0.0/24 and fdN::/64.
+/// Makes a network with 10.N.0.0/24 and `fdN::/64`.
 fn dual(world: &World, name: &str, number: u32, options: &[&str]) {
     let subnets = [format!("10.{number}.0.0/24"), format!("fd{number}::/64")];
     let subnets = ["--ipv6", "--subnet", &subnets[0], "--subnet", &subnets[1]];

@@ -8,7 +8,7 @@ use tests::world::{Capture, Captured, Dial, HOST, LAN, Namespace, Service, Trans
 
 use super::{address, dual, ping};
 
-/// A container `one` on a network `dual` (10.66.0.0/24, fd66::/64), and the world.
+/// A container `one` on a network `dual` (10.66.0.0/24, `fd66::/64`), and the world.
 fn world(options: &[&str]) -> World {
     let world = World::with_lan();
     dual(&world, "dual", 66, options);

@@ -9,6 +9,8 @@ use super::masquerade::mac;
 use super::{address, dual};
 
 const SIZE: usize = 8192;
+/// Payload of a fragment: fits both families.
+const FRAGMENT: usize = 1448;
 
 fn world() -> World {
     let world = World::with_lan();
@@ -19,7 +21,8 @@ fn world() -> World {
 
 /// Bytes that say where they belong.
 fn data() -> Vec<u8> {
-    (0..SIZE).map(|number| (number / 7 % 251) as u8).collect()
+    let bytes = (0..=250_u8).flat_map(|byte| [byte; 7]);
+    bytes.cycle().take(SIZE).collect()
 }
 
 fn socket(namespace: &Namespace, address: SocketAddr) -> UdpSocket {
@@ -96,7 +99,7 @@ fn case_3_fragments_in_reverse_order() {
 fn reversed(from: &Namespace, device: &str, packet: &tests::packet::Ip, (source, destination): (u16, u16)) {
     let whole = packet.udp(source, destination, &data());
     for fragment in packet
-        .fragments(PROTOCOL_UDP, packet.payload(&whole), 1480 / 8 * 8)
+        .fragments(PROTOCOL_UDP, packet.payload(&whole), FRAGMENT)
         .iter()
         .rev()
     {
@@ -113,7 +116,7 @@ fn fragments_of_two_datagrams_may_mix() {
     let fragments = [(1, 7001), (2, 7002)].map(|(identification, port)| {
         let packet = ip(inwards, address(LAN[0]), address(HOST[0])).identification(identification);
         let whole = packet.udp(port, 5000, &data());
-        packet.fragments(PROTOCOL_UDP, packet.payload(&whole), 1480)
+        packet.fragments(PROTOCOL_UDP, packet.payload(&whole), FRAGMENT)
     });
     for pair in fragments[0].iter().zip(&fragments[1]) {
         send(lan, "eth0", pair.0);

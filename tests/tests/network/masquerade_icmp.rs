@@ -12,7 +12,7 @@ use tests::world::{
 
 use super::{address, dual};
 
-/// `one` (10.66.0.2, fd66::2), the host, the router on its LAN, a far machine over a link with this MTU.
+/// `one` (10.66.0.2, `fd66::2`), the host, the router on its LAN, a far machine over a link with this MTU.
 fn world(mtu: u16) -> (World, Namespace) {
     let world = World::with_lan();
     let far = world.add_far(mtu);
@@ -142,8 +142,6 @@ fn case_6_the_answers_of_a_published_port_learn_it_too() {
     let (world, far) = world(1400);
     let one = world.inside("one");
     for ((to, own), far_own) in HOST.into_iter().zip(["0.0.0.0", "::"]).zip(FAR) {
-        // the client's own device must not tell the server by its segment size
-        far.sh("ip link set eth0 mtu 1500").ok();
         exchange(
             &far,
             (address(to), 8080).into(),

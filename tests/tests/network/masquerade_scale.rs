@@ -1,13 +1,17 @@
 //! Many flows: ports run out for one destination alone, and a quota keeps containers from each other
 //! (conformance cases 12 and 14).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::ops::Range;
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tests::world::{Dial, HOST, LAN, Namespace, PATIENCE, Service, Transport, World, ask_stream, eventually};
+use tests::packet::{Ip, PROTOCOL_UDP, ip};
+use tests::world::{
+    Capture, Captured, Dial, HOST, LAN, Namespace, PATIENCE, Service, Transport, World, ask_stream, eventually,
+    send_all,
+};
 
 use super::{address, drops_reach};
 
@@ -81,30 +85,63 @@ fn case_12_datagrams_too() {
     Dial::udp(LAN[0], 8).answered(&one);
 }
 
+/// What the server sees of flows from these ports of a container, sent as frames: a process may not have
+/// so many sockets.
+fn seen_ports(from: &Namespace, packet: &Ip, sources: Range<u16>) -> BTreeMap<u16, u16> {
+    let heard = Capture::start(from, "eth0");
+    let mut seen = BTreeMap::new();
+    eventually("every flow is answered", || {
+        let missing = sources.clone().filter(|source| !seen.contains_key(source));
+        let frames: Vec<_> = missing.take(200).map(|source| packet.udp(source, 7, b"who?")).collect();
+        send_all(from, "eth0", frames.iter().map(Vec::as_slice));
+        while !frames.is_empty() {
+            let answers = heard.during(Duration::from_millis(20));
+            if answers.is_empty() {
+                break;
+            }
+            seen.extend(answers.iter().filter_map(answer));
+        }
+        if seen.len() == sources.len() {
+            Ok(())
+        } else {
+            Err(format!("{} answers", seen.len()))
+        }
+    });
+    seen
+}
+
+/// The container's port and the one that the server saw, of an answer of the service at port 7.
+fn answer(captured: &Captured) -> Option<(u16, u16)> {
+    let (is_outgoing, frame) = (captured.is_outgoing, &captured.frame);
+    if is_outgoing || frame.len() < 42 || frame[23] != PROTOCOL_UDP || frame[34..36] != [0, 7] {
+        return None;
+    }
+    let text = std::str::from_utf8(&frame[42..]).ok()?.trim_end();
+    let client: SocketAddr = text.rsplit_once(' ')?.1.parse().ok()?;
+    Some((u16::from_be_bytes([frame[36], frame[37]]), client.port()))
+}
+
 #[test]
 fn twenty_thousand_flows_to_one_destination_at_once() {
-    // each is a socket of this process
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard).unwrap();
     let world = World::with_lan();
     let _service = Service::start(world.lan(), Transport::Udp, 7, "lan");
-    let to = (address(LAN[0]), 7).into();
-    let flows: Vec<UdpSocket> = ["one", "two"]
-        .into_iter()
-        .flat_map(|name| {
-            world.run(name, &[]);
-            sockets(&world.inside(name), to, 10_000)
-        })
-        .collect();
-    let first: Vec<u16> = flows.iter().map(seen_port).collect();
-    assert_eq!(
-        first.iter().collect::<HashSet<_>>().len(),
-        20_000,
-        "each has its own port"
-    );
+    let gateway = super::masquerade::mac(&world.host, "docker0");
+    let clients = ["one", "two"].map(|name| {
+        world.run(name, &[]);
+        let macs = (world.mac(name, "bridge"), gateway);
+        let packet = ip(macs, world.address(name, "bridge"), address(LAN[0]));
+        (world.inside(name), packet)
+    });
+    let round = || {
+        clients
+            .each_ref()
+            .map(|(inside, packet)| seen_ports(inside, packet, 20_000..30_000))
+    };
+    let first = round();
+    let ports: HashSet<u16> = first.iter().flat_map(BTreeMap::values).copied().collect();
+    assert_eq!(ports.len(), 20_000, "each has its own port");
     // all of them are still there
-    let second: Vec<u16> = flows.iter().map(seen_port).collect();
-    assert!(first == second, "a flow lost its port");
+    assert!(round() == first, "a flow lost its port");
     for name in ["one", "two"] {
         assert_eq!(world.drops(name, "bridge", "ports-exhausted"), 0);
     }

@@ -15,7 +15,7 @@ fn mac(namespace: &Namespace, device: &str) -> Mac {
     netswitch::model::endpoint::parse_mac(&found.unwrap().mac).unwrap()
 }
 
-/// A network `dual` (10.66.0.0/24, fd66::/64) with a container `web` that serves TCP and UDP on 80 and 81.
+/// A network `dual` (10.66.0.0/24, `fd66::/64`) with a container `web` that serves TCP and UDP on 80 and 81.
 fn web(ports: &[&str]) -> (World, Vec<Service>) {
     let world = World::with_lan();
     dual(&world, "dual", 66, &[]);
