@@ -93,7 +93,7 @@ fn nothing_of_the_host_is_changed_and_a_purge_leaves_nothing() {
 }
 
 #[test]
-fn a_flushed_ruleset_changes_nothing() {
+fn case_33_a_flushed_ruleset_changes_nothing() {
     let world = World::with_lan();
     world.run("web", &["-p", "8080:80"]);
     let _service = Service::start_v4(&world.inside("web"), Transport::Tcp, 80, "web");

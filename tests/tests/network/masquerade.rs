@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 
 use netswitch_common::address::Mac;
-use tests::packet::{PROTOCOL_ESP, PROTOCOL_GRE, ip, read_sctp};
-use tests::world::{Capture, Captured, Dial, HOST, LAN, Namespace, Service, Transport, World, interfaces, send};
+use tests::packet::{DESTINATION_OPTIONS, HOP_BY_HOP, PROTOCOL_ESP, PROTOCOL_GRE, ip, read_sctp};
+use tests::world::{
+    Capture, Captured, Dial, HOST, LAN, Namespace, Service, Transport, World, eventually, interfaces, send,
+};
 
 use super::{address, dual, ping};
 
@@ -63,12 +65,19 @@ fn the_hosts_own_traffic_is_left_alone() {
 }
 
 #[test]
-fn bytes_arrive_as_they_were_sent() {
+fn case_2_bytes_arrive_as_they_were_sent() {
     let world = world(&[]);
     let one = world.inside("one");
     for to in LAN {
         tests::world::transfer(&one, world.lan(), address(to), 16 << 20);
         tests::world::datagrams(&one, world.lan(), address(to), 1400, 100);
+    }
+    // without offloads, every checksum is written before it is translated
+    for namespace in [&one, world.lan()] {
+        namespace.sh("ethtool -K eth0 tso off gso off gro off tx off").ok();
+    }
+    for to in LAN {
+        tests::world::transfer(&one, world.lan(), address(to), 4 << 20);
     }
 }
 
@@ -207,4 +216,46 @@ fn sctp_changes_its_ports_and_its_checksum() {
     outside.expect("its answer from the published port", |captured| {
         sctp(captured) == Some((vec![192, 168, 56, 99], 3868, 4000, 7, init.clone()))
     });
+}
+
+#[test]
+fn case_30_options_and_extension_headers_pass_or_are_counted() {
+    let world = world(&["-o", "com.docker.network.bridge.name=br-dual"]);
+    let (one, lan) = (world.inside("one"), world.lan());
+    let _service = Service::start(lan, Transport::Udp, 7, "lan");
+    let macs = (world.mac("one", "dual"), mac(&world.host, "br-dual"));
+    let v4 = ip(macs, address("10.66.0.2"), address(LAN[0]));
+    let v6 = ip(macs, address("fd66::2"), address(LAN[1]));
+    let plain = [1, 4, 0, 0, 0, 0];
+    let packets = [
+        ("no-operation", v4.clone().options(&[1, 1, 1, 0])),
+        ("router alert", v4.options(&[0x94, 4, 0, 0])),
+        ("hop-by-hop", v6.clone().extension(HOP_BY_HOP, &plain)),
+        ("destination options", v6.clone().extension(DESTINATION_OPTIONS, &plain)),
+        (
+            "seven headers",
+            (0..7).fold(v6, |packet, _| packet.extension(DESTINATION_OPTIONS, &plain)),
+        ),
+    ];
+    for (number, (name, packet)) in (5000..).zip(packets) {
+        let inside = Capture::start(&one, "eth0");
+        let dropped = || {
+            let stats = world.json(&["stats", "--format", "json"]);
+            let mut endpoints = stats.as_array().unwrap().iter();
+            let endpoint = endpoints.find(|endpoint| endpoint["container"] == "one").unwrap();
+            let drops = endpoint["drops"].as_object().unwrap();
+            drops.values().filter_map(serde_json::Value::as_u64).sum::<u64>()
+        };
+        let before = dropped();
+        send(&one, "eth0", &packet.udp(number, 7, b"who?"));
+        eventually(name, || {
+            let is_answer = |captured: &Captured| !captured.is_outgoing && captured.frame.ends_with(b"\n");
+            if inside.so_far().iter().any(is_answer) || dropped() > before {
+                Ok(())
+            } else {
+                Err("neither answered nor counted".to_owned())
+            }
+        });
+    }
+    Dial::udp(LAN[0], 7).answered(&one);
 }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{TcpListener, UdpSocket};
 
-use tests::world::{Dial, HOST, Namespace, Service, Transport, World, without_ids};
+use tests::world::{Dial, HOST, Namespace, Service, Transport, World, eventually, without_ids};
 
 /// Whether the host may bind an address.
 fn bind(namespace: &Namespace, transport: Transport, text: &str) -> Result<(), ErrorKind> {
@@ -247,4 +247,33 @@ fn bad_forms_are_refused_in_dockers_words() {
     let output = world.cli(&["run", "-d", "--name", "late", "-p", "203.0.113.9:80:80", "--", "true"]);
     assert_eq!(output.status, 125, "{output:?}");
     assert!(output.stderr.contains("cannot assign requested address"), "{output:?}");
+}
+
+#[test]
+fn a_container_that_ends_gives_its_ports_back() {
+    let world = World::with_lan();
+    let free = |what: &str| {
+        eventually(what, || match bind(&world.host, Transport::Tcp, "0.0.0.0:8080") {
+            Ok(()) => Ok(()),
+            Err(kind) => Err(format!("{kind:?}")),
+        });
+    };
+    let file = world.directory.join("end");
+    let wait = format!("until test -e {}; do sleep 0.05; done", file.display());
+    let run = || {
+        let _ = std::fs::remove_file(&file);
+        world.ok(&["run", "-d", "--rm", "-p", "8080:80", "--", "sh", "-c", &wait]);
+        let bound = bind(&world.host, Transport::Tcp, "0.0.0.0:8080");
+        assert_eq!(bound, Err(ErrorKind::AddrInUse));
+    };
+    run();
+    std::fs::write(&file, "").unwrap();
+    free("by itself");
+    // while nobody looks
+    run();
+    world.kill_agent();
+    std::fs::write(&file, "").unwrap();
+    world.start_agent(&[]);
+    free("at the next start");
+    world.run("web", &["-p", "8080:80"]);
 }

@@ -179,3 +179,20 @@ fn two_ports_of_one_container_are_two_flows_of_one_client() {
         assert_eq!(dial.answered(world.lan()).peer, dial.to);
     }
 }
+
+#[test]
+fn an_attached_namespace_publishes_until_it_is_detached() {
+    let world = World::with_lan();
+    let foreign = Namespace::new();
+    world.ok(&["attach", "mine", "--netns", &foreign.path(), "-p", "8080:80"]);
+    let _services = Transport::BOTH.map(|transport| Service::start_v4(&foreign, transport, 80, "mine"));
+    world.ok(&["publish", "mine", "8080:80/udp"]);
+    for transport in Transport::BOTH {
+        let dial = Dial::new(transport, (address(HOST[0]), 8080).into());
+        assert_eq!(dial.answered(world.lan()).name, "mine");
+        assert_eq!(dial.answered(&world.host).name, "mine");
+    }
+    world.ok(&["detach", "mine"]);
+    Dial::tcp(HOST[0], 8080).unanswered(world.lan());
+    world.run("web", &["-p", "8080:80"]);
+}

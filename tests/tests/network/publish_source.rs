@@ -77,7 +77,7 @@ fn a_list_that_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn an_internal_network_publishes_and_does_not_reach_out() {
+fn case_29_an_internal_network_publishes_and_does_not_reach_out() {
     let world = world();
     dual(&world, "inner", 68, &["--internal"]);
     dual(&world, "other", 67, &[]);
