@@ -100,6 +100,7 @@ fn accept(listener: &TcpListener, name: &str) {
     while let Ok((stream, client)) = listener.accept() {
         let Ok(copy) = stream.try_clone() else { break };
         let line = format!("{name} {}\n", plain(client));
+        open.retain(|(_, thread): &(TcpStream, JoinHandle<()>)| !thread.is_finished());
         open.push((copy, thread::spawn(move || serve(stream, &line))));
     }
     for (stream, thread) in open {
@@ -116,6 +117,8 @@ fn serve(mut stream: TcpStream, line: &str) {
             break;
         }
     }
+    // the copy of its descriptor would keep it open
+    let _ = stream.shutdown(Shutdown::Both);
 }
 
 fn answer(socket: &UdpSocket, name: &str) {

@@ -172,7 +172,7 @@ fn case_31_other_protocols_go_by_address() {
 }
 
 #[test]
-fn sctp_changes_its_ports_and_its_checksum() {
+fn sctp_is_masqueraded_and_published_with_a_correct_checksum() {
     let world = world(&["-o", "com.docker.network.bridge.name=br-dual"]);
     world.ok(&["publish", "one", "3868:36412/sctp"]);
     let (one, lan) = (world.inside("one"), world.lan());
@@ -202,7 +202,6 @@ fn sctp_changes_its_ports_and_its_checksum() {
     );
     let (_, port, _, _, chunk) = sctp(&came).unwrap();
     assert_eq!(chunk, init);
-    assert!((10_240..32_768).contains(&port), "{port}");
     send(lan, "eth0", &back.sctp(36412, port, 9, &init));
     inside.expect("the answer with a correct checksum", |captured| {
         sctp(captured) == Some((vec![192, 168, 56, 1], 36412, 5000, 9, init.clone()))
