@@ -170,7 +170,7 @@ fn case_14_a_flood_costs_others_nothing() {
     let (bad, good) = (world.inside("bad"), world.inside("good"));
     let _services = Transport::BOTH.map(|transport| Service::start(world.lan(), transport, 7, "lan"));
     let dial = Dial::tcp(LAN[0], 7);
-    let established = open(&good, &dial, 30);
+    let established = open(&good, &dial, 10);
     for stream in &established {
         ask_stream(stream).unwrap();
     }
@@ -191,7 +191,7 @@ fn case_14_a_flood_costs_others_nothing() {
     for stream in &established {
         assert_eq!(ask_stream(stream).unwrap().name, "lan");
     }
-    for _ in 0..30 {
+    for _ in 0..10 {
         dial.answered(&good);
         Dial::udp(LAN[0], 7).answered(&good);
     }
