@@ -1,12 +1,15 @@
 //! A small packet builder for tests: frames with correct lengths and checksums.
 
 mod describe;
+mod fragments;
+mod sctp;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netswitch_common::{address::Mac, checksum};
 
 pub use describe::describe;
+pub use sctp::read_sctp;
 
 pub const ETHERTYPE_V4: u16 = 0x0800;
 pub const ETHERTYPE_ARP: u16 = 0x0806;
@@ -103,6 +106,7 @@ pub struct Ip {
     dont_fragment: bool,
     /// Offset in bytes, and whether more fragments follow.
     fragment: Option<(u16, bool)>,
+    identification: Option<u16>,
 }
 
 /// A packet between two addresses of one family, hop limit 64.
@@ -116,6 +120,7 @@ pub fn ip(macs: (Mac, Mac), source: impl Into<IpAddr>, destination: impl Into<Ip
         extensions: Vec::new(),
         dont_fragment: false,
         fragment: None,
+        identification: None,
     }
 }
 
@@ -152,6 +157,12 @@ impl Ip {
     /// Makes it a fragment. For IPv6 the fragment header follows the other extension headers.
     pub fn fragment(mut self, offset: u16, more: bool) -> Self {
         self.fragment = Some((offset, more));
+        self
+    }
+
+    /// Which packet a fragment is of.
+    pub fn identification(mut self, identification: u16) -> Self {
+        self.identification = Some(identification);
         self
     }
 
@@ -248,7 +259,7 @@ impl Ip {
         let header = [
             &[version, self.service][..],
             &short(length + payload.len()).to_be_bytes(),
-            &[0, 0],
+            &self.identification.unwrap_or_default().to_be_bytes(),
             &fragment.to_be_bytes(),
             &[self.hops, protocol, 0, 0],
             &from.octets(),
@@ -264,7 +275,11 @@ impl Ip {
         let mut chain = self.extensions.clone();
         if let Some((offset, more)) = self.fragment {
             let field = offset | u16::from(more);
-            chain.push((FRAGMENT, [&field.to_be_bytes()[..], &[0, 0, 0, 9]].concat()));
+            let identification = u32::from(self.identification.unwrap_or(9));
+            chain.push((
+                FRAGMENT,
+                [field.to_be_bytes().as_slice(), &identification.to_be_bytes()].concat(),
+            ));
         }
         let mut next = protocol;
         let mut body = payload.to_vec();

@@ -3,11 +3,14 @@
 
 mod agent;
 mod capture;
+mod dial;
 mod kernel;
+mod lan;
 mod namespace;
 mod objects;
 mod output;
 mod ping;
+mod service;
 mod snapshot;
 mod traffic;
 
@@ -23,14 +26,17 @@ use netswitch::api::{Request, Response};
 use netswitch::client::Client;
 use serde_json::Value;
 
-pub use self::capture::{Capture, Captured, send, send_repeatedly};
+pub use self::capture::{Capture, Captured, send, send_all, send_repeatedly};
+pub use self::dial::{Answer, Dial, any, ask_stream};
 pub use self::kernel::{Interface, interfaces};
+pub use self::lan::{FAR, HOST, LAN, SECOND_HOST, SECOND_LAN, addresses};
 pub use self::namespace::Namespace;
 pub use self::objects::{Object, objects};
 pub use self::output::Output;
 pub use self::ping::{Flood, echoes};
+pub use self::service::{Service, Transport};
 pub use self::snapshot::Snapshot;
-pub use self::traffic::{Stream, datagrams, transfer};
+pub use self::traffic::{Stream, datagrams, exchange, transfer};
 
 /// Two cores run several worlds at once: only what hangs takes this long.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -76,14 +82,6 @@ impl World {
         world
     }
 
-    /// A host that has `up0` (192.168.56.99/24) towards a LAN with a machine at 192.168.56.1.
-    pub fn with_lan() -> Self {
-        let mut world = Self::without_agent();
-        world.add_lan();
-        world.start_agent(&[]);
-        world
-    }
-
     pub fn without_agent() -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("netswitch-test-{}-{number}", process::id());
@@ -99,20 +97,6 @@ impl World {
             children: RefCell::default(),
             was_started: Cell::new(false),
         }
-    }
-
-    pub fn add_lan(&mut self) {
-        let lan = Namespace::new();
-        let peer = format!("/proc/{}/fd/{}", process::id(), lan.descriptor());
-        self.host
-            .sh(&format!(
-                "ip link add up0 type veth peer name eth0 netns {peer} && ip link set up0 up"
-            ))
-            .ok();
-        self.host.sh("ip addr add 192.168.56.99/24 brd + dev up0").ok();
-        lan.sh("ip link set eth0 up && ip addr add 192.168.56.1/24 dev eth0")
-            .ok();
-        self.lan = Some(lan);
     }
 
     /// The program under test, with this world's agent, in the host's namespace.

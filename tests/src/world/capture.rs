@@ -106,23 +106,28 @@ impl Capture {
 
 /// Sends a frame out of an interface as it is.
 pub fn send(namespace: &Namespace, interface: &str, frame: &[u8]) {
-    send_repeatedly(namespace, interface, frame, 1);
+    send_all(namespace, interface, [frame]);
 }
 
 /// The same many times, as fast as it goes.
 pub fn send_repeatedly(namespace: &Namespace, interface: &str, frame: &[u8], count: u32) {
+    send_all(namespace, interface, (0..count).map(|_| frame));
+}
+
+/// Sends many frames out of an interface, as fast as it goes.
+pub fn send_all<'a>(namespace: &Namespace, interface: &str, frames: impl IntoIterator<Item = &'a [u8]> + Send) {
     let sent = namespace.enter(|| {
-        let socket = socket(interface, 0)?;
-        for _ in 0..count {
+        let socket = socket(interface, 0).map_err(|error| error.to_string())?;
+        for frame in frames {
             // SAFETY: the buffer is as long as the call is told.
             let sent = unsafe { libc::send(socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
             if sent < 0 {
-                return Err(io::Error::last_os_error());
+                return Err(format!("{}: {}", io::Error::last_os_error(), describe(frame)));
             }
         }
         Ok(())
     });
-    sent.unwrap_or_else(|error| panic!("{interface}: {error}: {}", describe(frame)));
+    sent.unwrap_or_else(|error: String| panic!("{interface}: {error}"));
 }
 
 /// A packet socket on one interface of the calling thread's namespace; protocol 0 hears nothing.

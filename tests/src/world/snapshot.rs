@@ -7,7 +7,18 @@ use std::path::Path;
 use super::{Object, World, objects};
 
 /// Maps that packets change, not requests.
-const COUNTERS: [&str; 4] = ["DROPS", "PATHS", "BUCKETS", "DECISION"];
+const COUNTERS: [&str; 10] = [
+    "DROPS",
+    "PATHS",
+    "BUCKETS",
+    "DECISION",
+    "FLOWS",
+    "RECORDS",
+    "QUOTAS",
+    "FRAGMENTS",
+    "PARKED",
+    "WORK",
+];
 
 /// State and kernel, by what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -65,6 +65,16 @@ impl Stream {
 /// Sends `size` bytes from client to server and as many back; panics unless they arrive as they were.
 pub fn transfer(client: &Namespace, server: &Namespace, address: IpAddr, size: usize) {
     let (listener, address) = listen(server, address);
+    both_ways(client, address, listener, size);
+}
+
+/// The same with a server that listens at one address and is dialled at another.
+pub fn exchange(client: &Namespace, dialled: SocketAddr, server: &Namespace, own: SocketAddr, size: usize) {
+    let listener = server.enter(|| TcpListener::bind(own).expect("a listener"));
+    both_ways(client, dialled, listener, size);
+}
+
+fn both_ways(client: &Namespace, address: SocketAddr, listener: TcpListener, size: usize) {
     let server = thread::spawn(move || {
         let (stream, _) = listener.accept().expect("a connection");
         let writer = stream.try_clone().expect("a descriptor");

@@ -11,7 +11,7 @@ fn s01_docker0_is_there_before_any_container_and_the_lan_is_untouched() {
     let lan = eventually("the LAN is up", || {
         let now = interfaces(&world.host);
         let up0 = now.iter().find(|found| found.name == "up0").unwrap();
-        if up0.addresses.len() == 2 {
+        if up0.addresses.len() == 3 {
             Ok(now)
         } else {
             Err(format!("{up0:?}"))

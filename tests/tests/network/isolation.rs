@@ -26,8 +26,8 @@ fn an_internal_network_ends_at_the_host() {
 }
 
 #[test]
-fn beyond_the_host_is_no_uplink_yet() {
-    let world = World::with_lan();
+fn beyond_the_host_is_nothing_without_an_uplink() {
+    let world = World::with_lan_and(&["--uplink", "none"]);
     world.run("one", &[]);
     no_ping(&world.inside("one"), "192.168.56.1");
     assert_eq!(world.drops("one", "bridge", "no-uplink"), 2);

@@ -12,22 +12,36 @@ mod container;
 mod default_network;
 mod docker_client;
 mod dual_stack;
+mod footprint;
 mod guard;
 mod inspect;
 mod isolation;
 mod many;
+mod masquerade;
+mod masquerade_fragments;
+mod masquerade_icmp;
+mod masquerade_life;
+mod masquerade_modes;
+mod masquerade_scale;
 mod mode;
 mod observe;
+mod publish_closed;
+mod publish_conflict;
+mod publish_forms;
+mod publish_live;
+mod publish_reach;
+mod publish_source;
 mod redis;
 mod refusal;
 mod restart;
 mod run;
 mod silence;
+mod uplink;
 mod user_network;
 
 use std::net::IpAddr;
 
-use tests::world::{Namespace, PATIENCE};
+use tests::world::{Namespace, PATIENCE, World, eventually};
 
 /// Asks once with the real `ping`; every answer must carry this TTL, which tells a switch from a router.
 #[track_caller]
@@ -60,4 +74,20 @@ fn words(text: &str) -> Vec<&str> {
 /// `timeout` for tools that have a limit of their own.
 fn patience() -> String {
     PATIENCE.as_secs().to_string()
+}
+
+/// Makes a network with 10.N.0.0/24 and `fdN::/64`.
+fn dual(world: &World, name: &str, number: u32, options: &[&str]) {
+    let subnets = [format!("10.{number}.0.0/24"), format!("fd{number}::/64")];
+    let subnets = ["--ipv6", "--subnet", &subnets[0], "--subnet", &subnets[1]];
+    world.ok(&[&["network", "create"], &subnets[..], options, &[name]].concat());
+}
+
+/// The drop counter of a container reaches a number.
+#[track_caller]
+fn drops_reach(world: &World, container: &str, network: &str, reason: &str, least: u64) {
+    eventually(reason, || match world.drops(container, network, reason) {
+        now if now >= least => Ok(()),
+        now => Err(format!("{now}")),
+    });
 }

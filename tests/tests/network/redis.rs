@@ -1,9 +1,10 @@
 //! Six real Redis servers with the tutorial's addresses form a cluster and survive the loss of one.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use tests::world::{Output, World, eventually, interfaces};
+use tests::world::{Dial, HOST, Output, PATIENCE, World, eventually, interfaces};
 
 /// The node time-out is 5 s, the election takes 1 to 2, the gossip some more, on a busy machine.
 const FAILOVER: Duration = Duration::from_secs(40);
@@ -50,7 +51,7 @@ struct Cluster {
 
 impl Cluster {
     fn start() -> Self {
-        let world = World::new();
+        let world = World::with_lan();
         world.ok(&["network", "create", "redis", "--subnet", "172.38.0.0/16"]);
         let cluster = Self { world };
         for number in 1..=6 {
@@ -63,6 +64,7 @@ impl Cluster {
                 other => Err(other),
             });
         }
+        cluster.is_published();
         // from one node to all, itself included
         for number in 1..=6 {
             let address = format!("172.38.0.1{number}");
@@ -86,12 +88,36 @@ impl Cluster {
         let options = [
             "run", "--name", &name, "-v", &binds[0], "-v", &binds[1], "-w", "/data", "-d",
         ];
-        let network = ["--net", "redis", "--ip", &address];
+        let ports = [format!("637{number}:6379"), format!("1637{number}:16379")];
+        let network = ["-p", &ports[0], "-p", &ports[1], "--net", "redis", "--ip", &address];
         let id = self
             .world
             .ok(&[&options[..], &network, &["redis-server", "/etc/redis/redis.conf"]].concat());
         assert_eq!(id.len(), 64);
         assert_eq!(self.world.address(&name, "redis").to_string(), address);
+    }
+
+    /// Twelve publications, from the LAN and from the host.
+    fn is_published(&self) {
+        for number in 1..=6 {
+            for (client, to) in [
+                (self.world.lan(), HOST[0]),
+                (&self.world.host, HOST[0]),
+                (&self.world.host, "127.0.0.1"),
+            ] {
+                for port in [6370, 16_370] {
+                    let dial = Dial::tcp(to, port + number);
+                    let mut stream = client.enter(|| dial.open(PATIENCE)).unwrap();
+                    if port == 6370 {
+                        stream.write_all(b"CLUSTER MYID\r\n").unwrap();
+                        let mut said = [0; 46];
+                        stream.read_exact(&mut said).unwrap();
+                        let own = self.ask(&format!("redis-{number}"), &["cluster", "myid"]);
+                        assert!(String::from_utf8_lossy(&said).contains(&own), "{to}: {dial:?}");
+                    }
+                }
+            }
+        }
     }
 
     /// `redis-cli` in a node's container.

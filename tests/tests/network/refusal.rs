@@ -226,10 +226,6 @@ fn what_cannot_be_connected() {
 #[test]
 fn what_is_not_there_yet_is_refused_by_name() {
     let world = World::new();
-    let publishing = "netswitch: Error response from daemon: publishing is not available yet.\n\
-                      See 'netswitch run --help'.";
-    world.refuses(&["run", "-d", "-p", "80:80", "--", "true"], 125, publishing);
-    world.refuses(&["run", "-d", "-P", "--", "true"], 125, publishing);
     let no_effect = |option: &str| daemon(&format!("option {option} has no effect yet"));
     world.refuses(
         &[
@@ -241,17 +237,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
         ],
         1,
         &no_effect("com.docker.network.container_iface_prefix"),
-    );
-    world.refuses(
-        &[
-            "network",
-            "create",
-            "-o",
-            "com.docker.network.bridge.enable_ip_masquerade=false",
-            "new",
-        ],
-        1,
-        &no_effect("com.docker.network.bridge.enable_ip_masquerade=false"),
     );
     world.refuses(
         &["network", "create", "--config-only", "new"],

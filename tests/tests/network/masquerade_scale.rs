@@ -1,0 +1,219 @@
+//! Many flows: ports run out for one destination alone, and a quota keeps containers from each other
+//! (conformance cases 12 and 14).
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::ops::Range;
+use std::time::Duration;
+
+use tests::packet::{Ip, PROTOCOL_UDP, ip};
+use tests::world::{
+    Capture, Captured, Dial, HOST, LAN, Namespace, PATIENCE, Service, Transport, World, ask_stream, eventually,
+    send_all,
+};
+
+use super::{address, drops_reach};
+
+/// So many connections, kept open.
+fn open(client: &Namespace, dial: &Dial, count: usize) -> Vec<TcpStream> {
+    client
+        .enter(|| (0..count).map(|_| dial.open(PATIENCE)).collect::<io::Result<_>>())
+        .unwrap()
+}
+
+/// A datagram and its answer: the port that the server saw.
+fn seen_port(socket: &UdpSocket) -> u16 {
+    let mut buffer = [0; 200];
+    let length = eventually("an answer", || {
+        socket.send(b"who?").map_err(|error| error.to_string())?;
+        socket.recv(&mut buffer).map_err(|error| error.to_string())
+    });
+    let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    let client = text.trim_end().rsplit_once(' ').unwrap().1;
+    client.parse::<SocketAddr>().unwrap().port()
+}
+
+fn sockets(client: &Namespace, to: SocketAddr, count: usize) -> Vec<UdpSocket> {
+    client.enter(|| {
+        let socket = || {
+            let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+            socket.connect(to).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            socket
+        };
+        std::iter::repeat_with(socket).take(count).collect()
+    })
+}
+
+#[test]
+fn case_12_ports_run_out_for_one_destination_and_come_back() {
+    let world = World::with_lan_and(&["--masquerade-ports", "10240-10303"]);
+    world.run("one", &[]);
+    let one = world.inside("one");
+    let _services = [7, 8].map(|port| Service::start(world.lan(), Transport::Tcp, port, "lan"));
+    let (full, other) = (Dial::tcp(LAN[0], 7), Dial::tcp(LAN[0], 8));
+    let streams = open(&one, &full, 64);
+    let ports: HashSet<u16> = streams
+        .iter()
+        .map(|stream| ask_stream(stream).unwrap().client.port())
+        .collect();
+    assert_eq!(ports, (10_240..10_304).collect());
+    assert_eq!(world.drops("one", "bridge", "ports-exhausted"), 0);
+    full.unanswered(&one);
+    drops_reach(&world, "one", "bridge", "ports-exhausted", 1);
+    // the same ports serve another destination, and those in use go on
+    other.answered(&one);
+    for stream in &streams {
+        assert_eq!(ask_stream(stream).unwrap().name, "lan");
+    }
+    drop(streams);
+    full.answered(&one);
+}
+
+#[test]
+fn case_12_datagrams_too() {
+    let world = World::with_lan_and(&["--masquerade-ports", "10240-10303"]);
+    world.run("one", &[]);
+    let one = world.inside("one");
+    let _services = [7, 8].map(|port| Service::start(world.lan(), Transport::Udp, port, "lan"));
+    let sockets = sockets(&one, (address(LAN[0]), 7).into(), 64);
+    let ports: HashSet<u16> = sockets.iter().map(seen_port).collect();
+    assert_eq!(ports, (10_240..10_304).collect());
+    Dial::udp(LAN[0], 7).unanswered(&one);
+    drops_reach(&world, "one", "bridge", "ports-exhausted", 1);
+    Dial::udp(LAN[0], 8).answered(&one);
+}
+
+/// What the server sees of flows from these ports of a container, sent as frames: a process may not have
+/// so many sockets.
+fn seen_ports(from: &Namespace, packet: &Ip, sources: Range<u16>) -> BTreeMap<u16, u16> {
+    let heard = Capture::start(from, "eth0");
+    let mut seen = BTreeMap::new();
+    eventually("every flow is answered", || {
+        let missing = sources.clone().filter(|source| !seen.contains_key(source));
+        let frames: Vec<_> = missing.take(200).map(|source| packet.udp(source, 7, b"who?")).collect();
+        send_all(from, "eth0", frames.iter().map(Vec::as_slice));
+        while !frames.is_empty() {
+            let answers = heard.during(Duration::from_millis(20));
+            if answers.is_empty() {
+                break;
+            }
+            seen.extend(answers.iter().filter_map(answer));
+        }
+        if seen.len() == sources.len() {
+            Ok(())
+        } else {
+            Err(format!("{} answers", seen.len()))
+        }
+    });
+    seen
+}
+
+/// The container's port and the one that the server saw, of an answer of the service at port 7.
+fn answer(captured: &Captured) -> Option<(u16, u16)> {
+    let (is_outgoing, frame) = (captured.is_outgoing, &captured.frame);
+    if is_outgoing || frame.len() < 42 || frame[23] != PROTOCOL_UDP || frame[34..36] != [0, 7] {
+        return None;
+    }
+    let text = std::str::from_utf8(&frame[42..]).ok()?.trim_end();
+    let client: SocketAddr = text.rsplit_once(' ')?.1.parse().ok()?;
+    Some((u16::from_be_bytes([frame[36], frame[37]]), client.port()))
+}
+
+#[test]
+fn twenty_thousand_flows_to_one_destination_at_once() {
+    let world = World::with_lan();
+    let _service = Service::start(world.lan(), Transport::Udp, 7, "lan");
+    let gateway = super::masquerade::mac(&world.host, "docker0");
+    let clients = ["one", "two"].map(|name| {
+        world.run(name, &[]);
+        let macs = (world.mac(name, "bridge"), gateway);
+        let packet = ip(macs, world.address(name, "bridge"), address(LAN[0]));
+        (world.inside(name), packet)
+    });
+    let round = || {
+        clients
+            .each_ref()
+            .map(|(inside, packet)| seen_ports(inside, packet, 20_000..30_000))
+    };
+    let first = round();
+    let ports: HashSet<u16> = first.iter().flat_map(BTreeMap::values).copied().collect();
+    assert_eq!(ports.len(), 20_000, "each has its own port");
+    // all of them are still there
+    assert!(round() == first, "a flow lost its port");
+    for name in ["one", "two"] {
+        assert_eq!(world.drops(name, "bridge", "ports-exhausted"), 0);
+    }
+}
+
+#[test]
+fn ten_times_the_quota_of_short_flows_pass_without_the_agent() {
+    let world = World::with_lan_and(&["--flow-quota", "64"]);
+    world.run("web", &["-p", "8080:80"]);
+    let web = world.inside("web");
+    let _service = Service::start_v4(&web, Transport::Tcp, 80, "web");
+    let _lan = Service::start(world.lan(), Transport::Tcp, 7, "lan");
+    world.kill_agent();
+    for _ in 0..640 {
+        Dial::tcp(LAN[0], 7).answered(&web);
+        Dial::tcp(HOST[0], 8080).answered(world.lan());
+    }
+}
+
+#[test]
+fn case_14_a_flood_costs_others_nothing() {
+    let world = World::with_lan_and(&["--flow-quota", "64"]);
+    for name in ["bad", "good"] {
+        world.run(name, &[]);
+    }
+    let (bad, good) = (world.inside("bad"), world.inside("good"));
+    let _services = Transport::BOTH.map(|transport| Service::start(world.lan(), transport, 7, "lan"));
+    let dial = Dial::tcp(LAN[0], 7);
+    let established = open(&good, &dial, 10);
+    for stream in &established {
+        ask_stream(stream).unwrap();
+    }
+    let answered = sockets(&bad, (address(LAN[0]), 7).into(), 64);
+    for socket in &answered {
+        seen_port(socket);
+    }
+    Dial::udp(LAN[0], 7).unanswered(&bad);
+    drops_reach(&world, "bad", "bridge", "flow-quota", 1);
+    // each datagram asks for a flow of its own
+    let flood = sockets(&bad, (address(LAN[0]), 7).into(), 2000);
+    for _ in 0..3 {
+        for socket in &flood {
+            // what is dropped is dropped in silence
+            let _ = socket.send(b"who?");
+        }
+    }
+    for stream in &established {
+        assert_eq!(ask_stream(stream).unwrap().name, "lan");
+    }
+    for _ in 0..10 {
+        dial.answered(&good);
+        Dial::udp(LAN[0], 7).answered(&good);
+    }
+    assert_eq!(world.drops("good", "bridge", "flow-quota"), 0);
+}
+
+#[test]
+fn case_14_a_flood_from_the_world_costs_its_target_alone() {
+    let world = World::with_lan_and(&["--flow-quota", "64"]);
+    world.run("target", &["-p", "5000:53/udp"]);
+    world.run("good", &["-p", "5001:53/udp"]);
+    let inside = ["target", "good"].map(|name| world.inside(name));
+    let _services = ["target", "good"].map(|name| Service::start_v4(&world.inside(name), Transport::Udp, 53, name));
+    let _lan = Service::start(world.lan(), Transport::Tcp, 7, "lan");
+    let established = open(&inside[1], &Dial::tcp(LAN[0], 7), 10);
+    let flood = sockets(world.lan(), (address(HOST[0]), 5000).into(), 1000);
+    for socket in &flood {
+        let _ = socket.send(b"who?");
+    }
+    assert_eq!(Dial::udp(HOST[0], 5001).answered(world.lan()).name, "good");
+    Dial::tcp(LAN[0], 7).answered(&inside[1]);
+    for stream in &established {
+        assert_eq!(ask_stream(stream).unwrap().name, "lan");
+    }
+}
