@@ -97,7 +97,7 @@ fn conflicting_options_are_refused_in_the_engines_words() {
     world.run("web", &["bridge"]);
     world.run("hosted", &["host"]);
     let joined = "container:web";
-    let cases: [(&str, Change, &str); 13] = [
+    let cases: [(&str, Change, &str); 11] = [
         (
             joined,
             |asked| asked.hostname = "x".into(),
