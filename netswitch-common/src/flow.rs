@@ -137,8 +137,8 @@ pub struct Flow {
     pub ends: [FlowEnd; 2],
     /// Never 0 in a flow.
     pub serial: u32,
-    /// [`crate::host::Config::route_generation`] of the last route look-up.
-    pub route_generation: u32,
+    /// [`crate::host::Config::generation`] of the last route look-up.
+    pub generation: u32,
     /// Policy under which it was allowed; 0 while there is none.
     pub policy_epoch: u32,
     /// What the addresses' translation adds to a one's complement sum, per direction; then the ports'.
@@ -149,8 +149,11 @@ pub struct Flow {
     /// Directions that have sent FIN: bit 0 the original one, bit 1 replies.
     pub finished: u8,
     pub _pad: [u8; 2],
+    /// Number of the publication that it came by, or 0.
+    pub publication: u32,
+    pub _pad2: u32,
 }
-map_type!(Flow, 208);
+map_type!(Flow, 216);
 
 impl Flow {
     #[inline(always)]

@@ -14,8 +14,9 @@ pub const SOCKET_MARK: u32 = 0x6e73_7764;
 pub struct Config {
     /// Of the agent's network namespace (`SO_NETNS_COOKIE`): socket hooks leave others alone.
     pub namespace_cookie: u64,
-    /// Raised when a route, a link or an address changes: flows look their route up again.
-    pub route_generation: u32,
+    /// Raised when a route, a link, an address or a publication changes: flows look up again whether they
+    /// still have what they were made with.
+    pub generation: u32,
     /// Ports for masquerade: the first, host order, and how many.
     pub first_port: u16,
     pub port_count: u16,

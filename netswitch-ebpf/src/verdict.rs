@@ -202,7 +202,7 @@ fn renew(work: &Work) {
             };
             core::ptr::copy_nonoverlapping(&raw const work.end, end, 1);
             (*record).routed = work.now;
-            (*record).route_generation = maps::config().map_or(0, |config| config.route_generation);
+            (*record).generation = maps::config().map_or(0, |config| config.generation);
         }
     }
 }

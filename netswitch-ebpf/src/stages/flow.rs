@@ -60,6 +60,12 @@ fn matches(work: &mut Work) -> bool {
     if flow.serial != index.serial || !lives(flow, work.now) || starts_again {
         return false;
     }
+    let is_stale = route::is_stale(flow, work.now);
+    if is_stale && flow.publication != 0 && !is_published(flow) {
+        work.replaced = index.key;
+        work.replaced_serial = index.serial;
+        return false;
+    }
     let (this, other) = match index.direction {
         direction::ORIGINAL => (0, 1),
         _ => (1, 0),
@@ -73,7 +79,7 @@ fn matches(work: &mut Work) -> bool {
     if work.quoted == 0 {
         advance(flow, state, work);
     }
-    work.rerouted = u8::from(work.end.endpoint == 0 && route::is_stale(flow, work.now));
+    work.rerouted = u8::from(work.end.endpoint == 0 && is_stale);
     work.serial = index.serial;
     true
 }
@@ -89,6 +95,17 @@ pub fn lives(flow: &Flow, now: u64) -> bool {
 #[inline(always)]
 fn is_live(endpoint: u32, generation: u32) -> bool {
     endpoint == 0 || maps::slot(endpoint).is_some_and(|slot| slot.generation == generation && slot.ifindex != 0)
+}
+
+/// Whether the publication that it came by still leads where it went.
+#[inline(always)]
+fn is_published(flow: &Flow) -> bool {
+    let [original, reply] = &flow.tuples;
+    maps::publication(flow.publication).is_some_and(|publication| {
+        publication.endpoint == flow.ends[1].endpoint
+            && publication.generation == flow.ends[1].generation
+            && publication.port(u16::from_be(original.to_port)) == u16::from_be(reply.from_port)
+    })
 }
 
 /// State and deadline after this packet.
@@ -244,7 +261,8 @@ pub fn begin(work: &mut Work, target_port: u16, zone: u32) {
     work.flow.state = FlowState::New as u8;
     work.flow.finished = 0;
     work.flow.policy_epoch = 0;
+    work.flow.publication = 0;
     work.flow.routed = work.now;
-    work.flow.route_generation = maps::config().map_or(0, |config| config.route_generation);
+    work.flow.generation = maps::config().map_or(0, |config| config.generation);
     work.end = work.flow.ends[1];
 }

@@ -176,6 +176,7 @@ fn lead(publication: &Publication, to_itself: bool) -> Result {
     set_end(&mut work.flow.ends[1], publication);
     let port = publication.port(u16::from_be(work.tuple.to_port)).to_be();
     flow::begin(work, port, publication.network);
+    work.flow.publication = work.publication;
     work.wants_port = u8::from(from_gateway);
     Ok(())
 }

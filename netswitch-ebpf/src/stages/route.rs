@@ -190,7 +190,7 @@ pub fn mtu(uplink: &Uplink) -> u16 {
 
 #[inline(always)]
 pub fn is_stale(flow: &Flow, now: u64) -> bool {
-    now > flow.routed + TRUST || maps::config().is_some_and(|config| config.route_generation != flow.route_generation)
+    now > flow.routed + TRUST || maps::config().is_some_and(|config| config.generation != flow.generation)
 }
 
 /// Looks up the way of a flow to the world once more. `false`: the flow cannot go on as it is, because

@@ -137,7 +137,11 @@ impl Core {
             return Err(internal(error));
         }
         self.announce(&changes);
+        let withdrawn = changes.withdraws_ports(&self.state);
         self.state.apply(&changes);
+        if withdrawn {
+            self.flows_look_again();
+        }
         Ok(())
     }
 

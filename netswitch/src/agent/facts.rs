@@ -24,6 +24,13 @@ impl Core {
     pub fn facts_for_publishing(&mut self) -> Result<Facts, Error> {
         let mut facts = self.facts()?;
         facts.listeners = self.kernel.listeners().map_err(internal)?;
+        facts.addresses = self
+            .kernel
+            .addresses()
+            .map_err(internal)?
+            .into_iter()
+            .map(|(_, address)| address.ip())
+            .collect();
         facts.local_port_range = self.kernel.local_port_range().map_err(internal)?;
         Ok(facts)
     }

@@ -18,7 +18,7 @@ impl Core {
         let (first_port, port_count) = self.host.masquerade_ports.unwrap_or(capacity::MASQUERADE_PORTS);
         let config = host::Config {
             namespace_cookie: namespace_cookie()?,
-            route_generation: self.datapath.tables().config()?.route_generation.wrapping_add(1),
+            generation: self.datapath.tables().config()?.generation.wrapping_add(1),
             first_port,
             port_count,
             flow_quota: self.host.flow_quota.unwrap_or(capacity::FLOW_QUOTA),
@@ -34,20 +34,20 @@ impl Core {
         if let Err(error) = self.try_refresh_host() {
             tracing::warn!(%error, "cannot look at the host's devices");
         }
-        self.routes_changed();
+        self.flows_look_again();
     }
 
-    /// Every flow asks for its route again.
-    pub fn routes_changed(&mut self) {
+    /// Every flow asks again for its route and its publication.
+    pub fn flows_look_again(&mut self) {
         let tables = self.datapath.tables();
         let raised = tables.config().and_then(|config| {
             tables.set_config(&host::Config {
-                route_generation: config.route_generation.wrapping_add(1),
+                generation: config.generation.wrapping_add(1),
                 ..config
             })
         });
         if let Err(error) = raised {
-            tracing::warn!(%error, "flows do not hear of a changed route at once");
+            tracing::warn!(%error, "flows do not hear of a change at once");
         }
     }
 

@@ -19,7 +19,7 @@ use crate::reconcile;
 impl Core {
     pub fn kernel_changed(&mut self, event: Event) {
         match event {
-            Event::RoutesChanged => return self.routes_changed(),
+            Event::RoutesChanged => return self.flows_look_again(),
             Event::LinkAdded(_)
             | Event::LinkRemoved(_)
             | Event::LinkChanged { .. }

@@ -51,6 +51,18 @@ impl Changes {
             .collect()
     }
 
+    /// Whether an endpoint loses a published port and stays.
+    pub fn withdraws_ports(&self, before: &State) -> bool {
+        self.endpoints.iter().any(|(id, after)| {
+            let (Some(old), Some(new)) = (before.endpoints.get(id), after) else {
+                return false;
+            };
+            old.publications
+                .iter()
+                .any(|publication| !new.publications.contains(publication))
+        })
+    }
+
     /// How many endpoints a network has afterwards.
     pub fn member_count(&self, before: &State, network: &Id) -> u32 {
         let mut count = before.member_count(network);

@@ -58,6 +58,8 @@ pub struct Facts {
     pub listeners: Vec<publish::Listener>,
     /// The host's ephemeral ports, first and last: random published ports come from there.
     pub local_port_range: (u16, u16),
+    /// Addresses of the host.
+    pub addresses: Vec<std::net::IpAddr>,
     /// Fresh random ids: the rules take from the end as many as they need.
     pub fresh: Vec<Id>,
 }

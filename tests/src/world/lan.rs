@@ -84,11 +84,15 @@ impl World {
 /// A veth pair, both ends up.
 fn link(one: &Namespace, device: &str, two: &Namespace, other: &str) {
     one.sh(&format!(
-        "ip link add {device} type veth peer name {other} netns {} && ip link set {device} up",
+        "ip link add {device} type veth peer name {other} netns {}",
         two.path()
     ))
     .ok();
-    two.sh(&format!("ip link set {other} up")).ok();
+    for (namespace, device) in [(one, device), (two, other)] {
+        // its link-local address is usable at once, too
+        let settle = format!("echo 0 > /proc/sys/net/ipv6/conf/{device}/accept_dad && ip link set {device} up");
+        namespace.sh(&settle).ok();
+    }
 }
 
 /// Addresses of both families, usable at once.

@@ -7,11 +7,12 @@ use std::path::Path;
 use super::{Object, World, objects};
 
 /// Maps that packets change, not requests.
-const COUNTERS: [&str; 10] = [
+const COUNTERS: [&str; 11] = [
     "DROPS",
     "PATHS",
     "BUCKETS",
     "DECISION",
+    "CONFIG",
     "FLOWS",
     "RECORDS",
     "QUOTAS",

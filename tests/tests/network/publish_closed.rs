@@ -34,7 +34,7 @@ fn case_20_a_port_on_loopback_is_closed_to_the_lan() {
     for transport in Transport::BOTH {
         let answer = Dial::new(transport, (address("127.0.0.1"), 8080).into()).answered(&world.host);
         assert_eq!(answer.name, "web");
-        let dial = Dial::new(transport, (address(HOST[0]), 8080).into());
+        let dial = Dial::new(transport, (address(HOST[0]), 8080).into()).connected();
         assert_eq!(
             dial.unanswered(&world.host),
             ErrorKind::ConnectionRefused,
@@ -118,7 +118,7 @@ fn case_23_a_port_of_one_address_is_closed_on_the_others() {
     let _services = Transport::BOTH.map(|transport| Service::start_v4(&web, transport, 80, "web"));
     for transport in Transport::BOTH {
         for client in [world.lan(), &world.host] {
-            let dial = |to: &str| Dial::new(transport, (address(to), 8080).into());
+            let dial = |to: &str| Dial::new(transport, (address(to), 8080).into()).connected();
             assert_eq!(dial("192.168.56.98").answered(client).name, "web");
             assert_eq!(
                 dial("192.168.56.99").unanswered(client),
@@ -126,7 +126,7 @@ fn case_23_a_port_of_one_address_is_closed_on_the_others() {
                 "{transport:?}"
             );
         }
-        let dial = Dial::new(transport, (address("127.0.0.1"), 8080).into());
+        let dial = Dial::new(transport, (address("127.0.0.1"), 8080).into()).connected();
         assert_eq!(dial.unanswered(&world.host), ErrorKind::ConnectionRefused);
         Dial::new(transport, (address(HOST[1]), 8080).into()).unanswered(world.lan());
     }

@@ -215,27 +215,15 @@ fn bad_forms_are_refused_in_dockers_words() {
     let world = World::with_lan();
     world.run("web", &[]);
     for (form, text) in [
-        (
-            "80:x",
-            "invalid argument \"80:x\" for \"-p, --publish\" flag: Invalid containerPort: x",
-        ),
-        (
-            "x:80",
-            "invalid argument \"x:80\" for \"-p, --publish\" flag: Invalid hostPort: x",
-        ),
+        ("80:x", "netswitch: Invalid containerPort: x"),
+        ("x:80", "netswitch: Invalid hostPort: x"),
         (
             "80-82:80-81",
-            "invalid argument \"80-82:80-81\" for \"-p, --publish\" flag: Invalid ranges specified for container and \
+            "netswitch: Invalid ranges specified for container and \
              host Ports: 80-81 and 80-82",
         ),
-        (
-            "80:80/icmp",
-            "invalid argument \"80:80/icmp\" for \"-p, --publish\" flag: Invalid proto: icmp",
-        ),
-        (
-            "300.1.1.1:80:80",
-            "invalid argument \"300.1.1.1:80:80\" for \"-p, --publish\" flag: Invalid ip address: 300.1.1.1",
-        ),
+        ("80:80/icmp", "netswitch: Invalid proto: icmp"),
+        ("300.1.1.1:80:80", "netswitch: Invalid ip address: 300.1.1.1"),
     ] {
         let before = world.snapshot();
         let output = world.cli(&["run", "-d", "-p", form, "--", "true"]);
@@ -260,9 +248,22 @@ fn a_container_that_ends_gives_its_ports_back() {
     };
     let file = world.directory.join("end");
     let wait = format!("until test -e {}; do sleep 0.05; done", file.display());
+    let bind_mount = format!("{0}:{0}", world.directory.display());
     let run = || {
         let _ = std::fs::remove_file(&file);
-        world.ok(&["run", "-d", "--rm", "-p", "8080:80", "--", "sh", "-c", &wait]);
+        world.ok(&[
+            "run",
+            "-d",
+            "--rm",
+            "-v",
+            &bind_mount,
+            "-p",
+            "8080:80",
+            "--",
+            "sh",
+            "-c",
+            &wait,
+        ]);
         let bound = bind(&world.host, Transport::Tcp, "0.0.0.0:8080");
         assert_eq!(bound, Err(ErrorKind::AddrInUse));
     };

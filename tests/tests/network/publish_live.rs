@@ -64,7 +64,10 @@ fn live_publishing_is_refused_as_running_is() {
         (&["publish", "late", "8080:80"], "port is already allocated"),
         (&["publish", "late", "8081:80"], "address already in use"),
         (&["publish", "nobody", "8082:80"], "No such container: nobody"),
-        (&["unpublish", "late", "8080:80"], "8080:80"),
+        (
+            &["unpublish", "late", "8080:80"],
+            "No public port '80/tcp' published for late",
+        ),
     ] {
         let before = world.snapshot();
         let output = world.cli(arguments);

@@ -31,6 +31,8 @@ pub struct Target {
 /// Who holds ports while a draft is made.
 pub struct Allocator<'a> {
     listeners: BTreeMap<(Protocol, u16), Vec<&'a Listener>>,
+    /// The host's.
+    addresses: &'a [IpAddr],
     local_ports: (u16, u16),
     /// Numbers of publications that the draft has taken back.
     freed: BTreeSet<u16>,
@@ -65,6 +67,7 @@ impl<'a> Allocator<'a> {
         };
         Self {
             listeners,
+            addresses: &facts.addresses,
             local_ports,
             freed,
             added,
@@ -87,6 +90,7 @@ impl<'a> Allocator<'a> {
         let mut translated = Vec::new();
         let mut made = Vec::new();
         for host in hosts {
+            self.check_address(binding, host)?;
             let Some(target) = (if host.is_ipv4() { v4 } else { v6 }) else {
                 continue;
             };
@@ -114,6 +118,20 @@ impl<'a> Allocator<'a> {
             }
         }
         Ok(made)
+    }
+
+    /// One that the host has not got cannot be published at.
+    fn check_address(&self, binding: &Binding, host: IpAddr) -> Result<(), Error> {
+        if host.is_unspecified() || host.is_loopback() || self.addresses.contains(&host) {
+            return Ok(());
+        }
+        let version = if host.is_ipv4() { 4 } else { 6 };
+        let port = binding.host_ports.map_or(0, |(first, _)| first);
+        let socket = std::net::SocketAddr::new(host, port);
+        Err(Error::internal(format!(
+            "listen {}{version} {socket}: bind: cannot assign requested address",
+            binding.protocol
+        )))
     }
 
     fn make(
