@@ -152,12 +152,10 @@ fn is_bound_to_loopback(context: &SockAddrContext, is_v4: bool) -> bool {
     }
     // SAFETY: the verifier checks the accesses
     unsafe {
-        let v4 = (&raw const (*socket).src_ip4).read_volatile();
-        if v4.to_ne_bytes()[0] == 127 {
-            return true;
-        }
+        // of an IPv6 socket it is 127.0.0.6, whatever its address
         if is_v4 {
-            return false;
+            let v4 = (&raw const (*socket).src_ip4).read_volatile();
+            return v4.to_ne_bytes()[0] == 127;
         }
         let words = (&raw const (*socket).src_ip6).cast::<u32>();
         let word = |i: usize| words.add(i).read_volatile();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use netswitch_common::address::Mac;
 use tokio::sync::broadcast;
 
-use super::handle::Job;
+use super::{handle::Job, relay::Relay};
 use crate::action::Action;
 use crate::api::{Directories, Error, HostOptions, Request, Response};
 use crate::datapath::Datapath;
@@ -39,6 +39,8 @@ pub struct Core {
     pub last_macs: HashMap<(Id, IpAddr), Mac>,
     /// Keeps the netlink watch alive.
     pub watch: Option<Watch>,
+    /// Where the socket hooks are.
+    pub relay: Option<Relay>,
 }
 
 impl Core {
@@ -137,11 +139,7 @@ impl Core {
             return Err(internal(error));
         }
         self.announce(&changes);
-        let withdrawn = changes.withdraws_ports(&self.state);
-        self.state.apply(&changes);
-        if withdrawn {
-            self.flows_look_again();
-        }
+        self.apply(&changes);
         Ok(())
     }
 
@@ -156,8 +154,19 @@ impl Core {
         self.forget_counters(&changes);
         let saved = self.store.save(&changes).map_err(internal);
         // it is gone, whatever the disk says: the next start will find it so
-        self.state.apply(&changes);
+        self.apply(&changes);
         saved
+    }
+
+    fn apply(&mut self, changes: &Changes) {
+        if let Some(relay) = &mut self.relay {
+            relay.apply(&self.state, changes);
+        }
+        let withdrawn = changes.withdraws_ports(&self.state);
+        self.state.apply(changes);
+        if withdrawn {
+            self.flows_look_again();
+        }
     }
 
     /// What is gone is not counted any more: its number will be another's.

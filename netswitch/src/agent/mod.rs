@@ -12,9 +12,11 @@ pub mod handle;
 pub mod lock;
 pub mod networks;
 pub mod observe;
+pub mod placeholders;
 pub mod processes;
 pub mod publish;
 pub mod purge;
+pub mod relay;
 pub mod start;
 pub mod uplinks;
 pub mod watch;
@@ -66,7 +68,7 @@ pub fn run(options: &AgentOptions) -> Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let handle = start::start(options, &directories)?;
+    let handle = start::start(options, &directories, runtime.handle())?;
     runtime.block_on(serve(handle, &directories))?;
     tracing::info!("stopped; the data plane stays");
     Ok(())

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use anyhow::{Context as _, Result};
+use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 use tracing::{Level, level_filters::LevelFilter};
 
@@ -30,8 +31,8 @@ fn is_cgroup2(path: &Path) -> bool {
 }
 
 /// Opens everything, makes store and kernel agree, and starts the agent's thread in the network
-/// namespace of the calling thread.
-pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentHandle> {
+/// namespace of the calling thread; the relay's tasks are the runtime's.
+pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle) -> Result<AgentHandle> {
     let store = Store::open(&directories.state.join("state.redb"))?;
     let state = store.load()?;
     let kernel = Netlink::open().context("netlink")?;
@@ -54,6 +55,7 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
         ended: ended.clone(),
         last_macs: HashMap::new(),
         watch: None,
+        relay: None,
     };
     core.bury_the_dead();
     core.follow_gateways();
@@ -61,7 +63,7 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
     core.remember_all_macs();
     core.make_predefined(options)?;
     core.configure_host()?;
-    core.attach_sockets(options)?;
+    core.attach_sockets(options, runtime)?;
     core.watch_containers();
     let events = jobs.clone();
     core.watch = Some(watch::watch(move |event| events.send(Job::Kernel(event)).is_ok())?);
@@ -72,11 +74,14 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
 }
 
 impl Core {
-    /// The hooks of the host's own sockets.
-    fn attach_sockets(&mut self, options: &AgentOptions) -> Result<()> {
+    /// The hooks of the host's own sockets, and the relay for what they cannot lead.
+    fn attach_sockets(&mut self, options: &AgentOptions, runtime: &Handle) -> Result<()> {
         let usual = CGROUPS.into_iter().map(Path::new).find(|path| is_cgroup2(path));
         match options.cgroup.as_deref().or(usual) {
-            Some(cgroup) => self.datapath.attach_sockets(cgroup).context("socket hooks"),
+            Some(cgroup) => {
+                self.datapath.attach_sockets(cgroup).context("socket hooks")?;
+                self.start_relay(runtime).context("relay")
+            }
             None => {
                 tracing::warn!("no cgroup of version 2 is mounted: the host itself does not reach published ports");
                 Ok(())

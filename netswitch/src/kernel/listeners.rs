@@ -7,6 +7,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use netswitch_common::host::SOCKET_MARK;
 use rtnetlink::{
     packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NlasIterator},
     sys::{self, protocols::NETLINK_SOCK_DIAG},
@@ -28,6 +29,8 @@ const PORT: usize = 4;
 const ADDRESS: usize = 8;
 /// `INET_DIAG_SKV6ONLY`, told unasked.
 const V6_ONLY: u16 = 11;
+/// `INET_DIAG_MARK`, told to who may administer the network.
+const MARK: u16 = 15;
 /// Socket states of `net/tcp_states.h`, as bits. A socket without a peer is closed, where its protocol
 /// knows no listening.
 const CLOSED: u32 = 1 << 7;
@@ -96,7 +99,7 @@ fn request(protocol: Protocol, states: u32, family: u8) -> [u8; REQUEST_LENGTH] 
     request
 }
 
-/// `None`: a socket without a port.
+/// `None`: a socket without a port, or the agent's own, which makes way.
 fn listener(protocol: Protocol, message: &[u8]) -> Option<Listener> {
     let port = u16::from_be_bytes(*message.get(PORT..)?.first_chunk()?);
     let address = message.get(ADDRESS..)?;
@@ -105,10 +108,15 @@ fn listener(protocol: Protocol, message: &[u8]) -> Option<Listener> {
     } else {
         IpAddr::V6(Ipv6Addr::from(*address.first_chunk::<16>()?))
     };
-    let v6_only = NlasIterator::new(message.get(ANSWER_LENGTH..)?)
-        .filter_map(std::result::Result::ok)
-        .any(|attribute| attribute.kind() == V6_ONLY && attribute.value().first() == Some(&1));
-    (port != 0).then_some(Listener {
+    let attributes = message.get(ANSWER_LENGTH..)?;
+    let has = |kind: u16, value: &[u8]| {
+        NlasIterator::new(attributes)
+            .filter_map(std::result::Result::ok)
+            .any(|attribute| attribute.kind() == kind && attribute.value() == value)
+    };
+    let v6_only = has(V6_ONLY, &[1]);
+    let is_own = has(MARK, &SOCKET_MARK.to_ne_bytes());
+    (port != 0 && !is_own).then_some(Listener {
         protocol,
         address,
         port,

@@ -4,6 +4,7 @@ pub mod allocate;
 pub mod change;
 pub mod list;
 pub mod parse;
+pub mod resolve;
 pub mod settle;
 pub mod table;
 

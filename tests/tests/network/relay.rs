@@ -1,0 +1,137 @@
+//! Clients of the host that cannot be led to the container when they dial: the agent passes on what they say.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, UdpSocket};
+
+use tests::world::{Dial, HOST, PATIENCE, Service, Transport, World, eventually};
+
+use super::{address, dual};
+
+const LOOPBACK: [&str; 2] = ["127.0.0.1", "::1"];
+
+fn serve(world: &World, network: &str) -> [Service; 2] {
+    world.run("web", &["--net", network, "-p", "8080:80", "-p", "8080:80/udp"]);
+    let web = world.inside("web");
+    Transport::BOTH.map(|transport| Service::start(&web, transport, 80, "web"))
+}
+
+#[test]
+fn a_client_bound_to_loopback_is_relayed() {
+    let world = World::with_lan();
+    dual(&world, "dual", 66, &[]);
+    let _services = serve(&world, "dual");
+    for transport in Transport::BOTH {
+        for (family, gateway) in ["10.66.0.1", "fd66::1"].into_iter().enumerate() {
+            for to in [LOOPBACK[family], HOST[family]] {
+                let dial = Dial::new(transport, (address(to), 8080).into()).from(LOOPBACK[family], 0);
+                for dial in [dial, dial.connected()] {
+                    let answer = dial.answered(&world.host);
+                    assert_eq!(answer.peer, dial.to);
+                    assert_eq!(answer.client.ip(), address(gateway), "{dial:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_ipv6_client_reaches_a_container_without_ipv6() {
+    let world = World::with_lan();
+    world.ok(&["network", "create", "--subnet", "10.66.0.0/24", "four"]);
+    world.run("web", &["--net", "four", "-p", "8080:80", "-p", "8080:80/udp"]);
+    let web = world.inside("web");
+    let _services = Transport::BOTH.map(|transport| Service::start_v4(&web, transport, 80, "web"));
+    for transport in Transport::BOTH {
+        for to in ["::1", HOST[1]] {
+            let dial = Dial::new(transport, (address(to), 8080).into());
+            for dial in [dial, dial.from("::1", 0)] {
+                let answer = dial.answered(&world.host);
+                assert_eq!(answer.peer.ip().to_canonical(), dial.to.ip(), "{dial:?}");
+                assert_eq!(answer.client.ip(), address("10.66.0.1"), "{dial:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_relayed_client_may_end_its_half_first() {
+    let world = World::with_lan();
+    dual(&world, "dual", 66, &[]);
+    world.run("web", &["--net", "dual", "-p", "8080:80"]);
+    let listener = world.inside("web").enter(|| std::net::TcpListener::bind("0.0.0.0:80"));
+    let listener = listener.unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        stream.write_all(&all).unwrap();
+    });
+    let dial = Dial::tcp("127.0.0.1", 8080).from("127.0.0.1", 0);
+    let mut stream = world.host.enter(|| dial.open(PATIENCE)).unwrap();
+    let sent: Vec<u8> = (0..1_000_000_u32).map(|n| n as u8).collect();
+    stream.write_all(&sent).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).unwrap();
+    assert!(back == sent);
+    server.join().unwrap();
+}
+
+#[test]
+fn what_is_relayed_ends_with_its_publication() {
+    let world = World::with_lan();
+    dual(&world, "dual", 66, &[]);
+    let _services = serve(&world, "dual");
+    let tcp = Dial::tcp("127.0.0.1", 8080).from("127.0.0.1", 0);
+    let mut stream = world.host.enter(|| tcp.open(PATIENCE)).unwrap();
+    let udp = Dial::udp("127.0.0.1", 8080).from("127.0.0.1", 0);
+    udp.answered(&world.host);
+    world.ok(&["unpublish", "web", "8080:80"]);
+    world.ok(&["unpublish", "web", "8080:80/udp"]);
+    // a close or a reset, but nothing more is said
+    assert!(!matches!(stream.read(&mut [0; 8]), Ok(1..)));
+    assert_eq!(tcp.unanswered(&world.host), ErrorKind::ConnectionRefused);
+    udp.unanswered(&world.host);
+    eventually("the port is free", || {
+        let bound = world.host.enter(|| UdpSocket::bind("127.0.0.1:8080"));
+        bound.map(|_| ()).map_err(|error| error.to_string())
+    });
+}
+
+#[test]
+fn a_server_that_refuses_is_seen_to_refuse() {
+    let world = World::with_lan();
+    dual(&world, "dual", 66, &[]);
+    world.run("web", &["--net", "dual", "-p", "8080:80"]);
+    let dial = Dial::tcp("127.0.0.1", 8080).from("127.0.0.1", 0);
+    let kind = dial.unanswered(&world.host);
+    assert!(
+        matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+        "{kind}"
+    );
+}
+
+#[test]
+fn published_ports_are_listed_as_listening() {
+    let world = World::with_lan();
+    dual(&world, "dual", 66, &[]);
+    let ports = [
+        "-p",
+        "8080:80",
+        "-p",
+        "127.0.0.1:53:53/udp",
+        "-p",
+        "9000-9009:9000-9009",
+    ];
+    world.run("web", &[&["--net", "dual"], &ports[..]].concat());
+    let listed = || world.host.sh("ss -Hlntu | awk '{print $1, $5}'").ok();
+    let now = listed();
+    for line in ["tcp 0.0.0.0:8080", "tcp [::]:8080", "udp 127.0.0.1:53"] {
+        assert!(now.lines().any(|listed| listed == line), "{line}: {now}");
+    }
+    world.ok(&["unpublish", "web", "8080:80"]);
+    assert!(!listed().contains(":8080"));
+    // the agent's own sockets do not hold it against the next publication
+    world.ok(&["publish", "web", "8080:80"]);
+    assert!(listed().contains("tcp 0.0.0.0:8080"));
+}
