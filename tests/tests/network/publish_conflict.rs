@@ -69,7 +69,7 @@ fn a_port_of_another_container() {
     let taken = |address: &str| format!("Bind for {address} failed: port is already allocated");
     is_refused(&world, &["-p", "8080:80"], &taken("0.0.0.0:8080"));
     is_refused(&world, &["-p", "127.0.0.1:8080:80"], &taken("127.0.0.1:8080"));
-    is_refused(&world, &["-p", "[::1]:8080:80"], &taken("[::1]:8080"));
+    is_refused(&world, &["-p", "[::1]:8080:80"], &taken("::1:8080"));
     is_refused(&world, &["-p", "8081:80"], &taken("0.0.0.0:8081"));
     is_refused(&world, &["-p", "9005:1/udp"], &taken("0.0.0.0:9005"));
     // what comes first is undone
