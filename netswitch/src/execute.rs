@@ -44,7 +44,7 @@ impl Plane for Datapath {
     }
     fn attach_uplink(&mut self, device: &str, index: u32, guard: bool) -> Result<(), datapath::Error> {
         Self::attach(self, datapath::Hook::Uplink, device, index)?;
-        if guard { self.guard(index) } else { Ok(()) }
+        if guard { self.guard(index) } else { self.unguard(index) }
     }
     fn detach_uplink(&mut self, index: u32) -> Result<(), datapath::Error> {
         self.unguard(index)?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netswitch_common::address::Mac;
 use tokio::sync::broadcast;
@@ -21,6 +21,9 @@ use crate::store::Store;
 
 /// How often what the programs logged is passed on.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often what ended flows still hold is freed; nobody waits for it.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Everything the agent has; owned by its thread.
 pub struct Core {
@@ -46,12 +49,17 @@ pub struct Core {
 impl Core {
     /// Works until it is told to stop.
     pub fn work(mut self, jobs: &mpsc::Receiver<Job>) {
+        let mut swept = Instant::now();
         loop {
             self.datapath.flush_log();
+            if swept.elapsed() > SWEEP_INTERVAL {
+                self.sweep_flows();
+                swept = Instant::now();
+            }
             let pause = if self.datapath.is_logging() {
                 LOG_INTERVAL
             } else {
-                Duration::MAX
+                SWEEP_INTERVAL
             };
             let job = match jobs.recv_timeout(pause) {
                 Ok(job) => job,

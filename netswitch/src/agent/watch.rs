@@ -20,12 +20,13 @@ impl Core {
     pub fn kernel_changed(&mut self, event: Event) {
         match event {
             Event::RoutesChanged => return self.flows_look_again(),
-            Event::LinkAdded(_)
-            | Event::LinkRemoved(_)
-            | Event::LinkChanged { .. }
-            | Event::AddressAdded { .. }
-            | Event::AddressRemoved { .. }
-            | Event::Missed => self.refresh_host(),
+            Event::AddressAdded { .. } | Event::AddressRemoved { .. } | Event::Missed => self.refresh_host(),
+            Event::LinkAdded(ref link) | Event::LinkRemoved(ref link) | Event::LinkChanged { after: ref link, .. } => {
+                // an endpoint that comes or goes is no news about the way to the world
+                if !self.is_ours(link) {
+                    self.refresh_host();
+                }
+            }
         }
         match event {
             Event::LinkChanged { before, after } => {
@@ -42,6 +43,12 @@ impl Core {
             }
             Event::LinkAdded(_) | Event::AddressRemoved { .. } | Event::RoutesChanged => {}
         }
+    }
+
+    fn is_ours(&self, link: &Link) -> bool {
+        let mark = format!("netswitch {} ", self.directories.state.display());
+        link.alias.as_ref().is_some_and(|alias| alias.starts_with(&mark))
+            || self.state.device_indexes().any(|index| index == link.index)
     }
 
     fn network_of_host_end(&self, index: u32) -> Option<Network> {

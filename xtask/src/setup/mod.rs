@@ -23,7 +23,7 @@ pub(crate) enum Need {
     Redis,
     /// `ip`, `ping` and `iperf3`
     Traffic,
-    /// What tests look at packets and devices with: `tcpdump`, `ethtool`
+    /// What tests look at packets, devices and the host with: `tcpdump`, `ethtool`, `nft`, `iptables-save`, `sysctl`
     Inspect,
     /// The peers that the benchmark measures against: iptables, as Docker uses it
     Rivals,
@@ -43,7 +43,7 @@ impl Need {
             Self::Ebpf | Self::Host | Self::DockerClient | Self::DockerProxy | Self::Vm => &[],
             Self::Redis => &["redis-server", "redis-tools"],
             Self::Traffic => &["iperf3", "iproute2", "iputils-ping"],
-            Self::Inspect => &["ethtool", "tcpdump"],
+            Self::Inspect => &["ethtool", "iptables", "nftables", "procps", "tcpdump"],
             Self::Rivals => &["iptables"],
             Self::Check => ebpf::lint_package(),
         }
