@@ -92,3 +92,6 @@ pub struct Listener {
     /// `IPV6_V6ONLY`; means nothing with an IPv4 address.
     pub v6_only: bool,
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,7 @@ impl World {
             interfaces: Vec::new(),
             default_routes: crate::model::sandbox::Families::default(),
             listeners: self.listeners.clone(),
+            addresses: vec![[192, 0, 2, 1].into(), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()],
             local_port_range: (49153, 65535),
             fresh: (0..24).map(|_| self.id()).collect(),
         }

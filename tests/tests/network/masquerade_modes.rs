@@ -1,6 +1,6 @@
 //! How a network meets the world: without masquerade, with an address of its own, routed, isolated.
 
-use tests::world::{Dial, HOST, LAN, Service, Transport, World};
+use tests::world::{Dial, LAN, Service, Transport, World};
 
 use super::{address, dual, no_ping, ping};
 
