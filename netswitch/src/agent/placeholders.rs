@@ -8,19 +8,22 @@ use std::os::fd::OwnedFd;
 
 use nix::sys::socket::{Backlog, listen};
 
-use super::relay::bound;
+use super::relay::{bound, descriptors};
 use crate::model::{changes::Changes, endpoint::Endpoint, publish::Protocol, state::State};
 
 type Place = (Protocol, SocketAddr);
 
 pub struct Placeholders {
     sockets: HashMap<Place, OwnedFd>,
+    /// Further ports are not shown: the agent needs descriptors for more important things.
+    most: usize,
 }
 
 impl Placeholders {
     pub fn new(state: &State) -> Self {
         let mut placeholders = Self {
             sockets: HashMap::new(),
+            most: descriptors() / 4,
         };
         for place in state.endpoints.values().flat_map(places) {
             placeholders.add(place);
@@ -50,6 +53,9 @@ impl Placeholders {
     }
 
     fn add(&mut self, place: Place) {
+        if self.sockets.len() >= self.most {
+            return;
+        }
         match hold(place) {
             Ok(socket) => {
                 self.sockets.insert(place, socket);
