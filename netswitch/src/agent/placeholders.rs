@@ -4,12 +4,16 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd as _, OwnedFd};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::{Backlog, listen};
 
 use super::relay::{bound, descriptors};
 use crate::model::{changes::Changes, endpoint::Endpoint, publish::Protocol, state::State};
+
+/// Descriptors for which the table has room from the start.
+const ROOM: usize = 4096;
 
 type Place = (Protocol, SocketAddr);
 
@@ -62,6 +66,16 @@ impl Placeholders {
             }
             Err(error) => tracing::warn!(%error, "no socket shows {}/{}", place.1, place.0),
         }
+    }
+}
+
+/// Before there are threads: each time the kernel widens the table for several of them it waits a while.
+pub fn make_room() {
+    let highest = ROOM.min(descriptors()).saturating_sub(1);
+    if let Ok(highest) = i32::try_from(highest) {
+        let widened = fcntl(io::stderr(), FcntlArg::F_DUPFD_CLOEXEC(highest));
+        // SAFETY: the descriptor was made here, and is nobody else's
+        drop(widened.map(|descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) }));
     }
 }
 
