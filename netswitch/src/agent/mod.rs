@@ -64,6 +64,7 @@ pub fn run(options: &AgentOptions) -> Result<()> {
     ];
     mount_bpffs(&directories.bpffs)?;
 
+    placeholders::make_room();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

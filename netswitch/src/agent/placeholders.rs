@@ -4,23 +4,30 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd as _, OwnedFd};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::{Backlog, listen};
 
-use super::relay::bound;
+use super::relay::{bound, descriptors};
 use crate::model::{changes::Changes, endpoint::Endpoint, publish::Protocol, state::State};
+
+/// Descriptors for which the table has room from the start.
+const ROOM: usize = 4096;
 
 type Place = (Protocol, SocketAddr);
 
 pub struct Placeholders {
     sockets: HashMap<Place, OwnedFd>,
+    /// Further ports are not shown: the agent needs descriptors for more important things.
+    most: usize,
 }
 
 impl Placeholders {
     pub fn new(state: &State) -> Self {
         let mut placeholders = Self {
             sockets: HashMap::new(),
+            most: descriptors() / 4,
         };
         for place in state.endpoints.values().flat_map(places) {
             placeholders.add(place);
@@ -50,12 +57,25 @@ impl Placeholders {
     }
 
     fn add(&mut self, place: Place) {
+        if self.sockets.len() >= self.most {
+            return;
+        }
         match hold(place) {
             Ok(socket) => {
                 self.sockets.insert(place, socket);
             }
             Err(error) => tracing::warn!(%error, "no socket shows {}/{}", place.1, place.0),
         }
+    }
+}
+
+/// Before there are threads: each time the kernel widens the table for several of them it waits a while.
+pub fn make_room() {
+    let highest = ROOM.min(descriptors()).saturating_sub(1);
+    if let Ok(highest) = i32::try_from(highest) {
+        let widened = fcntl(io::stderr(), FcntlArg::F_DUPFD_CLOEXEC(highest));
+        // SAFETY: the descriptor was made here, and is nobody else's
+        drop(widened.map(|descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) }));
     }
 }
 

@@ -12,6 +12,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
 use netswitch_common::{host::SOCKET_MARK, socket::relay};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -19,10 +20,13 @@ use tokio::sync::watch;
 use super::{core::Core, placeholders::Placeholders};
 use crate::model::{
     changes::Changes,
+    endpoint::Endpoint,
     publish::{Protocol, resolve::Resolver},
     state::State,
 };
 
+/// Unless the agent may open few files.
+const SESSIONS_MAX: usize = 1024;
 const V4: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST), 0);
 
@@ -71,15 +75,23 @@ impl Core {
 impl Relay {
     /// Follows what has changed since `before`.
     pub fn apply(&mut self, before: &State, changes: &Changes) {
-        let touches = |id| !before.publications_of(id).is_empty();
-        let publishes = |(id, after): (_, &Option<crate::model::endpoint::Endpoint>)| {
-            touches(id) || after.as_ref().is_some_and(|endpoint| !endpoint.publications.is_empty())
-        };
-        if changes.endpoints.iter().any(publishes) {
+        let publish = |endpoint: &Endpoint| !endpoint.publications.is_empty();
+        let former = changes.endpoints.keys().filter_map(|id| before.endpoints.get(id));
+        if former.chain(changes.endpoints.values().flatten()).any(publish) {
             self.resolver.send_modify(|resolver| resolver.apply(before, changes));
             self.placeholders.apply(before, changes);
         }
     }
+}
+
+/// How many sockets the agent may have open.
+pub fn descriptors() -> usize {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
+}
+
+/// Sessions at once, of each protocol: each has two sockets.
+fn sessions_max() -> usize {
+    SESSIONS_MAX.min(descriptors() / 8)
 }
 
 /// A socket of the agent's own, which the hooks leave alone, bound to an address; it does not block.

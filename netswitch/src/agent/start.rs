@@ -77,16 +77,12 @@ impl Core {
     /// The hooks of the host's own sockets, and the relay for what they cannot lead.
     fn attach_sockets(&mut self, options: &AgentOptions, runtime: &Handle) -> Result<()> {
         let usual = CGROUPS.into_iter().map(Path::new).find(|path| is_cgroup2(path));
-        match options.cgroup.as_deref().or(usual) {
-            Some(cgroup) => {
-                self.datapath.attach_sockets(cgroup).context("socket hooks")?;
-                self.start_relay(runtime).context("relay")
-            }
-            None => {
-                tracing::warn!("no cgroup of version 2 is mounted: the host itself does not reach published ports");
-                Ok(())
-            }
-        }
+        let Some(cgroup) = options.cgroup.as_deref().or(usual) else {
+            tracing::warn!("no cgroup of version 2 is mounted: the host itself does not reach published ports");
+            return Ok(());
+        };
+        self.datapath.attach_sockets(cgroup).context("socket hooks")?;
+        self.start_relay(runtime).context("relay")
     }
 
     /// The store against the kernel: adopts, repairs, removes.

@@ -38,7 +38,7 @@ const LISTENING: u32 = 1 << 10;
 /// Dumps come in datagrams of at most 32 KiB (`netlink_dump`).
 const DATAGRAM_MAX: usize = 64 * 1024;
 
-/// Listening TCP and SCTP sockets and bound UDP sockets of the calling thread's namespace.
+/// Listening TCP and SCTP sockets and bound UDP sockets of the calling thread's namespace, but the agent's own.
 pub fn all() -> Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for (protocol, states) in [

@@ -68,7 +68,7 @@ fn a_relayed_client_may_end_its_half_first() {
     });
     let dial = Dial::tcp("127.0.0.1", 8080).from("127.0.0.1", 0);
     let mut stream = world.host.enter(|| dial.open(PATIENCE)).unwrap();
-    let sent: Vec<u8> = (0..1_000_000_u32).map(|n| n as u8).collect();
+    let sent: Vec<u8> = (0..=u8::MAX).cycle().take(1_000_000).collect();
     stream.write_all(&sent).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut back = Vec::new();
@@ -134,4 +134,30 @@ fn published_ports_are_listed_as_listening() {
     // the agent's own sockets do not hold it against the next publication
     world.ok(&["publish", "web", "8080:80"]);
     assert!(listed().contains("tcp 0.0.0.0:8080"));
+}
+
+#[test]
+fn the_next_agent_relays_on() {
+    let world = World::with_lan();
+    dual(&world, "dual", 66, &[]);
+    let _services = serve(&world, "dual");
+    world.kill_agent();
+    let dial = Dial::tcp("127.0.0.1", 8080).from("127.0.0.1", 0);
+    assert_eq!(dial.unanswered(&world.host), ErrorKind::ConnectionRefused);
+    world.start_agent(&[]);
+    dial.answered(&world.host);
+    Dial::udp("::1", 8080).from("::1", 0).answered(&world.host);
+    assert!(world.host.sh("ss -Hlnt").ok().contains("0.0.0.0:8080"));
+}
+
+#[test]
+fn a_thousand_ports_are_listed() {
+    let world = World::with_lan();
+    let forms: Vec<String> = (0..500).map(|n| format!("{}:{}", 10_000 + 2 * n, 100 + n)).collect();
+    let ports = forms.iter().flat_map(|form| ["-p", form]);
+    world.run("web", &ports.collect::<Vec<&str>>());
+    let count = || world.host.sh("ss -Hlnt 'sport >= 10000 && sport < 11000' | wc -l").ok();
+    assert_eq!(count().trim(), "1000");
+    world.ok(&["rm", "-f", "web"]);
+    assert_eq!(count().trim(), "0");
 }

@@ -14,11 +14,9 @@ use tokio::net::UdpSocket;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::sleep;
 
-use super::bound;
+use super::{bound, sessions_max};
 use crate::model::publish::{Protocol, resolve::Resolver};
 
-/// Pairs of client and dialled address at once; what further ones send is lost.
-const SESSIONS_MAX: usize = 1024;
 /// How long a session lasts in which nobody says anything.
 const IDLE: Duration = Duration::from_mins(1);
 /// Datagrams of one client that wait.
@@ -28,6 +26,7 @@ const LENGTH_MAX: usize = 65_535;
 
 pub(super) struct Datagrams {
     leads: watch::Receiver<Resolver>,
+    /// One for each pair of client and dialled address; what further ones send is lost.
     permits: Arc<Semaphore>,
 }
 
@@ -54,7 +53,7 @@ impl Datagrams {
     pub(super) fn new(leads: &watch::Receiver<Resolver>) -> Self {
         Self {
             leads: leads.clone(),
-            permits: Arc::new(Semaphore::new(SESSIONS_MAX)),
+            permits: Arc::new(Semaphore::new(sessions_max())),
         }
     }
 
@@ -111,21 +110,17 @@ impl Sessions {
         let Some(target) = self.leads.borrow().resolve(Protocol::Udp, pair.dialled) else {
             return Ok(());
         };
-        let alive = |session: &&Session| session.target == target && !session.said.is_closed();
-        let session = match self.by_pair.get(&pair).filter(alive) {
-            Some(session) => session,
-            None => {
-                self.by_pair.retain(|_, session| !session.said.is_closed());
-                self.by_pair.remove(&pair);
-                let Ok(permit) = self.permits.clone().try_acquire_owned() else {
-                    return Err(io::Error::other("too many clients"));
-                };
-                let session = Session::start(pair, target, permit)?;
-                self.by_pair.entry(pair).or_insert(session)
-            }
-        };
-        // as with any full queue, what does not fit is lost
-        let _ = session.said.try_send(datagram.to_vec());
+        let alive = |session: &Session| session.target == target && !session.said.is_closed();
+        if !self.by_pair.get(&pair).is_some_and(alive) {
+            self.by_pair.remove(&pair);
+            self.by_pair.retain(|_, session| !session.said.is_closed());
+            let permit = self.permits.clone().try_acquire_owned().map_err(io::Error::other)?;
+            self.by_pair.insert(pair, Session::start(pair, target, permit)?);
+        }
+        if let Some(session) = self.by_pair.get(&pair) {
+            // as with any full queue, what does not fit is lost
+            let _ = session.said.try_send(datagram.to_vec());
+        }
         Ok(())
     }
 }

@@ -13,16 +13,16 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use super::sessions_max;
 use crate::model::publish::{Protocol, resolve::Resolver};
 
-/// Connections at once; others wait in the backlog.
-const SESSIONS_MAX: usize = 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// After accepting failed, which it does for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Streams {
     leads: watch::Receiver<Resolver>,
+    /// Connections at once; others wait in the backlog.
     sessions: Arc<Semaphore>,
 }
 
@@ -30,7 +30,7 @@ impl Streams {
     pub(super) fn new(leads: &watch::Receiver<Resolver>) -> Self {
         Self {
             leads: leads.clone(),
-            sessions: Arc::new(Semaphore::new(SESSIONS_MAX)),
+            sessions: Arc::new(Semaphore::new(sessions_max())),
         }
     }
 
