@@ -137,7 +137,11 @@ impl Core {
             return Err(internal(error));
         }
         self.announce(&changes);
+        let moves_ports = self.moves_ports(&changes);
         self.state.apply(&changes);
+        if moves_ports {
+            self.reserve_ports();
+        }
         Ok(())
     }
 
@@ -151,8 +155,12 @@ impl Core {
         fill_indexes(&mut changes, &indexes);
         self.forget_counters(&changes);
         let saved = self.store.save(&changes).map_err(internal);
+        let moves_ports = self.moves_ports(&changes);
         // it is gone, whatever the disk says: the next start will find it so
         self.state.apply(&changes);
+        if moves_ports {
+            self.reserve_ports();
+        }
         saved
     }
 

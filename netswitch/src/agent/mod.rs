@@ -15,6 +15,7 @@ pub mod observe;
 pub mod processes;
 pub mod publish;
 pub mod purge;
+pub mod reserved_ports;
 pub mod start;
 pub mod uplinks;
 pub mod watch;

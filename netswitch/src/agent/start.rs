@@ -60,6 +60,7 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
     core.reconcile()?;
     core.remember_all_macs();
     core.make_predefined(options)?;
+    core.reserve_ports();
     core.configure_host()?;
     core.attach_sockets(options)?;
     core.watch_containers();
