@@ -5,7 +5,7 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::model::{Id, changes::Changes, state::State};
+use crate::model::{Id, changes::Changes, port_set::PortSet, state::State};
 
 /// Raised when a record's meaning changes; an agent refuses a store that is newer than itself.
 const FORMAT: u64 = 1;
@@ -18,6 +18,8 @@ const NETWORKS: Table = TableDefinition::new("networks");
 const CONTAINERS: Table = TableDefinition::new("containers");
 const SANDBOXES: Table = TableDefinition::new("sandboxes");
 const ENDPOINTS: Table = TableDefinition::new("endpoints");
+/// What we changed of the host itself.
+const HOST: Table = TableDefinition::new("host");
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -57,7 +59,7 @@ impl Store {
                 Some(_) => {}
                 None => drop(database!(meta.insert("format", FORMAT))),
             }
-            for table in [NUMBERS, NETWORKS, CONTAINERS, SANDBOXES, ENDPOINTS] {
+            for table in [NUMBERS, NETWORKS, CONTAINERS, SANDBOXES, ENDPOINTS, HOST] {
                 database!(transaction.open_table(table));
             }
         }
@@ -93,6 +95,20 @@ impl Store {
                 std::iter::once((&key, &changes.numbers)),
             )?;
         }
+        database!(transaction.commit());
+        Ok(())
+    }
+
+    /// Which of the host's reserved ports are there for us.
+    pub fn reserved_ports(&self) -> Result<PortSet, Error> {
+        let transaction = database!(self.database.begin_read());
+        Ok(read(&transaction, "host", HOST)?.pop().unwrap_or_default())
+    }
+
+    pub fn set_reserved_ports(&self, ports: &PortSet) -> Result<(), Error> {
+        let transaction = database!(self.database.begin_write());
+        let record = (Id("reserved_ports".into()), Some(ports));
+        write(&transaction, "host", HOST, std::iter::once((&record.0, &record.1)))?;
         database!(transaction.commit());
         Ok(())
     }

@@ -171,7 +171,11 @@ impl Core {
             relay.apply(&self.state, changes);
         }
         let withdrawn = changes.withdraws_ports(&self.state);
+        let moves_ports = self.moves_ports(changes);
         self.state.apply(changes);
+        if moves_ports {
+            self.reserve_ports();
+        }
         if withdrawn {
             self.flows_look_again();
         }

@@ -17,6 +17,7 @@ pub mod processes;
 pub mod publish;
 pub mod purge;
 pub mod relay;
+pub mod reserved_ports;
 pub mod start;
 pub mod uplinks;
 pub mod watch;

@@ -2,11 +2,12 @@
 
 use anyhow::{Context as _, Result};
 
-use super::lock::Lock;
+use super::{lock::Lock, reserved_ports};
 use crate::api::Directories;
 use crate::datapath::Datapath;
 use crate::kernel::{Kernel as _, netlink::Netlink};
 use crate::shim;
+use crate::store::Store;
 
 /// Ends the containers, deletes the devices, pins, state and sockets; refuses while an agent runs.
 /// Nothing there is no error.
@@ -29,6 +30,15 @@ pub fn purge(directories: &Directories) -> Result<()> {
         let ours = links.filter(|link| link.alias.as_ref().is_some_and(|alias| alias.starts_with(&mark)));
         let names: Vec<String> = ours.map(|link| link.name).collect();
         kernel.delete_links(&names)?;
+        let path = state.join("state.redb");
+        // a damaged store does not keep the rest from going
+        if path.exists()
+            && let Err(error) = Store::open(&path)
+                .map_err(Into::into)
+                .and_then(|store| reserved_ports::give_back(&mut kernel, &store))
+        {
+            tracing::warn!(error = format!("{error:#}"), "reserved ports stay");
+        }
     }
     Datapath::purge(&directories.bpffs)?;
     for directory in [&directories.state, &directories.run] {

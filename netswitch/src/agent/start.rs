@@ -62,6 +62,7 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
     core.reconcile()?;
     core.remember_all_macs();
     core.make_predefined(options)?;
+    core.reserve_ports();
     core.configure_host()?;
     core.attach_sockets(options, runtime)?;
     core.watch_containers();

@@ -15,7 +15,7 @@ use crate::model::uplink::{self, Choice, Uplink};
 impl Core {
     /// At start: everything that the hooks must know of the host before the first packet.
     pub fn configure_host(&mut self) -> anyhow::Result<()> {
-        let (first_port, port_count) = self.host.masquerade_ports.unwrap_or(capacity::MASQUERADE_PORTS);
+        let (first_port, port_count) = self.masquerade_ports()?;
         let config = host::Config {
             namespace_cookie: namespace_cookie()?,
             generation: self.datapath.tables().config()?.generation.wrapping_add(1),

@@ -9,6 +9,7 @@ pub mod filter;
 pub mod names;
 pub mod network;
 pub mod parse;
+pub mod port_set;
 pub mod publish;
 pub mod sandbox;
 pub mod state;

@@ -68,9 +68,15 @@ fn conflicts_are_refused_and_leave_nothing() {
     let table = world.state.published().clone();
     for (spec, why) in [
         ("8080:81", "Bind for 0.0.0.0:8080 failed: port is already allocated"),
-        ("127.0.0.1:8080:81", "Bind for 127.0.0.1:8080 failed: port is already allocated"),
+        (
+            "127.0.0.1:8080:81",
+            "Bind for 127.0.0.1:8080 failed: port is already allocated",
+        ),
         ("9005:1/udp", "Bind for 0.0.0.0:9005 failed: port is already allocated"),
-        ("8085-8095:1-11", "listen tcp4 0.0.0.0:8090: bind: address already in use"),
+        (
+            "8085-8095:1-11",
+            "listen tcp4 0.0.0.0:8090: bind: address already in use",
+        ),
         (
             "203.0.113.9:80:80",
             "listen tcp4 203.0.113.9:80: bind: cannot assign requested address",
@@ -78,7 +84,9 @@ fn conflicts_are_refused_and_leave_nothing() {
     ] {
         let error = run(&mut world, "late", &["bridge"], &["7000:7000", spec]).unwrap_err();
         assert!(
-            error.message.starts_with("driver failed programming external connectivity on endpoint late (")
+            error
+                .message
+                .starts_with("driver failed programming external connectivity on endpoint late (")
                 && error.message.ends_with(why),
             "{spec}: {error}"
         );
