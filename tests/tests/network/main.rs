@@ -33,6 +33,7 @@ mod publish_reach;
 mod publish_source;
 mod redis;
 mod refusal;
+mod reserved;
 mod restart;
 mod run;
 mod silence;
