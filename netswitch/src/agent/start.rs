@@ -63,6 +63,10 @@ pub fn start(options: &AgentOptions, directories: &Directories) -> Result<AgentH
     core.reserve_ports();
     core.configure_host()?;
     core.attach_sockets(options)?;
+    let firewall = core.firewall();
+    if !firewall.ok {
+        tracing::warn!("{}", firewall.message);
+    }
     core.watch_containers();
     let events = jobs.clone();
     core.watch = Some(watch::watch(move |event| events.send(Job::Kernel(event)).is_ok())?);
