@@ -28,6 +28,7 @@ map_type!(Tuple, 44);
 impl Tuple {
     /// The same the other way round, in a zone.
     #[inline(always)]
+    #[must_use]
     pub const fn reversed(&self, zone: u32) -> Self {
         Self {
             from: self.to,
@@ -235,8 +236,7 @@ pub const fn timeout(protocol: u32, state: FlowState) -> u64 {
         (TCP, FlowState::Established) => 7_440 * SECOND,
         (TCP, FlowState::Closing) => 240 * SECOND,
         (TCP, FlowState::Closed) => 10 * SECOND,
-        (ICMP | ICMPV6, _) => 30 * SECOND,
-        (UDP, FlowState::New) => 30 * SECOND,
+        (ICMP | ICMPV6, _) | (UDP, FlowState::New) => 30 * SECOND,
         (UDP, _) => 180 * SECOND,
         _ => 600 * SECOND,
     }

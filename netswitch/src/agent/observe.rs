@@ -5,13 +5,22 @@ use std::collections::{BTreeMap, HashMap};
 use netswitch_common::verdict::DropReason;
 
 use super::core::{Core, internal};
-use crate::api::{EndpointStats, Error, Finding, Response, Stats, Version};
+use crate::api::{EndpointStats, Error, Finding, Response, Stats, UplinkMode, Version};
 use crate::kernel::Namespace;
-use crate::model::container::Status;
+use crate::model::{container::Status, firewall};
 
 /// `gc_thresh3` unless somebody raised it (net/ipv4/arp.c, net/ipv6/ndisc.c): what holds where a
 /// container around the agent hides the first namespace.
 const NEIGHBOUR_LIMIT: usize = 1024;
+
+/// What a tool prints within two seconds; nothing where it is missing, fails or takes longer.
+fn output_of(tool: &str) -> String {
+    let output = std::process::Command::new("timeout").args(["2", tool]).output();
+    output.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
+}
 
 impl Core {
     /// Drops by endpoint and reason, packets by path.
@@ -76,7 +85,37 @@ impl Core {
             self.neighbour_limit("ipv4"),
             self.neighbour_limit("ipv6"),
             self.devices(),
+            self.firewall(),
         ]))
+    }
+
+    /// Rules of the host's that packets on the eBPF path do not meet, or that cut the host's own.
+    pub fn firewall(&self) -> Finding {
+        let subject = "firewall".to_owned();
+        let stack = self.host.mode == UplinkMode::Stack;
+        let found: Vec<String> = ["iptables", "ip6tables"]
+            .into_iter()
+            .filter(|_| !stack)
+            .flat_map(|tool| firewall::of_iptables(tool, &output_of(&format!("{tool}-save"))))
+            .collect();
+        if found.is_empty() {
+            let message = if stack {
+                "packets pass the host's"
+            } else {
+                "no rules in the way"
+            };
+            Finding {
+                subject,
+                ok: true,
+                message: message.to_owned(),
+            }
+        } else {
+            Finding {
+                subject,
+                ok: false,
+                message: format!("{}\nhint: agent --uplink-mode stack", found.join("; ")),
+            }
+        }
     }
 
     /// The kernel's neighbour tables are one for all namespaces. Ours on the host are permanent and

@@ -65,6 +65,10 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
     core.reserve_ports();
     core.configure_host()?;
     core.attach_sockets(options, runtime)?;
+    let firewall = core.firewall();
+    if !firewall.ok {
+        tracing::warn!("{}", firewall.message);
+    }
     core.watch_containers();
     let events = jobs.clone();
     core.watch = Some(watch::watch(move |event| events.send(Job::Kernel(event)).is_ok())?);

@@ -1,5 +1,7 @@
 //! `netswitch publish`, `unpublish` and `port`: ports of a container that is there.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 
 use super::failure::Failure;
@@ -79,17 +81,18 @@ fn render(ports: &[PublishedPorts], wanted: Option<&str>, container: &str) -> Re
         }
     }
     let Some(wanted) = wanted else {
-        return Ok(lines
-            .iter()
-            .map(|(port, protocol, host)| format!("{port}/{protocol} -> {host}\n"))
-            .collect());
+        return Ok(lines.iter().fold(String::new(), |mut text, (port, protocol, host)| {
+            let _ = writeln!(text, "{port}/{protocol} -> {host}");
+            text
+        }));
     };
     let (port, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
-    let found: String = lines
-        .iter()
-        .filter(|(number, name, _)| number.to_string() == port && name.name() == protocol)
-        .map(|(.., host)| format!("{host}\n"))
-        .collect();
+    let mut found = String::new();
+    for (number, name, host) in &lines {
+        if number.to_string() == port && name.name() == protocol {
+            let _ = writeln!(found, "{host}");
+        }
+    }
     if found.is_empty() {
         return Err(Failure::new(format!(
             "Error: No public port '{port}/{protocol}' published for {container}"

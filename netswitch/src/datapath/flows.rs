@@ -10,7 +10,7 @@ impl Tables {
     pub fn flows(&self) -> Result<(Vec<(FlowKey, Flow)>, u64)> {
         let now = now();
         let mut flows = Vec::new();
-        for row in self.records.iter() {
+        for row in &self.records {
             let (key, flow) = row.map_err(Error::map("RECORDS"))?;
             if flow.is_alive(now) {
                 flows.push((key, flow));

@@ -185,7 +185,7 @@ fn kernel_has(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(major, minor, 0))
 }
 
-/// `BPF_F_IPV6` of bpf_l4_csum_replace.
+/// `BPF_F_IPV6` of `bpf_l4_csum_replace`.
 const CHECKSUM_FLAG_IPV6: u64 = 1 << 7;
 
 /// Loads the object with its maps pinned in `folder`, those that are there already reused.

@@ -273,7 +273,6 @@ fn programs_stay_far_from_the_verifiers_limit() {
     let datapath = world.open(ABI_VERSION).unwrap();
     for (name, program) in datapath.ebpf.programs() {
         let count = program.info().unwrap().verified_instruction_count().unwrap();
-        println!("{name}: {count}");
         assert!(count < LIMIT, "{name}: {count} instructions");
     }
 }

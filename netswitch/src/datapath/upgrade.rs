@@ -29,6 +29,7 @@ const CONVERSIONS: &[(u32, &str, Convert)] = &[
     (1, "PATHS", same), // more verdicts
 ];
 
+#[expect(clippy::unnecessary_wraps, reason = "a conversion may leave an entry out")]
 fn same(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((key.to_vec(), value.to_vec()))
 }

@@ -18,10 +18,13 @@ use crate::model::publish::{Listener, Protocol};
 
 /// `SOCK_DIAG_BY_FAMILY`.
 const BY_FAMILY: u16 = 20;
+/// Address families, `linux/socket.h`.
+const IPV4: u8 = 2;
+const IPV6: u8 = 10;
 /// `struct nlmsghdr`.
 const HEADER_LENGTH: usize = 16;
 /// `struct inet_diag_req_v2`: family, protocol, extensions, padding, states, and a socket's identity.
-const REQUEST_LENGTH: usize = HEADER_LENGTH + 8 + 48;
+const REQUEST_LENGTH: u8 = 16 + 8 + 48;
 /// `struct inet_diag_msg`; attributes follow.
 const ANSWER_LENGTH: usize = 72;
 /// Where its identity of the socket starts: port, peer's port, address.
@@ -46,8 +49,8 @@ pub fn all() -> Result<Vec<Listener>> {
         (Protocol::Udp, CLOSED),
         (Protocol::Sctp, LISTENING),
     ] {
-        for family in [libc::AF_INET, libc::AF_INET6] {
-            match dump(protocol, states, family as u8, &mut listeners) {
+        for family in [IPV4, IPV6] {
+            match dump(protocol, states, family, &mut listeners) {
                 // the kernel does not have the protocol, or not the module that tells of it
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
                     if protocol != Protocol::Sctp {
@@ -88,9 +91,9 @@ fn dump(protocol: Protocol, states: u32, family: u8, listeners: &mut Vec<Listene
     }
 }
 
-fn request(protocol: Protocol, states: u32, family: u8) -> [u8; REQUEST_LENGTH] {
-    let mut request = [0; REQUEST_LENGTH];
-    request[0..4].copy_from_slice(&(REQUEST_LENGTH as u32).to_ne_bytes());
+fn request(protocol: Protocol, states: u32, family: u8) -> [u8; REQUEST_LENGTH as usize] {
+    let mut request = [0; REQUEST_LENGTH as usize];
+    request[0..4].copy_from_slice(&u32::from(REQUEST_LENGTH).to_ne_bytes());
     request[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
     request[6..8].copy_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
     request[HEADER_LENGTH] = family;
@@ -103,7 +106,7 @@ fn request(protocol: Protocol, states: u32, family: u8) -> [u8; REQUEST_LENGTH] 
 fn listener(protocol: Protocol, message: &[u8]) -> Option<Listener> {
     let port = u16::from_be_bytes(*message.get(PORT..)?.first_chunk()?);
     let address = message.get(ADDRESS..)?;
-    let address = if i32::from(*message.first()?) == libc::AF_INET {
+    let address = if *message.first()? == IPV4 {
         IpAddr::V4(Ipv4Addr::from(*address.first_chunk::<4>()?))
     } else {
         IpAddr::V6(Ipv6Addr::from(*address.first_chunk::<16>()?))

@@ -6,6 +6,7 @@ pub mod changes;
 pub mod container;
 pub mod endpoint;
 pub mod filter;
+pub mod firewall;
 pub mod names;
 pub mod network;
 pub mod parse;

@@ -48,8 +48,14 @@ pub fn objects(bpffs: &Path) -> BTreeMap<String, Object> {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if let Ok(object) = read(&path) {
+            } else if let Ok(mut object) = read(&path) {
                 let name = path.strip_prefix(bpffs).unwrap_or(&path);
+                // each agent attaches its socket hooks beside those before them
+                if let Object::Link { id, .. } = &mut object
+                    && name.starts_with("sockets")
+                {
+                    *id = 0;
+                }
                 found.insert(name.display().to_string(), object);
             }
         }

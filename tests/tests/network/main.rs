@@ -34,6 +34,7 @@ mod publish_source;
 mod redis;
 mod refusal;
 mod relay;
+mod reserved;
 mod restart;
 mod run;
 mod silence;

@@ -3,7 +3,7 @@
 use super::{Listener, Protocol, change, list};
 use crate::{
     api::{ContainerCreate, Error},
-    model::{Id, testing::World},
+    model::{Id, endpoint::Settings, testing::World},
 };
 
 fn asked(name: &str, networks: &[&str], specs: &[&str]) -> ContainerCreate {
@@ -132,7 +132,7 @@ fn publications_follow_the_default_route() {
     let has = |world: &World, network: &str| world.endpoint("web", network).publications.len();
     assert_eq!(has(&world, "inner"), 2);
     let numbers = world.endpoint("web", "inner").publications.clone();
-    world.connect("mynet", "web", &Default::default()).unwrap();
+    world.connect("mynet", "web", &Settings::default()).unwrap();
     assert_eq!((has(&world, "inner"), has(&world, "mynet")), (0, 2));
     assert_eq!(world.endpoint("web", "mynet").publications, numbers);
     world.disconnect("mynet", "web").unwrap();
