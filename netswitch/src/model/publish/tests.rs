@@ -44,14 +44,14 @@ fn any_port_is_the_same_in_both_families_and_not_the_last_one_again() {
     let id = run(&mut world, "web", &["bridge"], &["80", "127.0.0.1::81"]).unwrap();
     assert_eq!(
         ports(&world, "web"),
-        "0.0.0.0:49154->80/tcp, :::49154->80/tcp, 127.0.0.1:49155->81/tcp"
+        "0.0.0.0:49153->80/tcp, :::49153->80/tcp, 127.0.0.1:49154->81/tcp"
     );
     world.stop(&id);
     assert_eq!(world.state.published().chunks().count(), 0);
     world.restart(&id).unwrap();
     assert_eq!(
         ports(&world, "web"),
-        "0.0.0.0:49156->80/tcp, :::49156->80/tcp, 127.0.0.1:49157->81/tcp"
+        "0.0.0.0:49155->80/tcp, :::49155->80/tcp, 127.0.0.1:49156->81/tcp"
     );
 }
 
