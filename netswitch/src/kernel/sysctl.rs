@@ -7,6 +7,8 @@ use super::{End, Error, Result};
 use crate::action::Interface;
 
 const ROOT: &str = "/proc/sys";
+/// A list of every other port fits.
+const VALUE_MAX: usize = 256 * 1024;
 
 /// One setting; `optional` ones may be missing (a kernel or a device without IPv6).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +19,12 @@ pub struct Setting {
 }
 
 pub fn read(path: &str) -> Result<String> {
-    match fs::read_to_string(Path::new(ROOT).join(path)) {
-        Ok(value) => Ok(value.trim_end().to_owned()),
-        Err(error) => Err(Error::system(format!("read sysctl {path}"), error)),
-    }
+    // in one read: a list of ports ends where the first one ends (`proc_do_large_bitmap`)
+    let mut value = vec![0; VALUE_MAX];
+    fs::File::open(Path::new(ROOT).join(path))
+        .and_then(|mut file| io::Read::read(&mut file, &mut value))
+        .map(|length| String::from_utf8_lossy(&value[..length]).trim_end().to_owned())
+        .map_err(|error| Error::system(format!("read sysctl {path}"), error))
 }
 
 pub fn write(path: &str, value: &str) -> Result<()> {
