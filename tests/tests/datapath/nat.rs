@@ -15,8 +15,9 @@ use netswitch_common::{
 };
 use tests::fixture::{A, ALPHA, B, D, HOST_V4, HOST_V6, Port, UPLINK_INDEX, UPLINK_MAC, WORLD_V4, WORLD_V6};
 use tests::loaded::{Loaded, in_the_world};
-use tests::packet::{PROTOCOL_GRE, describe, ip};
+use tests::packet::{Ip, PROTOCOL_GRE, describe, ip};
 use tests::switch::Counter;
+use tests::world::eventually;
 
 /// Of the world's router.
 const ROUTER_MAC: Mac = Mac([2, 0, 0, 0, 9, 1]);
@@ -521,6 +522,50 @@ fn hops_end_here_with_word_to_the_sender() {
         assert_eq!((told.0, told.1[34]), (REDIRECT, 11));
         assert_eq!(told.1[..12], [ROUTER_MAC.0, UPLINK_MAC.0].concat());
         assert_eq!(told.1[26..34], [HOST_V4.octets(), WORLD_V4.octets()].concat());
+    });
+}
+
+/// A segment of an open connection, but for what it says with its flags.
+fn segment(ip: &Ip, ports: (u16, u16), flags: u8) -> Vec<u8> {
+    let mut frame = ip.tcp(ports.0, ports.1, b"");
+    let was = u16::from_be_bytes([frame[46], frame[47]]);
+    frame[47] = flags;
+    let sum = u16::from_be_bytes([frame[50], frame[51]]);
+    // RFC 1624, equation 3
+    let mut sum = u32::from(!sum) + u32::from(!was) + u32::from(u16::from_be_bytes([frame[46], flags]));
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    let sum = !u16::try_from(sum).expect("folded");
+    frame[50..52].copy_from_slice(&sum.to_be_bytes());
+    frame
+}
+
+#[test]
+fn case_15_data_of_a_connection_whose_flow_expired_is_carried_again() {
+    const RST: u8 = 0x04;
+    with_uplink(RANGE, |loaded| {
+        publish(loaded, Ipv4Addr::UNSPECIFIED.into(), (8000, 8000), &B, 80, 0);
+        let outward = ip(out(&A), A.v4(), WORLD_V4);
+        let inward = ip(FROM_WORLD, WORLD_V4, HOST_V4);
+        assert_eq!(send(loaded, &A, &outward.tcp(4000, 80, b"x")).0, REDIRECT);
+        assert_eq!(receive(loaded, &inward.tcp(5000, 8000, b"x")).0, REDIRECT);
+        // a reset brings the end of a flow near: no test waits two hours
+        send(loaded, &A, &segment(&outward, (4000, 80), RST));
+        receive(loaded, &segment(&inward, (5000, 8000), RST));
+        eventually("the flows have expired", || {
+            match loaded.datapath.tables().flows().expect("a list").0.len() {
+                0 => Ok(()),
+                count => Err(format!("{count} are alive")),
+            }
+        });
+        assert_eq!(send(loaded, &A, &outward.tcp(4000, 80, b"more")).0, REDIRECT);
+        let came = receive(loaded, &inward.tcp(5000, 8000, b"more"));
+        same_frame(&came, &ip(into(&B), WORLD_V4, B.v4()).hops(63).tcp(5000, 80, b"more"));
+        let answer = send(loaded, &B, &ip(out(&B), B.v4(), WORLD_V4).tcp(80, 5000, b"answer"));
+        same_packet(
+            &answer,
+            &ip(out(&B), HOST_V4, WORLD_V4).hops(63).tcp(8000, 5000, b"answer"),
+        );
     });
 }
 

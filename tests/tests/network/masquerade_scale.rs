@@ -1,5 +1,5 @@
 //! Many flows: ports run out for one destination alone, and a quota keeps containers from each other
-//! (conformance cases 12 and 14).
+//! (conformance cases 12, 13 and 14).
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tests::packet::{Ip, PROTOCOL_UDP, ip};
 use tests::world::{
-    Capture, Captured, Dial, HOST, LAN, Namespace, PATIENCE, Service, Transport, World, ask_stream, eventually,
-    send_all,
+    Capture, Captured, Dial, HOST, LAN, Namespace, Object, PATIENCE, Service, Transport, World, ask_stream, eventually,
+    objects, send_all,
 };
 
 use super::{address, drops_reach};
@@ -216,4 +216,35 @@ fn case_14_a_flood_from_the_world_costs_its_target_alone() {
     for stream in &established {
         assert_eq!(ask_stream(stream).unwrap().name, "lan");
     }
+}
+
+#[test]
+fn case_13_short_connections_leave_no_flow_behind() {
+    let world = World::with_lan();
+    world.run("web", &["-p", "8080:80"]);
+    let web = world.inside("web");
+    let _service = Service::start_v4(&web, Transport::Tcp, 80, "web");
+    let _lan = Service::start(world.lan(), Transport::Tcp, 7, "lan");
+    let entries = || {
+        let pinned = objects(&world.bpffs);
+        let count = |map: &str| {
+            let path = pinned.keys().find(|path| path.ends_with(map)).expect("it is pinned");
+            match &pinned[path] {
+                Object::Map { entries, .. } => entries.len(),
+                other => panic!("{other:?}"),
+            }
+        };
+        (count("/FLOWS"), count("/RECORDS"))
+    };
+    let before = entries();
+    for _ in 0..2000 {
+        Dial::tcp(LAN[0], 7).answered(&web);
+        Dial::tcp(HOST[0], 8080).answered(world.lan());
+    }
+    assert!(entries() > before);
+    eventually("the flows are gone", || match entries() {
+        now if now == before => Ok(()),
+        now => Err(format!("{now:?} entries, not {before:?}")),
+    });
+    assert_eq!(world.ok(&["flows"]).lines().count(), 1, "the heading");
 }
