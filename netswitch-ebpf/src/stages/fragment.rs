@@ -13,10 +13,7 @@ pub fn decide(frame: Frame, way_back: WayBack) -> bool {
     let Some(work) = maps::work() else {
         return false;
     };
-    let verdict = match verdict(work) {
-        None => return false,
-        Some(verdict) => verdict,
-    };
+    let Some(verdict) = verdict(work) else { return false };
     work.decision.verdict = verdict as u32;
     work.decision.reason = 0;
     work.decision.ifindex = frame.ifindex();
