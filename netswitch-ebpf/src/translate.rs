@@ -224,7 +224,7 @@ extern "C" fn crc32c_step(_step: u64, change: &mut Crc32cChange) -> i64 {
 /// An ICMP error is about a packet that went the other way: that one gets its own addresses and ports
 /// back, and so does the error if it comes from the flow's end and not from a router on the way.
 #[inline(always)]
-fn error(frame: Frame, work: &Work) -> Result {
+fn error(frame: Frame, work: &mut Work) -> Result {
     let outer = frame.addresses(work.headers.family)?;
     let from = if outer.from == work.tuple.from {
         work.translated.from
@@ -232,15 +232,15 @@ fn error(frame: Frame, work: &Work) -> Result {
         outer.from
     };
     let to = work.translated.to;
-    let pair = [outer.from, outer.to];
-    let new_pair = [from, to];
-    // SAFETY: both are on this stack, with this length
+    work.pairs = [[outer.from, outer.to], [from, to]];
+    let length = size_of_val(&work.pairs[0]) as u32;
+    // SAFETY: both are in a map's value, with this length
     let outer_sum = unsafe {
         bpf_csum_diff(
-            (&raw const pair).cast::<u32>().cast_mut(),
-            size_of_val(&pair) as u32,
-            (&raw const new_pair).cast::<u32>().cast_mut(),
-            size_of_val(&new_pair) as u32,
+            (&raw mut work.pairs[0]).cast(),
+            length,
+            (&raw mut work.pairs[1]).cast(),
+            length,
             0,
         )
     } as u32;
@@ -256,7 +256,8 @@ fn error(frame: Frame, work: &Work) -> Result {
         [quoted[3], quoted[4]] = words(work.translated.from);
         store(frame, work.quoted + 10, &quoted, 0)?;
     } else {
-        store(frame, work.quoted + 8, &[work.translated.to, work.translated.from], 0)?;
+        work.pairs[0] = [work.translated.to, work.translated.from];
+        store(frame, work.quoted + 8, &work.pairs[0], 0)?;
         add(frame, checksum, work.address_sum, 0)?;
         add(frame, checksum, outer_sum, pseudo_header(work))?;
     }

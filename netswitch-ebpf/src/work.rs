@@ -65,6 +65,8 @@ pub struct Work {
     /// What was decided.
     pub decision: Decision,
     pub fragment: FragmentKey,
+    /// Addresses that a checksum changes by, before and after; the stack has no room for them.
+    pub pairs: [[Address; 2]; 2],
     /// A new flow; key, deadline and serial are commit's.
     pub flow: Flow,
 }
