@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::http::{API_VERSION, MINIMUM_API_VERSION};
-use crate::api::{self, ContainerSummary, Error, Filters, PoolRequest, Request, Version};
+use crate::api::{self, ContainerSummary, Error, Filters, PoolRequest, PublishedPorts, Request, Version};
 use crate::model::{endpoint::Settings, parse, time::Time};
 
 /// Body of `POST /networks/create`. `CheckDuplicate` is left out: names are always unique here.
@@ -237,13 +237,25 @@ pub fn container(summary: &ContainerSummary) -> Value {
         "ImageID": "",
         "Command": summary.command,
         "Created": Time::parse(&summary.created_at).map_or(0, |created| created.seconds),
-        "Ports": [],
+        "Ports": summary.published.iter().flat_map(ports).collect::<Vec<_>>(),
         "Labels": summary.labels,
         "State": summary.state,
         "Status": summary.status,
         "HostConfig": {"NetworkMode": summary.networks.first()},
         "NetworkSettings": {"Networks": networks},
         "Mounts": [],
+    })
+}
+
+/// One entry for each port, as there.
+fn ports(published: &PublishedPorts) -> impl Iterator<Item = Value> + '_ {
+    (published.first..=published.last).map(|port| {
+        let mut entry = json!({"PrivatePort": port, "Type": published.protocol.name()});
+        if let (Some(host), Some(first)) = (published.host, published.host_first) {
+            entry["IP"] = host.to_string().into();
+            entry["PublicPort"] = (first + (port - published.first)).into();
+        }
+        entry
     })
 }
 

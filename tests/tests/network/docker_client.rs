@@ -1,5 +1,6 @@
 //! The stock docker client, 20.10, against our socket: networks, as far as it goes.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::path::PathBuf;
 
@@ -117,4 +118,30 @@ fn docker_shows_our_errors_as_its_own() {
         );
         assert_ne!(ours.status, 0, "{arguments:?}");
     }
+}
+
+#[test]
+fn docker_ps_and_port_say_what_ours_say() {
+    let world = World::with_lan();
+    world.run(
+        "web",
+        &[
+            "-p",
+            "8080:80",
+            "-p",
+            "9000-9002:9000-9002/udp",
+            "-p",
+            "127.0.0.1:70:70",
+            "--expose",
+            "60",
+        ],
+    );
+    let ports = ["ps", "--format", "{{.Ports}}"];
+    let ours = world.ok(&ports);
+    assert!(ours.contains("0.0.0.0:9000-9002->9000-9002/udp"), "{ours}");
+    assert_eq!(run(&world, &ports).ok(), ours);
+    let lines = |text: String| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    let ours = lines(world.ok(&["port", "web"]));
+    assert_eq!(lines(run(&world, &["port", "web"]).ok()), ours);
+    assert!(ours.contains("70/tcp -> 127.0.0.1:70"), "{ours:?}");
 }
