@@ -94,6 +94,25 @@ impl Address {
         self.is_none() || matches!(self.as_v4(), Some(0))
     }
 
+    /// The unspecified address of the same family.
+    #[inline(always)]
+    #[must_use]
+    pub const fn any(self) -> Self {
+        match self.as_v4() {
+            Some(_) => Self::v4(0),
+            None => Self::NONE,
+        }
+    }
+
+    /// `127.0.0.0/8` or `::1`.
+    #[inline(always)]
+    pub const fn is_loopback(self) -> bool {
+        match self.as_v4() {
+            Some(v4) => v4 & 0xff00_0000_u32.to_be() == 0x7f00_0000_u32.to_be(),
+            None => matches!(self.0, [0, 0, 0, last] if last == 1_u32.to_be()),
+        }
+    }
+
     /// A group of hosts: `ff00::/8`, `224.0.0.0/4` or the limited broadcast address.
     #[inline(always)]
     pub const fn is_group(self) -> bool {

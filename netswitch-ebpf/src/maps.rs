@@ -14,7 +14,7 @@ use netswitch_common::{
     host::{Config, Uplink},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
-    publish::{Publication, PublishedKey, PublishedPorts, SourceKey},
+    publish::{Publication, PublishedKey, PublishedPorts, SourceKey, flags},
     socket::SocketState,
     verdict::{Count, Decision, DropKey},
 };
@@ -224,11 +224,14 @@ pub fn publication(number: u32) -> Option<&'static Publication> {
     unsafe { PUBLICATIONS.get(number) }
 }
 
-/// Whether a publication lets an address in.
+/// Whether a publication, which has that number, lets a client in (`from=`).
 #[inline(always)]
-pub fn is_source(publication: u32, address: Address) -> bool {
-    let key = Key::new(160, SourceKey { publication, address });
-    SOURCES.get(key).is_some()
+pub fn lets_in(number: u32, publication: &Publication, client: Address) -> bool {
+    let source = SourceKey {
+        publication: number,
+        address: client,
+    };
+    publication.flags & flags::SOURCES == 0 || SOURCES.get(Key::new(160, source)).is_some()
 }
 
 /// Whether the host has an address, as the agent saw it last.

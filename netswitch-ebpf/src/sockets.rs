@@ -31,9 +31,6 @@ const AF_INET: u32 = 2;
 const SOL_IPV6: i32 = 41;
 const IPV6_V6ONLY: i32 = 26;
 
-const ANY_V4: Address = Address::v4(0);
-const ANY_V6: Address = Address([0; 4]);
-
 /// When a socket hook runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
@@ -125,7 +122,7 @@ pub fn dial(context: &SockAddrContext, is_v4: bool, moment: Moment) -> i32 {
     let Some((number, publication)) = find(dialled, protocol_of(context)) else {
         return ALLOW;
     };
-    if publication.flags & flags::SOURCES != 0 && !maps::is_source(number, dialled.address) {
+    if !maps::lets_in(number, publication, dialled.address) {
         // SAFETY: only takes a number
         unsafe { bpf_set_retval(-ECONNREFUSED) };
         return REFUSE;
@@ -155,19 +152,11 @@ fn is_bound_to_loopback(context: &SockAddrContext, is_v4: bool) -> bool {
         // of an IPv6 socket it is 127.0.0.6, whatever its address
         if is_v4 {
             let v4 = (&raw const (*socket).src_ip4).read_volatile();
-            return v4.to_ne_bytes()[0] == 127;
+            return Address::v4(v4).is_loopback();
         }
         let words = (&raw const (*socket).src_ip6).cast::<u32>();
         let word = |i: usize| words.add(i).read_volatile();
-        is_loopback(Address([word(0), word(1), word(2), word(3)]))
-    }
-}
-
-#[inline(always)]
-fn is_loopback(address: Address) -> bool {
-    match address.as_v4() {
-        Some(v4) => v4.to_ne_bytes()[0] == 127,
-        None => address.0 == [0, 0, 0, 1_u32.to_be()],
+        Address([word(0), word(1), word(2), word(3)]).is_loopback()
     }
 }
 
@@ -179,13 +168,8 @@ fn find(place: Place, protocol: u8) -> Option<(u32, &'static Publication)> {
     let number = match at(place.address) {
         Some(number) => number,
         None => {
-            let any = if place.address.as_v4().is_some() {
-                ANY_V4
-            } else {
-                ANY_V6
-            };
-            let number = at(any)?;
-            if !is_loopback(place.address) && !maps::is_local(place.address) {
+            let number = at(place.address.any())?;
+            if !place.address.is_loopback() && !maps::is_local(place.address) {
                 return None;
             }
             number
@@ -228,7 +212,7 @@ fn keep_source(context: &SockAddrContext, is_v4: bool, dialled: Address) {
     struct SocketAddressV6(u16, u16, u32, Address, u32);
     const AF_INET6: u16 = 10;
     let socket = socket(context);
-    if is_loopback(dialled) || socket.is_null() {
+    if dialled.is_loopback() || socket.is_null() {
         return;
     }
     // SAFETY: the verifier checks the access; the helper reads as much as it is told
@@ -313,12 +297,7 @@ pub fn bind(context: &SockAddrContext, is_v4: bool) -> i32 {
     let is_taken = if asked.address.is_unspecified() {
         taken(ANYWHERE)
     } else {
-        let any = if asked.address.as_v4().is_some() {
-            ANY_V4
-        } else {
-            ANY_V6
-        };
-        taken(asked.address) || taken(any)
+        taken(asked.address) || taken(asked.address.any())
     };
     if !is_taken {
         return ALLOW;
@@ -353,7 +332,7 @@ pub fn relay(context: &SkLookupContext) -> u32 {
     let Some((number, publication)) = find(dialled, protocol) else {
         return PASS;
     };
-    if publication.flags & flags::SOURCES != 0 && !maps::is_source(number, remote) {
+    if !maps::lets_in(number, publication, remote) {
         return DROP;
     }
     let index = match (protocol, is_v4) {

@@ -3,12 +3,7 @@
 //! judges all of it; nothing is dropped here that it would let pass.
 
 use aya_ebpf::{bindings::xdp_action, helpers::bpf_fib_lookup, programs::XdpContext};
-use netswitch_common::{
-    address::Address,
-    flow::Tuple,
-    publish::{PublishedKey, flags},
-    verdict::DropReason,
-};
+use netswitch_common::{address::Address, flow::Tuple, publish::PublishedKey, verdict::DropReason};
 
 use crate::{
     headers::{ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, ethertype, protocol},
@@ -82,19 +77,12 @@ fn judge(context: &XdpContext, tuple: &Tuple) -> Option<(u32, DropReason)> {
     let key = |address| PublishedKey::new(address, tuple.protocol as u8, port);
     let number = match maps::published(&key(tuple.to), port) {
         Some(number) => Some(number),
-        None if maps::is_local(tuple.to) => {
-            let any = if tuple.to.as_v4().is_some() {
-                Address::v4(0)
-            } else {
-                Address::NONE
-            };
-            maps::published(&key(any), port)
-        }
+        None if maps::is_local(tuple.to) => maps::published(&key(tuple.to.any()), port),
         None => None,
     };
     if let Some(number) = number {
         let publication = maps::publication(number)?;
-        let is_let_in = publication.flags & flags::SOURCES == 0 || maps::is_source(number, tuple.from);
+        let is_let_in = maps::lets_in(number, publication, tuple.from);
         return (!is_let_in).then_some((publication.endpoint, DropReason::SourceDenied));
     }
     let subnet = maps::subnet(tuple.to)?;

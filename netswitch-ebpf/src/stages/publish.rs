@@ -49,7 +49,8 @@ fn number(frame: Frame, work: &mut Work) -> Option<u32> {
         protocol::TCP | protocol::UDP | protocol::SCTP
     ) || work.quoted != 0
         || work.is_orphan != 0
-        || is_loopback(to)
+        || to.is_loopback()
+    // published there, a port is for the host alone
     {
         return None;
     }
@@ -77,21 +78,6 @@ fn at(work: &mut Work, address: Address) -> Option<u32> {
     let key = PublishedKey::new(address, work.tuple.protocol as u8, port);
     work.publication = maps::published(&key, port)?;
     Some(work.publication)
-}
-
-/// Published there, a port is for the host alone.
-#[inline(always)]
-fn is_loopback(address: Address) -> bool {
-    match address.as_v4() {
-        Some(v4) => v4.to_ne_bytes()[0] == 127,
-        None => address.0 == [0, 0, 0, 1_u32.to_be()],
-    }
-}
-
-/// Whether the client may come in (`from=`).
-#[inline(always)]
-fn lets_in(number: u32, publication: &Publication, client: Address) -> bool {
-    publication.flags & flags::SOURCES == 0 || maps::is_source(number, client)
 }
 
 /// For the first packet of a flow from the world to a published port.
@@ -160,7 +146,7 @@ fn lead(publication: &Publication, to_itself: bool) -> Result {
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
-    if !lets_in(work.publication, publication, work.tuple.from) {
+    if !maps::lets_in(work.publication, publication, work.tuple.from) {
         return Err(DropReason::SourceDenied);
     }
     let (Some(target), Some(network)) = (publication.target(work.tuple.to), maps::network(publication.network)) else {

@@ -6,7 +6,7 @@ use netswitch_common::capacity;
 
 use super::core::Core;
 use crate::kernel::{Kernel, Namespace};
-use crate::model::{changes::Changes, port_set::PortSet};
+use crate::model::port_set::PortSet;
 use crate::store::Store;
 
 const SETTING: &str = "net/ipv4/ip_local_reserved_ports";
@@ -20,18 +20,6 @@ impl Core {
     pub fn masquerade_ports(&mut self) -> Result<(u16, u16)> {
         let usual = self.host.masquerade_ports.unwrap_or(capacity::MASQUERADE_PORTS);
         Ok(slice(usual, self.kernel.local_port_range()?).unwrap_or(usual))
-    }
-
-    /// Whether `changes` publish or withdraw a port.
-    pub fn moves_ports(&self, changes: &Changes) -> bool {
-        changes.endpoints.iter().any(|(id, after)| {
-            let before = self
-                .state
-                .endpoints
-                .get(id)
-                .map_or(&[][..], |endpoint| &endpoint.publications);
-            before != after.as_ref().map_or(&[][..], |endpoint| &endpoint.publications)
-        })
     }
 
     /// Makes the setting what the state wants. Nothing fails with it: a port that is not reserved may

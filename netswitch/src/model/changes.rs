@@ -51,6 +51,18 @@ impl Changes {
             .collect()
     }
 
+    /// Whether a port is published or withdrawn.
+    pub fn moves_ports(&self, before: &State) -> bool {
+        self.endpoints.iter().any(|(id, after)| {
+            let old = before
+                .endpoints
+                .get(id)
+                .map_or(&[][..], |endpoint| &endpoint.publications);
+            let new = after.as_ref().map_or(&[][..], |endpoint| &endpoint.publications);
+            old != new
+        })
+    }
+
     /// Whether an endpoint loses a published port and stays.
     pub fn withdraws_ports(&self, before: &State) -> bool {
         self.endpoints.iter().any(|(id, after)| {

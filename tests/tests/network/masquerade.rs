@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use netswitch_common::address::Mac;
-use tests::packet::{DESTINATION_OPTIONS, HOP_BY_HOP, PROTOCOL_ESP, PROTOCOL_GRE, ip, read_sctp};
+use tests::packet::{DESTINATION_OPTIONS, HOP_BY_HOP, Ip, PROTOCOL_ESP, PROTOCOL_GRE, ip, read_sctp};
 use tests::world::{
     Capture, Captured, Dial, HOST, LAN, Namespace, Service, Transport, World, eventually, interfaces, send,
 };
@@ -124,6 +124,18 @@ fn case_8_a_closed_port_is_told() {
     }
 }
 
+/// Of a packet from `one` to the machine outside, on a bridge `br-dual`.
+fn outward(world: &World) -> Ip {
+    let macs = (world.mac("one", "dual"), mac(&world.host, "br-dual"));
+    ip(macs, address("10.66.0.2"), address(LAN[0]))
+}
+
+/// Of a packet from the machine outside to the host.
+fn inward(world: &World) -> Ip {
+    let macs = (mac(world.lan(), "eth0"), mac(&world.host, "up0"));
+    ip(macs, address(LAN[0]), address(HOST[0]))
+}
+
 /// Source and payload of an IPv4 packet of a protocol that came in.
 fn packet(captured: &Captured, protocol: u8) -> Option<(&[u8], &[u8])> {
     let frame = &captured.frame;
@@ -133,27 +145,9 @@ fn packet(captured: &Captured, protocol: u8) -> Option<(&[u8], &[u8])> {
 
 #[test]
 fn case_31_other_protocols_go_by_address() {
-    let world = world(&[]);
+    let world = world(&["-o", "com.docker.network.bridge.name=br-dual"]);
     let (one, lan) = (world.inside("one"), world.lan());
-    let gateway = mac(
-        &world.host,
-        &world.network("dual")["Options"]["com.docker.network.bridge.name"]
-            .as_str()
-            .map_or_else(
-                || format!("br-{}", &world.network("dual")["Id"].as_str().unwrap()[..12]),
-                str::to_owned,
-            ),
-    );
-    let out = ip(
-        (world.mac("one", "dual"), gateway),
-        address("10.66.0.2"),
-        address(LAN[0]),
-    );
-    let back = ip(
-        (mac(lan, "eth0"), mac(&world.host, "up0")),
-        address(LAN[0]),
-        address(HOST[0]),
-    );
+    let (out, back) = (outward(&world), inward(&world));
     for (protocol, body) in [
         (PROTOCOL_GRE, &[0, 0, 8, 0, 1, 2, 3, 4][..]),
         (PROTOCOL_ESP, &[5; 64]),
@@ -176,17 +170,7 @@ fn sctp_is_masqueraded_and_published_with_a_correct_checksum() {
     let world = world(&["-o", "com.docker.network.bridge.name=br-dual"]);
     world.ok(&["publish", "one", "3868:36412/sctp"]);
     let (one, lan) = (world.inside("one"), world.lan());
-    let gateway = mac(&world.host, "br-dual");
-    let out = ip(
-        (world.mac("one", "dual"), gateway),
-        address("10.66.0.2"),
-        address(LAN[0]),
-    );
-    let back = ip(
-        (mac(lan, "eth0"), mac(&world.host, "up0")),
-        address(LAN[0]),
-        address(HOST[0]),
-    );
+    let (out, back) = (outward(&world), inward(&world));
     let (outside, inside) = (Capture::start(lan, "eth0"), Capture::start(&one, "eth0"));
     // an INIT (RFC 9260, 3.3.2) without parameters, and its answer
     let init = [&[1, 0, 0, 20, 0, 0, 0, 9][..], &[0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1]].concat();

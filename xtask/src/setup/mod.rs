@@ -8,12 +8,13 @@ mod host;
 mod machine;
 
 use anyhow::Result;
+use clap::ValueEnum as _;
 
 pub(crate) use self::docker::{client as docker_client, proxy as docker_proxy};
 pub(crate) use self::machine::{Machine, machine, why_not as why_no_machine};
 
 /// What a command needs on the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Need {
     /// A compiler for BPF and bpf-linker
     Ebpf,
@@ -58,22 +59,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    use Need::{Check, DockerClient, DockerProxy, Ebpf, Host, Inspect, Redis, Rivals, Traffic, Vm};
     if arguments.all {
-        ensure(&[
-            Ebpf,
-            Host,
-            Redis,
-            Traffic,
-            Inspect,
-            Rivals,
-            DockerClient,
-            DockerProxy,
-            Vm,
-            Check,
-        ])?;
+        ensure(Need::value_variants())?;
     } else {
-        ensure(&[Ebpf])?;
+        ensure(&[Need::Ebpf])?;
     }
     println!("ready");
     Ok(())
