@@ -171,7 +171,7 @@ impl Core {
             relay.apply(&self.state, changes);
         }
         let withdrawn = changes.withdraws_ports(&self.state);
-        let moves_ports = changes.moves_ports(&self.state);
+        let moves_ports = changes.publications(&self.state).next().is_some();
         self.state.apply(changes);
         if moves_ports {
             self.reserve_ports();

@@ -10,6 +10,7 @@ use super::{
     container::Container,
     endpoint::Endpoint,
     network::Network,
+    publish::Publication,
     sandbox::Sandbox,
     state::{LAST_ENDPOINT, LAST_NETWORK, Numbers, State},
 };
@@ -51,16 +52,16 @@ impl Changes {
             .collect()
     }
 
-    /// Whether a port is published or withdrawn.
-    pub fn moves_ports(&self, before: &State) -> bool {
-        self.endpoints.iter().any(|(id, after)| {
-            let old = before
-                .endpoints
-                .get(id)
-                .map_or(&[][..], |endpoint| &endpoint.publications);
-            let new = after.as_ref().map_or(&[][..], |endpoint| &endpoint.publications);
-            old != new
-        })
+    /// What endpoints publish before and afterwards, where that changes.
+    pub fn publications<'a>(
+        &'a self,
+        before: &'a State,
+    ) -> impl Iterator<Item = (&'a [Publication], &'a [Publication])> {
+        let of = |endpoint: Option<&'a Endpoint>| endpoint.map_or(&[][..], |endpoint| endpoint.publications.as_slice());
+        self.endpoints
+            .iter()
+            .map(move |(id, after)| (of(before.endpoints.get(id)), of(after.as_ref())))
+            .filter(|(old, new)| old != new)
     }
 
     /// Whether an endpoint loses a published port and stays.

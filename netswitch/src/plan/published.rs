@@ -73,13 +73,9 @@ pub fn changed(view: &View<'_>) -> Changed {
 /// Publications that go, and that come, of endpoints whose publications change.
 fn publications<'a>(view: &View<'a>) -> (Vec<&'a Publication>, Vec<&'a Publication>) {
     let (mut old, mut new) = (Vec::new(), Vec::new());
-    for (id, after) in &view.changes.endpoints {
-        let before = view.before.endpoints.get(id).map(|endpoint| &endpoint.publications);
-        let after = after.as_ref().map(|endpoint| &endpoint.publications);
-        if before != after {
-            old.extend(before.into_iter().flatten());
-            new.extend(after.into_iter().flatten());
-        }
+    for (before, after) in view.changes.publications(view.before) {
+        old.extend(before);
+        new.extend(after);
     }
     (old, new)
 }
