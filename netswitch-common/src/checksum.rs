@@ -8,6 +8,16 @@ pub const fn fold(sum: u32) -> u16 {
     !(sum as u16)
 }
 
+/// Whether a checksum field that went from `before` to `after` when `change` was added to it is one that a
+/// device will finish (CHECKSUM_PARTIAL, linux/skbuff.h): such a field holds the pseudo header's sum as it
+/// is, a finished one the complement of its sum. `false` where the change does not tell.
+#[inline(always)]
+pub const fn is_unfinished(before: u16, after: u16, change: u32) -> bool {
+    let change = (change & 0xffff) + (change >> 16);
+    let is_none = matches!(fold(change), 0 | 0xffff);
+    !is_none && after == !fold(before as u32 + change)
+}
+
 /// One's complement sum over bytes, as native-order words; what `bpf_csum_diff` computes.
 pub fn sum(bytes: &[u8], start: u32) -> u32 {
     let mut total = u64::from(start);
@@ -123,6 +133,22 @@ mod tests {
         assert_eq!(check.to_ne_bytes(), [0xb8, 0x61]);
         header[10..12].copy_from_slice(&check.to_ne_bytes());
         assert_eq!(fold(sum(&header, 0)), 0);
+    }
+
+    #[test]
+    fn a_changed_field_tells_whether_a_device_will_finish_it() {
+        let unfinished = |before: u16, change: u32| !fold(u32::from(before) + (change & 0xffff) + (change >> 16));
+        let finished = |before: u16, change: u32| fold(u32::from(!before) + (change & 0xffff) + (change >> 16));
+        for before in [0, 1, 0x1234, 0x7fff, 0x8000, 0xfffe, 0xffff] {
+            for change in [1, 0x5678, 0xffff_0001, 0x1_0000, 0xdead_beef, 0xffff_fffe] {
+                let about = format!("{before:#x} + {change:#x}");
+                assert!(is_unfinished(before, unfinished(before, change), change), "{about}");
+                assert!(!is_unfinished(before, finished(before, change), change), "{about}");
+            }
+            for change in [0, 0xffff, 0xffff_0000, 0xffff_ffff] {
+                assert!(!is_unfinished(before, before, change));
+            }
+        }
     }
 
     fn crc32c(bytes: &[u8]) -> u32 {

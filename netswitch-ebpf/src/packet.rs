@@ -3,6 +3,8 @@
 //! Nothing here writes: a direct write anywhere in a program makes the kernel copy
 //! the head of every cloned skb (all of TCP) on entry; `rewrite.rs` uses helpers instead.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     bindings::__sk_buff,
     helpers::{bpf_skb_load_bytes, bpf_skb_pull_data},
@@ -10,6 +12,10 @@ use aya_ebpf::{
 use netswitch_common::{address::Address, verdict::DropReason};
 
 use crate::headers::{Arp, ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, ethertype, icmpv6, protocol};
+
+/// Bits of a transport header's offset: six extension headers end before it, and the verifier sees that the
+/// offset is small.
+pub const LONGEST: u16 = 0x3fff;
 
 /// One skb in a TC hook.
 #[derive(Clone, Copy)]
@@ -105,19 +111,20 @@ impl Frame {
     /// A copy by helper, for offsets of any size.
     #[inline(always)]
     pub fn load<T: Copy>(self, offset: u32, into: &mut T) -> Result<(), DropReason> {
+        // SAFETY: as a place that nothing has been written to
+        self.fill(offset, unsafe { &mut *core::ptr::from_mut(into).cast::<MaybeUninit<T>>() }).map(|_| ())
+    }
+
+    /// The same into a place that holds nothing yet.
+    #[inline(always)]
+    pub fn fill<T: Copy>(self, offset: u32, into: &mut MaybeUninit<T>) -> Result<&mut T, DropReason> {
         // SAFETY: the helper fills exactly `T`, which is made of integers, or zeroes it and fails
-        let result = unsafe {
-            bpf_skb_load_bytes(
-                self.0.cast(),
-                offset,
-                core::ptr::from_mut(into).cast(),
-                size_of::<T>() as u32,
-            )
-        };
-        if result == 0 {
-            Ok(())
-        } else {
-            Err(DropReason::Malformed)
+        unsafe {
+            let result = bpf_skb_load_bytes(self.0.cast(), offset, into.as_mut_ptr().cast(), size_of::<T>() as u32);
+            match result {
+                0 => Ok(into.assume_init_mut()),
+                _ => Err(DropReason::Malformed),
+            }
         }
     }
 

@@ -30,6 +30,13 @@ pub struct Macs {
     pub source: [u16; 3],
 }
 
+impl Macs {
+    pub const NONE: Self = Self {
+        destination: [0; 3],
+        source: [0; 3],
+    };
+}
+
 /// A neighbour advertisement with its target's MAC.
 #[repr(C)]
 struct Advertisement {
@@ -256,10 +263,7 @@ fn checksum_v6<const N: u32>(addresses: *const u32, length: u16) -> u16 {
 /// To the sender's MAC, from `mac`.
 #[inline(always)]
 fn turn_round(frame: Frame, mac: [u16; 3]) -> Result {
-    let mut macs = Macs {
-        destination: [0; 3],
-        source: [0; 3],
-    };
+    let mut macs = Macs::NONE;
     frame.load(0, &mut macs)?;
     macs.destination = macs.source;
     macs.source = mac;

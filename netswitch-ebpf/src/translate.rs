@@ -1,7 +1,7 @@
 //! Translate: a packet of a flow gets the flow's other addresses and ports. All writes go through
 //! helpers (see `packet.rs`); checksums are changed by what the translation adds, never summed anew.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::{
     Global,
@@ -17,7 +17,7 @@ use netswitch_common::{
 use crate::{
     headers::{ETHERNET_LENGTH, protocol},
     maps,
-    packet::Frame,
+    packet::{Frame, LONGEST},
     rewrite::{Macs, store},
     stages::{number, outcome},
     work::Work,
@@ -55,19 +55,62 @@ struct PartV6 {
 const PART_V4: u32 = ETHERNET_LENGTH + 8;
 const PART_V6: u32 = ETHERNET_LENGTH + 4;
 
-/// Rewrites a packet, or an ICMP error about one, as `work` says; MACs and the way out are the caller's.
+/// The frame down to the ports of a TCP or UDP packet without options: written in one piece.
+#[repr(C, packed(2))]
+#[derive(Clone, Copy)]
+struct FrontV4 {
+    macs: Macs,
+    kind: u16,
+    start: [u16; 4],
+    ip: PartV4,
+    ports: [u16; 2],
+}
+
+/// The same without extension headers.
+#[repr(C, packed(2))]
+#[derive(Clone, Copy)]
+struct FrontV6 {
+    macs: Macs,
+    kind: u16,
+    start: [u16; 2],
+    ip: PartV6,
+    ports: [u16; 2],
+}
+
+
+/// Rewrites a packet, or an ICMP error about one, as `work` says; the way out is the caller's.
 #[inline(always)]
-pub fn translate(frame: Frame, is_error: bool) -> Result {
-    outcome(match is_error {
-        false => translate_packet(frame.0),
-        true => translate_error(frame.0),
+pub fn translate(frame: Frame, work: &Work) -> Result {
+    outcome(if work.quoted != 0 {
+        translate_error(frame.0)
+    } else if is_plain(work) {
+        translate_plain(frame.0)
+    } else {
+        translate_packet(frame.0)
+    })
+}
+
+/// Whether it is the most common kind of packet, a [`FrontV4`] or [`FrontV6`].
+#[inline(always)]
+fn is_plain(work: &Work) -> bool {
+    let ports = match work.is_v4() {
+        true => core::mem::offset_of!(FrontV4, ports),
+        false => core::mem::offset_of!(FrontV6, ports),
+    };
+    usize::from(work.headers.transport) == ports && matches!(work.headers.protocol, protocol::TCP | protocol::UDP)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn translate_plain(skb: *mut __sk_buff) -> u32 {
+    maps::work().map_or(DropReason::Malformed as u32, |work| {
+        number(plain(Frame::new(skb), work))
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn translate_packet(skb: *mut __sk_buff) -> u32 {
     maps::work().map_or(DropReason::Malformed as u32, |work| {
-        number(rewrite(Frame::new(skb), work))
+        number(packet(Frame::new(skb), work))
     })
 }
 
@@ -79,54 +122,72 @@ extern "C" fn translate_error(skb: *mut __sk_buff) -> u32 {
 }
 
 #[inline(always)]
-fn rewrite(frame: Frame, work: &Work) -> Result {
+fn plain(frame: Frame, work: &Work) -> Result {
+    checksums(frame, work)?;
+    match work.is_v4() {
+        true => front_v4(frame, work),
+        false => front_v6(frame, work),
+    }
+}
+
+#[inline(always)]
+fn packet(frame: Frame, work: &Work) -> Result {
     if work.headers.transport != 0 {
         transport(frame, work)?;
     }
-    if work.is_v4() {
-        header_v4(frame, work.translated.from, work.translated.to, work.address_sum)
-    } else {
-        header_v6(frame, work.translated.from, work.translated.to)
-    }
+    header(frame, work, work.translated.from, work.translated.to, work.address_sum)
+}
+
+#[inline(always)]
+fn has_new_ports(work: &Work) -> bool {
+    work.translated.from_port != work.tuple.from_port || work.translated.to_port != work.tuple.to_port
 }
 
 /// Checksum and ports behind the IP header.
 #[inline(always)]
 fn transport(frame: Frame, work: &Work) -> Result {
     let at = u32::from(work.headers.transport);
-    let has_new_ports =
-        work.translated.from_port != work.tuple.from_port || work.translated.to_port != work.tuple.to_port;
     if work.headers.protocol == protocol::SCTP {
-        return match has_new_ports {
+        return match has_new_ports(work) {
             true => sctp(frame, work),
             false => Ok(()),
         };
     }
+    checksums(frame, work)?;
+    if !has_new_ports(work) || checksum_at(work.headers.protocol).is_none() {
+        return Ok(());
+    }
+    if matches!(work.headers.protocol, protocol::ICMP | protocol::ICMPV6) {
+        // the identifier stands on the asker's side of the tuple
+        return store(frame, at + 4, &(work.translated.from_port | work.translated.to_port), 0);
+    }
+    store(frame, at, &[work.translated.from_port, work.translated.to_port], 0)
+}
+
+/// The checksum behind the IP header.
+#[inline(always)]
+fn checksums(frame: Frame, work: &Work) -> Result {
     let Some(checksum) = checksum_at(work.headers.protocol) else {
         return Ok(());
     };
+    let at = u32::from(work.headers.transport & LONGEST) + checksum;
     let no_checksum = match work.headers.protocol {
         protocol::UDP => u64::from(BPF_F_MARK_MANGLED_0),
         _ => 0,
     };
     // ICMP's covers no addresses
     if work.headers.protocol != protocol::ICMP {
-        add(
-            frame,
-            at + checksum,
-            work.address_sum,
-            no_checksum | pseudo_header(work),
-        )?;
+        let before: u16 = frame.read(at).ok_or(DropReason::Malformed)?;
+        add(frame, at, work.address_sum, no_checksum | pseudo_header(work))?;
+        let after: u16 = frame.read(at).ok_or(DropReason::Malformed)?;
+        if checksum::is_unfinished(before, after, work.address_sum) {
+            return Ok(());
+        }
     }
-    if !has_new_ports {
-        return Ok(());
+    match has_new_ports(work) {
+        true => add(frame, at, work.port_sum, no_checksum),
+        false => Ok(()),
     }
-    add(frame, at + checksum, work.port_sum, no_checksum)?;
-    if matches!(work.headers.protocol, protocol::ICMP | protocol::ICMPV6) {
-        // the identifier stands on the asker's side of the tuple
-        return store(frame, at + 4, &(work.translated.from_port | work.translated.to_port), 0);
-    }
-    store(frame, at, &[work.translated.from_port, work.translated.to_port], 0)
 }
 
 /// Where the checksum of a protocol stands that covers its ports.
@@ -156,45 +217,74 @@ fn add(frame: Frame, offset: u32, sum: u32, flags: u64) -> Result {
     }
 }
 
-/// One hop less, other addresses, and the checksum that follows from it.
 #[inline(always)]
-fn header_v4(frame: Frame, from: Address, to: Address, sum: u32) -> Result {
-    const HOP: u16 = 0x0100_u16.to_be();
-    let mut part = PartV4 {
-        word: 0,
-        checksum: 0,
-        from: 0,
-        to: 0,
-    };
-    frame.load(PART_V4, &mut part)?;
-    let word = part.word.wrapping_sub(HOP);
-    let total = u32::from(!part.checksum) + u32::from(!part.word) + u32::from(word) + (sum & 0xffff) + (sum >> 16);
-    part.word = word;
-    part.checksum = checksum::fold(total);
-    part.from = from.0[3];
-    part.to = to.0[3];
-    store(frame, PART_V4, &part, 0)
+fn front_v4(frame: Frame, work: &Work) -> Result {
+    let mut front = MaybeUninit::<FrontV4>::uninit();
+    let front = frame.fill(0, &mut front)?;
+    front.macs = work.macs;
+    let mut ip = front.ip;
+    ip.change(work.translated.from, work.translated.to, work.address_sum);
+    front.ip = ip;
+    front.ports = [work.translated.from_port, work.translated.to_port];
+    store(frame, 0, front, 0)
 }
 
 #[inline(always)]
-fn header_v6(frame: Frame, from: Address, to: Address) -> Result {
-    let mut part = PartV6 {
-        payload_length: 0,
-        next_header: 0,
-        hop_limit: 0,
-        from: Address::NONE,
-        to: Address::NONE,
-    };
-    frame.load(PART_V6, &mut part)?;
-    part.hop_limit = part.hop_limit.wrapping_sub(1);
-    part.from = from;
-    part.to = to;
-    store(frame, PART_V6, &part, 0)
+fn front_v6(frame: Frame, work: &Work) -> Result {
+    let mut front = MaybeUninit::<FrontV6>::uninit();
+    let front = frame.fill(0, &mut front)?;
+    front.macs = work.macs;
+    let mut ip = front.ip;
+    ip.change(work.translated.from, work.translated.to);
+    front.ip = ip;
+    front.ports = [work.translated.from_port, work.translated.to_port];
+    store(frame, 0, front, 0)
+}
+
+impl PartV4 {
+    /// One hop less, other addresses, and the checksum that follows from it.
+    #[inline(always)]
+    fn change(&mut self, from: Address, to: Address, sum: u32) {
+        const HOP: u16 = 0x0100_u16.to_be();
+        let word = self.word.wrapping_sub(HOP);
+        let total = u32::from(!self.checksum) + u32::from(!self.word) + u32::from(word) + (sum & 0xffff) + (sum >> 16);
+        self.word = word;
+        self.checksum = checksum::fold(total);
+        self.from = from.0[3];
+        self.to = to.0[3];
+    }
+}
+
+impl PartV6 {
+    /// One hop less and other addresses.
+    #[inline(always)]
+    fn change(&mut self, from: Address, to: Address) {
+        self.hop_limit = self.hop_limit.wrapping_sub(1);
+        self.from = from;
+        self.to = to;
+    }
+}
+
+/// Ethernet and IP header of what is not written in one piece.
+#[inline(always)]
+fn header(frame: Frame, work: &Work, from: Address, to: Address, sum: u32) -> Result {
+    if work.is_v4() {
+        let mut part = MaybeUninit::<PartV4>::uninit();
+        let part = frame.fill(PART_V4, &mut part)?;
+        part.change(from, to, sum);
+        store(frame, PART_V4, part, 0)?;
+    } else {
+        let mut part = MaybeUninit::<PartV6>::uninit();
+        let part = frame.fill(PART_V6, &mut part)?;
+        part.change(from, to);
+        store(frame, PART_V6, part, 0)?;
+    }
+    store(frame, 0, &work.macs, 0)
 }
 
 /// SCTP's checksum covers no addresses, and its ports by a CRC (RFC 9260, 6.8): what changes in the first
 /// four bytes changes it in a way that only depends on how many bytes follow.
-#[inline(never)]
+#[inline(always)]
 fn sctp(frame: Frame, work: &Work) -> Result {
     let at = u32::from(work.headers.transport);
     let mut header = [0_u32; 3];
@@ -262,11 +352,7 @@ fn error(frame: Frame, work: &mut Work) -> Result {
         add(frame, checksum, outer_sum, pseudo_header(work))?;
     }
     quoted_ports(frame, work, checksum)?;
-    if work.is_v4() {
-        header_v4(frame, from, to, outer_sum)
-    } else {
-        header_v6(frame, from, to)
-    }
+    header(frame, work, from, to, outer_sum)
 }
 
 /// The ports of the quoted packet, whose sender is the error's receiver.
@@ -290,10 +376,4 @@ fn quoted_ports(frame: Frame, work: &Work, checksum: u32) -> Result {
             0,
         ),
     }
-}
-
-/// The MACs of a frame that goes on to a container.
-#[inline(always)]
-pub fn set_macs(frame: Frame, destination: [u16; 3], source: [u16; 3]) -> Result {
-    store(frame, 0, &Macs { destination, source }, 0)
 }

@@ -16,7 +16,7 @@ use netswitch_common::{
     verdict::{Count, Decision, DropKey, DropReason, Verdict},
 };
 
-use crate::{maps, open, packet::Frame, park, rewrite, stages::replicate, translate, work::Work};
+use crate::{maps, open, packet::Frame, park, rewrite::{self, Macs}, stages::replicate, translate, work::Work};
 
 /// To the next program, or to the stack if there is none (`TCX_NEXT`, `TC_ACT_UNSPEC`).
 const TCX_NEXT: i32 = -1;
@@ -165,15 +165,23 @@ fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     if work.renew | work.rerouted != 0 {
         renew(work);
     }
-    translate::translate(frame, work.quoted != 0)?;
+    work.macs = match (work.end.endpoint, work.end.next_hop.is_none()) {
+        (0, true) => Macs {
+            destination: work.end.mac.words(),
+            source: maps::uplink(work.end.ifindex).ok_or(DropReason::NoUplink)?.mac.words(),
+        },
+        (0, false) => Macs::NONE,
+        _ => Macs {
+            destination: work.end.mac.words(),
+            source: decision.mac.words(),
+        },
+    };
+    translate::translate(frame, work)?;
     if work.end.endpoint != 0 {
-        translate::set_macs(frame, work.end.mac.words(), decision.mac.words())?;
         return Ok(to_peer(frame, decision.ifindex));
     }
     clear_mark(frame);
     if work.end.next_hop.is_none() {
-        let uplink = maps::uplink(work.end.ifindex).ok_or(DropReason::NoUplink)?;
-        translate::set_macs(frame, work.end.mac.words(), uplink.mac.words())?;
         // SAFETY: only takes numbers
         return Ok(unsafe { bpf_redirect(work.end.ifindex, 0) as i32 });
     }

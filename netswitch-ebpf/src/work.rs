@@ -10,13 +10,16 @@ use netswitch_common::{
     verdict::Decision,
 };
 
-use crate::packet::{Family, Headers};
+use crate::{
+    packet::{Family, Headers},
+    rewrite::Macs,
+};
 
 /// Of the packet that this CPU is working on; filled by [`crate::stages::tuple`] and
 /// [`crate::stages::flow`], carried out by commit.
 #[repr(C)]
 pub struct Work {
-    /// When this packet was looked at (`bpf_ktime_get_ns`).
+    /// When this packet was looked at (`bpf_ktime_get_coarse_ns`: to the tick).
     pub now: u64,
     /// The packet's own; for an ICMP error that of the packets which flow with it.
     pub tuple: Tuple,
@@ -31,6 +34,8 @@ pub struct Work {
     pub serial: u32,
     /// One of [`netswitch_common::flow::direction`].
     pub direction: u32,
+    /// Of the frame as it will leave; nothing where the neighbour table knows them.
+    pub macs: Macs,
     /// One's complement sums of what the translation adds.
     pub address_sum: u32,
     pub port_sum: u32,

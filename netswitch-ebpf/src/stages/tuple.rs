@@ -1,13 +1,13 @@
 //! Tuple: what identifies a packet's flow, read from the packet.
 
-use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_ns};
+use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_coarse_ns};
 use netswitch_common::{address::Address, flow::Tuple, verdict::DropReason};
 
 use super::{number, outcome};
 use crate::{
     headers::{ETHERNET_LENGTH, Ipv4, Ipv6, icmp, icmpv6, protocol},
     maps,
-    packet::{Family, Frame, Headers},
+    packet::{Addresses, Family, Frame, Headers, LONGEST},
     work::Work,
 };
 
@@ -32,9 +32,9 @@ extern "C" fn read_tuple(skb: *mut __sk_buff, headers: u64, zone: u32) -> u32 {
 #[inline(always)]
 fn fill(frame: Frame, headers: Headers, zone: u32, work: &mut Work) -> Result {
     // SAFETY: no argument
-    work.now = unsafe { bpf_ktime_get_ns() };
+    work.now = unsafe { bpf_ktime_get_coarse_ns() };
     work.headers = headers;
-    addresses(frame, headers.family, &mut work.tuple)?;
+    network_header(frame, headers, work)?;
     work.destination = work.tuple.to;
     work.tuple.zone = zone;
     work.tuple.protocol = headers.protocol.into();
@@ -46,7 +46,6 @@ fn fill(frame: Frame, headers: Headers, zone: u32, work: &mut Work) -> Result {
     work.renew = 0;
     work.rerouted = 0;
     work.replaced_serial = 0;
-    work.hop_limit = hop_limit(frame, headers)?;
     if headers.transport == 0 || headers.more_fragments != 0 {
         fragment_key(frame, work)?;
     }
@@ -63,43 +62,35 @@ fn fill(frame: Frame, headers: Headers, zone: u32, work: &mut Work) -> Result {
     transport(frame, headers, work)
 }
 
+/// Addresses and hop limit.
 #[inline(always)]
-fn addresses(frame: Frame, family: Family, tuple: &mut Tuple) -> Result {
-    if family == Family::V6 {
-        frame.load(ETHERNET_LENGTH + 8, &mut tuple.from)?;
-        return frame.load(ETHERNET_LENGTH + 24, &mut tuple.to);
+fn network_header(frame: Frame, headers: Headers, work: &mut Work) -> Result {
+    if headers.family == Family::V6 {
+        let addresses: Addresses = frame.read(ETHERNET_LENGTH + 8).ok_or(DropReason::Malformed)?;
+        work.tuple.from = addresses.from;
+        work.tuple.to = addresses.to;
+        work.hop_limit = headers.hop_limit;
+    } else {
+        let header: Ipv4 = frame.read(ETHERNET_LENGTH).ok_or(DropReason::Malformed)?;
+        work.tuple.from = Address::v4(header.source);
+        work.tuple.to = Address::v4(header.destination);
+        work.hop_limit = header.time_to_live;
     }
-    let mut words = [0_u32; 2];
-    frame.load(ETHERNET_LENGTH + 12, &mut words)?;
-    tuple.from = Address::v4(words[0]);
-    tuple.to = Address::v4(words[1]);
     Ok(())
 }
 
 #[inline(always)]
-fn hop_limit(frame: Frame, headers: Headers) -> core::result::Result<u8, DropReason> {
-    if headers.family == Family::V6 {
-        return Ok(headers.hop_limit);
-    }
-    let mut fields = [0_u8; 2];
-    frame.load(ETHERNET_LENGTH + 8, &mut fields)?;
-    Ok(fields[0])
-}
-
-#[inline(always)]
 fn transport(frame: Frame, headers: Headers, work: &mut Work) -> Result {
-    let at = u32::from(headers.transport);
-    let mut ports = [0_u16; 2];
+    let at = u32::from(headers.transport & LONGEST);
     match headers.protocol {
         protocol::TCP => {
-            frame.load(at, &mut ports)?;
-            let mut flags = 0_u16;
-            frame.load(at + 12, &mut flags)?;
-            work.tcp_flags = flags.to_ne_bytes()[1];
-            (work.tuple.from_port, work.tuple.to_port) = (ports[0], ports[1]);
+            // ports, sequence numbers, data offset and flags
+            let words: [u16; 7] = frame.read(at).ok_or(DropReason::Malformed)?;
+            work.tcp_flags = words[6].to_ne_bytes()[1];
+            (work.tuple.from_port, work.tuple.to_port) = (words[0], words[1]);
         }
         protocol::UDP | protocol::UDP_LITE | protocol::SCTP => {
-            frame.load(at, &mut ports)?;
+            let ports: [u16; 2] = frame.read(at).ok_or(DropReason::Malformed)?;
             (work.tuple.from_port, work.tuple.to_port) = (ports[0], ports[1]);
         }
         protocol::ICMP if headers.family == Family::V4 => return message(frame, headers, work),

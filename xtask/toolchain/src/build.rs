@@ -79,7 +79,9 @@ pub fn cargo(
 ) -> Command {
     let architecture = format!("--cfg=bpf_target_arch=\"{}\"", env::consts::ARCH);
     let cpu = format!("-Ctarget-cpu={CPU}");
-    let flags = [&architecture, &cpu, "-Cdebuginfo=2", "-Clink-arg=--btf"];
+    // in order, every memset is a call of a function that stores byte by byte
+    let expand = "-Clink-arg=--disable-expand-memcpy-in-order";
+    let flags = [&architecture, &cpu, "-Cdebuginfo=2", "-Clink-arg=--btf", expand];
     let mut command = Command::new(&compiler.cargo);
     for variable in OUTER_SETTINGS {
         command.env_remove(variable);
