@@ -9,7 +9,7 @@ pub const fn fold(sum: u32) -> u16 {
 }
 
 /// Whether a checksum field that went from `before` to `after` when `change` was added to it is one that a
-/// device will finish (CHECKSUM_PARTIAL, linux/skbuff.h): such a field holds the pseudo header's sum as it
+/// device will finish (`CHECKSUM_PARTIAL`, linux/skbuff.h): such a field holds the pseudo header's sum as it
 /// is, a finished one the complement of its sum. `false` where the change does not tell.
 #[inline(always)]
 pub const fn is_unfinished(before: u16, after: u16, change: u32) -> bool {

@@ -84,22 +84,12 @@ impl Frame {
 
     #[inline(always)]
     fn at<T>(self, offset: u32) -> Option<*const T> {
-        let (data, end): (usize, usize);
-        // SAFETY: reads `data` and `data_end` of the running program's context. In assembly, because
-        // LLVM would keep these 32-bit fields in 32-bit registers now and then, and the verifier
-        // takes only 64-bit ones for packet pointers.
-        unsafe {
-            core::arch::asm!(
-                "{data} = *(u32 *)({skb} + {at})",
-                "{end} = *(u32 *)({skb} + {at_end})",
-                skb = in(reg) self.0,
-                data = out(reg) data,
-                end = out(reg) end,
-                at = const core::mem::offset_of!(__sk_buff, data),
-                at_end = const core::mem::offset_of!(__sk_buff, data_end),
-                options(readonly, nostack),
-            );
-        }
+        // SAFETY: the context of the running program and its fields
+        let (data, end) = unsafe {
+            bounds::<{ core::mem::offset_of!(__sk_buff, data) }, { core::mem::offset_of!(__sk_buff, data_end) }>(
+                self.0.cast(),
+            )
+        };
         let header = data + offset as usize;
         if header + size_of::<T>() > end {
             None
@@ -112,7 +102,10 @@ impl Frame {
     #[inline(always)]
     pub fn load<T: Copy>(self, offset: u32, into: &mut T) -> Result<(), DropReason> {
         // SAFETY: as a place that nothing has been written to
-        self.fill(offset, unsafe { &mut *core::ptr::from_mut(into).cast::<MaybeUninit<T>>() }).map(|_| ())
+        self.fill(offset, unsafe {
+            &mut *core::ptr::from_mut(into).cast::<MaybeUninit<T>>()
+        })
+        .map(|_| ())
     }
 
     /// The same into a place that holds nothing yet.
@@ -186,6 +179,31 @@ impl Frame {
         self.load(12, &mut kind)?;
         Ok(kind == ethertype::IPV4)
     }
+}
+
+/// Where a packet starts and ends: the context's fields at `DATA` and `END`. In assembly, because LLVM would
+/// keep these 32-bit fields in 32-bit registers now and then, and the verifier takes only 64-bit ones for
+/// packet pointers.
+///
+/// # Safety
+/// `context` must be that of the running program, the fields its `data` and `data_end`.
+#[inline(always)]
+pub unsafe fn bounds<const DATA: usize, const END: usize>(context: *const core::ffi::c_void) -> (usize, usize) {
+    let (data, end): (usize, usize);
+    // SAFETY: the caller's
+    unsafe {
+        core::arch::asm!(
+            "{data} = *(u32 *)({context} + {at})",
+            "{end} = *(u32 *)({context} + {at_end})",
+            context = in(reg) context,
+            data = out(reg) data,
+            end = out(reg) end,
+            at = const DATA,
+            at_end = const END,
+            options(readonly, nostack),
+        );
+    }
+    (data, end)
 }
 
 #[repr(u8)]

@@ -58,7 +58,7 @@ const PART_V6: u32 = ETHERNET_LENGTH + 4;
 /// The frame down to the ports of a TCP or UDP packet without options: written in one piece.
 #[repr(C, packed(2))]
 #[derive(Clone, Copy)]
-struct FrontV4 {
+pub struct FrontV4 {
     macs: Macs,
     kind: u16,
     start: [u16; 4],
@@ -69,14 +69,13 @@ struct FrontV4 {
 /// The same without extension headers.
 #[repr(C, packed(2))]
 #[derive(Clone, Copy)]
-struct FrontV6 {
+pub struct FrontV6 {
     macs: Macs,
     kind: u16,
     start: [u16; 2],
     ip: PartV6,
     ports: [u16; 2],
 }
-
 
 /// Rewrites a packet, or an ICMP error about one, as `work` says; the way out is the caller's.
 #[inline(always)]
@@ -124,9 +123,16 @@ extern "C" fn translate_error(skb: *mut __sk_buff) -> u32 {
 #[inline(always)]
 fn plain(frame: Frame, work: &Work) -> Result {
     checksums(frame, work)?;
-    match work.is_v4() {
-        true => front_v4(frame, work),
-        false => front_v6(frame, work),
+    if work.is_v4() {
+        let mut front = MaybeUninit::<FrontV4>::uninit();
+        let front = frame.fill(0, &mut front)?;
+        front.change(work);
+        store(frame, 0, front, 0)
+    } else {
+        let mut front = MaybeUninit::<FrontV6>::uninit();
+        let front = frame.fill(0, &mut front)?;
+        front.change(work);
+        store(frame, 0, front, 0)
     }
 }
 
@@ -217,28 +223,26 @@ fn add(frame: Frame, offset: u32, sum: u32, flags: u64) -> Result {
     }
 }
 
-#[inline(always)]
-fn front_v4(frame: Frame, work: &Work) -> Result {
-    let mut front = MaybeUninit::<FrontV4>::uninit();
-    let front = frame.fill(0, &mut front)?;
-    front.macs = work.macs;
-    let mut ip = front.ip;
-    ip.change(work.translated.from, work.translated.to, work.address_sum);
-    front.ip = ip;
-    front.ports = [work.translated.from_port, work.translated.to_port];
-    store(frame, 0, front, 0)
+impl FrontV4 {
+    #[inline(always)]
+    pub fn change(&mut self, work: &Work) {
+        let mut ip = self.ip;
+        ip.change(work.translated.from, work.translated.to, work.address_sum);
+        self.ip = ip;
+        self.macs = work.macs;
+        self.ports = [work.translated.from_port, work.translated.to_port];
+    }
 }
 
-#[inline(always)]
-fn front_v6(frame: Frame, work: &Work) -> Result {
-    let mut front = MaybeUninit::<FrontV6>::uninit();
-    let front = frame.fill(0, &mut front)?;
-    front.macs = work.macs;
-    let mut ip = front.ip;
-    ip.change(work.translated.from, work.translated.to);
-    front.ip = ip;
-    front.ports = [work.translated.from_port, work.translated.to_port];
-    store(frame, 0, front, 0)
+impl FrontV6 {
+    #[inline(always)]
+    pub fn change(&mut self, work: &Work) {
+        let mut ip = self.ip;
+        ip.change(work.translated.from, work.translated.to);
+        self.ip = ip;
+        self.macs = work.macs;
+        self.ports = [work.translated.from_port, work.translated.to_port];
+    }
 }
 
 impl PartV4 {

@@ -16,7 +16,15 @@ use netswitch_common::{
     verdict::{Count, Decision, DropKey, DropReason, Verdict},
 };
 
-use crate::{maps, open, packet::Frame, park, rewrite::{self, Macs}, stages::replicate, translate, work::Work};
+use crate::{
+    maps, open,
+    packet::Frame,
+    park,
+    rewrite::{self, Macs},
+    stages::replicate,
+    translate,
+    work::Work,
+};
 
 /// To the next program, or to the stack if there is none (`TCX_NEXT`, `TC_ACT_UNSPEC`).
 const TCX_NEXT: i32 = -1;
@@ -255,7 +263,7 @@ fn clear_mark(frame: Frame) {
 }
 
 #[inline(always)]
-fn count_path(verdict: Verdict, length: u32) {
+pub fn count_path(verdict: Verdict, length: u32) {
     if let Some(count) = maps::PATHS.get_ptr_mut(verdict as u32) {
         // SAFETY: a per-CPU entry; hooks on one CPU do not interrupt each other
         unsafe {

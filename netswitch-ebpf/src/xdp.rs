@@ -1,78 +1,143 @@
-//! XDP on an uplink (`--uplink-mode xdp`): what needs no state and can be dropped before the kernel has made
-//! a packet of it. Whatever is not plain — options, fragments, extension headers — goes on to tcx, which
-//! judges all of it; nothing is dropped here that it would let pass.
+//! XDP on an uplink (`--uplink-mode xdp`), before the kernel has made a packet of a frame: what needs no state and
+//! can be dropped, and flows of published ports that need no look at their state. Whatever is not plain —
+//! options, fragments, extension headers — goes on to tcx, which judges all of it; nothing is dropped
+//! here that it would let pass.
 
-use aya_ebpf::{bindings::xdp_action, helpers::bpf_fib_lookup, programs::XdpContext};
+mod redirect;
+
+use aya_ebpf::{
+    bindings::{xdp_action, xdp_md},
+    helpers::bpf_fib_lookup,
+    programs::XdpContext,
+};
 use netswitch_common::{address::Address, flow::Tuple, publish::PublishedKey, verdict::DropReason};
 
 use crate::{
     headers::{ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, ethertype, protocol},
-    maps,
+    maps, packet,
     stages::{gateway, route},
     verdict,
 };
 
 /// What a hook of this kind answers with.
 pub fn guard(context: &XdpContext) -> u32 {
-    let Some(tuple) = read(context) else {
+    let Some(packet) = read(context) else {
         return xdp_action::XDP_PASS;
     };
-    match judge(context, &tuple) {
-        None => xdp_action::XDP_PASS,
-        Some((endpoint, reason)) => {
-            let length = context.data_end() - context.data();
-            verdict::count_drop(endpoint, reason as u32, 1, length as u32);
+    match judge(context, &packet.tuple) {
+        Judgement::Other => xdp_action::XDP_PASS,
+        Judgement::Published => redirect::redirect(context, &packet).unwrap_or(xdp_action::XDP_PASS),
+        Judgement::Drop(endpoint, reason) => {
+            verdict::count_drop(endpoint, reason as u32, 1, length(context));
             xdp_action::XDP_DROP
         }
     }
 }
 
-#[inline(always)]
-fn at<T: Copy>(context: &XdpContext, offset: u32) -> Option<T> {
-    let header = context.data() + offset as usize;
-    if header + size_of::<T>() > context.data_end() {
-        return None;
-    }
-    // SAFETY: the bounds were checked; T is made of integers; BPF machines read unaligned words
-    Some(unsafe { *(header as *const T) })
+/// A packet with ports for this host, with neither options nor fragments.
+pub struct Plain {
+    pub tuple: Tuple,
+    /// Bytes behind the IP header.
+    pub length: u16,
+    /// Where the checksum behind it stands.
+    pub checksum: u32,
+    pub hop_limit: u8,
+    pub tcp_flags: u8,
 }
 
-/// The tuple of a plain packet with ports.
+/// A header's place, if the packet holds all of it.
 #[inline(always)]
-fn read(context: &XdpContext) -> Option<Tuple> {
-    let ethernet: Ethernet = at(context, 0)?;
+fn at<T>(context: &XdpContext, offset: u32) -> Option<*mut T> {
+    let (data, end) = bounds(context);
+    let header = data + offset as usize;
+    match header + size_of::<T>() > end {
+        true => None,
+        false => Some(header as *mut T),
+    }
+}
+
+#[inline(always)]
+fn bounds(context: &XdpContext) -> (usize, usize) {
+    // SAFETY: the context of the running program and its fields
+    unsafe {
+        packet::bounds::<{ core::mem::offset_of!(xdp_md, data) }, { core::mem::offset_of!(xdp_md, data_end) }>(
+            context.ctx.cast(),
+        )
+    }
+}
+
+/// Bytes of the frame.
+#[inline(always)]
+fn length(context: &XdpContext) -> u32 {
+    let (data, end) = bounds(context);
+    (end - data) as u32
+}
+
+#[inline(always)]
+fn copy<T: Copy>(context: &XdpContext, offset: u32) -> Option<T> {
+    // SAFETY: the bounds were checked; T is made of integers; BPF machines read unaligned words
+    at(context, offset).map(|header| unsafe { *header })
+}
+
+#[inline(always)]
+fn read(context: &XdpContext) -> Option<Plain> {
+    let ethernet: Ethernet = copy(context, 0)?;
+    // SAFETY: the context of the running program
+    let uplink = maps::uplink(unsafe { (*context.ctx).ingress_ifindex })?;
+    if ethernet.destination != uplink.mac.words() {
+        return None;
+    }
     let mut tuple = Tuple::default();
-    let transport = match ethernet.ethertype {
+    let (hop_limit, length, transport) = match ethernet.ethertype {
         ethertype::IPV4 => {
-            let header: Ipv4 = at(context, ETHERNET_LENGTH)?;
+            let header: Ipv4 = copy(context, ETHERNET_LENGTH)?;
             if header.version_length != 0x45 || header.fragment & 0x3fff_u16.to_be() != 0 {
                 return None;
             }
             tuple.from = Address::v4(header.source);
             tuple.to = Address::v4(header.destination);
             tuple.protocol = header.protocol.into();
-            ETHERNET_LENGTH + size_of::<Ipv4>() as u32
+            let length = u16::from_be(header.length).wrapping_sub(size_of::<Ipv4>() as u16);
+            (header.time_to_live, length, ETHERNET_LENGTH + size_of::<Ipv4>() as u32)
         }
         ethertype::IPV6 => {
-            let header: Ipv6 = at(context, ETHERNET_LENGTH)?;
+            let header: Ipv6 = copy(context, ETHERNET_LENGTH)?;
             tuple.from = header.source;
             tuple.to = header.destination;
             tuple.protocol = header.next_header.into();
-            ETHERNET_LENGTH + size_of::<Ipv6>() as u32
+            let length = u16::from_be(header.payload_length);
+            (header.hop_limit, length, ETHERNET_LENGTH + size_of::<Ipv6>() as u32)
         }
         _ => return None,
     };
-    if !matches!(tuple.protocol as u8, protocol::TCP | protocol::UDP | protocol::SCTP) {
-        return None;
-    }
-    let ports: [u16; 2] = at(context, transport)?;
+    let (checksum, tcp_flags) = match tuple.protocol as u8 {
+        protocol::TCP => (16, copy::<[u16; 7]>(context, transport)?[6].to_ne_bytes()[1]),
+        protocol::UDP => (6, 0),
+        protocol::SCTP => (8, 0),
+        _ => return None,
+    };
+    let ports: [u16; 2] = copy(context, transport)?;
     (tuple.from_port, tuple.to_port) = (ports[0], ports[1]);
-    Some(tuple)
+    Some(Plain {
+        tuple,
+        length,
+        checksum: transport + checksum,
+        hop_limit,
+        tcp_flags,
+    })
 }
 
-/// The endpoint that a drop is charged to, and why.
+enum Judgement {
+    /// None of ours, or for tcx to judge.
+    Other,
+    /// For a port that lets its sender in.
+    Published,
+    /// Charged to that endpoint.
+    Drop(u32, DropReason),
+}
+
 #[inline(always)]
-fn judge(context: &XdpContext, tuple: &Tuple) -> Option<(u32, DropReason)> {
+fn judge(context: &XdpContext, tuple: &Tuple) -> Judgement {
     let port = u16::from_be(tuple.to_port);
     let key = |address| PublishedKey::new(address, tuple.protocol as u8, port);
     let number = match maps::published(&key(tuple.to), port) {
@@ -81,18 +146,28 @@ fn judge(context: &XdpContext, tuple: &Tuple) -> Option<(u32, DropReason)> {
         None => None,
     };
     if let Some(number) = number {
-        let publication = maps::publication(number)?;
-        let is_let_in = maps::lets_in(number, publication, tuple.from);
-        return (!is_let_in).then_some((publication.endpoint, DropReason::SourceDenied));
+        return match maps::publication(number) {
+            None => Judgement::Other,
+            Some(publication) if maps::lets_in(number, publication, tuple.from) => Judgement::Published,
+            Some(publication) => Judgement::Drop(publication.endpoint, DropReason::SourceDenied),
+        };
     }
+    match refused(context, tuple) {
+        Some(endpoint) => Judgement::Drop(endpoint, DropReason::NotPublished),
+        None => Judgement::Other,
+    }
+}
+
+/// The endpoint whose own address, or whose gateway's, was sent to from outside.
+#[inline(always)]
+fn refused(context: &XdpContext, tuple: &Tuple) -> Option<u32> {
     let subnet = maps::subnet(tuple.to)?;
     if maps::flow_index(tuple).is_some() {
         return None;
     }
     let network = maps::network(subnet.network)?;
     let is_there = gateway::is_gateway(network, tuple.to) || leads_to(context, network.host_end, tuple.to);
-    let endpoint = maps::neighbour(subnet.network, tuple.to).map_or(0, |neighbour| neighbour.port.id);
-    is_there.then_some((endpoint, DropReason::NotPublished))
+    is_there.then(|| maps::neighbour(subnet.network, tuple.to).map_or(0, |neighbour| neighbour.port.id))
 }
 
 /// Whether the host's own routes lead to that host end: another device may have a more specific one.

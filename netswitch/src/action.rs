@@ -51,6 +51,11 @@ pub enum Action {
     /// Makes an interface inside a container's namespace ready: sysctls, addresses, up, permanent
     /// gateway neighbours. Undone by deleting the pair.
     ConfigureInterface(Box<Interface>),
+    /// Lets an interface inside a namespace take frames that XDP redirects to its pair. Undone by deleting it.
+    ReceiveByNapi {
+        namespace: Namespace,
+        interface: String,
+    },
     /// Sets or moves the default route inside a namespace; `None` removes it.
     SetDefaultRoute {
         namespace: Namespace,
@@ -320,6 +325,7 @@ impl Action {
             | Self::DeleteNeighbour { .. }
             | Self::SetUpLoopback { .. }
             | Self::ConfigureInterface(_)
+            | Self::ReceiveByNapi { .. }
             | Self::Detach { .. }
             | Self::Announce { .. } => return None,
             #[cfg(test)]

@@ -141,6 +141,7 @@ impl<'a> Executor<'a> {
             Action::DeleteNeighbour { device, address } => self.kernel.delete_neighbour(device, *address)?,
             Action::SetUpLoopback { namespace } => self.kernel.set_up_loopback(namespace)?,
             Action::ConfigureInterface(interface) => self.kernel.configure_interface(interface)?,
+            Action::ReceiveByNapi { namespace, interface } => self.kernel.receive_by_napi(namespace, interface)?,
             Action::SetDefaultRoute { namespace, from, to } => {
                 if let Some(to) = to {
                     self.kernel.set_default_route(namespace, &to.interface, to.gateway)?;

@@ -29,6 +29,12 @@ pub fn find(frame: Frame) -> bool {
     }
 }
 
+/// The same where there is no routing table to ask: whether it is found and nothing has changed.
+#[inline(always)]
+pub fn is_known() -> bool {
+    find_flow() == FOUND
+}
+
 const NONE: u32 = 0;
 const FOUND: u32 = 1;
 /// Found, but its route has to be looked up again.

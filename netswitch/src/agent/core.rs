@@ -134,7 +134,12 @@ impl Core {
 
     /// Makes `changes` true in the kernel, the maps and the store, or leaves all of them as they were.
     pub fn build(&mut self, mut changes: Changes) -> Result<(), Error> {
-        let actions = plan::plan(&self.directories.state, &self.state, &changes);
+        let mut actions = plan::plan(&self.directories.state, &self.state, &changes);
+        let view = plan::view::View {
+            before: &self.state,
+            changes: &changes,
+        };
+        actions.extend(self.receive_by_napi(&view, view.added_endpoints()));
         let done = Executor::new(&mut *self.kernel, &mut self.datapath)
             .all(actions)
             .map_err(internal)?;

@@ -20,6 +20,7 @@ use crate::model::{
     changes::Changes,
     network::{Network, predefined},
 };
+use crate::plan::view::View;
 use crate::reconcile::{self, Snapshot};
 use crate::store::Store;
 
@@ -101,7 +102,12 @@ impl Core {
         }
         self.note_indexes(&links)?;
         let snapshot = self.snapshot()?;
-        let actions = reconcile::plan(&self.directories.state, &self.state, &snapshot);
+        let mut actions = reconcile::plan(&self.directories.state, &self.state, &snapshot);
+        let view = View {
+            before: &self.state,
+            changes: &Changes::default(),
+        };
+        actions.extend(self.receive_by_napi(&view, self.state.endpoints.values()));
         if actions.is_empty() {
             return Ok(());
         }

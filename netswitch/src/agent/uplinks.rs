@@ -10,7 +10,9 @@ use super::core::Core;
 use crate::action::{Action, Device, Entry, Place};
 use crate::api::UplinkMode;
 use crate::execute::Executor;
+use crate::model::endpoint::Endpoint;
 use crate::model::uplink::{self, Choice, Uplink};
+use crate::plan::view::View;
 
 impl Core {
     /// At start: everything that the hooks must know of the host before the first packet.
@@ -68,6 +70,16 @@ impl Core {
             tracing::warn!(%error, "an uplink is not as it should be");
         }
         Ok(())
+    }
+
+    /// What lets endpoints take frames that XDP redirects to them, in the mode that does.
+    pub fn receive_by_napi<'a>(&self, view: &View<'_>, endpoints: impl Iterator<Item = &'a Endpoint>) -> Vec<Action> {
+        let endpoints = endpoints.filter(|_| self.host.mode == UplinkMode::Xdp);
+        let action = |endpoint: &Endpoint| Action::ReceiveByNapi {
+            namespace: view.namespace(&endpoint.sandbox),
+            interface: endpoint.interface.clone(),
+        };
+        endpoints.map(action).collect()
     }
 
     fn entry(&self, uplink: &Uplink) -> Entry {

@@ -20,7 +20,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::{Ebpf, EbpfLoader, maps::MapError, programs::SchedClassifier, util::KernelVersion};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::MapError,
+    programs::{ProgramError, SchedClassifier},
+    util::KernelVersion,
+};
 
 pub use attach::Hook;
 pub use layout::{Layout, MAPS};
@@ -62,13 +67,10 @@ pub enum Error {
     #[error("program {program}: {source}")]
     Program {
         program: &'static str,
-        source: Box<aya::programs::ProgramError>,
+        source: Box<ProgramError>,
     },
     #[error("device {device}: {source}")]
-    Attach {
-        device: String,
-        source: Box<aya::programs::ProgramError>,
-    },
+    Attach { device: String, source: Box<ProgramError> },
     #[error("pin {path}: {source}")]
     Pin {
         path: PathBuf,
@@ -173,7 +175,7 @@ fn program_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Sch
     program.try_into().map_err(program_error(name))
 }
 
-fn program_error(program: &'static str) -> impl FnOnce(aya::programs::ProgramError) -> Error {
+fn program_error(program: &'static str) -> impl FnOnce(ProgramError) -> Error {
     move |source| Error::Program {
         program,
         source: Box::new(source),
@@ -206,15 +208,21 @@ fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
         )
         .load(OBJECT)
         .map_err(|error| Error::Load(Box::new(error)))?;
-    for name in Hook::ALL
-        .into_iter()
-        .flat_map(|hook| [hook.program(), hook.explanation()])
-    {
+    // the rest is loaded once it is needed: the verifier takes its time
+    for hook in Hook::ALL {
+        let name = hook.program();
         program_mut(&mut ebpf, name)?.load().map_err(program_error(name))?;
     }
     sockets::load(&mut ebpf)?;
-    xdp::load(&mut ebpf)?;
     Ok(ebpf)
+}
+
+/// What [`load`] has left out.
+fn loaded(result: Result<(), ProgramError>, name: &'static str) -> Result<()> {
+    match result {
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+        Err(error) => Err(program_error(name)(error)),
+    }
 }
 
 fn make_folder(folder: &Path) -> Result<()> {

@@ -3,7 +3,7 @@
 use aya::{TestRun as _, TestRunOptions, maps::PerCpuArray};
 use netswitch_common::verdict::Decision;
 
-use super::{Datapath, Error, Hook, Result, program_error};
+use super::{Datapath, Error, Hook, Result, loaded, program_error, program_mut, xdp};
 
 /// `struct __sk_buff`: its size, and the offsets of the fields used.
 const CONTEXT: usize = 192;
@@ -25,8 +25,10 @@ pub struct Ran {
 
 impl Datapath {
     /// What would become of a frame from the device with this index; changes nothing.
-    pub fn explain(&self, hook: Hook, index: u32, frame: &[u8]) -> Result<Decision> {
-        let cpu = self.test(hook.explanation(), index, frame, 1)?.verdict;
+    pub fn explain(&mut self, hook: Hook, index: u32, frame: &[u8]) -> Result<Decision> {
+        let name = hook.explanation();
+        loaded(program_mut(&mut self.ebpf, name)?.load(), name)?;
+        let cpu = self.test(name, index, frame, 1)?.verdict;
         let map = self.ebpf.map("DECISION").ok_or(Error::Missing("DECISION"))?;
         let decisions = PerCpuArray::<_, Decision>::try_from(map)
             .and_then(|map| map.get(&0, 0))
@@ -39,6 +41,26 @@ impl Datapath {
     /// other members included.
     pub fn run(&self, hook: Hook, index: u32, frame: &[u8], repeat: u32) -> Result<Ran> {
         self.test(hook.program(), index, frame, repeat)
+    }
+
+    /// The same with the XDP guard, on a frame from the loopback device; the verdict is XDP's.
+    pub fn run_guard(&mut self, frame: &[u8]) -> Result<Ran> {
+        let mut frame_after = vec![0; frame.len() + ROOM];
+        let result = xdp::guard(&mut self.ebpf)?
+            .test_run(TestRunOptions {
+                data_in: Some(frame),
+                data_out: Some(&mut frame_after),
+                repeat: 1,
+                ..TestRunOptions::default()
+            })
+            .map_err(program_error(xdp::GUARD))?;
+        frame_after.truncate(result.data_size_out as usize);
+        Ok(Ran {
+            verdict: result.return_value.cast_signed(),
+            frame: frame_after,
+            mark: 0,
+            nanoseconds: u32::try_from(result.duration.as_nanos()).unwrap_or(u32::MAX),
+        })
     }
 
     fn test(&self, program: &'static str, index: u32, frame: &[u8], repeat: u32) -> Result<Ran> {

@@ -12,18 +12,16 @@ use aya::{
     },
 };
 
-use super::{Datapath, Error, Hook, Result, attach, make_folder, program_error};
+use super::{Datapath, Error, Hook, Result, attach, loaded, make_folder, program_error};
 
-const GUARD: &str = "guard_uplink";
+pub(super) const GUARD: &str = "guard_uplink";
 const FOLDER: &str = "xdp";
 
-pub(super) fn load(ebpf: &mut Ebpf) -> Result<()> {
-    guard(ebpf)?.load().map_err(program_error(GUARD))
-}
-
-fn guard(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
+pub(super) fn guard(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
     let program = ebpf.program_mut(GUARD).ok_or(Error::Missing(GUARD))?;
-    program.try_into().map_err(program_error(GUARD))
+    let program: &mut Xdp = program.try_into().map_err(program_error(GUARD))?;
+    loaded(program.load(), GUARD)?;
+    Ok(program)
 }
 
 impl Datapath {

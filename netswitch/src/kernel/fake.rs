@@ -304,6 +304,12 @@ impl Kernel for Fake {
         Ok(())
     }
 
+    fn receive_by_napi(&mut self, namespace: &Namespace, interface: &str) -> Result<()> {
+        let namespace = self.place(namespace);
+        let state = self.call_in(&namespace, "receive_by_napi", interface)?;
+        state.tables.device(&namespace, interface).map(drop)
+    }
+
     fn announce(&mut self, namespace: &Namespace, interface: &str, mac: Mac, addresses: &[IpAddr]) -> Result<()> {
         let namespace = self.place(namespace);
         let state = self.call_in(&namespace, "announce", &format!("{interface} {mac} {addresses:?}"))?;

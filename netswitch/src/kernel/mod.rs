@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod announce;
+pub mod ethtool;
 pub mod fake;
 pub mod link;
 pub mod listeners;
@@ -140,6 +141,9 @@ pub trait Kernel: Send {
     }
     /// Sets up an interface inside a namespace: [`crate::action::Interface`].
     fn configure_interface(&mut self, interface: &crate::action::Interface) -> Result<()>;
+    /// A pair's end takes frames that XDP redirects to it only if it receives by NAPI, which GRO turns on
+    /// (`veth_xdp_xmit`, drivers/net/veth.c).
+    fn receive_by_napi(&mut self, namespace: &Namespace, interface: &str) -> Result<()>;
     /// Gratuitous ARP and unsolicited NA from inside a namespace.
     fn announce(&mut self, namespace: &Namespace, interface: &str, mac: Mac, addresses: &[IpAddr]) -> Result<()>;
 }

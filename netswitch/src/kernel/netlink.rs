@@ -7,8 +7,8 @@ use netlink_packet_route::AddressFamily;
 use netswitch_common::address::Mac;
 
 use super::{
-    End, Error, Kernel, Link, Namespace, Result, Veth, address, announce, link, listeners, namespace::in_namespace,
-    neighbour, route, socket::Socket, sysctl,
+    End, Error, Kernel, Link, Namespace, Result, Veth, address, announce, ethtool, link, listeners,
+    namespace::in_namespace, neighbour, route, socket::Socket, sysctl,
 };
 use crate::action::Interface;
 use crate::model::publish::Listener;
@@ -196,6 +196,11 @@ impl Kernel for Netlink {
             neighbour::set(socket, index, *address, *mac)?;
         }
         Ok(())
+    }
+
+    fn receive_by_napi(&mut self, namespace: &Namespace, interface: &str) -> Result<()> {
+        in_namespace(namespace, || ethtool::turn_on_gro(interface))?
+            .map_err(|error| Error::system(format!("turn on GRO of {interface}"), error))
     }
 
     fn announce(&mut self, namespace: &Namespace, interface: &str, mac: Mac, addresses: &[IpAddr]) -> Result<()> {

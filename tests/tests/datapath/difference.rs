@@ -41,7 +41,7 @@ fn program_and_model_agree_on_mutated_frames() {
     });
 }
 
-fn compare(loaded: &Loaded, switch: &Switch, index: u32, frame: &[u8]) -> Result<(), String> {
+fn compare(loaded: &mut Loaded, switch: &Switch, index: u32, frame: &[u8]) -> Result<(), String> {
     let (decision, effect) = switch.decide(index, frame);
     let found = loaded.datapath.explain(Hook::Endpoint, index, frame).expect("it runs");
     // the model does not wait for fragments

@@ -6,3 +6,4 @@ mod layout;
 mod nat;
 mod rate;
 mod rows;
+mod xdp;

@@ -27,7 +27,7 @@ const REDIRECT: i32 = 7;
 const NEXT: i32 = -1;
 
 /// The fixed world with an uplink.
-fn with_uplink(ports: (u16, u16), test: impl FnOnce(&mut Loaded) + Send + 'static) {
+pub fn with_uplink(ports: (u16, u16), test: impl FnOnce(&mut Loaded) + Send + 'static) {
     in_the_world(move |loaded| {
         let uplink = Entry::Uplink {
             device: Device {
@@ -60,11 +60,11 @@ fn out(port: &Port) -> (Mac, Mac) {
 }
 
 /// A frame as it enters a container from its gateway.
-fn into(port: &Port) -> (Mac, Mac) {
+pub fn into(port: &Port) -> (Mac, Mac) {
     (port.network.host_port().mac(), port.mac())
 }
 
-const FROM_WORLD: (Mac, Mac) = (ROUTER_MAC, UPLINK_MAC);
+pub const FROM_WORLD: (Mac, Mac) = (ROUTER_MAC, UPLINK_MAC);
 
 fn send(loaded: &Loaded, port: &Port, frame: &[u8]) -> (i32, Vec<u8>) {
     let ran = loaded
@@ -74,7 +74,7 @@ fn send(loaded: &Loaded, port: &Port, frame: &[u8]) -> (i32, Vec<u8>) {
     (ran.verdict, ran.frame)
 }
 
-fn receive(loaded: &Loaded, frame: &[u8]) -> (i32, Vec<u8>) {
+pub fn receive(loaded: &Loaded, frame: &[u8]) -> (i32, Vec<u8>) {
     let ran = loaded
         .datapath
         .run(Hook::Uplink, UPLINK_INDEX, frame, 1)
@@ -106,7 +106,7 @@ fn source_port(frame: &[u8]) -> u16 {
     u16::from_be_bytes([frame[at], frame[at + 1]])
 }
 
-fn drops(loaded: &mut Loaded, port: &Port, reason: DropReason) -> u64 {
+pub fn drops(loaded: &mut Loaded, port: &Port, reason: DropReason) -> u64 {
     let counters = loaded.counters();
     counters
         .get(&Counter::Drop(port.id, reason))
@@ -114,7 +114,7 @@ fn drops(loaded: &mut Loaded, port: &Port, reason: DropReason) -> u64 {
 }
 
 /// Publishes `first..=last` of the host on a container's ports from `container` on.
-fn publish(loaded: &mut Loaded, host: IpAddr, ports: (u16, u16), port: &Port, container: u16, flags: u32) {
+pub fn publish(loaded: &mut Loaded, host: IpAddr, ports: (u16, u16), port: &Port, container: u16, flags: u32) {
     let number = ports.0;
     let value = Publication {
         endpoint: port.id,
@@ -144,7 +144,7 @@ fn publish(loaded: &mut Loaded, host: IpAddr, ports: (u16, u16), port: &Port, co
     }
 }
 
-const RANGE: (u16, u16) = capacity::MASQUERADE_PORTS;
+pub const RANGE: (u16, u16) = capacity::MASQUERADE_PORTS;
 
 #[test]
 fn udp_goes_out_with_the_hosts_address_and_comes_back() {

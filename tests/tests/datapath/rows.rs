@@ -156,7 +156,7 @@ fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, wanted: &T) -> R
     }
 }
 
-fn explain(loaded: &Loaded, row: &Row) -> Result<(), String> {
+fn explain(loaded: &mut Loaded, row: &Row) -> Result<(), String> {
     let decision = loaded.datapath.explain(Hook::Endpoint, row.index, &row.frame);
     equal(
         "decision",

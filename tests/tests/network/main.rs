@@ -39,6 +39,7 @@ mod restart;
 mod run;
 mod silence;
 mod uplink;
+mod uplink_xdp;
 mod user_network;
 
 use std::net::IpAddr;

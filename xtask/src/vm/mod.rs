@@ -54,7 +54,7 @@ mount -t tmpfs tmp /tmp
 for module in /modules/*; do insmod $module || echo \"$module does not load\"; done
 /bin/ip link set lo up
 echo \"kernel $(uname -r)\"
-/bin/datapath --test-threads 1 2>&1 || echo \"datapath: exit status $?\"
+/bin/datapath --test-threads 2 2>&1 || echo \"datapath: exit status $?\"
 sh /containers
 echo VM-END
 poweroff -f
@@ -89,8 +89,8 @@ pub(crate) fn run(machine: &Machine, datapath: &Path, netswitch: &Path) -> Resul
     let console = command::read(
         machine
             .emulator(LIMIT_SECONDS)
-            .args(["-accel", "tcg", "-cpu", "Haswell"])
-            .args(["-m", "2048", "-smp", "1", "-nographic", "-no-reboot", "-nic", "none"])
+            .args(["-accel", "tcg,thread=multi", "-cpu", "Haswell"])
+            .args(["-m", "2048", "-smp", "2", "-nographic", "-no-reboot", "-nic", "none"])
             .arg("-kernel")
             .arg(&machine.image)
             .arg("-initrd")

@@ -1,0 +1,115 @@
+//! Redirect: packets of a published port's flow go from XDP straight into the container. What opens a flow,
+//! changes its state or its deadline, is not plain or has no finished checksum goes on to tcx untouched.
+
+use aya_ebpf::{
+    helpers::{bpf_ktime_get_coarse_ns, bpf_redirect},
+    programs::XdpContext,
+};
+use netswitch_common::{
+    checksum,
+    flow::{Tuple, direction},
+    verdict::Verdict,
+};
+
+use super::{Plain, at, length};
+use crate::{
+    headers::{ETHERNET_LENGTH, protocol},
+    maps,
+    rewrite::Macs,
+    stages::flow,
+    translate::{FrontV4, FrontV6},
+    verdict,
+    work::Work,
+};
+
+/// What the hook answers with; `None`: nothing was changed.
+#[inline(always)]
+pub fn redirect(context: &XdpContext, packet: &Plain) -> Option<u32> {
+    // SCTP's checksum covers all of the packet by a CRC: tcx changes that
+    if packet.tuple.protocol == u32::from(protocol::SCTP) || !is_of_a_flow(packet) {
+        return None;
+    }
+    let work = maps::work()?;
+    let slot = maps::slot(work.end.endpoint)?;
+    let length = length(context);
+    if packet.hop_limit <= 1 || length > u32::from(work.end.mtu) + ETHERNET_LENGTH {
+        return None;
+    }
+    work.macs = Macs {
+        destination: work.end.mac.words(),
+        source: maps::network(slot.network)?.mac.words(),
+    };
+    let checksum = at::<u16>(context, packet.checksum)?;
+    match packet.tuple.from.as_v4() {
+        Some(_) => {
+            let front = at::<FrontV4>(context, 0)?;
+            // SAFETY: inside the packet, as `at` has found
+            unsafe {
+                *checksum = changed(*checksum, packet, work)?;
+                (*front).change(work);
+            }
+        }
+        None => {
+            let front = at::<FrontV6>(context, 0)?;
+            // SAFETY: as above
+            unsafe {
+                *checksum = changed(*checksum, packet, work)?;
+                (*front).change(work);
+            }
+        }
+    }
+    verdict::count_path(Verdict::Translate, length);
+    // SAFETY: only takes numbers
+    Some(unsafe { bpf_redirect(slot.ifindex, 0) } as u32)
+}
+
+/// Whether it goes to a container in a flow that nothing has to be written about; then the flow is in `work`.
+#[inline(always)]
+fn is_of_a_flow(packet: &Plain) -> bool {
+    let Some(work) = maps::work() else {
+        return false;
+    };
+    // SAFETY: no argument
+    work.now = unsafe { bpf_ktime_get_coarse_ns() };
+    work.tuple = packet.tuple;
+    work.tcp_flags = packet.tcp_flags;
+    work.quoted = 0;
+    work.renew = 0;
+    flow::is_known()
+        && maps::work()
+            .is_some_and(|work| work.renew == 0 && work.direction == direction::ORIGINAL && work.end.endpoint != 0)
+}
+
+/// The checksum behind the IP header after the translation. `None` where the sender's device left it to be
+/// finished (a pair's other end does), which XDP has no mark for: it holds the pseudo header's sum then.
+#[inline(always)]
+fn changed(before: u16, packet: &Plain, work: &Work) -> Option<u16> {
+    let is_udp = packet.tuple.protocol == u32::from(protocol::UDP);
+    if is_udp && before == 0 {
+        return packet.tuple.from.as_v4().map(|_| 0); // it has none (RFC 768)
+    }
+    if before == !checksum::fold(pseudo_header(&packet.tuple, packet.length)) {
+        return None;
+    }
+    let halves = |sum: u32| (sum & 0xffff) + (sum >> 16);
+    match checksum::fold(u32::from(!before) + halves(work.address_sum) + halves(work.port_sum)) {
+        0 if is_udp => Some(0xffff),
+        after => Some(after),
+    }
+}
+
+/// The sum over it, for `length` bytes behind the IP header (RFC 9293, 3.1; RFC 8200, 8.1). What an address
+/// holds beside IPv4's four bytes adds nothing to a one's complement sum.
+#[inline(always)]
+fn pseudo_header(tuple: &Tuple, length: u16) -> u32 {
+    let mut sum = u64::from(length.to_be()) + u64::from((tuple.protocol as u16).to_be());
+    for word in tuple.from.0 {
+        sum += u64::from(word);
+    }
+    for word in tuple.to.0 {
+        sum += u64::from(word);
+    }
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    sum as u32
+}
