@@ -209,13 +209,25 @@ pub fn fragment_ports(key: &FragmentKey) -> Option<&'static FragmentPorts> {
     unsafe { FRAGMENTS.get(key) }
 }
 
-/// The number of the publication of a port, in host order.
+/// The number of the publication of a port, in host order, on an address or, if that is the unspecified
+/// one, on all of them.
 #[inline(always)]
-pub fn published(key: &PublishedKey, port: u16) -> Option<u32> {
+pub fn published(address: Address, protocol: u8, port: u16) -> Option<u32> {
+    let key = PublishedKey::new(address, protocol, port);
     // SAFETY: as for endpoints
-    let ports = unsafe { PUBLISHED.get(key) }?;
+    let ports = unsafe { PUBLISHED.get(&key) }?;
     let number = ports.0.get(usize::from(port & 0xff))?;
     (*number != 0).then_some(u32::from(*number))
+}
+
+/// The same for whoever sends to the address, in hooks that have no FIB to ask whether it is the host's.
+#[inline(always)]
+pub fn published_at(address: Address, protocol: u8, port: u16) -> Option<u32> {
+    if let Some(number) = published(address, protocol, port) {
+        return Some(number);
+    }
+    let number = published(address.any(), protocol, port)?;
+    (address.is_loopback() || is_local(address)).then_some(number)
 }
 
 #[inline(always)]

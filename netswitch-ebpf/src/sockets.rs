@@ -12,7 +12,7 @@ use aya_ebpf::{
 use netswitch_common::{
     address::Address,
     host::SOCKET_MARK,
-    publish::{ANYWHERE, Publication, PublishedKey, flags},
+    publish::{ANYWHERE, Publication, flags},
     socket::{Dialled, REMEMBERED, relay},
 };
 
@@ -163,18 +163,7 @@ fn is_bound_to_loopback(context: &SockAddrContext, is_v4: bool) -> bool {
 /// The publication of an address and a port of the host.
 #[inline(always)]
 fn find(place: Place, protocol: u8) -> Option<(u32, &'static Publication)> {
-    let port = u16::from_be(place.port);
-    let at = |address| maps::published(&PublishedKey::new(address, protocol, port), port);
-    let number = match at(place.address) {
-        Some(number) => number,
-        None => {
-            let number = at(place.address.any())?;
-            if !place.address.is_loopback() && !maps::is_local(place.address) {
-                return None;
-            }
-            number
-        }
-    };
+    let number = maps::published_at(place.address, protocol, u16::from_be(place.port))?;
     Some((number, maps::publication(number)?))
 }
 
@@ -293,7 +282,7 @@ pub fn bind(context: &SockAddrContext, is_v4: bool) -> i32 {
     }
     let port = u16::from_be(asked.port);
     let protocol = protocol_of(context);
-    let taken = |address| maps::published(&PublishedKey::new(address, protocol, port), port).is_some();
+    let taken = |address| maps::published(address, protocol, port).is_some();
     let is_taken = if asked.address.is_unspecified() {
         taken(ANYWHERE)
     } else {

@@ -10,7 +10,7 @@ use aya_ebpf::{
     helpers::bpf_fib_lookup,
     programs::XdpContext,
 };
-use netswitch_common::{address::Address, flow::Tuple, publish::PublishedKey, verdict::DropReason};
+use netswitch_common::{address::Address, flow::Tuple, verdict::DropReason};
 
 use crate::{
     headers::{ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, ethertype, protocol},
@@ -139,13 +139,7 @@ enum Judgement {
 #[inline(always)]
 fn judge(context: &XdpContext, tuple: &Tuple) -> Judgement {
     let port = u16::from_be(tuple.to_port);
-    let key = |address| PublishedKey::new(address, tuple.protocol as u8, port);
-    let number = match maps::published(&key(tuple.to), port) {
-        Some(number) => Some(number),
-        None if maps::is_local(tuple.to) => maps::published(&key(tuple.to.any()), port),
-        None => None,
-    };
-    if let Some(number) = number {
+    if let Some(number) = maps::published_at(tuple.to, tuple.protocol as u8, port) {
         return match maps::publication(number) {
             None => Judgement::Other,
             Some(publication) if maps::lets_in(number, publication, tuple.from) => Judgement::Published,

@@ -59,7 +59,7 @@ pub fn run(args: Args) -> Result<()> {
     } else {
         &args.scenario
     };
-    let mut needs = vec![Need::Host, Need::Traffic, Need::Rivals];
+    let mut needs = vec![Need::Host, Need::Traffic, Need::Inspect, Need::Rivals];
     if scenarios
         .iter()
         .any(|scenario| scenario.peers().contains(&Peer::DockerProxy))

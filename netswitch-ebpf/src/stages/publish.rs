@@ -5,7 +5,7 @@ use netswitch_common::{
     address::{Address, Mac},
     endpoint::Endpoint,
     flow::FlowEnd,
-    publish::{Publication, PublishedKey, flags},
+    publish::{Publication, flags},
     verdict::DropReason,
 };
 
@@ -75,8 +75,7 @@ fn number(frame: Frame, work: &mut Work) -> Option<u32> {
 #[inline(always)]
 fn at(work: &mut Work, address: Address) -> Option<u32> {
     let port = u16::from_be(work.tuple.to_port);
-    let key = PublishedKey::new(address, work.tuple.protocol as u8, port);
-    work.publication = maps::published(&key, port)?;
+    work.publication = maps::published(address, work.tuple.protocol as u8, port)?;
     Some(work.publication)
 }
 

@@ -41,6 +41,8 @@ pub enum Peer {
     Netswitch,
     /// The same with BIG TCP, a network option
     NetswitchBigTcp,
+    /// With `--uplink-mode xdp`, and a client that finishes its checksums as a network card would
+    NetswitchXdp,
     /// A container of netswitch with one published port
     #[value(name = "netswitch_1_port")]
     Netswitch1Port,
@@ -66,6 +68,7 @@ impl Peer {
             Self::LoopbackAgain => "loopback_again",
             Self::Netswitch => "netswitch",
             Self::NetswitchBigTcp => "netswitch_big_tcp",
+            Self::NetswitchXdp => "netswitch_xdp",
             Self::Netswitch1Port => "netswitch_1_port",
             Self::Netswitch1000Ports => "netswitch_1000_ports",
             Self::Netswitch10000Ports => "netswitch_10000_ports",
@@ -146,7 +149,11 @@ impl Site {
         let start_agent = |host| {
             let directory = directory.join(peer.name());
             fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-            Agent::start(binary, host, &directory, &format!("bench-{}", peer.name()))
+            let options: &[_] = match peer {
+                Peer::NetswitchXdp => &["--uplink-mode", "xdp"],
+                _ => &[],
+            };
+            Agent::start(binary, host, &directory, &format!("bench-{}", peer.name()), options)
         };
         let site = match (way, peer) {
             (Way::Segment, _) => segment::site(peer, start_agent),

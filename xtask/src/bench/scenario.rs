@@ -104,7 +104,7 @@ impl Scenario {
     pub fn peers(self) -> &'static [Peer] {
         use Peer::{
             Bridge, Direct, DirectAgain, DirectBigTcp, Docker, DockerProxy, Iptables, Loopback, LoopbackAgain,
-            Netswitch, Netswitch1Port, Netswitch1000Ports, Netswitch10000Ports, NetswitchBigTcp,
+            Netswitch, Netswitch1Port, Netswitch1000Ports, Netswitch10000Ports, NetswitchBigTcp, NetswitchXdp,
         };
         match self {
             // BIG TCP changes the size of segments, so only bulk TCP is measured with it
@@ -118,9 +118,8 @@ impl Scenario {
                 NetswitchBigTcp,
             ],
             Self::Udp64b | Self::TcpRr => &[Direct, DirectAgain, Bridge, Docker, Netswitch],
-            Self::MasqUdp64b | Self::MasqTcpStream | Self::PublishTcpCrr | Self::PublishUdp64b => {
-                &[Direct, DirectAgain, Iptables, Netswitch]
-            }
+            Self::MasqUdp64b | Self::MasqTcpStream => &[Direct, DirectAgain, Iptables, Netswitch],
+            Self::PublishTcpCrr | Self::PublishUdp64b => &[Direct, DirectAgain, Iptables, Netswitch, NetswitchXdp],
             Self::LocalhostTcpRr | Self::LocalhostTcpRrOneCpu => &[Loopback, LoopbackAgain, DockerProxy, Netswitch],
             Self::PublishAtScale | Self::PublishAtScaleTcpCrr => {
                 &[Netswitch1Port, Netswitch1000Ports, Netswitch10000Ports]

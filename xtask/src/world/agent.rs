@@ -20,6 +20,8 @@ pub struct Agent {
     host: Namespace,
     directory: PathBuf,
     bpffs: PathBuf,
+    /// Further arguments.
+    options: Vec<&'static str>,
     /// The host's, before the agent came.
     links: BTreeSet<String>,
     process: Option<Background>,
@@ -27,7 +29,13 @@ pub struct Agent {
 
 impl Agent {
     /// Starts in `host` and waits until it serves. `directory` keeps its state and its log.
-    pub fn start(binary: &Path, host: Namespace, directory: &Path, name: &str) -> Result<Self> {
+    pub fn start(
+        binary: &Path,
+        host: Namespace,
+        directory: &Path,
+        name: &str,
+        options: &[&'static str],
+    ) -> Result<Self> {
         let links = links(&host)?;
         let mut agent = Self {
             links,
@@ -35,6 +43,7 @@ impl Agent {
             host,
             directory: directory.into(),
             bpffs: format!("/sys/fs/bpf/netswitch-{name}-{}", std::process::id()).into(),
+            options: options.into(),
             process: None,
         };
         agent.run()?;
@@ -56,7 +65,7 @@ impl Agent {
     fn run(&mut self) -> Result<()> {
         let log = File::create(self.log()).context("create the agent's log")?;
         let mut command = self.agent_command();
-        command.stdout(log.try_clone()?).stderr(log);
+        command.args(&self.options).stdout(log.try_clone()?).stderr(log);
         self.process = Some(Background::start(&mut command)?);
         self.wait_until_it_serves()
     }

@@ -32,6 +32,9 @@ pub fn site(peer: Peer, way: Way, start_agent: impl FnOnce(Namespace) -> Result<
         _ => {
             let host = Namespace::new()?;
             connect(&host, &lan)?;
+            if peer == Peer::NetswitchXdp {
+                process::check(lan.command("ethtool").args(["-K", "eth0", "tx", "off"]))?;
+            }
             attach(agent.insert(start_agent(host)?), &container, peer)?;
         }
     }
