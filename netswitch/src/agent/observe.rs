@@ -1,21 +1,21 @@
 //! Questions about the switch as a whole: counters, health, version.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use netswitch_common::verdict::DropReason;
 
 use super::core::{Core, internal};
 use crate::api::{EndpointStats, Error, Finding, Response, Stats, UplinkMode, Version};
 use crate::kernel::Namespace;
-use crate::model::{container::Status, firewall};
+use crate::model::{container::Status, firewall, uplink};
 
 /// `gc_thresh3` unless somebody raised it (net/ipv4/arp.c, net/ipv6/ndisc.c): what holds where a
 /// container around the agent hides the first namespace.
 const NEIGHBOUR_LIMIT: usize = 1024;
 
-/// What a tool prints within two seconds; nothing where it is missing, fails or takes longer.
-fn output_of(tool: &str) -> String {
-    let output = std::process::Command::new("timeout").args(["2", tool]).output();
+/// What a command prints within two seconds; nothing where it is missing, fails or takes longer.
+fn output_of(command: &[&str]) -> String {
+    let output = std::process::Command::new("timeout").arg("2").args(command).output();
     output.map_or_else(
         |_| String::new(),
         |output| String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -89,32 +89,53 @@ impl Core {
         ]))
     }
 
-    /// Rules of the host's that packets on the eBPF path do not meet, or that cut the host's own.
-    pub fn firewall(&self) -> Finding {
-        let subject = "firewall".to_owned();
-        let stack = self.host.mode == UplinkMode::Stack;
-        let found: Vec<String> = ["iptables", "ip6tables"]
-            .into_iter()
-            .filter(|_| !stack)
-            .flat_map(|tool| firewall::of_iptables(tool, &output_of(&format!("{tool}-save"))))
-            .collect();
-        if found.is_empty() {
-            let message = if stack {
-                "packets pass the host's"
-            } else {
-                "no rules in the way"
-            };
-            Finding {
-                subject,
-                ok: true,
-                message: message.to_owned(),
-            }
+    /// Rules of the host's that packets on the eBPF path do not meet, or that cut what its stack carries.
+    pub fn firewall(&mut self) -> Finding {
+        let host = self.firewalled();
+        let saved = ["iptables", "ip6tables"].map(|tool| output_of(&[&format!("{tool}-save")]));
+        let [v4, v6] = [&saved[0], &saved[1]].map(|text| firewall::iptables::kept_in_nftables(text));
+        let ruleset = output_of(&["nft", "--json", "list", "ruleset"]);
+        let mut tables = firewall::nft::tables(&ruleset, |family, table| match family {
+            "ip" => v4.contains(table),
+            "ip6" => v6.contains(table),
+            _ => false,
+        });
+        tables.push(firewall::iptables::filter("iptables", &saved[0]));
+        tables.push(firewall::iptables::filter("ip6tables", &saved[1]));
+        let findings = host.judge(&tables);
+        let hint = if findings.unseen.is_empty() {
+            ""
         } else {
-            Finding {
-                subject,
-                ok: false,
-                message: format!("{}\nhint: agent --uplink-mode stack", found.join("; ")),
-            }
+            "\nhint: agent --uplink-mode stack"
+        };
+        let found: Vec<String> = findings.unseen.into_iter().chain(findings.cut).collect();
+        Finding {
+            subject: "firewall".to_owned(),
+            ok: found.is_empty(),
+            message: if found.is_empty() {
+                "no rules in the way".to_owned()
+            } else {
+                found.join("; ") + hint
+            },
+        }
+    }
+
+    /// Whom the host's rules would meet.
+    fn firewalled(&mut self) -> firewall::Host {
+        let bridges = self
+            .state
+            .networks
+            .values()
+            .filter_map(|network| network.bridge.as_ref());
+        let ours: BTreeSet<u32> = self.state.device_indexes().collect();
+        let links = self.kernel.links().unwrap_or_default();
+        let addresses = self.kernel.addresses().unwrap_or_default();
+        let choice = uplink::Choice::of(&self.host.uplinks);
+        let uplinks = uplink::choose(&choice, &links, &addresses, |link| ours.contains(&link.index));
+        firewall::Host {
+            stack: self.host.mode == UplinkMode::Stack,
+            gateways: bridges.map(|bridge| bridge.host_end.clone()).collect(),
+            uplinks: uplinks.into_iter().map(|uplink| uplink.link.name).collect(),
         }
     }
 

@@ -12,6 +12,7 @@ mod container;
 mod default_network;
 mod docker_client;
 mod dual_stack;
+mod firewall;
 mod footprint;
 mod guard;
 mod inspect;
