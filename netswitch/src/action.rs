@@ -81,6 +81,12 @@ pub enum Action {
     DetachUplink {
         index: u32,
     },
+    /// A setting of the host's, by its path below `/proc/sys`.
+    SetSysctl {
+        path: String,
+        before: String,
+        value: String,
+    },
     /// Writes one map entry; `before` is what `undo` writes back.
     Put {
         entry: Entry,
@@ -306,6 +312,11 @@ impl Action {
             Self::Attach { device } => Self::Detach {
                 device: device.clone(),
                 index: None,
+            },
+            Self::SetSysctl { path, before, value } => Self::SetSysctl {
+                path: path.clone(),
+                before: value.clone(),
+                value: before.clone(),
             },
             Self::Put { entry, before: None } => Self::Remove { entry: entry.clone() },
             Self::Put {

@@ -163,6 +163,9 @@ impl<'a> Executor<'a> {
             }
             Action::AttachUplink { device, index, guard } => self.plane.attach_uplink(device, *index, *guard)?,
             Action::DetachUplink { index } => self.plane.detach_uplink(*index)?,
+            Action::SetSysctl { path, value, .. } => {
+                self.kernel.set_sysctl(&kernel::Namespace::Host, path, value)?;
+            }
             Action::Put { entry, .. } => {
                 let entry = self.resolved(entry)?;
                 self.plane.write(&entry)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::model::{Id, changes::Changes, port_set::PortSet, state::State};
+use crate::model::{Id, changes::Changes, reserved_ports::Record, state::State};
 
 /// Raised when a record's meaning changes; an agent refuses a store that is newer than itself.
 const FORMAT: u64 = 1;
@@ -20,6 +20,8 @@ const SANDBOXES: Table = TableDefinition::new("sandboxes");
 const ENDPOINTS: Table = TableDefinition::new("endpoints");
 /// What we changed of the host itself.
 const HOST: Table = TableDefinition::new("host");
+/// Its key for reserved ports and the boot they were reserved in.
+const RESERVED_PORTS: &str = "reserved";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -100,14 +102,19 @@ impl Store {
     }
 
     /// Which of the host's reserved ports are there for us.
-    pub fn reserved_ports(&self) -> Result<PortSet, Error> {
+    pub fn reserved_ports(&self) -> Result<Record, Error> {
         let transaction = database!(self.database.begin_read());
-        Ok(read(&transaction, "host", HOST)?.pop().unwrap_or_default())
+        let table = database!(transaction.open_table(HOST));
+        let record = database!(table.get(RESERVED_PORTS));
+        record.map_or_else(
+            || Ok(Record::default()),
+            |value| parse("host", RESERVED_PORTS, value.value()),
+        )
     }
 
-    pub fn set_reserved_ports(&self, ports: &PortSet) -> Result<(), Error> {
+    pub fn set_reserved_ports(&self, record: &Record) -> Result<(), Error> {
         let transaction = database!(self.database.begin_write());
-        let record = (Id("reserved_ports".into()), Some(ports));
+        let record = (Id(RESERVED_PORTS.into()), Some(record));
         write(&transaction, "host", HOST, std::iter::once((&record.0, &record.1)))?;
         database!(transaction.commit());
         Ok(())
@@ -123,14 +130,17 @@ fn read<V: DeserializeOwned>(
     let mut records = Vec::new();
     for record in database!(table.iter()) {
         let (key, value) = database!(record);
-        let record = serde_json::from_slice(value.value()).map_err(|source| Error::Record {
-            table: name,
-            key: key.value().to_owned(),
-            source,
-        })?;
-        records.push(record);
+        records.push(parse(name, key.value(), value.value())?);
     }
     Ok(records)
+}
+
+fn parse<V: DeserializeOwned>(table: &'static str, key: &str, value: &[u8]) -> Result<V, Error> {
+    serde_json::from_slice(value).map_err(|source| Error::Record {
+        table,
+        key: key.to_owned(),
+        source,
+    })
 }
 
 fn write<'a, V: Serialize + 'a>(

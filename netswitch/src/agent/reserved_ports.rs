@@ -2,24 +2,29 @@
 //! the host's own connections: `net.ipv4.ip_local_reserved_ports`. What is ours there is recorded.
 
 use anyhow::{Context as _, Result};
-use netswitch_common::capacity;
 
 use super::core::Core;
+use crate::action::Action;
+use crate::execute::Executor;
 use crate::kernel::{Kernel, Namespace};
 use crate::model::port_set::PortSet;
+use crate::model::reserved_ports::{self, Change};
 use crate::store::Store;
 
 const SETTING: &str = "net/ipv4/ip_local_reserved_ports";
-
-/// Ports that masquerading takes of an ephemeral range, if it must.
-const SLICE: u16 = 20_480;
+/// Another after every reboot (random(4)).
+const BOOT: &str = "kernel/random/boot_id";
 
 impl Core {
-    /// First port and number of ports for masquerading: a slice of the ephemeral range, reserved, where
-    /// the usual ports overlap that.
+    /// First port and number of ports for masquerading.
     pub fn masquerade_ports(&mut self) -> Result<(u16, u16)> {
-        let usual = self.host.masquerade_ports.unwrap_or(capacity::MASQUERADE_PORTS);
-        Ok(slice(usual, self.kernel.local_port_range()?).unwrap_or(usual))
+        let ephemeral = self.kernel.local_port_range()?;
+        let ports = reserved_ports::masquerade(self.host.masquerade_ports, ephemeral);
+        let reserved = reserved_ports::overlap(ports, ephemeral);
+        if !reserved.is_empty() {
+            tracing::info!(%reserved, "masquerade has ephemeral ports of the host's");
+        }
+        Ok(ports)
     }
 
     /// Makes the setting what the state wants. Nothing fails with it: a port that is not reserved may
@@ -31,7 +36,7 @@ impl Core {
     }
 
     fn try_reserve_ports(&mut self) -> Result<()> {
-        let range = self.kernel.local_port_range()?;
+        let ephemeral = self.kernel.local_port_range()?;
         let publications = self
             .state
             .endpoints
@@ -40,62 +45,57 @@ impl Core {
         let published: PortSet = publications
             .map(|published| (published.first, published.last))
             .collect();
-        let usual = self.host.masquerade_ports.unwrap_or(capacity::MASQUERADE_PORTS);
-        let slice = slice(usual, range).map(|(first, count)| (first, first.saturating_add(count - 1)));
-        let wanted = published.within(range).union(&slice.into_iter().collect());
-        set(&mut *self.kernel, &self.store, &wanted)
+        let masquerade = reserved_ports::masquerade(self.host.masquerade_ports, ephemeral);
+        let wanted = published
+            .within(ephemeral)
+            .union(&reserved_ports::overlap(masquerade, ephemeral));
+        let (current, change) = change(&mut *self.kernel, &self.store, &wanted)?;
+        let executor = Executor::new(&mut *self.kernel, &mut self.datapath);
+        carry_out(&self.store, &change, |value| {
+            let action = Action::SetSysctl {
+                path: SETTING.to_owned(),
+                before: written(&current),
+                value: written(value),
+            };
+            executor.all(vec![action])?;
+            Ok(())
+        })
     }
 }
 
 /// Takes back what is recorded as ours.
 pub fn give_back(kernel: &mut dyn Kernel, store: &Store) -> Result<()> {
-    set(kernel, store, &PortSet::default())
+    let (_, change) = change(kernel, store, &PortSet::default())?;
+    carry_out(store, &change, |value| {
+        Ok(kernel.set_sysctl(&Namespace::Host, SETTING, &written(value))?)
+    })
 }
 
-fn set(kernel: &mut dyn Kernel, store: &Store, wanted: &PortSet) -> Result<()> {
-    let before = store.reserved_ports()?;
+/// What is set, and what has to change.
+fn change(kernel: &mut dyn Kernel, store: &Store, wanted: &PortSet) -> Result<(PortSet, Change)> {
+    let boot = kernel.sysctl(&Namespace::Host, BOOT)?;
+    let record = store.reserved_ports()?.at(boot.trim());
     let text = kernel.sysctl(&Namespace::Host, SETTING)?;
     let current = PortSet::parse(&text).with_context(|| format!("sysctl {SETTING} is {text:?}"))?;
-    let others = current.minus(&before);
-    let ours = wanted.minus(&others);
-    let value = others.union(&ours);
-    // whatever a crash leaves in the kernel is recorded as ours
-    let both = before.union(&ours);
-    if both != before {
-        store.set_reserved_ports(&both)?;
+    let change = Change::of(&record, &current, wanted);
+    Ok((current, change))
+}
+
+fn carry_out(store: &Store, change: &Change, set: impl FnOnce(&PortSet) -> Result<()>) -> Result<()> {
+    let recorded = store.reserved_ports()?;
+    if change.before != recorded {
+        store.set_reserved_ports(&change.before)?;
     }
-    if value != current {
-        // an empty write would change nothing
-        kernel.set_sysctl(&Namespace::Host, SETTING, &format!("{value}\n"))?;
+    if let Some(value) = &change.value {
+        set(value)?;
     }
-    if ours != both {
-        store.set_reserved_ports(&ours)?;
+    if change.after != change.before {
+        store.set_reserved_ports(&change.after)?;
     }
     Ok(())
 }
 
-/// Where masquerading moves to, as first port and number: the end of the ephemeral range, of which at
-/// least half stays the host's. `None`: the usual ports are not in its way.
-fn slice((first, count): (u16, u16), (low, high): (u16, u16)) -> Option<(u16, u16)> {
-    let last = first.saturating_add(count.saturating_sub(1));
-    if last < low || high < first {
-        return None;
-    }
-    let count = SLICE.min((high - low) / 2).max(1);
-    Some((high - count + 1, count))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn masquerading_moves_only_out_of_the_way_of_the_ephemeral_range() {
-        assert_eq!(slice(capacity::MASQUERADE_PORTS, (32_768, 60_999)), None);
-        assert_eq!(
-            slice(capacity::MASQUERADE_PORTS, (1024, 65_535)),
-            Some((45_056, 20_480))
-        );
-        assert_eq!(slice((40_000, 100), (32_768, 60_999)), Some((46_885, 14_115)));
-    }
+/// An empty write would change nothing: with a line's end.
+fn written(ports: &PortSet) -> String {
+    format!("{ports}\n")
 }

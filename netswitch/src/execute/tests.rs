@@ -342,3 +342,18 @@ fn a_moved_gateway_takes_its_entries_along() {
     world.build(changes).unwrap();
     assert_eq!(world.repairs(), []);
 }
+
+#[test]
+fn a_setting_is_as_it_was_after_a_later_step_failed() {
+    let mut world = World::new();
+    let path = "net/ipv4/ip_local_reserved_ports";
+    let setting = |before: &str, value: &str| Action::SetSysctl {
+        path: path.into(),
+        before: before.into(),
+        value: value.into(),
+    };
+    world.executor().all(vec![setting("", "22")]).unwrap();
+    let failed = world.executor().all(vec![setting("22", "23"), Action::Fail]);
+    assert!(matches!(failed, Err(Error::Asked)), "{failed:?}");
+    assert_eq!(world.kernel.sysctl(&Namespace::Host, path).unwrap(), "22");
+}

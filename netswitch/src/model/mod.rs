@@ -12,6 +12,7 @@ pub mod network;
 pub mod parse;
 pub mod port_set;
 pub mod publish;
+pub mod reserved_ports;
 pub mod sandbox;
 pub mod state;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Published ports inside the ephemeral range: reserved beside the administrator's own, and given back.
 
-use tests::world::World;
+use tests::world::{Dial, LAN, Service, Transport, World};
 
 const SETTING: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
@@ -36,4 +36,39 @@ fn a_killed_agent_and_a_purge_give_back_what_was_ours() {
     assert_eq!(reserved(&world), "40000,50000");
     world.purge().ok();
     assert_eq!(reserved(&world), "40000");
+}
+
+#[test]
+fn ports_asked_for_masquerade_are_kept_and_reserved_where_the_host_would_use_them() {
+    let mut world = World::without_agent();
+    world.add_lan();
+    world.host.sh(&format!("echo 40000 > {SETTING}")).ok();
+    world.start_agent(&["--masquerade-ports", "32767-32768"]);
+    assert_eq!(reserved(&world), "32768,40000");
+    let log = world.log();
+    assert_eq!(log.matches("reserved=32768").count(), 1, "{log}");
+    let _service = Service::start(world.lan(), Transport::Tcp, 7, "lan");
+    world.run("one", &[]);
+    let client = Dial::tcp(LAN[0], 7).answered(&world.inside("one")).client;
+    assert!([32_767, 32_768].contains(&client.port()), "{client}");
+    world.stop_agent();
+    world.start_agent(&["--masquerade-ports", "32767-32767"]);
+    assert_eq!(reserved(&world), "40000");
+}
+
+#[test]
+fn masquerade_moves_to_a_reserved_slice_where_all_ports_are_ephemeral() {
+    let mut world = World::without_agent();
+    world.add_lan();
+    world
+        .host
+        .sh(&format!(
+            "echo 40000,65000 > {SETTING} && echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range"
+        ))
+        .ok();
+    world.start_agent(&[]);
+    assert_eq!(reserved(&world), "40000,45056-65535");
+    world.kill_agent();
+    world.purge().ok();
+    assert_eq!(reserved(&world), "40000,65000");
 }
