@@ -10,6 +10,7 @@ use netswitch_common::{
 };
 
 pub mod entries;
+pub mod uplink;
 
 /// A network of the world: `10.<number>.0.0/16` and, with [`flags::V6`], `fd00:<number>::/64`.
 #[derive(Debug)]

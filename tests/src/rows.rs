@@ -1,6 +1,7 @@
 //! The datapath rows: a packet in, what the switch must decide, the packet out, the counters moved.
 //! The same rows run through `from_endpoint`, `explain_endpoint` and the model.
 
+pub mod flow;
 pub mod forward;
 pub mod gateway;
 pub mod link_guard;
@@ -228,51 +229,30 @@ mod tests {
     fn names_are_unique() {
         let mut rows = all();
         rows.extend(malformed::on_the_wire());
-        let names: BTreeSet<_> = rows.iter().map(|row| row.name).collect();
-        assert_eq!(names.len(), rows.len());
+        let flows = flow::rows();
+        let names: BTreeSet<_> = rows
+            .iter()
+            .map(|row| row.name)
+            .chain(flows.iter().map(|row| row.name))
+            .collect();
+        assert_eq!(names.len(), rows.len() + flows.len());
     }
 
+    /// As far as rows of one frame and rows of flows go; a rate takes many frames: `tests/datapath/rate.rs`.
     #[test]
-    fn every_verdict_and_every_reason_that_one_frame_can_meet_has_a_row() {
-        let rows = all();
-        // these take an uplink and flows: tests/datapath/nat.rs
-        let verdicts = Verdict::ALL.iter().filter(|verdict| {
-            !matches!(
-                verdict,
-                Verdict::Translate
-                    | Verdict::Open
-                    | Verdict::Pass
-                    | Verdict::Park
-                    | Verdict::Unpark
-                    | Verdict::AnswerTimeExceeded
-            )
-        });
-        for verdict in verdicts {
-            assert!(
-                rows.iter().any(|row| row.decision.verdict == *verdict as u32),
-                "no row ends as {}",
-                verdict.name()
-            );
+    fn every_verdict_and_every_reason_has_a_row() {
+        let mut counted: BTreeSet<Counter> = all().iter().flat_map(|row| row.counters().into_keys()).collect();
+        counted.extend(flow::rows().iter().flat_map(|row| row.counters().into_keys()));
+        for verdict in Verdict::ALL {
+            let is_counted = counted.contains(&Counter::Path(*verdict));
+            assert!(is_counted, "no row ends as {}", verdict.name());
         }
-        // a rate takes many frames: `replication_has_a_rate` in tests/datapath.rs; the others as above
-        let reasons = DropReason::ALL.iter().filter(|reason| {
-            !matches!(
-                reason,
-                DropReason::ReplicationRate
-                    | DropReason::TimeExceeded
-                    | DropReason::PortsExhausted
-                    | DropReason::FlowQuota
-                    | DropReason::SourceDenied
-                    | DropReason::NoFlow
-                    | DropReason::Fragment
-            )
-        });
-        for reason in reasons {
+        for reason in DropReason::ALL {
+            let is_counted = counted
+                .iter()
+                .any(|counter| matches!(counter, Counter::Drop(_, found) if found == reason));
             assert!(
-                rows.iter().any(|row| row
-                    .counters()
-                    .keys()
-                    .any(|counter| matches!(counter, Counter::Drop(_, r) if r == reason))),
+                is_counted || *reason == DropReason::ReplicationRate,
                 "no row counts {}",
                 reason.name()
             );

@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 
 use netswitch_common::{endpoint::Kind, verdict::Count};
 use tests::{
-    fixture::{PORTS, Port, entries, host_addresses},
+    fixture::{PORTS, Port, entries, host_addresses, uplink},
     loaded::{Loaded, in_the_world, remove_default_routes, send},
     maps,
     packet::describe,
-    rows::{self, Row, meaning},
+    rows::{
+        self, Row,
+        flow::{Arrival, FlowRow},
+        meaning,
+    },
     switch::{Counter, Effect, MOST_COPIES, Switch},
 };
 
@@ -133,6 +137,39 @@ fn through_the_model(rows: Vec<Row>) {
         equal("decision", &meaning(decision), &row.decision)?;
         equal("effect", &effect, &row.effect)
     });
+}
+
+/// The rows of flows, with their counters.
+#[test]
+fn flows_by_program() {
+    in_the_world(|loaded| {
+        loaded.datapath.tables().write(&uplink::uplink()).expect("an uplink");
+        let failures: Vec<String> = rows::flow::rows()
+            .into_iter()
+            .filter_map(|row| {
+                let fault = run_flow(loaded, &row).err()?;
+                Some(format!("{}: {fault}\n  {}", row.name, describe(&row.last.frame)))
+            })
+            .collect();
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+    });
+}
+
+fn run_flow(loaded: &mut Loaded, row: &FlowRow) -> Result<(), String> {
+    let text = |error: netswitch::datapath::Error| error.to_string();
+    let tables = loaded.datapath.tables();
+    tables.set_config(&row.config).map_err(text)?;
+    for entry in &row.entries {
+        tables.write(entry).map_err(text)?;
+    }
+    for Arrival { hook, index, frame } in &row.before {
+        loaded.datapath.run(*hook, *index, frame, 1).map_err(text)?;
+    }
+    let before = loaded.counters();
+    let Arrival { hook, index, frame } = &row.last;
+    loaded.datapath.run(*hook, *index, frame, 1).map_err(text)?;
+    let moved = packets(moved(&before, &loaded.counters()));
+    equal("counters", &moved, &row.counters())
 }
 
 fn report(rows: Vec<Row>, mut check: impl FnMut(&Row) -> Result<(), String>) {

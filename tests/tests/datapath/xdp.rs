@@ -4,11 +4,14 @@ use std::net::IpAddr;
 
 use netswitch::action::{Device, Entry};
 use netswitch_common::{checksum, host::Uplink, verdict::DropReason};
-use tests::fixture::{A, HOST_V4, HOST_V6, UPLINK_MAC, WORLD_V4, WORLD_V6};
+use tests::fixture::{
+    A, HOST_V4, HOST_V6, UPLINK_MAC, WORLD_V4, WORLD_V6,
+    uplink::{FROM_WORLD, into},
+};
 use tests::loaded::Loaded;
 use tests::packet::{Ip, describe, ip};
 
-use super::nat::{FROM_WORLD, RANGE, drops, into, publish, receive, with_uplink};
+use super::nat::{RANGE, drops, publish, receive, with_uplink};
 
 /// Verdicts of XDP.
 const DROP: i32 = 1;

@@ -1,0 +1,220 @@
+//! Rows that take an uplink and what came before: flows, publications, fragments. The model knows nothing
+//! of these; the packets that leave are compared in `tests/datapath/nat`.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use netswitch::action::Entry;
+use netswitch::datapath::Hook;
+use netswitch_common::{
+    capacity,
+    flow::PARKED_LONGEST,
+    host::Config,
+    publish::{flags, protocol},
+    verdict::{DropReason, Verdict},
+};
+
+use crate::{
+    fixture::{
+        A, ALPHA_HOST, B, D, HOST_V4, MORE, Port, SMALL, UPLINK_INDEX, WORLD_V4,
+        uplink::{self, FROM_WORLD, out},
+    },
+    packet::{Ip, ip},
+    switch::Counter,
+};
+
+/// One case. Rows share a world and have ports of their own in it.
+#[derive(Debug)]
+pub struct FlowRow {
+    pub name: &'static str,
+    /// In the maps beside the fixture's.
+    pub entries: Vec<Entry>,
+    pub config: Config,
+    /// What came before.
+    pub before: Vec<Arrival>,
+    pub last: Arrival,
+    /// What its path is counted as.
+    pub verdict: Verdict,
+    /// What is counted as dropped, and to whom.
+    pub dropped: Option<(u32, DropReason)>,
+}
+
+/// A frame at a hook.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub hook: Hook,
+    pub index: u32,
+    pub frame: Vec<u8>,
+}
+
+impl FlowRow {
+    /// The counters that its last frame moves, by packets; no others may move.
+    pub fn counters(&self) -> BTreeMap<Counter, u64> {
+        let dropped = self.dropped.map(|(endpoint, reason)| Counter::Drop(endpoint, reason));
+        let counters = dropped.into_iter().chain([Counter::Path(self.verdict)]);
+        counters.map(|counter| (counter, 1)).collect()
+    }
+}
+
+fn sent(from: &Port, frame: Vec<u8>) -> Arrival {
+    Arrival {
+        hook: Hook::Endpoint,
+        index: from.index(),
+        frame,
+    }
+}
+
+fn received(frame: Vec<u8>) -> Arrival {
+    Arrival {
+        hook: Hook::Uplink,
+        index: UPLINK_INDEX,
+        frame,
+    }
+}
+
+/// A row in which nothing came before and nothing is dropped.
+fn row(name: &'static str, last: Arrival, verdict: Verdict) -> FlowRow {
+    FlowRow {
+        name,
+        entries: Vec::new(),
+        config: uplink::config(capacity::MASQUERADE_PORTS, 64),
+        before: Vec::new(),
+        last,
+        verdict,
+        dropped: None,
+    }
+}
+
+fn refused(name: &'static str, last: Arrival, endpoint: &Port, reason: DropReason) -> FlowRow {
+    row(name, last, Verdict::Drop).charged(endpoint, reason)
+}
+
+impl FlowRow {
+    fn after(self, before: &[Arrival]) -> Self {
+        Self {
+            before: before.to_vec(),
+            ..self
+        }
+    }
+
+    /// With a port of the host's published on a container's port 80.
+    fn published(mut self, host_port: u16, port: &Port, flags: u32) -> Self {
+        let any = Ipv4Addr::UNSPECIFIED.into();
+        let publication = uplink::publication(any, (host_port, host_port), port, 80, flags);
+        self.entries.extend(publication);
+        self
+    }
+
+    fn configured(self, config: Config) -> Self {
+        Self { config, ..self }
+    }
+
+    /// The sender, or whom it was for if that came from the world, is charged.
+    fn charged(self, endpoint: &Port, reason: DropReason) -> Self {
+        Self {
+            dropped: Some((endpoint.id, reason)),
+            ..self
+        }
+    }
+}
+
+pub fn rows() -> Vec<FlowRow> {
+    [flows(), fragments(), ends(), closed(), exhausted()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn to_world(from: &Port) -> Ip {
+    ip(out(from), from.v4(), WORLD_V4)
+}
+
+fn from_world(to: impl Into<IpAddr>) -> Ip {
+    ip(FROM_WORLD, WORLD_V4, to)
+}
+
+fn flows() -> Vec<FlowRow> {
+    let asks = sent(&A, to_world(&A).udp(1000, 53, b"?"));
+    let comes = received(from_world(HOST_V4).tcp(1001, 8001, b"?"));
+    let answers = sent(&B, to_world(&B).tcp(80, 1001, b"!"));
+    let other = received(from_world(HOST_V4).tcp(1002, 22, b"?"));
+    vec![
+        row("a first packet to the world", asks.clone(), Verdict::Open),
+        row("a second one", asks.clone(), Verdict::Translate).after(&[asks]),
+        row("a first packet to a published port", comes.clone(), Verdict::Open).published(8001, &B, 0),
+        row("its answer", answers, Verdict::Translate)
+            .after(&[comes])
+            .published(8001, &B, 0),
+        row("a packet for the host", other, Verdict::Pass),
+    ]
+}
+
+fn fragments() -> Vec<FlowRow> {
+    let part = |identification, offset, more, length| {
+        let piece = to_world(&A).identification(identification).fragment(offset, more);
+        let ports = [1010_u16, 53].map(u16::to_be_bytes).concat();
+        sent(&A, piece.protocol(protocol::UDP, &[ports, vec![0; length]].concat()))
+    };
+    let first = part(12, 0, true, 36);
+    vec![
+        row("a fragment before the first", part(10, 40, false, 36), Verdict::Park),
+        row("a first fragment", part(11, 0, true, 36), Verdict::Unpark),
+        row("a first fragment for the second time", first.clone(), Verdict::Open).after(&[first]),
+        refused(
+            "a fragment too long to wait",
+            part(13, 40, false, PARKED_LONGEST),
+            &A,
+            DropReason::Fragment,
+        ),
+    ]
+}
+
+/// Packets that end here.
+fn ends() -> Vec<FlowRow> {
+    let leaves = sent(&A, to_world(&A).hops(1).udp(1020, 53, b"?"));
+    let comes = received(from_world(HOST_V4).hops(1).udp(1021, 8021, b"?"));
+    let large = received(from_world(HOST_V4).dont_fragment().udp(1022, 8022, &[7; 1400]));
+    let unasked = ip(FROM_WORLD, WORLD_V4, A.v4()).udp(53, 1023, b"!");
+    let error = sent(&A, to_world(&A).icmp(3, 3, &[&[0; 4], &unasked[14..42]].concat()));
+    vec![
+        row("out of hops to the world", leaves, Verdict::AnswerTimeExceeded).charged(&A, DropReason::TimeExceeded),
+        row("out of hops from the world", comes, Verdict::AnswerTimeExceeded)
+            .published(8021, &B, 0)
+            .charged(&B, DropReason::TimeExceeded),
+        row("too big from the world", large, Verdict::AnswerTooBig)
+            .published(8022, &SMALL, 0)
+            .charged(&SMALL, DropReason::TooBig),
+        refused("an error about no flow", error, &A, DropReason::NoFlow),
+    ]
+}
+
+fn closed() -> Vec<FlowRow> {
+    let host = &ALPHA_HOST;
+    let direct = |to: &Port| received(from_world(to.v4()).tcp(1030, 80, b"?"));
+    let stranger = received(from_world(HOST_V4).tcp(1031, 8031, b"?"));
+    let forged = received(ip(FROM_WORLD, A.v4(), HOST_V4).tcp(1032, 8032, b"?"));
+    vec![
+        refused("straight to a container", direct(&B), &B, DropReason::NotPublished),
+        refused("straight to a gateway", direct(host), host, DropReason::NotPublished),
+        refused("from whom nobody let in", stranger, &B, DropReason::SourceDenied).published(8031, &B, flags::SOURCES),
+        refused("with a container's address", forged, &B, DropReason::SpoofedAddress).published(8032, &B, 0),
+    ]
+}
+
+/// One port for everyone, or one flow for each.
+fn exhausted() -> Vec<FlowRow> {
+    let one_port = uplink::config((20_000, 1), 64);
+    let one_flow = uplink::config(capacity::MASQUERADE_PORTS, 1);
+    let asks = |port| sent(&MORE, to_world(&MORE).udp(port, 1040, b"?"));
+    let comes = |port| received(from_world(HOST_V4).udp(port, 8041, b"?"));
+    let answers = sent(&D, to_world(&D).udp(80, 1041, b"!"));
+    vec![
+        refused("no port is left", asks(1041), &MORE, DropReason::PortsExhausted)
+            .configured(one_port)
+            .after(&[asks(1040)]),
+        refused("no flow is left", comes(1042), &D, DropReason::FlowQuota)
+            .configured(one_flow)
+            .published(8041, &D, 0)
+            .after(&[comes(1041), answers]),
+    ]
+}
