@@ -1,0 +1,74 @@
+//! What the switch says of itself: flows, counters, health, version.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::publish::Protocol;
+
+/// Which flows to list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlowFilter {
+    /// Of this container, at either end.
+    pub container: Option<String>,
+    pub protocol: Option<Protocol>,
+    /// With this port at either end, before or after translation.
+    pub port: Option<u16>,
+    /// At most this many; 0 for all.
+    pub limit: usize,
+}
+
+/// One line of `flows`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FlowRow {
+    /// Of the end that is a container's; both, if both are.
+    pub containers: Vec<String>,
+    pub protocol: String,
+    /// As its first packet came: `10.0.0.2:4000`.
+    pub from: String,
+    pub to: String,
+    /// As it left.
+    pub translated_from: String,
+    pub translated_to: String,
+    pub state: String,
+    /// Seconds until it ends if no packet passes.
+    pub expires: u64,
+}
+
+/// What the counters say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    pub endpoints: Vec<EndpointStats>,
+    /// Packets by what the switch did with them, all endpoints together.
+    pub paths: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointStats {
+    /// Empty for the host's own port, and for devices that are no endpoint.
+    pub container: String,
+    pub network: String,
+    pub drops: BTreeMap<String, u64>,
+}
+
+/// One thing `doctor` looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub subject: String,
+    pub ok: bool,
+    /// What was found, and what to do about it.
+    pub message: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    pub version: String,
+    pub abi_version: u32,
+    pub kernel: String,
+    pub pid: u32,
+    pub containers: usize,
+    pub running: usize,
+    pub networks: usize,
+}
