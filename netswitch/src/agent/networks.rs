@@ -46,7 +46,10 @@ impl Core {
     }
 
     pub fn network_disconnect(&mut self, network: &str, container: &str, force: bool) -> Result<Response, Error> {
-        let facts = self.facts_for_publishing()?;
+        let facts = match self.state.container(container).cloned() {
+            Ok(container) => self.facts_for(&container)?,
+            Err(_) => self.facts()?,
+        };
         let changes = connect::disconnect(&self.state, &facts, network, container, force)?;
         self.tear_down(changes)?;
         self.write_hosts_of(container);

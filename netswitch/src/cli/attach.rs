@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::{options, print};
-use crate::api::{self, NamespaceOf, Request, Response};
+use crate::api::{self, NamespaceOf, Request};
 use crate::client::Client;
 use crate::model::{endpoint::Settings, parse, publish};
 
@@ -86,12 +86,7 @@ impl Attach {
     }
 
     pub fn run(self, client: &Client) -> Result<(), Failure> {
-        let Response::Created { id, warnings } = client.ask(&self.request()?)? else {
-            return Err(Failure::unexpected());
-        };
-        print::warnings(&warnings);
-        print::line(&id);
-        Ok(())
+        super::make(client, &self.request()?)
     }
 }
 

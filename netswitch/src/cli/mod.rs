@@ -31,6 +31,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::{failure::Failure, usage::Instead};
+use crate::api::{Request, Response};
 use crate::client::Client;
 
 /// A switch for containers, in eBPF
@@ -76,6 +77,16 @@ pub enum Verb {
     Version(version::Version),
     Agent(agent::Agent),
     Shim(shim::Shim),
+}
+
+/// Asks for something new, and prints its id.
+fn make(client: &Client, request: &Request) -> Result<(), Failure> {
+    let Response::Created { id, warnings } = client.ask(request)? else {
+        return Err(Failure::unexpected());
+    };
+    print::warnings(&warnings);
+    print::line(&id);
+    Ok(())
 }
 
 /// The whole program: exit status as Docker's client gives it.

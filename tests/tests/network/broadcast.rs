@@ -6,21 +6,14 @@ use netswitch_common::address::Mac;
 use tests::packet::{ip, multicast_mac};
 use tests::world::{Capture, World, eventually, send, send_repeatedly};
 
-use super::address;
+use super::{address, words};
 
 #[test]
 fn members_hear_broadcast_and_multicast_and_others_do_not() {
     let world = World::new();
-    world.ok(&[
-        "network",
-        "create",
-        "--ipv6",
-        "--subnet",
-        "10.6.0.0/24",
-        "--subnet",
-        "fd06::/64",
-        "mynet",
-    ]);
+    world.ok(&words(
+        "network create --ipv6 --subnet 10.6.0.0/24 --subnet fd06::/64 mynet",
+    ));
     for name in ["sender", "one", "two"] {
         world.run(name, &["--net", "mynet"]);
     }

@@ -2,20 +2,14 @@
 
 use tests::world::{World, interfaces};
 
-use super::{no_ping, ping};
+use super::{no_ping, ping, words};
 
 #[test]
 fn s39_s40_s41_connect_brings_a_running_container_into_reach() {
     let world = World::new();
-    world.ok(&[
-        "network",
-        "create",
-        "--subnet",
-        "192.168.0.0/16",
-        "--gateway",
-        "192.168.0.1",
-        "mynet",
-    ]);
+    world.ok(&words(
+        "network create --subnet 192.168.0.0/16 --gateway 192.168.0.1 mynet",
+    ));
     world.run("tomcat-net-01", &["--net", "mynet"]);
     world.run("tomcat-net-02", &["--net", "mynet"]);
     let id = world.run("tomcat01", &[]);

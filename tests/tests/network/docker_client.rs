@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use tests::world::{Output, World, without_ids};
 
+use super::words;
+
 /// Named by `cargo xtask test`; by hand, whatever docker the machine has.
 fn docker() -> PathBuf {
     env::var_os("NETSWITCH_DOCKER").map_or_else(|| "docker".into(), Into::into)
@@ -125,16 +127,7 @@ fn docker_ps_and_port_say_what_ours_say() {
     let world = World::with_lan();
     world.run(
         "web",
-        &[
-            "-p",
-            "8080:80",
-            "-p",
-            "9000-9002:9000-9002/udp",
-            "-p",
-            "127.0.0.1:70:70",
-            "--expose",
-            "60",
-        ],
+        &words("-p 8080:80 -p 9000-9002:9000-9002/udp -p 127.0.0.1:70:70 --expose 60"),
     );
     let ports = ["ps", "--format", "{{.Ports}}"];
     let ours = world.ok(&ports);

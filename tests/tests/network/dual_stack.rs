@@ -2,7 +2,7 @@
 
 use tests::world::{World, datagrams, interfaces, transfer};
 
-use super::{address, no_ping, ping};
+use super::{address, no_ping, ping, words};
 
 const DUAL: [&str; 6] = ["--ipv6", "--subnet", "10.66.0.0/24", "--subnet", "fd66::/64", "dual"];
 
@@ -76,16 +76,9 @@ fn tcp_and_fragmented_udp_over_ipv6() {
 #[test]
 fn a_v6_network_is_out_of_reach_from_another() {
     let world = dual();
-    world.ok(&[
-        "network",
-        "create",
-        "--ipv6",
-        "--subnet",
-        "10.67.0.0/24",
-        "--subnet",
-        "fd67::/64",
-        "other",
-    ]);
+    world.ok(&words(
+        "network create --ipv6 --subnet 10.67.0.0/24 --subnet fd67::/64 other",
+    ));
     world.run("one", &["--net", "dual"]);
     world.run("two", &["--net", "other"]);
     for target in ["fd67::2", "fd67::1", "10.67.0.2"] {

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use tests::world::World;
 
+use super::words;
+
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
@@ -11,7 +13,7 @@ fn keys(value: &Value) -> Vec<&str> {
 fn s18_s24_network_ls_shows_the_three_networks() {
     let world = World::new();
     let list = world.ok(&["network", "ls"]);
-    let lines: Vec<Vec<&str>> = list.lines().map(super::words).collect();
+    let lines: Vec<Vec<&str>> = list.lines().map(words).collect();
     assert_eq!(lines[0], ["NETWORK", "ID", "NAME", "DRIVER", "SCOPE"]);
     let rows = [["bridge", "bridge"], ["host", "host"], ["none", "null"]];
     for (line, [name, driver]) in lines[1..].iter().zip(rows) {
@@ -86,17 +88,9 @@ fn s19_s20_s21_the_default_network_by_its_short_id() {
 #[test]
 fn s33_a_network_with_a_chosen_subnet() {
     let world = World::new();
-    world.ok(&[
-        "network",
-        "create",
-        "--driver",
-        "bridge",
-        "--subnet",
-        "192.168.0.0/16",
-        "--gateway",
-        "192.168.0.1",
-        "mynet",
-    ]);
+    world.ok(&words(
+        "network create --driver bridge --subnet 192.168.0.0/16 --gateway 192.168.0.1 mynet",
+    ));
     let ids = ["tomcat-net-01", "tomcat-net-02"].map(|name| world.run(name, &["--net", "mynet"]));
     let network = world.network("mynet");
     let ipam = json!({
@@ -124,15 +118,9 @@ fn s33_a_network_with_a_chosen_subnet() {
 #[test]
 fn s43_s44_one_container_with_two_addresses() {
     let world = World::new();
-    world.ok(&[
-        "network",
-        "create",
-        "--subnet",
-        "192.168.0.0/16",
-        "--gateway",
-        "192.168.0.1",
-        "mynet",
-    ]);
+    world.ok(&words(
+        "network create --subnet 192.168.0.0/16 --gateway 192.168.0.1 mynet",
+    ));
     world.run("tomcat-net-01", &["--net", "mynet"]);
     let id = world.run("tomcat01", &[]);
     world.ok(&["network", "connect", "mynet", "tomcat01"]);

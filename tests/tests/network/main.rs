@@ -70,7 +70,7 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Words of a line of `ip`.
+/// Words of a line: what `ip` printed, or arguments.
 fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }

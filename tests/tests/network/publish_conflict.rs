@@ -5,6 +5,8 @@ use std::net::{TcpListener, UdpSocket};
 
 use tests::world::{Dial, HOST, Namespace, Service, Transport, World, eventually, without_ids};
 
+use super::words;
+
 /// Whether the host may bind an address.
 fn bind(namespace: &Namespace, transport: Transport, text: &str) -> Result<(), ErrorKind> {
     namespace
@@ -56,14 +58,7 @@ fn a_port_of_another_container() {
     let world = World::with_lan();
     world.run(
         "web",
-        &[
-            "-p",
-            "8080:80",
-            "-p",
-            "127.0.0.1:8081:81",
-            "-p",
-            "9000-9009:9000-9009/udp",
-        ],
+        &words("-p 8080:80 -p 127.0.0.1:8081:81 -p 9000-9009:9000-9009/udp"),
     );
     let _service = Service::start_v4(&world.inside("web"), Transport::Tcp, 80, "web");
     let taken = |address: &str| format!("Bind for {address} failed: port is already allocated");

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use tests::world::{Dial, HOST, LAN, Namespace, PATIENCE, Service, Transport, World, ask_stream, eventually};
 
-use super::{address, dual};
+use super::{address, dual, words};
 
 /// An open connection from a namespace.
 fn open(client: &Namespace, dial: &Dial) -> TcpStream {
@@ -154,19 +154,7 @@ fn a_udp_client_that_spoke_before_the_port_was_published_is_heard() {
 #[test]
 fn two_ports_of_one_container_are_two_flows_of_one_client() {
     let world = World::with_lan();
-    world.run(
-        "web",
-        &[
-            "-p",
-            "8080:80",
-            "-p",
-            "8081:80",
-            "-p",
-            "8080:80/udp",
-            "-p",
-            "8081:80/udp",
-        ],
-    );
+    world.run("web", &words("-p 8080:80 -p 8081:80 -p 8080:80/udp -p 8081:80/udp"));
     let web = world.inside("web");
     let _services = Transport::BOTH.map(|transport| Service::start_v4(&web, transport, 80, "web"));
     // one source port towards both, which are the same for the container

@@ -6,21 +6,14 @@ use std::fs;
 use netswitch_common::ABI_VERSION;
 use tests::world::{Flood, Object, Stream, World, eventually, objects, transfer};
 
-use super::{address, ping};
+use super::{address, ping, words};
 
 /// Two containers of a network with both families.
 fn pair() -> World {
     let world = World::new();
-    world.ok(&[
-        "network",
-        "create",
-        "--ipv6",
-        "--subnet",
-        "10.1.0.0/24",
-        "--subnet",
-        "fd01::/64",
-        "mynet",
-    ]);
+    world.ok(&words(
+        "network create --ipv6 --subnet 10.1.0.0/24 --subnet fd01::/64 mynet",
+    ));
     world.run("one", &["--net", "mynet"]);
     world.run("two", &["--net", "mynet"]);
     world

@@ -4,7 +4,7 @@ use std::fs;
 
 use tests::world::{Output, World, eventually};
 
-use super::ping;
+use super::{ping, words};
 
 #[test]
 fn the_commands_status_is_runs_status() {
@@ -223,14 +223,7 @@ fn files_of_the_network_are_the_containers_own() {
     let world = World::new();
     world.run(
         "web",
-        &[
-            "--add-host",
-            "db:10.0.0.9",
-            "--add-host",
-            "six:fd00::9",
-            "-h",
-            "web.example.com",
-        ],
+        &words("--add-host db:10.0.0.9 --add-host six:fd00::9 -h web.example.com"),
     );
     let hosts = world.exec("web", &["cat", "/etc/hosts"]).ok();
     assert!(

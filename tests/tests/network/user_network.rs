@@ -2,22 +2,14 @@
 
 use tests::world::World;
 
-use super::ping;
+use super::{ping, words};
 
 #[test]
 fn s30_s31_s32_a_subnet_that_covers_a_host_route() {
     let world = World::with_lan();
-    let id = world.ok(&[
-        "network",
-        "create",
-        "--driver",
-        "bridge",
-        "--subnet",
-        "192.168.0.0/16",
-        "--gateway",
-        "192.168.0.1",
-        "mynet",
-    ]);
+    let id = world.ok(&words(
+        "network create --driver bridge --subnet 192.168.0.0/16 --gateway 192.168.0.1 mynet",
+    ));
     assert_eq!(id.len(), 64);
     assert_eq!(id, world.network("mynet")["Id"].as_str().unwrap());
     let list = world.ok(&["network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}"]);
@@ -86,19 +78,10 @@ fn thirty_one_networks_are_not_the_end() {
 #[test]
 fn ranges_and_auxiliary_addresses_are_kept() {
     let world = World::new();
-    world.ok(&[
-        "network",
-        "create",
-        "--subnet",
-        "10.1.0.0/16",
-        "--ip-range",
-        "10.1.4.0/24",
-        "--gateway",
-        "10.1.0.9",
-        "--aux-address",
-        "router=10.1.4.1",
-        "mynet",
-    ]);
+    world.ok(&words(
+        "network create --subnet 10.1.0.0/16 --ip-range 10.1.4.0/24 --gateway 10.1.0.9 \
+         --aux-address router=10.1.4.1 mynet",
+    ));
     let config = world.network("mynet")["IPAM"]["Config"][0].to_string();
     assert_eq!(
         config,
@@ -144,28 +127,14 @@ fn an_address_that_returns_with_another_mac_is_reached_at_once() {
     world.run("peer", &["--net", "mynet"]);
     world.run(
         "old",
-        &[
-            "--net",
-            "mynet",
-            "--ip",
-            "10.1.0.50",
-            "--mac-address",
-            "02:42:00:00:00:01",
-        ],
+        &words("--net mynet --ip 10.1.0.50 --mac-address 02:42:00:00:00:01"),
     );
     ping(&world.inside("peer"), "10.1.0.50", 64);
     ping(&world.host, "10.1.0.50", 64);
     world.ok(&["rm", "-f", "old"]);
     world.run(
         "new",
-        &[
-            "--net",
-            "mynet",
-            "--ip",
-            "10.1.0.50",
-            "--mac-address",
-            "02:42:00:00:00:02",
-        ],
+        &words("--net mynet --ip 10.1.0.50 --mac-address 02:42:00:00:00:02"),
     );
     assert_eq!(world.field("new", "mynet", "MacAddress"), "02:42:00:00:00:02");
     ping(&world.inside("peer"), "10.1.0.50", 64);
@@ -175,15 +144,9 @@ fn an_address_that_returns_with_another_mac_is_reached_at_once() {
 #[test]
 fn a_bridge_name_of_the_users() {
     let world = World::new();
-    world.ok(&[
-        "network",
-        "create",
-        "-o",
-        "com.docker.network.bridge.name=mybr",
-        "--subnet",
-        "10.1.0.0/24",
-        "mynet",
-    ]);
+    world.ok(&words(
+        "network create -o com.docker.network.bridge.name=mybr --subnet 10.1.0.0/24 mynet",
+    ));
     let said = world.host.sh("ip -4 -o addr show mybr").ok();
     assert!(said.contains("10.1.0.1/24"), "{said}");
     world.ok(&["network", "rm", "mynet"]);

@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::subnets;
-use crate::api::{self, Request, Response};
+use crate::api::{self, Request};
 use crate::cli::failure::Failure;
-use crate::cli::{options, print};
+use crate::cli::options;
 use crate::client::Client;
 
 /// Create a network
@@ -87,11 +87,6 @@ impl Create {
     }
 
     pub fn run(self, client: &Client) -> Result<(), Failure> {
-        let Response::Created { id, warnings } = client.ask(&self.request()?)? else {
-            return Err(Failure::unexpected());
-        };
-        print::warnings(&warnings);
-        print::line(&id);
-        Ok(())
+        crate::cli::make(client, &self.request()?)
     }
 }
