@@ -217,7 +217,7 @@ fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
     Ok(ebpf)
 }
 
-/// What [`load`] has left out.
+/// For what [`load`] has left out.
 fn loaded(result: Result<(), ProgramError>, name: &'static str) -> Result<()> {
     match result {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
