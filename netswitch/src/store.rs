@@ -5,7 +5,7 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::model::{Id, changes::Changes, reserved_ports::Record, state::State};
+use crate::model::{Id, changes::Changes, forwarding, reserved_ports::Record, state::State};
 
 /// Raised when a record's meaning changes; an agent refuses a store that is newer than itself.
 const FORMAT: u64 = 1;
@@ -22,6 +22,8 @@ const ENDPOINTS: Table = TableDefinition::new("endpoints");
 const HOST: Table = TableDefinition::new("host");
 /// Its key for reserved ports and the boot they were reserved in.
 const RESERVED_PORTS: &str = "reserved";
+/// And for what lets its stack forward.
+const FORWARDING: &str = "forwarding";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -103,18 +105,34 @@ impl Store {
 
     /// Which of the host's reserved ports are there for us.
     pub fn reserved_ports(&self) -> Result<Record, Error> {
-        let transaction = database!(self.database.begin_read());
-        let table = database!(transaction.open_table(HOST));
-        let record = database!(table.get(RESERVED_PORTS));
-        record.map_or_else(
-            || Ok(Record::default()),
-            |value| parse("host", RESERVED_PORTS, value.value()),
-        )
+        self.of_host(RESERVED_PORTS)
     }
 
     pub fn set_reserved_ports(&self, record: &Record) -> Result<(), Error> {
+        self.set_of_host(RESERVED_PORTS, record)
+    }
+
+    /// Which of the host's settings we have changed so that its stack forwards.
+    pub fn forwarding(&self) -> Result<forwarding::Record, Error> {
+        self.of_host(FORWARDING)
+    }
+
+    pub fn set_forwarding(&self, record: &forwarding::Record) -> Result<(), Error> {
+        self.set_of_host(FORWARDING, record)
+    }
+
+    fn of_host<V: DeserializeOwned + Default>(&self, key: &str) -> Result<V, Error> {
+        let transaction = database!(self.database.begin_read());
+        let table = database!(transaction.open_table(HOST));
+        match database!(table.get(key)) {
+            Some(value) => parse("host", key, value.value()),
+            None => Ok(V::default()),
+        }
+    }
+
+    fn set_of_host<V: Serialize>(&self, key: &str, value: &V) -> Result<(), Error> {
         let transaction = database!(self.database.begin_write());
-        let record = (Id(RESERVED_PORTS.into()), Some(record));
+        let record = (Id(key.into()), Some(value));
         write(&transaction, "host", HOST, std::iter::once((&record.0, &record.1)))?;
         database!(transaction.commit());
         Ok(())

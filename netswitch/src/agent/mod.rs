@@ -8,6 +8,7 @@ pub mod containers;
 pub mod core;
 pub mod facts;
 pub mod flows;
+pub mod forwarding;
 pub mod handle;
 pub mod lock;
 pub mod networks;

@@ -1,8 +1,10 @@
 //! `agent --purge`: removes every trace of the agent that lived in these directories.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 
-use super::{lock::Lock, reserved_ports};
+use super::{forwarding, lock::Lock, reserved_ports};
 use crate::api::Directories;
 use crate::datapath::Datapath;
 use crate::kernel::{Kernel as _, netlink::Netlink};
@@ -33,11 +35,9 @@ pub fn purge(directories: &Directories) -> Result<()> {
         let path = state.join("state.redb");
         // a damaged store does not keep the rest from going
         if path.exists()
-            && let Err(error) = Store::open(&path)
-                .map_err(Into::into)
-                .and_then(|store| reserved_ports::give_back(&mut kernel, &store))
+            && let Err(error) = give_back(&mut kernel, &path)
         {
-            tracing::warn!(error = format!("{error:#}"), "reserved ports stay");
+            tracing::warn!(error = format!("{error:#}"), "settings of the host stay changed");
         }
     }
     Datapath::purge(&directories.bpffs)?;
@@ -50,4 +50,12 @@ pub fn purge(directories: &Directories) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is recorded as changed of the host's own settings.
+fn give_back(kernel: &mut Netlink, path: &Path) -> Result<()> {
+    let store = Store::open(path)?;
+    let ports = reserved_ports::give_back(kernel, &store);
+    forwarding::give_back(kernel, &store)?;
+    ports
 }

@@ -13,7 +13,7 @@ use crate::store::Store;
 
 const SETTING: &str = "net/ipv4/ip_local_reserved_ports";
 /// Another after every reboot (random(4)).
-const BOOT: &str = "kernel/random/boot_id";
+pub(super) const BOOT: &str = "kernel/random/boot_id";
 
 impl Core {
     /// First port and number of ports for masquerading.

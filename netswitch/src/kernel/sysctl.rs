@@ -54,6 +54,8 @@ pub fn of_end(end: &End) -> Vec<Setting> {
     let v4 = [("forwarding", "1"), ("arp_notify", "0")].map(|(key, value)| v4(&end.name, key, value));
     let v6 = [
         ("forwarding", "1"),
+        // since 6.17; without it the stack forwards IPv6 on all devices or none
+        ("force_forwarding", "1"),
         ("accept_ra", "0"),
         ("router_solicitations", "0"),
         ("accept_dad", "0"),

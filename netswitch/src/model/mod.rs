@@ -7,6 +7,7 @@ pub mod container;
 pub mod endpoint;
 pub mod filter;
 pub mod firewall;
+pub mod forwarding;
 pub mod names;
 pub mod network;
 pub mod parse;
