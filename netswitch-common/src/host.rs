@@ -22,9 +22,16 @@ pub struct Config {
     pub port_count: u16,
     /// Flows that one endpoint may have at once.
     pub flow_quota: u32,
-    pub _pad: u32,
+    /// Bits of [`config_flags`].
+    pub flags: u32,
 }
 map_type!(Config, 24);
+
+/// Bits of [`Config::flags`].
+pub mod config_flags {
+    /// `--uplink-mode stack`: what goes between containers and the world goes through the host's own stack.
+    pub const STACK: u32 = 1 << 0;
+}
 
 /// Value of UPLINKS, by ifindex: a device towards the world.
 #[repr(C)]
@@ -35,15 +42,8 @@ pub struct Uplink {
     pub v6: Address,
     /// In bytes, without the Ethernet header.
     pub mtu: u32,
-    /// Bits of [`uplink_flags`].
-    pub flags: u32,
+    pub _pad: u32,
     pub mac: Mac,
-    pub _pad: [u8; 2],
+    pub _pad2: [u8; 2],
 }
 map_type!(Uplink, 48);
-
-/// Bits of [`Uplink::flags`].
-pub mod uplink_flags {
-    /// `--uplink-mode stack`: north-south traffic goes through the host's stack.
-    pub const STACK: u32 = 1 << 0;
-}

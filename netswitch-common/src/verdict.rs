@@ -44,7 +44,7 @@ named! {
         AnswerTooBig = 6, "answer-too-big";
         /// Replaced by "time exceeded", to its sender.
         AnswerTimeExceeded = 7, "answer-time-exceeded";
-        /// A packet of a flow: translated, then to the flow's other end.
+        /// A packet of a flow: translated, then to the flow's other end, or on with the host's stack.
         Translate = 8, "translate";
         /// The first packet of a flow: the flow is made, then as above.
         Open = 9, "open";
@@ -124,6 +124,7 @@ pub struct Decision {
     pub reason: u32,
     /// Where the frame goes: [`crate::endpoint::Port::ifindex`] for `Peer` and `Host`; for answers the
     /// sender's own device, or the host end; for `Replicate` the only member that gets it, or 0 for all.
+    /// For `Translate` and `Open` 0: on along the host's own way, whose hop it is (`--uplink-mode stack`).
     pub ifindex: u32,
     /// Endpoint that sent the frame, 0 if unknown.
     pub source: u32,

@@ -67,7 +67,7 @@ mod hooks {
         maps,
         packet::{Family, Frame, Packet},
         sockets::{self, Moment},
-        stages::{forward, neighbour, replicate, source_guard, uplink},
+        stages::{flow, forward, neighbour, replicate, source_guard, stack, uplink},
         verdict,
     };
 
@@ -83,6 +83,16 @@ mod hooks {
     pub fn from_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
         verdict::commit(frame, uplink::decide(frame))
+    }
+
+    /// Egress of every uplink in stack mode: the host's stack sends a frame to the world.
+    #[classifier]
+    pub fn to_uplink(context: TcContext) -> i32 {
+        let frame = Frame::new(context.skb.skb);
+        match stack::decide(frame) {
+            Some(decision) => verdict::commit(frame, decision),
+            None => verdict::TCX_NEXT,
+        }
     }
 
     /// The same device before there is a packet, where that was asked for.
@@ -140,7 +150,9 @@ mod hooks {
     #[inline(always)]
     fn judge(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
         if let Err(reason) = source_guard::check(frame, packet, endpoint) {
-            return Decision::drop(reason);
+            if !stack::lets_in(frame, packet.headers, endpoint, reason) {
+                return flow::decided();
+            }
         }
         if packet.may_ask() {
             match neighbour::find(frame, packet.headers, endpoint) {

@@ -16,6 +16,7 @@ use crate::{
     maps,
     packet::Frame,
     stages::{number, outcome},
+    work::Work,
 };
 
 type Result = core::result::Result<(), DropReason>;
@@ -66,6 +67,19 @@ fn keep(frame: Frame) -> Result {
     Err(DropReason::Fragment)
 }
 
+/// Notes the ports of a first fragment, so that the others' are known.
+#[inline(always)]
+pub fn note_ports(work: &Work) {
+    if work.headers.transport == 0 || work.headers.more_fragments == 0 {
+        return;
+    }
+    let ports = FragmentPorts {
+        from_port: work.tuple.from_port,
+        to_port: work.tuple.to_port,
+    };
+    let _ = maps::FRAGMENTS.insert(&work.fragment, &ports, BPF_ANY.into());
+}
+
 /// Notes the ports of a first fragment; then it and those that waited for it arrive once more.
 #[inline(always)]
 pub fn unpark(frame: Frame) {
@@ -75,11 +89,7 @@ pub fn unpark(frame: Frame) {
 #[unsafe(no_mangle)]
 extern "C" fn unpark_fragments(skb: *mut __sk_buff) -> u32 {
     let Some(work) = maps::work() else { return 0 };
-    let ports = FragmentPorts {
-        from_port: work.tuple.from_port,
-        to_port: work.tuple.to_port,
-    };
-    let _ = maps::FRAGMENTS.insert(&work.fragment, &ports, BPF_ANY.into());
+    note_ports(work);
     let mut round = Round {
         frame: Frame::new(skb),
         key: ParkedKey {

@@ -227,7 +227,7 @@ impl FrontV4 {
     #[inline(always)]
     pub fn change(&mut self, work: &Work) {
         let mut ip = self.ip;
-        ip.change(work.translated.from, work.translated.to, work.address_sum);
+        ip.change(work.hops, work.translated.from, work.translated.to, work.address_sum);
         self.ip = ip;
         self.macs = work.macs;
         self.ports = [work.translated.from_port, work.translated.to_port];
@@ -238,7 +238,7 @@ impl FrontV6 {
     #[inline(always)]
     pub fn change(&mut self, work: &Work) {
         let mut ip = self.ip;
-        ip.change(work.translated.from, work.translated.to);
+        ip.change(work.hops, work.translated.from, work.translated.to);
         self.ip = ip;
         self.macs = work.macs;
         self.ports = [work.translated.from_port, work.translated.to_port];
@@ -246,11 +246,11 @@ impl FrontV6 {
 }
 
 impl PartV4 {
-    /// One hop less, other addresses, and the checksum that follows from it.
+    /// So many hops less, other addresses, and the checksum that follows from it.
     #[inline(always)]
-    fn change(&mut self, from: Address, to: Address, sum: u32) {
+    fn change(&mut self, hops: u8, from: Address, to: Address, sum: u32) {
         const HOP: u16 = 0x0100_u16.to_be();
-        let word = self.word.wrapping_sub(HOP);
+        let word = self.word.wrapping_sub(u16::from(hops) * HOP);
         let total = u32::from(!self.checksum) + u32::from(!self.word) + u32::from(word) + (sum & 0xffff) + (sum >> 16);
         self.word = word;
         self.checksum = checksum::fold(total);
@@ -260,10 +260,10 @@ impl PartV4 {
 }
 
 impl PartV6 {
-    /// One hop less and other addresses.
+    /// So many hops less and other addresses.
     #[inline(always)]
-    fn change(&mut self, from: Address, to: Address) {
-        self.hop_limit = self.hop_limit.wrapping_sub(1);
+    fn change(&mut self, hops: u8, from: Address, to: Address) {
+        self.hop_limit = self.hop_limit.wrapping_sub(hops);
         self.from = from;
         self.to = to;
     }
@@ -275,12 +275,12 @@ fn header(frame: Frame, work: &Work, from: Address, to: Address, sum: u32) -> Re
     if work.is_v4() {
         let mut part = MaybeUninit::<PartV4>::uninit();
         let part = frame.fill(PART_V4, &mut part)?;
-        part.change(from, to, sum);
+        part.change(work.hops, from, to, sum);
         store(frame, PART_V4, part, 0)?;
     } else {
         let mut part = MaybeUninit::<PartV6>::uninit();
         let part = frame.fill(PART_V6, &mut part)?;
-        part.change(from, to);
+        part.change(work.hops, from, to);
         store(frame, PART_V6, part, 0)?;
     }
     store(frame, 0, &work.macs, 0)

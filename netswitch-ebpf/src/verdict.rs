@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// To the next program, or to the stack if there is none (`TCX_NEXT`, `TC_ACT_UNSPEC`).
-const TCX_NEXT: i32 = -1;
+pub const TCX_NEXT: i32 = -1;
 
 /// `skb->pkt_type`: for us. The kernel has compared the destination MAC with the host-side device's,
 /// and a frame "for another host" is not received.
@@ -174,6 +174,7 @@ fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
         renew(work);
     }
     work.macs = match (work.end.endpoint, work.end.next_hop.is_none()) {
+        _ if decision.ifindex == 0 => frame.read(0).ok_or(DropReason::Malformed)?,
         (0, true) => Macs {
             destination: work.end.mac.words(),
             source: maps::uplink(work.end.ifindex).ok_or(DropReason::NoUplink)?.mac.words(),
@@ -185,6 +186,11 @@ fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
         },
     };
     translate::translate(frame, work)?;
+    if decision.ifindex == 0 {
+        // the stack cuts packets, too
+        park::note_ports(work);
+        return Ok(TCX_NEXT);
+    }
     if work.end.endpoint != 0 {
         return Ok(to_peer(frame, decision.ifindex));
     }

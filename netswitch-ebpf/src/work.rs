@@ -45,6 +45,8 @@ pub struct Work {
     pub headers: Headers,
     pub tcp_flags: u8,
     pub hop_limit: u8,
+    /// How many of them it makes here: none where the host's stack carries it on.
+    pub hops: u8,
     /// The flow's new state, with [`Work::renew`].
     pub state: u8,
     pub finished: u8,

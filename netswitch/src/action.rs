@@ -9,6 +9,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::{address::Mac, endpoint, host, neighbour, network, publish};
 
 use crate::{
+    api::UplinkMode,
     kernel::{Namespace, Veth},
     model::Id,
 };
@@ -71,11 +72,11 @@ pub enum Action {
         device: String,
         index: Option<u32>,
     },
-    /// `from_uplink` on a device towards the world, and the XDP guard if that was asked for.
+    /// `from_uplink` on a device towards the world, and what else the mode puts there.
     AttachUplink {
         device: String,
         index: u32,
-        guard: bool,
+        mode: UplinkMode,
     },
     /// By index: the device may be gone.
     DetachUplink {

@@ -7,6 +7,7 @@ mod tests;
 use std::collections::HashMap;
 
 use crate::action::{Action, Entry};
+use crate::api::UplinkMode;
 use crate::datapath::{self, Datapath};
 use crate::kernel::{self, Kernel};
 
@@ -28,8 +29,8 @@ pub enum Error {
 pub trait Plane {
     fn attach(&mut self, device: &str, index: u32) -> Result<(), datapath::Error>;
     fn detach(&mut self, index: u32) -> Result<(), datapath::Error>;
-    /// With the XDP guard if `guard`.
-    fn attach_uplink(&mut self, device: &str, index: u32, guard: bool) -> Result<(), datapath::Error>;
+    /// With what the mode adds, and without what it does not.
+    fn attach_uplink(&mut self, device: &str, index: u32, mode: UplinkMode) -> Result<(), datapath::Error>;
     fn detach_uplink(&mut self, index: u32) -> Result<(), datapath::Error>;
     fn write(&mut self, entry: &Entry) -> Result<(), datapath::Error>;
     fn remove(&mut self, entry: &Entry) -> Result<(), datapath::Error>;
@@ -42,12 +43,20 @@ impl Plane for Datapath {
     fn detach(&mut self, index: u32) -> Result<(), datapath::Error> {
         Self::detach(self, datapath::Hook::Endpoint, index)
     }
-    fn attach_uplink(&mut self, device: &str, index: u32, guard: bool) -> Result<(), datapath::Error> {
+    fn attach_uplink(&mut self, device: &str, index: u32, mode: UplinkMode) -> Result<(), datapath::Error> {
         Self::attach(self, datapath::Hook::Uplink, device, index)?;
-        if guard { self.guard(index) } else { self.unguard(index) }
+        match mode {
+            UplinkMode::Stack => Self::attach(self, datapath::Hook::UplinkEgress, device, index)?,
+            _ => Self::detach(self, datapath::Hook::UplinkEgress, index)?,
+        }
+        match mode {
+            UplinkMode::Xdp => self.guard(index),
+            _ => self.unguard(index),
+        }
     }
     fn detach_uplink(&mut self, index: u32) -> Result<(), datapath::Error> {
         self.unguard(index)?;
+        Self::detach(self, datapath::Hook::UplinkEgress, index)?;
         Self::detach(self, datapath::Hook::Uplink, index)
     }
     fn write(&mut self, entry: &Entry) -> Result<(), datapath::Error> {
@@ -161,7 +170,7 @@ impl<'a> Executor<'a> {
                 };
                 self.plane.detach(index)?;
             }
-            Action::AttachUplink { device, index, guard } => self.plane.attach_uplink(device, *index, *guard)?,
+            Action::AttachUplink { device, index, mode } => self.plane.attach_uplink(device, *index, *mode)?,
             Action::DetachUplink { index } => self.plane.detach_uplink(*index)?,
             Action::SetSysctl { path, value, .. } => {
                 self.kernel.set_sysctl(&kernel::Namespace::Host, path, value)?;

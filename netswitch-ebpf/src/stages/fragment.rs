@@ -24,8 +24,11 @@ pub fn decide(frame: Frame, way_back: WayBack) -> bool {
 
 #[inline(always)]
 fn verdict(work: &Work) -> Option<Verdict> {
+    if lacks_ports(work) {
+        return Some(Verdict::Park);
+    }
     if work.is_orphan != 0 {
-        return has_ports(work).then_some(Verdict::Park);
+        return None;
     }
     if work.headers.transport == 0 || work.headers.more_fragments == 0 || !has_ports(work) {
         return None;
@@ -33,6 +36,12 @@ fn verdict(work: &Work) -> Option<Verdict> {
     let is_known = maps::fragment_ports(&work.fragment)
         .is_some_and(|ports| ports.from_port == work.tuple.from_port && ports.to_port == work.tuple.to_port);
     (!is_known).then_some(Verdict::Unpark)
+}
+
+/// Whether it is a later fragment and its first one has not come yet.
+#[inline(always)]
+pub fn lacks_ports(work: &Work) -> bool {
+    work.is_orphan != 0 && has_ports(work)
 }
 
 /// Whether packets of its protocol are told apart by something that only a first fragment has.

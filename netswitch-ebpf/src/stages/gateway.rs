@@ -11,7 +11,7 @@ use netswitch_common::{
 
 use super::{
     flow::{self, WayBack},
-    forward, fragment, masquerade, publish, route, source_guard, tuple,
+    forward, fragment, masquerade, publish, route, source_guard, stack, tuple,
 };
 use crate::{
     maps,
@@ -68,6 +68,9 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<bool, Dr
             return Ok(true);
         }
         if flow::find(frame) {
+            if stack::carries_flow() {
+                return Ok(false);
+            }
             flow::leave(frame, Verdict::Translate, way_back(frame, endpoint));
             return Ok(true);
         }
@@ -79,7 +82,14 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<bool, Dr
         Place::World if endpoint.flags & flags::INTERNAL != 0 => return Err(DropReason::InternalNetwork),
         Place::World => {
             readable?;
-            masquerade::decide(frame, endpoint)?;
+            if stack::is_on() {
+                masquerade::may_begin(work, endpoint)?;
+                return match route::leads_out(frame, network, work.destination) {
+                    true => Ok(false),
+                    false => Err(DropReason::NoUplink),
+                };
+            }
+            masquerade::decide(frame, endpoint, 0)?;
         }
         Place::Group => return Ok(false),
         Place::Host if readable.is_err() => return Ok(false),

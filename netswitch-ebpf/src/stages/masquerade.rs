@@ -11,27 +11,46 @@ use netswitch_common::{
 use super::{flow, number, outcome, route, source_guard};
 use crate::{headers::protocol, maps, packet::Frame, work::Work};
 
-/// For the first packet of a flow from a container to the world.
+/// For the first packet of a flow from a container to the world. `device` is the uplink that it is on its
+/// way out of; 0: the routing tables choose one.
 #[inline(always)]
-pub fn decide(frame: Frame, endpoint: &Endpoint) -> Result<(), DropReason> {
-    outcome(masquerade_flow(frame.0, endpoint))
+pub fn decide(frame: Frame, endpoint: &Endpoint, device: u32) -> Result<(), DropReason> {
+    outcome(masquerade_flow(frame.0, endpoint, device))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn masquerade_flow(skb: *mut __sk_buff, endpoint: *const Endpoint) -> u32 {
+extern "C" fn masquerade_flow(skb: *mut __sk_buff, endpoint: *const Endpoint, device: u32) -> u32 {
     // SAFETY: from `decide`; the verifier checks that it is one
     let endpoint = unsafe { endpoint.as_ref() };
     match endpoint.and_then(|endpoint| Some((endpoint, maps::network(endpoint.network)?))) {
-        Some((endpoint, network)) => number(look(Frame::new(skb), endpoint, network)),
+        Some((endpoint, network)) => number(look(Frame::new(skb), endpoint, network, device)),
         None => DropReason::NoUplink as u32,
     }
 }
 
 #[inline(always)]
-fn look(frame: Frame, endpoint: &Endpoint, network: &Network) -> Result<(), DropReason> {
+fn look(frame: Frame, endpoint: &Endpoint, network: &Network, device: u32) -> Result<(), DropReason> {
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
+    may_begin(work, endpoint)?;
+    work.goal = work.tuple.to;
+    work.start = Address::NONE;
+    let has_way = route::to_world(frame, network.host_end);
+    let Some(work) = maps::work() else {
+        return Err(DropReason::NoUplink);
+    };
+    if device != 0 && (!has_way || work.route.ifindex != device) {
+        route::by(device, work)?;
+    } else if !has_way {
+        return Err(DropReason::NoUplink);
+    }
+    begin(endpoint, network)
+}
+
+/// Whether the packet may be the first one of a flow to the world.
+#[inline(always)]
+pub fn may_begin(work: &Work, endpoint: &Endpoint) -> Result<(), DropReason> {
     if work.quoted != 0 {
         return Err(DropReason::NoFlow);
     }
@@ -39,12 +58,7 @@ fn look(frame: Frame, endpoint: &Endpoint, network: &Network) -> Result<(), Drop
     if !source_guard::is_own(endpoint, work.tuple.from) || work.tuple.from.is_v6_link_local() {
         return Err(DropReason::NoUplink);
     }
-    work.goal = work.tuple.to;
-    work.start = Address::NONE;
-    if !route::to_world(frame, network.host_end) {
-        return Err(DropReason::NoUplink);
-    }
-    begin(endpoint, network)
+    Ok(())
 }
 
 #[inline(always)]
@@ -60,6 +74,9 @@ fn begin(endpoint: &Endpoint, network: &Network) -> Result<(), DropReason> {
     let masquerades = endpoint.flags & masquerade != 0;
     if masquerades {
         route::choose_source(network, work);
+        if work.source.is_unspecified() {
+            return Err(DropReason::NoUplink);
+        }
     } else {
         work.source = work.tuple.from;
     }

@@ -12,6 +12,7 @@ pub mod publish;
 pub mod replicate;
 pub mod route;
 pub mod source_guard;
+pub mod stack;
 pub mod tuple;
 pub mod uplink;
 

@@ -13,8 +13,10 @@ use netswitch_common::{
     flow::{Flow, direction},
     host::Uplink,
     network::Network,
+    verdict::DropReason,
 };
 
+use super::stack;
 use crate::{maps, packet::Frame, work::Work};
 
 const AF_INET: u8 = 2;
@@ -178,6 +180,25 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
     true
 }
 
+/// The way out of an uplink that the host's stack has chosen, as far as flows know ways, and its address.
+#[inline(always)]
+pub fn by(device: u32, work: &mut Work) -> Result<(), DropReason> {
+    let Some(uplink) = maps::uplink(device) else {
+        return Err(DropReason::NoUplink);
+    };
+    work.route.endpoint = 0;
+    work.route.generation = 0;
+    work.route.mac = Mac([0; 6]);
+    work.route.ifindex = device;
+    work.route.mtu = mtu(uplink);
+    work.route.next_hop = Address::NONE;
+    work.source = match work.is_v4() {
+        true => uplink.v4,
+        false => uplink.v6,
+    };
+    Ok(())
+}
+
 /// No packet is longer than an MTU of 65,535.
 #[inline(always)]
 pub fn mtu(uplink: &Uplink) -> u16 {
@@ -214,6 +235,9 @@ fn look_again(frame: Frame) -> bool {
     let Some(network) = maps::network(work.tuple.zone) else {
         return false;
     };
+    if stack::is_on() {
+        return stays_in_stack(frame, network, work);
+    }
     if work.direction == direction::REPLY {
         work.start = work.translated.from;
         if back(frame, network.host_end)
@@ -235,6 +259,28 @@ fn look_again(frame: Frame) -> bool {
     if stays {
         work.end = work.route;
     } else {
+        work.replaced = work.key;
+        work.replaced_serial = work.serial;
+    }
+    stays
+}
+
+/// For packets that the host's stack will route: whether that leads to an uplink, or nowhere, which the
+/// stack tells the sender.
+#[inline(always)]
+pub fn leads_out(frame: Frame, network: &Network, to: Address) -> bool {
+    let Near { ifindex, .. } = near(frame, network.host_end, to);
+    ifindex == 0 || maps::uplink(ifindex).is_some()
+}
+
+/// The way of a flow is the stack's affair then; but its address has to be the host's still.
+#[inline(always)]
+fn stays_in_stack(frame: Frame, network: &Network, work: &mut Work) -> bool {
+    let ours = work.translated.from;
+    let keeps_address =
+        work.direction == direction::REPLY || ours == work.tuple.from || near(frame, network.host_end, ours).is_local;
+    let stays = keeps_address && leads_out(frame, network, work.goal);
+    if !stays {
         work.replaced = work.key;
         work.replaced_serial = work.serial;
     }

@@ -42,6 +42,7 @@ fn fill(frame: Frame, headers: Headers, zone: u32, work: &mut Work) -> Result {
     work.tuple.to_port = 0;
     work.quoted = 0;
     work.tcp_flags = 0;
+    work.hops = 1;
     work.is_orphan = 0;
     work.renew = 0;
     work.rerouted = 0;

@@ -9,7 +9,7 @@ use netswitch_common::{
 
 use super::{
     flow::{self, WayBack},
-    fragment, gateway, publish, route, tuple,
+    fragment, gateway, publish, route, stack, tuple,
 };
 use crate::{
     maps,
@@ -61,12 +61,12 @@ fn judge(frame: Frame, headers: Headers) -> bool {
         return true;
     }
     if flow::find(frame) {
-        flow::leave(frame, Verdict::Translate, way_back);
+        enter(frame, Verdict::Translate, way_back);
         return true;
     }
-    if let Some(publication) = publish::find(frame) {
+    if let Some(publication) = publish::find(frame).filter(|publication| stack::may_forward(publication)) {
         match publish::decide_world(frame, publication) {
-            Ok(()) => flow::leave(frame, Verdict::Open, way_back),
+            Ok(()) => enter(frame, Verdict::Open, way_back),
             Err(reason) => refuse(reason, publication.network, publication.endpoint),
         }
         return true;
@@ -83,6 +83,15 @@ fn judge(frame: Frame, headers: Headers) -> bool {
             true
         }
         _ => false,
+    }
+}
+
+/// Into the container, or to the stack that will bring it there.
+#[inline(always)]
+fn enter(frame: Frame, verdict: Verdict, way_back: WayBack) {
+    match stack::is_on() {
+        true => stack::hand_on(verdict),
+        false => flow::leave(frame, verdict, way_back),
     }
 }
 

@@ -74,6 +74,7 @@ fn is_of_a_flow(packet: &Plain) -> bool {
     work.tuple = packet.tuple;
     work.tcp_flags = packet.tcp_flags;
     work.quoted = 0;
+    work.hops = 1;
     work.renew = 0;
     flow::is_known()
         && maps::work()

@@ -9,6 +9,7 @@ use netswitch_common::{capacity, host};
 use super::core::Core;
 use crate::action::{Action, Device, Entry, Place};
 use crate::api::UplinkMode;
+use crate::datapath::Hook;
 use crate::execute::Executor;
 use crate::model::endpoint::Endpoint;
 use crate::model::uplink::{self, Choice, Uplink};
@@ -18,16 +19,24 @@ impl Core {
     /// At start: everything that the hooks must know of the host before the first packet.
     pub fn configure_host(&mut self) -> anyhow::Result<()> {
         let (first_port, port_count) = self.masquerade_ports()?;
+        let before = self.datapath.tables().config()?;
+        let flags = match self.host.mode {
+            UplinkMode::Stack => host::config_flags::STACK,
+            UplinkMode::Auto | UplinkMode::Tcx | UplinkMode::Xdp => 0,
+        };
         let config = host::Config {
             namespace_cookie: namespace_cookie()?,
-            generation: self.datapath.tables().config()?.generation.wrapping_add(1),
+            generation: before.generation.wrapping_add(1),
             first_port,
             port_count,
             flow_quota: self.host.flow_quota.unwrap_or(capacity::FLOW_QUOTA),
-            _pad: 0,
+            flags: before.flags & flags,
         };
         self.datapath.tables().set_config(&config)?;
         self.refresh_host();
+        // the stack gets packets once the uplinks are ready for it, and none from before they cease to be
+        let config = self.datapath.tables().config()?;
+        self.datapath.tables().set_config(&host::Config { flags, ..config })?;
         Ok(())
     }
 
@@ -59,7 +68,7 @@ impl Core {
         let ours: BTreeSet<u32> = self.state.device_indexes().collect();
         let choice = Choice::of(&self.host.uplinks);
         let uplinks = uplink::choose(&choice, &links, &addresses, |link| ours.contains(&link.index));
-        let mut wanted: Vec<Entry> = uplinks.iter().map(|uplink| self.entry(uplink)).collect();
+        let mut wanted: Vec<Entry> = uplinks.iter().map(Self::entry).collect();
         let local: BTreeSet<IpAddr> = addresses.iter().map(|(_, address)| address.ip()).collect();
         wanted.extend(local.into_iter().map(|address| Entry::Local { address }));
         let found = self.datapath.tables().host_entries()?;
@@ -69,7 +78,7 @@ impl Core {
         for error in errors {
             tracing::warn!(%error, "an uplink is not as it should be");
         }
-        Ok(())
+        self.let_the_stack_forward(&uplinks)
     }
 
     /// What lets endpoints take frames that XDP redirects to them, in the mode that does.
@@ -82,12 +91,8 @@ impl Core {
         endpoints.map(action).collect()
     }
 
-    fn entry(&self, uplink: &Uplink) -> Entry {
+    fn entry(uplink: &Uplink) -> Entry {
         let address = |address: Option<IpAddr>| address.map_or_else(Default::default, Into::into);
-        let flags = match self.host.mode {
-            UplinkMode::Stack => host::uplink_flags::STACK,
-            UplinkMode::Auto | UplinkMode::Tcx | UplinkMode::Xdp => 0,
-        };
         Entry::Uplink {
             device: Device {
                 name: uplink.link.name.clone(),
@@ -97,9 +102,9 @@ impl Core {
                 v4: address(uplink.v4),
                 v6: address(uplink.v6),
                 mtu: uplink.link.mtu,
-                flags,
+                _pad: 0,
                 mac: uplink.link.mac.unwrap_or_default(),
-                _pad: [0; 2],
+                _pad2: [0; 2],
             },
         }
     }
@@ -111,19 +116,24 @@ impl Core {
             .iter()
             .map(|uplink| (uplink.link.index, uplink.link.name.as_str()))
             .collect();
-        let guard = self.host.mode == UplinkMode::Xdp;
-        let attached = self.datapath.uplinks_attached(guard)?;
-        for (index, device) in &indexes {
-            if !attached.contains(index) {
-                actions.push(Action::AttachUplink {
-                    device: (*device).to_owned(),
-                    index: *index,
-                    guard,
-                });
-            }
+        let mode = self.host.mode;
+        let attached = self.datapath.attached(Hook::Uplink)?;
+        let leaving = self.datapath.attached(Hook::UplinkEgress)?;
+        let guarded = self.datapath.guarded()?;
+        let is_ready = |index: &u32| {
+            attached.contains(index)
+                && leaving.contains(index) == (mode == UplinkMode::Stack)
+                && guarded.contains(index) == (mode == UplinkMode::Xdp)
+        };
+        for (index, device) in indexes.iter().filter(|(index, _)| !is_ready(index)) {
+            actions.push(Action::AttachUplink {
+                device: (*device).to_owned(),
+                index: *index,
+                mode,
+            });
         }
-        let gone = attached.into_iter().filter(|index| !indexes.contains_key(index));
-        actions.extend(gone.map(|index| Action::DetachUplink { index }));
+        let gone = attached.iter().filter(|index| !indexes.contains_key(index));
+        actions.extend(gone.map(|index| Action::DetachUplink { index: *index }));
         Ok(actions)
     }
 }

@@ -89,7 +89,7 @@ fn uplink_mode(text: &str) -> Result<UplinkMode, String> {
         "auto" => Ok(UplinkMode::Auto),
         "tcx" => Ok(UplinkMode::Tcx),
         "xdp" => Ok(UplinkMode::Xdp),
-        "stack" => Err("stack has no effect yet".into()),
+        "stack" => Ok(UplinkMode::Stack),
         _ => Err("must be auto, tcx, xdp or stack".into()),
     }
 }

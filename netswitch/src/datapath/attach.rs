@@ -1,7 +1,7 @@
-//! Attaching `from_endpoint` and `from_uplink` so that they outlive the agent, and replacing them without a
-//! gap.
+//! Attaching `from_endpoint`, `from_uplink` and `to_uplink` so that they outlive the agent, and replacing them
+//! without a gap.
 //!
-//! tcx (6.6 and later): the link is pinned at `links/<ifindex>` or `uplinks/<ifindex>`. Below that a clsact filter of fixed
+//! tcx (6.6 and later): the link is pinned at `links/<ifindex>`, `uplinks/<ifindex>` or `egress/<ifindex>`. Below that a clsact filter of fixed
 //! priority and handle, and the *program* pinned there instead, to know which devices have one.
 
 use std::{
@@ -16,7 +16,7 @@ use aya::programs::{
     tc::{self, NlOptions, SchedClassifierLink, SchedClassifierLinkId, TcAttachOptions, TcHandle},
 };
 
-use super::{Datapath, EXPLAIN_ENDPOINT, EXPLAIN_UPLINK, Error, FROM_ENDPOINT, FROM_UPLINK, Result};
+use super::{Datapath, EXPLAIN_ENDPOINT, EXPLAIN_UPLINK, Error, FROM_ENDPOINT, FROM_UPLINK, Result, TO_UPLINK};
 
 const PRIORITY: u16 = 1;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
@@ -36,23 +36,34 @@ pub enum Hook {
     Endpoint,
     /// A device towards the world.
     Uplink,
+    /// Its other side: what the host sends there.
+    UplinkEgress,
 }
 
 impl Hook {
-    pub(super) const ALL: [Self; 2] = [Self::Endpoint, Self::Uplink];
+    pub(super) const ALL: [Self; 3] = [Self::Endpoint, Self::Uplink, Self::UplinkEgress];
 
     pub(super) const fn program(self) -> &'static str {
         match self {
             Self::Endpoint => FROM_ENDPOINT,
             Self::Uplink => FROM_UPLINK,
+            Self::UplinkEgress => TO_UPLINK,
         }
     }
 
-    /// The same stages without effects.
-    pub(super) const fn explanation(self) -> &'static str {
+    /// The same stages without effects, where packets begin their way.
+    pub(super) const fn explanation(self) -> Option<&'static str> {
         match self {
-            Self::Endpoint => EXPLAIN_ENDPOINT,
-            Self::Uplink => EXPLAIN_UPLINK,
+            Self::Endpoint => Some(EXPLAIN_ENDPOINT),
+            Self::Uplink => Some(EXPLAIN_UPLINK),
+            Self::UplinkEgress => None,
+        }
+    }
+
+    const fn side(self) -> TcAttachType {
+        match self {
+            Self::Endpoint | Self::Uplink => TcAttachType::Ingress,
+            Self::UplinkEgress => TcAttachType::Egress,
         }
     }
 
@@ -61,12 +72,13 @@ impl Hook {
         match self {
             Self::Endpoint => "links",
             Self::Uplink => "uplinks",
+            Self::UplinkEgress => "egress",
         }
     }
 }
 
 impl Datapath {
-    /// Puts the hook's program at the ingress of a device of the calling thread's namespace, before
+    /// Puts the hook's program on its side of a device of the calling thread's namespace, before
     /// every other program, or replaces the one that it has from an earlier call.
     pub fn attach(&mut self, hook: Hook, device: &str, index: u32) -> Result<()> {
         let path = self.pin_of(hook, index);
@@ -82,9 +94,9 @@ impl Datapath {
             Pin::Program => remove(&path)?,
         }
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-        match program.attach_with_options(device, TcAttachType::Ingress, order) {
+        match program.attach_with_options(device, hook.side(), order) {
             Ok(id) => pin_link(program, id, &path).map_err(attach_error(device))?,
-            Err(error) if errno(&error) == Some(libc::EINVAL) => attach_clsact(program, device, &path)?,
+            Err(error) if errno(&error) == Some(libc::EINVAL) => attach_clsact(program, hook.side(), device, &path)?,
             Err(error) => return Err(attach_error(device)(error)),
         }
         Ok(())
@@ -99,7 +111,7 @@ impl Datapath {
             // dropping the link deletes the filter
             drop(SchedClassifierLink::attached(
                 &device,
-                TcAttachType::Ingress,
+                hook.side(),
                 PRIORITY,
                 HANDLE,
                 None,
@@ -138,7 +150,7 @@ impl Datapath {
                     Pin::Program => match name_of(index) {
                         Some(device) => {
                             remove(&path)?;
-                            attach_clsact(program, &device, &path)?;
+                            attach_clsact(program, hook.side(), &device, &path)?;
                             false
                         }
                         None => true,
@@ -156,8 +168,16 @@ impl Datapath {
         self.bpffs.join(hook.folder()).join(index.to_string())
     }
 
+    /// Into the kernel, for a hook that not every mode has.
+    pub fn load(&mut self, hook: Hook) -> Result<()> {
+        self.program_mut(hook).map(drop)
+    }
+
     fn program_mut(&mut self, hook: Hook) -> Result<&mut SchedClassifier> {
-        super::program_mut(&mut self.ebpf, hook.program())
+        let name = hook.program();
+        let program = super::program_mut(&mut self.ebpf, name)?;
+        super::loaded(program.load(), name)?;
+        Ok(program)
     }
 }
 
@@ -199,7 +219,7 @@ fn pin_link(hook: &mut SchedClassifier, id: SchedClassifierLinkId, path: &Path) 
 }
 
 /// Adds the filter, or replaces the program in the one that is there.
-fn attach_clsact(hook: &mut SchedClassifier, device: &str, path: &Path) -> Result<()> {
+fn attach_clsact(hook: &mut SchedClassifier, side: TcAttachType, device: &str, path: &Path) -> Result<()> {
     let _ = tc::qdisc_add_clsact(device); // fails if it is there
     let options = NlOptions {
         priority: PRIORITY,
@@ -207,10 +227,10 @@ fn attach_clsact(hook: &mut SchedClassifier, device: &str, path: &Path) -> Resul
         classid: None,
     };
     let attached = hook
-        .attach_with_options(device, TcAttachType::Ingress, TcAttachOptions::Netlink(options))
+        .attach_with_options(device, side, TcAttachOptions::Netlink(options))
         .or_else(|_| {
-            let link = SchedClassifierLink::attached(device, TcAttachType::Ingress, PRIORITY, HANDLE, None)
-                .map_err(ProgramError::IOError)?;
+            let link =
+                SchedClassifierLink::attached(device, side, PRIORITY, HANDLE, None).map_err(ProgramError::IOError)?;
             hook.attach_to_link(link)
         })
         .and_then(|id| hook.take_link(id));

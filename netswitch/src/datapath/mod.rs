@@ -1,6 +1,6 @@
 //! The data path as the agent sees it: programs and maps, loaded, pinned, replaced without a gap.
 //!
-//! Below `<bpffs>`: `v<ABI version>/<MAP>`, `links/<ifindex>` and `uplinks/<ifindex>`. All outlive the agent.
+//! Below `<bpffs>`: `v<ABI version>/<MAP>`, `links/<ifindex>`, `uplinks/<ifindex>` and `egress/<ifindex>`. All outlive the agent.
 
 mod attach;
 mod counters;
@@ -38,6 +38,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ne
 
 const FROM_ENDPOINT: &str = "from_endpoint";
 const FROM_UPLINK: &str = "from_uplink";
+const TO_UPLINK: &str = "to_uplink";
 const EXPLAIN_ENDPOINT: &str = "explain_endpoint";
 const EXPLAIN_UPLINK: &str = "explain_uplink";
 
@@ -209,7 +210,7 @@ fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
         .load(OBJECT)
         .map_err(|error| Error::Load(Box::new(error)))?;
     // the rest is loaded once it is needed: the verifier takes its time
-    for hook in Hook::ALL {
+    for hook in [Hook::Endpoint, Hook::Uplink] {
         let name = hook.program();
         program_mut(&mut ebpf, name)?.load().map_err(program_error(name))?;
     }

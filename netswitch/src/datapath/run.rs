@@ -26,7 +26,7 @@ pub struct Ran {
 impl Datapath {
     /// What would become of a frame from the device with this index; changes nothing.
     pub fn explain(&mut self, hook: Hook, index: u32, frame: &[u8]) -> Result<Decision> {
-        let name = hook.explanation();
+        let name = hook.explanation().ok_or(Error::Missing("explanation"))?;
         loaded(program_mut(&mut self.ebpf, name)?.load(), name)?;
         let cpu = self.test(name, index, frame, 1)?.verdict;
         let map = self.ebpf.map("DECISION").ok_or(Error::Missing("DECISION"))?;

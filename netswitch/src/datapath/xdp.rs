@@ -12,7 +12,7 @@ use aya::{
     },
 };
 
-use super::{Datapath, Error, Hook, Result, attach, loaded, make_folder, program_error};
+use super::{Datapath, Error, Result, attach, loaded, make_folder, program_error};
 
 pub(super) const GUARD: &str = "guard_uplink";
 const FOLDER: &str = "xdp";
@@ -59,16 +59,8 @@ impl Datapath {
         attach::remove(&self.bpffs.join(FOLDER).join(index.to_string()))
     }
 
-    /// Indexes of the uplinks that have all they should: `guard` tells whether that includes this.
-    pub fn uplinks_attached(&self, guard: bool) -> Result<Vec<u32>> {
-        let guarded = self.guarded()?;
-        let mut indexes = self.attached(Hook::Uplink)?;
-        indexes.retain(|index| guarded.contains(index) == guard);
-        Ok(indexes)
-    }
-
     /// Indexes of the devices that have it.
-    fn guarded(&self) -> Result<Vec<u32>> {
+    pub fn guarded(&self) -> Result<Vec<u32>> {
         let folder = self.bpffs.join(FOLDER);
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

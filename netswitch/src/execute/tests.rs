@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{Error, Executor, Plane};
 use crate::action::{Action, Entry, Place};
 use crate::agent::core::fill_indexes;
-use crate::api::NetworkCreate;
+use crate::api::{NetworkCreate, UplinkMode};
 use crate::datapath;
 use crate::kernel::{
     Kernel as _, Namespace,
@@ -35,7 +35,7 @@ impl Plane for FakePlane {
         self.attached.remove(&index);
         Ok(())
     }
-    fn attach_uplink(&mut self, _device: &str, index: u32, _guard: bool) -> Result<(), datapath::Error> {
+    fn attach_uplink(&mut self, _device: &str, index: u32, _mode: UplinkMode) -> Result<(), datapath::Error> {
         self.attached.insert(index);
         Ok(())
     }

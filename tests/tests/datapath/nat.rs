@@ -6,6 +6,7 @@ mod fragment;
 mod life;
 mod masquerade;
 mod publish;
+mod stack;
 
 use std::net::IpAddr;
 
