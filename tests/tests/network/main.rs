@@ -40,6 +40,8 @@ mod restart;
 mod run;
 mod silence;
 mod uplink;
+mod uplink_stack;
+mod uplink_stack_life;
 mod uplink_xdp;
 mod user_network;
 

@@ -20,12 +20,12 @@ fn world() -> World {
 }
 
 /// Bytes that say where they belong.
-fn data() -> Vec<u8> {
+pub(super) fn data() -> Vec<u8> {
     let bytes = (0..=250_u8).flat_map(|byte| [byte; 7]);
     bytes.cycle().take(SIZE).collect()
 }
 
-fn socket(namespace: &Namespace, address: SocketAddr) -> UdpSocket {
+pub(super) fn socket(namespace: &Namespace, address: SocketAddr) -> UdpSocket {
     let socket = namespace.enter(|| UdpSocket::bind(address)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
@@ -33,7 +33,7 @@ fn socket(namespace: &Namespace, address: SocketAddr) -> UdpSocket {
 
 /// Receives what was sent; from whom.
 #[track_caller]
-fn receive(socket: &UdpSocket) -> SocketAddr {
+pub(super) fn receive(socket: &UdpSocket) -> SocketAddr {
     let mut buffer = vec![0; 65536];
     let (length, from) = socket.recv_from(&mut buffer).unwrap();
     assert_eq!(length, SIZE);

@@ -35,7 +35,7 @@ fn icmp(family: IpAddr) -> io::Result<UdpSocket> {
 
 /// What a probe is made of.
 #[derive(Clone, Copy, Debug)]
-enum Probe {
+pub(super) enum Probe {
     Udp,
     Echo,
 }
@@ -65,7 +65,7 @@ fn hear(listener: &UdpSocket, target: IpAddr, probe: Probe, mark: u16) -> io::Re
 }
 
 /// Asks with one hop limit until there is an answer.
-fn hop(target: IpAddr, probe: Probe, hops: u32) -> (u8, IpAddr) {
+pub(super) fn hop(target: IpAddr, probe: Probe, hops: u32) -> (u8, IpAddr) {
     let listener = icmp(target).unwrap();
     let sender = match probe {
         Probe::Udp => UdpSocket::bind((any(target), 0)).unwrap(),
