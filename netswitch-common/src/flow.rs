@@ -81,12 +81,21 @@ pub struct FlowEnd {
     pub ifindex: u32,
     /// Largest packet, in bytes without the Ethernet header.
     pub mtu: u16,
-    /// Of the endpoint.
+    /// Of the endpoint or, for the world, of the next hop, if the neighbour table knew it.
     pub mac: Mac,
     /// Next hop, for the world.
     pub next_hop: Address,
 }
 map_type!(FlowEnd, 36);
+
+impl FlowEnd {
+    /// Whether a packet for the world goes to [`FlowEnd::mac`], past the neighbour table. The first one of a
+    /// flow and one a second after it do not: the table finds out from them whether the next hop is there.
+    #[inline(always)]
+    pub const fn knows_hop(&self, asks_again: bool) -> bool {
+        self.next_hop.is_none() || !asks_again && !matches!(self.mac.words(), [0, 0, 0])
+    }
+}
 
 /// How far a flow has come (RFC 9293 as seen from the middle). Decides its timeout and who may
 /// take its slot.

@@ -173,7 +173,9 @@ fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     if work.renew | work.rerouted != 0 {
         renew(work);
     }
-    work.macs = match (work.end.endpoint, work.end.next_hop.is_none()) {
+    let is_new = decision.verdict == Verdict::Open as u32;
+    let knows_hop = work.end.knows_hop(is_new || work.rerouted != 0);
+    work.macs = match (work.end.endpoint, knows_hop) {
         _ if decision.ifindex == 0 => frame.read(0).ok_or(DropReason::Malformed)?,
         (0, true) => Macs {
             destination: work.end.mac.words(),
@@ -195,7 +197,7 @@ fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
         return Ok(to_peer(frame, decision.ifindex));
     }
     clear_mark(frame);
-    if work.end.next_hop.is_none() {
+    if knows_hop {
         // SAFETY: only takes numbers
         return Ok(unsafe { bpf_redirect(work.end.ifindex, 0) as i32 });
     }

@@ -160,7 +160,10 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
     let is_v4 = work.goal.as_v4().is_some();
     work.route.endpoint = 0;
     work.route.generation = 0;
-    work.route.mac = Mac([0; 6]);
+    work.route.mac = match answer {
+        BPF_FIB_LKUP_RET_SUCCESS => Mac(query.dmac),
+        _ => Mac([0; 6]),
+    };
     work.route.ifindex = query.ifindex;
     work.route.mtu = mtu(uplink);
     // SAFETY: both members of each union are integers. An IPv4 route may lead through an IPv6 router (RFC

@@ -192,3 +192,32 @@ fn forwarding_and_addresses_of_the_uplink_are_not_touched() {
     world.purge().ok();
     assert_eq!((sysctls(), interfaces(&world.host)), before);
 }
+
+#[test]
+fn a_next_hop_that_changes_its_mac_is_followed() {
+    let world = World::with_lan();
+    let (inside, _services) = one(&world);
+    let _lan = Service::start(world.lan(), Transport::Udp, 7, "lan");
+    let own = ["10.66.0.2", "fd66::2"];
+    let dials = [0, 1].map(|family| Dial::udp(LAN[family], 7).from(own[family], 4000));
+    for dial in dials {
+        dial.answered(&inside);
+        dial.answered(&inside);
+    }
+    world
+        .lan()
+        .sh("ip link set eth0 address 02:00:00:00:77:01 && ip neigh flush dev eth0")
+        .ok();
+    // as the kernel learns it from an announcement
+    for to in LAN {
+        world
+            .host
+            .sh(&format!(
+                "ip neigh replace {to} lladdr 02:00:00:00:77:01 nud reachable dev up0"
+            ))
+            .ok();
+    }
+    for dial in dials {
+        answered_at_last(dial, &inside);
+    }
+}
