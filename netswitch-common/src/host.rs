@@ -23,14 +23,16 @@ pub struct Config {
     /// Flows that one endpoint may have at once.
     pub flow_quota: u32,
     /// Bits of [`config_flags`].
-    pub flags: u32,
+    pub flags: u16,
+    /// Where the agent answers questions about names, at every gateway; host order, 0 for nowhere.
+    pub names_port: u16,
 }
 map_type!(Config, 24);
 
 /// Bits of [`Config::flags`].
 pub mod config_flags {
     /// `--uplink-mode stack`: what goes between containers and the world goes through the host's own stack.
-    pub const STACK: u32 = 1 << 0;
+    pub const STACK: u16 = 1 << 0;
 }
 
 /// Value of UPLINKS, by ifindex: a device towards the world.

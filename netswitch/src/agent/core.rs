@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use netswitch_common::address::Mac;
 use tokio::sync::broadcast;
 
-use super::{handle::Job, relay::Relay};
+use super::{dns::Names, handle::Job, relay::Relay};
 use crate::action::Action;
 use crate::api::{Directories, Error, HostOptions, Request, Response};
 use crate::datapath::Datapath;
 use crate::execute::{Executor, Indexes};
 use crate::kernel::{Kernel, watch::Watch};
-use crate::model::{Id, changes::Changes, state::State};
+use crate::model::{Id, changes::Changes, directory::Touched, state::State};
 use crate::plan;
 use crate::store::Store;
 
@@ -44,6 +44,10 @@ pub struct Core {
     pub watch: Option<Watch>,
     /// Where the socket hooks are.
     pub relay: Option<Relay>,
+    /// From when questions are answered.
+    pub names: Option<Names>,
+    /// The host's `resolv.conf`.
+    pub resolv_conf: PathBuf,
 }
 
 impl Core {
@@ -177,7 +181,14 @@ impl Core {
         }
         let withdrawn = changes.withdraws_ports(&self.state);
         let moves_ports = changes.publications(&self.state).next().is_some();
+        let touched = Touched::of(&self.state, changes);
         self.state.apply(changes);
+        if let Some(names) = &self.names {
+            names.publish(&self.state, &touched);
+        }
+        if !changes.networks.is_empty() {
+            self.listen_for_names();
+        }
         if moves_ports {
             self.reserve_ports();
         }

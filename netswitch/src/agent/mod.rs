@@ -6,6 +6,7 @@
 pub mod attachments;
 pub mod containers;
 pub mod core;
+pub mod dns;
 pub mod facts;
 pub mod flows;
 pub mod forwarding;

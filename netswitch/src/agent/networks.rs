@@ -31,7 +31,7 @@ impl Core {
         facts.interfaces = self.foreign_interfaces(container)?;
         let changes = connect::connect(&self.state, &mut facts, network, container, settings)?;
         self.build(changes)?;
-        self.write_hosts_of(container);
+        self.write_files_of(container);
         Ok(Response::Done)
     }
 
@@ -52,7 +52,7 @@ impl Core {
         };
         let changes = connect::disconnect(&self.state, &facts, network, container, force)?;
         self.tear_down(changes)?;
-        self.write_hosts_of(container);
+        self.write_files_of(container);
         Ok(Response::Done)
     }
 

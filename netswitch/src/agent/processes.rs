@@ -1,5 +1,6 @@
 //! Containers' processes: started, signalled, buried; the files that they see.
 
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use crate::kernel::{self, Namespace};
 use crate::model::{
     Id,
     container::{Container, Mode, Owner, Status, files, lifecycle},
+    resolv_conf::ResolvConf,
     sandbox::Origin,
 };
 use crate::plan::view::namespace;
@@ -234,30 +236,55 @@ impl Core {
     /// `/etc/hosts` and the like: written before the process starts, in place afterwards, because
     /// the container has them mounted.
     fn write_files(&self, id: &Id, spec: &Spec) -> Result<(), Failed> {
-        let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
         let file = |name: &str, text: String| std::fs::write(spec.run_dir.join(name), text);
         file(protocol::HOSTS, self.hosts(id))
             .and_then(|()| {
-                let text = files::resolv_conf(&resolv_conf, files::has_ipv6(&self.state, id));
+                let text = self.resolv_conf(id);
+                file(protocol::RESOLV_CONF_WRITTEN, text.clone())?;
                 file(protocol::RESOLV_CONF, text)
             })
             .and_then(|()| file(protocol::HOSTNAME, format!("{}\n", spec.hostname)))
             .map_err(|error| Failed::internal(&error))
     }
 
-    /// After `network connect` and `disconnect`: the lines of running containers in that sandbox change.
-    pub fn write_hosts_of(&self, key: &str) {
+    /// After `network connect` and `disconnect`: the files of running containers in that sandbox change.
+    pub fn write_files_of(&self, key: &str) {
         let Ok(Some(sandbox)) = self.state.container(key).map(|container| container.sandbox.as_ref()) else {
             return;
         };
         for container in self.state.containers_of_sandbox(sandbox) {
-            let path = self.run_dir(&container.id).join(protocol::HOSTS);
-            if container.owner == Owner::Netswitch
-                && let Err(error) = std::fs::write(path, self.hosts(&container.id))
-            {
-                tracing::warn!(%error, container = container.id.short(), "its hosts file is out of date");
+            if container.owner != Owner::Netswitch {
+                continue;
+            }
+            let run_dir = self.run_dir(&container.id);
+            let hosts = std::fs::write(run_dir.join(protocol::HOSTS), self.hosts(&container.id));
+            if let Err(error) = hosts.and_then(|()| self.rewrite_resolv_conf(&container.id)) {
+                tracing::warn!(%error, container = container.id.short(), "its files of names are out of date");
             }
         }
+    }
+
+    /// In place, and only if nobody has written it since we did.
+    fn rewrite_resolv_conf(&self, id: &Id) -> io::Result<()> {
+        let run_dir = self.run_dir(id);
+        let (path, written) = (
+            run_dir.join(protocol::RESOLV_CONF),
+            run_dir.join(protocol::RESOLV_CONF_WRITTEN),
+        );
+        let text = self.resolv_conf(id);
+        let known = std::fs::read(&written)?;
+        if known == text.as_bytes() || std::fs::read(&path)? != known {
+            return Ok(());
+        }
+        std::fs::write(path, &text)?;
+        std::fs::write(written, text)
+    }
+
+    /// Where the model has none, the host's own file serves.
+    fn resolv_conf(&self, id: &Id) -> String {
+        let host = std::fs::read_to_string(&self.resolv_conf).unwrap_or_default();
+        let made = files::resolv_conf(&self.state, id, &ResolvConf::parse(&host));
+        made.map_or(host, |made| made.to_string())
     }
 
     /// Where the model has none, the host's own file serves.

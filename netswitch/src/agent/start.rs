@@ -57,6 +57,8 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
         last_macs: HashMap::new(),
         watch: None,
         relay: None,
+        names: None,
+        resolv_conf: options.resolv_conf.clone(),
     };
     core.bury_the_dead();
     core.follow_gateways();
@@ -66,6 +68,7 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
     core.reserve_ports();
     core.configure_host()?;
     core.attach_sockets(options, runtime)?;
+    core.start_names(runtime, &options.resolv_conf).context("names")?;
     let firewall = core.firewall();
     if !firewall.ok {
         tracing::warn!("{}", firewall.message);
@@ -117,7 +120,9 @@ impl Core {
             tracing::warn!(%error, "a step of reconciling failed");
         }
         let links = self.kernel.links()?;
-        self.note_indexes(&links)
+        self.note_indexes(&links)?;
+        self.listen_for_names();
+        Ok(())
     }
 
     /// Records which index each of our devices has now.

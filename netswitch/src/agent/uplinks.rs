@@ -31,6 +31,7 @@ impl Core {
             port_count,
             flow_quota: self.host.flow_quota.unwrap_or(capacity::FLOW_QUOTA),
             flags: before.flags & flags,
+            names_port: before.names_port,
         };
         self.datapath.tables().set_config(&config)?;
         self.refresh_host();

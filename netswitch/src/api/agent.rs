@@ -52,6 +52,8 @@ pub struct AgentOptions {
     pub host: HostOptions,
     /// Whose programs reach published ports by any of the host's addresses: a cgroup of version 2.
     pub cgroup: Option<PathBuf>,
+    /// Names the name servers that containers' questions go to.
+    pub resolv_conf: PathBuf,
     /// Remove every trace instead of serving.
     pub purge: bool,
     /// Another ABI version than this build's own: for the test of a takeover.

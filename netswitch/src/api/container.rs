@@ -24,6 +24,9 @@ pub struct ContainerCreate {
     pub interactive: bool,
     pub binds: Vec<String>,
     pub extra_hosts: Vec<String>,
+    pub dns: Vec<String>,
+    pub dns_search: Vec<String>,
+    pub dns_options: Vec<String>,
     pub links: Vec<String>,
     pub expose: Vec<String>,
     pub publish: Vec<String>,
@@ -38,6 +41,8 @@ pub struct Attach {
     pub namespace: NamespaceOf,
     pub network: String,
     pub settings: Settings,
+    #[serde(default)]
+    pub dns: Vec<String>,
     #[serde(default)]
     pub publish: Vec<String>,
     pub labels: BTreeMap<String, String>,

@@ -37,6 +37,9 @@ pub struct Agent {
     /// Remove every trace of the agent, then exit
     #[arg(long)]
     purge: bool,
+    /// File that names the host's name servers (default "/etc/resolv.conf")
+    #[arg(long, value_name = "path", default_value = "/etc/resolv.conf")]
+    resolv_conf: PathBuf,
     /// Folder for the socket and what does not survive a reboot (default "/run/netswitch")
     #[arg(long, value_name = "path", default_value = "/run/netswitch")]
     run_dir: PathBuf,
@@ -67,6 +70,7 @@ impl Agent {
                 flow_quota: self.flow_quota,
             },
             cgroup: self.cgroup,
+            resolv_conf: self.resolv_conf,
             purge: self.purge,
             abi_version: self.abi_version,
             log_level: self.datapath_log,

@@ -16,6 +16,9 @@ pub struct Attach {
     /// Add network-scoped alias for the container
     #[arg(long, value_name = "list")]
     alias: Vec<String>,
+    /// Set custom DNS servers
+    #[arg(long, value_name = "list", value_parser = options::name_server)]
+    dns: Vec<String>,
     /// IPv4 address (e.g., 172.30.100.104)
     #[arg(long, value_name = "string", default_value = "")]
     ip: String,
@@ -80,6 +83,7 @@ impl Attach {
                 aliases: self.alias,
                 ..Settings::default()
             },
+            dns: self.dns,
             publish: self.publish,
             labels: options::map(self.label),
         }))

@@ -82,6 +82,17 @@ pub fn extra_host(text: &str) -> Result<String, String> {
     container::parse::extra_host(text).map_err(|error| error.message)
 }
 
+/// `--dns`.
+pub fn name_server(text: &str) -> Result<String, String> {
+    let server = container::dns::server(text).map_err(|error| error.message)?;
+    Ok(server.to_string())
+}
+
+/// `--dns-search`.
+pub fn search_domain(text: &str) -> Result<String, String> {
+    container::dns::domain(text).map_err(|error| error.message)
+}
+
 /// A terminal is asked for, and standard input is none.
 pub fn check_terminal(interactive: bool, terminal: bool) -> Result<(), Failure> {
     use std::io::IsTerminal as _;

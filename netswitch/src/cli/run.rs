@@ -22,6 +22,15 @@ pub struct Run {
     /// Run container in background and print container ID
     #[arg(short, long)]
     detach: bool,
+    /// Set custom DNS servers
+    #[arg(long, value_name = "list", value_parser = options::name_server)]
+    dns: Vec<String>,
+    /// Set DNS options
+    #[arg(long, alias = "dns-opt", value_name = "list")]
+    dns_option: Vec<String>,
+    /// Set custom DNS search domains
+    #[arg(long, value_name = "list", value_parser = options::search_domain)]
+    dns_search: Vec<String>,
     /// Set environment variables
     #[arg(short, long, value_name = "list", value_parser = options::variable)]
     env: Vec<String>,
@@ -126,6 +135,9 @@ impl Run {
             interactive: self.interactive,
             binds: self.volume,
             extra_hosts: self.add_host,
+            dns: self.dns,
+            dns_search: self.dns_search,
+            dns_options: self.dns_option,
             links: self.link,
             expose: self.expose,
             publish: self.publish,

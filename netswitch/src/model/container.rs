@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod create;
+pub mod dns;
 pub mod files;
 pub mod inspect;
 pub mod lifecycle;
@@ -14,6 +15,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{Id, endpoint::Settings, publish::Binding};
+use dns::Dns;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
@@ -29,8 +31,10 @@ pub struct Container {
     /// By network *name*: as in Docker, a new network with the same name heals a lost one.
     /// For `Mode::Networks` only.
     pub attachments: BTreeMap<String, Settings>,
-    /// `--link name:alias`, resolved at start.
+    /// `--link name:alias` on the default network, resolved when it was asked for.
     pub links: Vec<Link>,
+    #[serde(default)]
+    pub dns: Dns,
     pub process: Process,
     /// `-p`: asked for, whether it runs or not.
     #[serde(default)]

@@ -4,6 +4,7 @@
 pub mod address_pool;
 pub mod changes;
 pub mod container;
+pub mod directory;
 pub mod endpoint;
 pub mod filter;
 pub mod firewall;
@@ -14,6 +15,7 @@ pub mod parse;
 pub mod port_set;
 pub mod publish;
 pub mod reserved_ports;
+pub mod resolv_conf;
 pub mod sandbox;
 pub mod state;
 #[cfg(test)]

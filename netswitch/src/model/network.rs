@@ -60,6 +60,18 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Where its containers' questions about names are answered: the gateways that the host has.
+    pub fn resolvers(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let bridge = self.bridge.iter();
+        let isolated = |bridge: &Bridge, v6| bridge.gateway.mode(v6) == gateway::Mode::Isolated;
+        bridge.flat_map(move |bridge| {
+            let gateways = self.pools.iter().map(|pool| pool.gateway);
+            gateways.filter(move |gateway| !isolated(bridge, gateway.is_ipv6()))
+        })
+    }
+}
+
 impl Driver {
     pub const fn name(self) -> &'static str {
         match self {
@@ -109,6 +121,9 @@ pub struct Bridge {
     /// How its containers meet the world.
     #[serde(default)]
     pub gateway: gateway::Gateway,
+    /// `netswitch.dns`: whom its containers' questions go to; empty for the host's servers.
+    #[serde(default)]
+    pub name_servers: Vec<IpAddr>,
     /// Ifindexes of host end and switch end, known once they exist.
     pub host_end_index: Option<u32>,
     pub switch_end_index: Option<u32>,

@@ -95,6 +95,8 @@ pub const SOCKET: &str = "shim.sock";
 pub const SPEC: &str = "spec.json";
 pub const HOSTS: &str = "hosts";
 pub const RESOLV_CONF: &str = "resolv.conf";
+/// What the agent wrote there last: of what it finds changed it keeps its hands.
+pub const RESOLV_CONF_WRITTEN: &str = "resolv.conf.written";
 pub const HOSTNAME: &str = "hostname";
 /// The [`Ready`] line, for an agent that comes later.
 pub const READY: &str = "ready.json";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Container, Mode, Owner, Process, Status, lifecycle::removed};
+use super::{Container, Mode, Owner, Process, Status, dns::Dns, lifecycle::removed};
 use crate::{
     api::{Attach, Error},
     model::{
@@ -62,6 +62,7 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
         mode: Mode::None,
         attachments: BTreeMap::new(),
         links: Vec::new(),
+        dns: Dns::parse(&asked.dns, &[], &[])?,
         process: Process::default(),
         bindings: change::bindings(&asked.publish)?,
         publish_all: false,
@@ -121,6 +122,7 @@ mod tests {
             namespace: NamespaceOf::Path("/run/netns/x".into()),
             network: network.into(),
             settings: Settings::default(),
+            dns: Vec::new(),
             publish: Vec::new(),
             labels: BTreeMap::new(),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Container, Link, Mode, Owner, Process, Status, parse};
+use super::{Container, Link, Mode, Owner, Process, Status, dns::Dns, parse};
 use crate::{
     api::{ContainerCreate, Error},
     model::{
@@ -24,10 +24,11 @@ const HOST_LINKS: &str =
 /// Judges a new container; answers with its id and with warnings. Networks need not exist before it
 /// starts, as in the engine.
 pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Result<(Changes, Id, Vec<String>)> {
-    let (mode, attachments) = networks(state, asked)?;
+    let (mode, mut attachments) = networks(state, asked)?;
     check_conflicts(&mode, asked)?;
     let bindings = change::bindings(&asked.publish)?;
     let process = process(asked)?;
+    let dns = Dns::parse(&asked.dns, &asked.dns_search, &asked.dns_options)?;
     let id = facts.id();
     let name = if asked.name.is_empty() {
         names::generate(state, facts, &id)
@@ -48,7 +49,7 @@ pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Resu
             .unwrap_or_default(),
         Mode::Networks(_) | Mode::None => id.short().to_owned(),
     };
-    let links = links(state, &mode, &attachments, asked)?;
+    let links = links(state, &mode, &mut attachments, asked)?;
     for (network, settings) in &attachments {
         add::check_form(settings)?;
         if let Ok(network) = state.network(network) {
@@ -65,6 +66,7 @@ pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Resu
         mode,
         attachments,
         links,
+        dns,
         process,
         bindings,
         publish_all: asked.publish_all,
@@ -162,6 +164,10 @@ fn check_conflicts(mode: &Mode, asked: &ContainerCreate) -> Result<()> {
                 "conflicting options: container type network can't be used with links. This would result in undefined behavior",
             ),
             (
+                !(asked.dns.is_empty() && asked.dns_search.is_empty() && asked.dns_options.is_empty()),
+                "conflicting options: dns and the network mode",
+            ),
+            (
                 !asked.extra_hosts.is_empty(),
                 "conflicting options: custom host-to-IP mapping and the network mode",
             ),
@@ -214,11 +220,11 @@ fn process(asked: &ContainerCreate) -> Result<Process> {
     Ok(process)
 }
 
-/// `--link`, which only the default network has: on others, names do it.
+/// `--link`: on the default network a line in the hosts file, on the first of others a private alias.
 fn links(
     state: &State,
     mode: &Mode,
-    attachments: &BTreeMap<String, Settings>,
+    attachments: &mut BTreeMap<String, Settings>,
     asked: &ContainerCreate,
 ) -> Result<Vec<Link>> {
     let mut links = Vec::new();
@@ -242,13 +248,16 @@ fn links(
             alias: alias.to_owned(),
         });
     }
-    if !links.is_empty() && (*mode == Mode::None || !attachments.contains_key("bridge")) {
-        return Err(no_effect(&format!(
-            "--link outside the default network ({})",
-            asked.links.join(", ")
-        )));
+    if links.is_empty() || attachments.contains_key("bridge") {
+        return Ok(links);
     }
-    Ok(links)
+    let Mode::Networks(first) = mode else {
+        return Err(no_effect("--link with --network none"));
+    };
+    if let Some(settings) = attachments.get_mut(first) {
+        settings.links.extend(asked.links.iter().cloned());
+    }
+    Ok(Vec::new())
 }
 
 #[cfg(test)]

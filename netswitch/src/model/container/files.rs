@@ -1,10 +1,10 @@
 //! `/etc/hosts` and `/etc/resolv.conf` of a container, as libnetwork writes them.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Container, Mode, parse::HOST_GATEWAY};
-use crate::model::{Id, state::State};
+use crate::model::{Id, names, network::Network, resolv_conf::ResolvConf, state::State};
 
 const HOSTS: &str = "127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -14,9 +14,8 @@ ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 ";
 
-/// Where the host has no name server that a container could reach.
-const NAME_SERVERS_V4: &str = "nameserver 8.8.8.8\nnameserver 8.8.4.4";
-const NAME_SERVERS_V6: &str = "nameserver 2001:4860:4860::8888\nnameserver 2001:4860:4860::8844";
+/// Where no network has a gateway: nobody listens there, and so questions fail at once.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 
 /// The hosts file of a container with the endpoints that it has in `state`. `None`: the host's own
 /// is used, as for `--network host` without `--add-host`.
@@ -89,51 +88,78 @@ fn host_gateway(state: &State) -> Option<String> {
     Some(state.network_named("bridge")?.pool_v4()?.gateway.to_string())
 }
 
-/// The host's resolv.conf without the servers that a container cannot reach: those on the host's
-/// loopback and, without IPv6, those with an IPv6 address. Google's where none is left.
-pub fn resolv_conf(host: &str, ipv6: bool) -> String {
-    let reachable = |address: IpAddr| !address.is_loopback() && (ipv6 || address.is_ipv4());
-    let kept = |line: &&str| name_server(line).is_none_or(reachable);
-    let mut text: String = host.split_inclusive('\n').filter(kept).collect();
-    if !text.lines().any(|line| name_server(line).is_some()) {
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
+/// The resolver's settings: on networks of ours the gateway answers, what it does not know it asks the
+/// host's servers or those of `--dns`. `None`: the host's own file is used. `host` is what that says.
+pub fn resolv_conf(state: &State, id: &Id, host: &ResolvConf) -> Option<ResolvConf> {
+    let container = state.containers.get(id)?;
+    let asked = match &container.mode {
+        Mode::Container(target) => return resolv_conf(state, target, host),
+        Mode::Host if container.dns.is_empty() => return None,
+        Mode::Host | Mode::None | Mode::Networks(_) => &container.dns,
+    };
+    let choose = |asked: &[String], host: &[String]| {
+        if asked.is_empty() {
+            host.to_vec()
+        } else {
+            asked.to_vec()
         }
-        text.push_str(NAME_SERVERS_V4);
-        text.push('\n');
-        if ipv6 {
-            text.push_str(NAME_SERVERS_V6);
-            text.push('\n');
-        }
+    };
+    let mut made = ResolvConf {
+        servers: servers(state, container).unwrap_or_else(|| host.servers.clone()),
+        search: choose(&asked.search, &host.search),
+        options: choose(&asked.options, &host.options),
+    };
+    made.search.retain(|domain| domain != ".");
+    // a name without a dot is a container's before it is one of a domain to search
+    if container
+        .attachments
+        .keys()
+        .any(|network| !names::is_predefined(network))
+        && !made.options.iter().any(|option| option.starts_with("ndots:"))
+    {
+        made.options.push("ndots:0".into());
     }
-    text
+    Some(made)
 }
 
-/// The address in a line like `nameserver fe80::1%eth0`.
-fn name_server(line: &str) -> Option<IpAddr> {
-    let line = line.split(['#', ';']).next()?;
-    let mut words = line.split_whitespace();
-    if words.next() != Some("nameserver") {
-        return None;
+/// Whom a container asks; `None`: the host's.
+fn servers(state: &State, container: &Container) -> Option<Vec<IpAddr>> {
+    match container.mode {
+        Mode::Networks(_) => Some(vec![gateway(state, container).unwrap_or(NOBODY)]),
+        Mode::None | Mode::Host | Mode::Container(_) if container.dns.servers.is_empty() => None,
+        Mode::None | Mode::Host | Mode::Container(_) => Some(container.dns.servers.clone()),
     }
-    words.next()?.split('%').next()?.parse().ok()
 }
 
-/// Whether a container has an IPv6 address, and so reaches IPv6 name servers.
-pub fn has_ipv6(state: &State, id: &Id) -> bool {
-    let container = state.containers.get(id);
-    let sandbox = container.and_then(|container| container.sandbox.as_ref());
-    sandbox.is_some_and(|sandbox| {
-        state
-            .endpoints_of_sandbox(sandbox)
-            .any(|endpoint| endpoint.v6.is_some())
-    })
+/// All gateways give the same answers: that of the default route stays longest.
+fn gateway(state: &State, container: &Container) -> Option<IpAddr> {
+    let endpoints = state.endpoints_of_container(&container.id);
+    let mut gateways: Vec<(bool, usize, &str, IpAddr)> = endpoints
+        .flat_map(|endpoint| {
+            let pools = state
+                .networks
+                .get(&endpoint.network)
+                .into_iter()
+                .flat_map(Network::resolvers);
+            pools.map(|address| {
+                let is_default = endpoint.has_default_route(address.is_ipv6());
+                (
+                    !is_default,
+                    endpoint.interface.len(),
+                    endpoint.interface.as_str(),
+                    address,
+                )
+            })
+        })
+        .collect();
+    gateways.sort();
+    gateways.first().map(|(.., address)| *address)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::testing::World;
+    use crate::model::{endpoint::Settings, testing::World};
 
     #[test]
     fn hosts_names_links_and_the_container_itself() {
@@ -174,27 +200,47 @@ mod tests {
         assert_eq!(hosts(&world.state, &joined).unwrap(), text);
         let host = world.run("hosted", &["host"]);
         assert_eq!(hosts(&world.state, &host), None);
-        assert!(has_ipv6(&world.state, &id) && has_ipv6(&world.state, &joined) && !has_ipv6(&world.state, &host));
     }
 
     #[test]
-    fn resolv_conf_is_the_hosts_without_loopback_servers() {
-        let host = "# made by hand\nsearch lan\nnameserver 127.0.0.53\nnameserver 10.0.0.1\nnameserver ::1\nnameserver fe80::1%eth0\noptions ndots:1\n";
+    fn a_container_asks_the_gateway_of_its_default_route() {
+        let mut world = World::new();
+        world.network6("six", &["10.6.0.0/24", "fd06::/64"]);
+        let host = ResolvConf::parse("search lan\nnameserver 127.0.0.53\noptions timeout:1");
+        let text = |world: &World, name: &str| {
+            let id = &world.state.container(name).unwrap().id;
+            resolv_conf(&world.state, id, &host).map(|conf| conf.to_string())
+        };
+        let given = |text: &str| Some(text.to_owned());
+        world.run("plain", &["bridge"]);
         assert_eq!(
-            resolv_conf(host, true),
-            "# made by hand\nsearch lan\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\noptions ndots:1\n"
+            text(&world, "plain"),
+            given("search lan\nnameserver 172.17.0.1\noptions timeout:1\n")
         );
+        world.connect("six", "plain", &Settings::default()).unwrap();
         assert_eq!(
-            resolv_conf(host, false),
-            "# made by hand\nsearch lan\nnameserver 10.0.0.1\noptions ndots:1\n"
+            text(&world, "plain"),
+            given("search lan\nnameserver 172.17.0.1\noptions timeout:1 ndots:0\n")
         );
+        world.disconnect("bridge", "plain").unwrap();
         assert_eq!(
-            resolv_conf("nameserver 127.0.0.1", false),
-            "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
+            text(&world, "plain"),
+            given("search lan\nnameserver 10.6.0.1\noptions timeout:1 ndots:0\n")
         );
+        let mut asked = World::asked("asked", &["six"]);
+        asked.dns = vec!["192.0.2.1".into()];
+        asked.dns_search = vec![".".into()];
+        asked.dns_options = vec!["ndots:2".into()];
+        world.start(&asked).unwrap();
+        assert_eq!(text(&world, "asked"), given("nameserver 10.6.0.1\noptions ndots:2\n"));
+        world.run("joined", &["container:asked"]);
+        assert_eq!(text(&world, "joined"), text(&world, "asked"));
+        world.run("lone", &["none"]);
         assert_eq!(
-            resolv_conf("search lan", true),
-            "search lan\nnameserver 8.8.8.8\nnameserver 8.8.4.4\nnameserver 2001:4860:4860::8888\nnameserver 2001:4860:4860::8844\n"
+            text(&world, "lone"),
+            given("search lan\nnameserver 127.0.0.53\noptions timeout:1\n")
         );
+        world.run("hosted", &["host"]);
+        assert_eq!(text(&world, "hosted"), None);
     }
 }

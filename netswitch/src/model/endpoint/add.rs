@@ -11,7 +11,7 @@ use crate::{
     model::{
         Facts, Id, address_pool,
         changes::Draft,
-        container::Container,
+        container::{Container, parse},
         names,
         network::{Network, Pool, create::free_device, options::no_effect},
         state::State,
@@ -70,8 +70,8 @@ pub fn check_form(settings: &Settings) -> Result<()> {
     if let Some(mac) = settings.mac.filter(|mac| mac.is_group() || *mac == Mac::default()) {
         return Err(Error::bad_request(format!("{mac} is not a valid mac address")));
     }
-    if !settings.links.is_empty() {
-        return Err(no_effect("--link on a user-defined network"));
+    for link in &settings.links {
+        parse::link(link)?;
     }
     if !settings.link_local_ips.is_empty() {
         return Err(no_effect("--link-local-ip"));

@@ -132,6 +132,7 @@ pub(super) fn bridge(
         big_tcp: options.big_tcp,
         allow: options.allow,
         gateway: options.gateway,
+        name_servers: options.name_servers.clone(),
         host_end_index: None,
         switch_end_index: None,
     })

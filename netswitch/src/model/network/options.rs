@@ -43,6 +43,7 @@ pub struct Options {
     pub big_tcp: Option<u32>,
     pub allow: u32,
     pub gateway: Gateway,
+    pub name_servers: Vec<IpAddr>,
 }
 
 pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> {
@@ -53,6 +54,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
         big_tcp: None,
         allow: 0,
         gateway: Gateway::default(),
+        name_servers: Vec::new(),
     };
     for (key, value) in options {
         let allow = |flag: u32| Ok::<_, Error>(if boolean(key, value)? { flag } else { 0 });
@@ -66,6 +68,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
             HOST_V6 => parsed.gateway.source_v6 = Some(address(key, value, IpAddr::is_ipv6)?),
             GATEWAY_MODE_V4 => parsed.gateway.mode_v4 = gateway_mode(key, value)?,
             GATEWAY_MODE_V6 => parsed.gateway.mode_v6 = gateway_mode(key, value)?,
+            "netswitch.dns" => parsed.name_servers = name_servers(key, value)?,
             "netswitch.big_tcp" => parsed.big_tcp = big_tcp(key, value)?,
             "netswitch.allow_vlan" => parsed.allow |= allow(flags::ALLOW_VLAN)?,
             "netswitch.allow_link_control" => parsed.allow |= allow(flags::ALLOW_LINK_CONTROL)?,
@@ -97,6 +100,14 @@ fn boolean(key: &str, value: &str) -> Result<bool> {
 fn address(key: &str, value: &str, fits: fn(&IpAddr) -> bool) -> Result<IpAddr> {
     let address = value.parse().ok().filter(fits);
     address.ok_or_else(|| unreadable(key, value, "nil ip"))
+}
+
+/// Addresses between commas.
+fn name_servers(key: &str, value: &str) -> Result<Vec<IpAddr>> {
+    value
+        .split(',')
+        .map(|server| address(key, server.trim(), |_| true))
+        .collect()
 }
 
 fn gateway_mode(key: &str, value: &str) -> Result<Mode> {
@@ -173,6 +184,7 @@ mod tests {
                 (ENABLE_MASQUERADE, "true"),
                 (HOST_BINDING, "0.0.0.0"),
                 (MTU, "9000"),
+                ("netswitch.dns", "192.0.2.53, fd00::53"),
                 ("netswitch.big_tcp", "true"),
                 ("netswitch.allow_vlan", "1"),
                 ("netswitch.allow_link_control", "0"),
@@ -191,6 +203,7 @@ mod tests {
                 host_binding: Some([0, 0, 0, 0].into()),
                 ..Gateway::default()
             },
+            name_servers: vec![[192, 0, 2, 53].into(), "fd00::53".parse().unwrap()],
         };
         assert_eq!(options, Ok(expected));
         assert_eq!(

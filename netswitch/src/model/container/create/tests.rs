@@ -164,7 +164,7 @@ fn ill_formed_requests_are_refused() {
     let mut world = World::new();
     world.network("mynet", &[]);
     world.run("web", &["bridge"]);
-    let cases: [(Change, &str); 13] = [
+    let cases: [(Change, &str); 16] = [
         (|asked| asked.command.clear(), "No command specified"),
         (
             |asked| asked.name = "we b".into(),
@@ -212,10 +212,22 @@ fn ill_formed_requests_are_refused() {
         ),
         (
             |asked| {
-                asked.networks[0].0 = "mynet".into();
+                asked.networks[0].0 = "none".into();
                 asked.links = vec!["web:db".into()];
             },
-            "option --link outside the default network (web:db) has no effect yet",
+            "option --link with --network none has no effect yet",
+        ),
+        (|asked| asked.dns = vec!["dns".into()], "dns is not an ip address"),
+        (
+            |asked| asked.dns_search = vec!["a b".into()],
+            "a b is not a valid domain",
+        ),
+        (
+            |asked| {
+                asked.networks[0].0 = "container:web".into();
+                asked.dns = vec!["10.0.0.1".into()];
+            },
+            "conflicting options: dns and the network mode",
         ),
     ];
     for (change, message) in cases {
@@ -237,6 +249,19 @@ fn ill_formed_requests_are_refused() {
         refused(&mut world, none),
         "option --mac-address with --network none has no effect yet"
     );
+}
+
+#[test]
+fn a_link_on_a_users_network_is_its_attachments() {
+    let mut world = World::new();
+    world.network("mynet", &[]);
+    world.run("web", &["mynet"]);
+    let mut asked = World::asked("new", &["mynet"]);
+    asked.links = vec!["web:db".into()];
+    let id = world.create(&asked).unwrap();
+    let container = &world.state.containers[&id];
+    assert_eq!(container.attachments["mynet"].links, ["web:db"]);
+    assert!(container.links.is_empty());
 }
 
 #[test]

@@ -130,10 +130,6 @@ fn what_has_no_effect_on_an_attachment_is_refused_by_name() {
     let mut refused =
         |change: &dyn Fn(&mut Settings)| run_with(&mut world, "new", "mynet", change).unwrap_err().message;
     assert_eq!(
-        refused(&|settings| settings.links = vec!["db".into()]),
-        "option --link on a user-defined network has no effect yet"
-    );
-    assert_eq!(
         refused(&|settings| settings.link_local_ips = vec!["169.254.1.1".parse().unwrap()]),
         "option --link-local-ip has no effect yet"
     );

@@ -1,0 +1,163 @@
+//! Where questions arrive: sockets of each network's own, bound to a gateway and to its device, so that
+//! nobody else is ever served. All have one port.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::sync::Arc;
+
+use netswitch_common::host::SOCKET_MARK;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, listen, setsockopt, socket, sockopt,
+};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use super::server::Server;
+use crate::model::{Id, network::Network, publish::Protocol, state::State};
+
+/// How many ports are tried until one is free on every network.
+const ATTEMPTS: usize = 16;
+
+/// Networks' sockets, and the tasks that read them.
+pub struct Listeners {
+    runtime: Handle,
+    server: Server,
+    /// 0 until a network has one.
+    port: u16,
+    serving: BTreeMap<Id, Serving>,
+}
+
+/// Ends when dropped.
+struct Serving {
+    place: Place,
+    _tasks: JoinSet<()>,
+}
+
+/// Where one network listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    device: String,
+    index: u32,
+    gateways: Vec<IpAddr>,
+}
+
+impl Listeners {
+    /// `port` is tried before any other.
+    pub fn new(runtime: Handle, server: Server, port: u16) -> Self {
+        Self {
+            runtime,
+            server,
+            port,
+            serving: BTreeMap::new(),
+        }
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Listens on every network that is there, and only there.
+    pub fn follow(&mut self, state: &State) {
+        let places: BTreeMap<&Id, Place> = state.networks.values().filter_map(place).collect();
+        self.serving
+            .retain(|id, serving| places.get(id) == Some(&serving.place));
+        let new: Vec<(&Id, &Place)> = places
+            .iter()
+            .filter(|(id, _)| !self.serving.contains_key(**id))
+            .map(|(id, place)| (*id, place))
+            .collect();
+        if let Err(error) = self.add(&new) {
+            tracing::debug!(%error, port = self.port, "another port for questions about names");
+            self.move_all(&places.iter().map(|(id, place)| (*id, place)).collect::<Vec<_>>());
+        }
+    }
+
+    fn add(&mut self, places: &[(&Id, &Place)]) -> io::Result<()> {
+        for (id, place) in places {
+            let serving = self.serve(id, place)?;
+            self.serving.insert((*id).clone(), serving);
+        }
+        Ok(())
+    }
+
+    /// The port is somebody else's at one of the places.
+    fn move_all(&mut self, places: &[(&Id, &Place)]) {
+        for attempt in 1..=ATTEMPTS {
+            self.serving.clear();
+            self.port = 0;
+            match self.add(places) {
+                Ok(()) => return,
+                Err(error) if attempt == ATTEMPTS => {
+                    tracing::warn!(%error, "some networks' names are not served");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn serve(&mut self, id: &Id, place: &Place) -> io::Result<Serving> {
+        let _context = self.runtime.enter();
+        let network = Arc::new(id.clone());
+        let mut tasks = JoinSet::new();
+        for gateway in &place.gateways {
+            let datagrams = bound(Protocol::Udp, (*gateway, self.port).into(), &place.device)?;
+            if self.port == 0 {
+                self.port = port_of(&datagrams)?;
+            }
+            let streams = bound(Protocol::Tcp, (*gateway, self.port).into(), &place.device)?;
+            listen(&streams, Backlog::MAXCONN)?;
+            tasks.spawn(self.server.datagrams(network.clone(), datagrams)?);
+            tasks.spawn(self.server.streams(network.clone(), streams)?);
+        }
+        Ok(Serving {
+            place: place.clone(),
+            _tasks: tasks,
+        })
+    }
+}
+
+fn place(network: &Network) -> Option<(&Id, Place)> {
+    let bridge = network.bridge.as_ref()?;
+    let place = Place {
+        device: bridge.host_end.clone(),
+        index: bridge.host_end_index?,
+        gateways: network.resolvers().collect(),
+    };
+    Some((&network.id, place))
+}
+
+/// A socket of the agent's own that hears one device only; it does not block.
+fn bound(protocol: Protocol, address: SocketAddr, device: &str) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let kind = if protocol == Protocol::Udp {
+        SockType::Datagram
+    } else {
+        SockType::Stream
+    };
+    let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
+    setsockopt(&socket, sockopt::Mark, &SOCKET_MARK)?;
+    setsockopt(&socket, sockopt::BindToDevice, &device.into())?;
+    // a gateway's address may come a moment later
+    setsockopt(&socket, sockopt::IpFreebind, &true)?;
+    if protocol == Protocol::Tcp {
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    }
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    Ok(socket)
+}
+
+fn port_of(socket: &OwnedFd) -> io::Result<u16> {
+    let address: SockaddrStorage = getsockname(socket.as_raw_fd())?;
+    let v4 = address.as_sockaddr_in().map(nix::sys::socket::SockaddrIn::port);
+    let port = v4.or_else(|| address.as_sockaddr_in6().map(nix::sys::socket::SockaddrIn6::port));
+    port.ok_or_else(|| io::Error::other("a socket without a port"))
+}

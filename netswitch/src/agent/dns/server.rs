@@ -1,0 +1,137 @@
+//! Questions in, answers out: datagrams, and streams with a length before each message.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::time::{sleep, timeout};
+
+use super::answer::{Answerer, Outcome};
+use super::limits::{Client, Limits};
+use crate::agent::relay::descriptors;
+use crate::model::Id;
+
+/// Longer questions do not occur: a name has 255 bytes, and options a few more.
+const QUESTION_MAX: usize = 4096;
+/// Questions that wait for an answer from upstream.
+const QUESTIONS_PER_CLIENT: usize = 128;
+const QUESTIONS: usize = 2048;
+const STREAMS_PER_CLIENT: usize = 16;
+const STREAMS_MAX: usize = 512;
+/// How long a client may take for a question, to begin one, and to take an answer.
+const STREAM_IDLE: Duration = Duration::from_secs(10);
+/// After receiving failed, which it does for want of descriptors or memory.
+const PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Clone)]
+pub struct Server {
+    answerer: Arc<Answerer>,
+    questions: Arc<Limits>,
+    streams: Arc<Limits>,
+}
+
+impl Server {
+    pub fn new(answerer: Answerer) -> Self {
+        Self {
+            answerer: Arc::new(answerer),
+            questions: Limits::new(QUESTIONS_PER_CLIENT, QUESTIONS),
+            streams: Limits::new(STREAMS_PER_CLIENT, STREAMS_MAX.min(descriptors() / 8)),
+        }
+    }
+
+    /// Answers what arrives on a network's socket.
+    pub fn datagrams(&self, network: Arc<Id>, socket: OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
+        let socket = Arc::new(UdpSocket::from_std(socket.into())?);
+        let server = self.clone();
+        Ok(async move {
+            let mut question = vec![0; QUESTION_MAX];
+            loop {
+                match socket.recv_from(&mut question).await {
+                    Ok((length, from)) => server.datagram(&network, &socket, from, &question[..length]).await,
+                    Err(_) => sleep(PAUSE).await,
+                }
+            }
+        })
+    }
+
+    async fn datagram(&self, network: &Arc<Id>, socket: &Arc<UdpSocket>, from: SocketAddr, question: &[u8]) {
+        let client = Client {
+            network: network.clone(),
+            address: from.ip(),
+        };
+        // as with any datagram, one that cannot be sent is lost
+        match self.answerer.answer(&client, question) {
+            Outcome::Ignored => {}
+            Outcome::Answered(answer) => drop(socket.send_to(&answer.datagram(), from).await),
+            Outcome::Unknown(question) => match self.questions.admit(&client) {
+                None => drop(socket.send_to(&question.too_many().datagram(), from).await),
+                Some(admission) => {
+                    let (answerer, socket) = (self.answerer.clone(), socket.clone());
+                    tokio::spawn(async move {
+                        let answer = answerer.ask(question).await;
+                        drop(socket.send_to(&answer.datagram(), from).await);
+                        drop(admission);
+                    });
+                }
+            },
+        }
+    }
+
+    /// Takes connections on a network's socket.
+    pub fn streams(&self, network: Arc<Id>, socket: OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
+        let listener = TcpListener::from_std(socket.into())?;
+        let server = self.clone();
+        Ok(async move {
+            loop {
+                let Ok((stream, from)) = listener.accept().await else {
+                    sleep(PAUSE).await;
+                    continue;
+                };
+                let client = Client {
+                    network: network.clone(),
+                    address: from.ip(),
+                };
+                // who has too many loses the new one
+                if let Some(admission) = server.streams.admit(&client) {
+                    let server = server.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = server.stream(stream, &client).await {
+                            tracing::trace!(%error, "a stream of questions");
+                        }
+                        drop(admission);
+                    });
+                }
+            }
+        })
+    }
+
+    /// One question after the other, until the client ends it or has nothing to say for too long.
+    async fn stream(&self, mut stream: TcpStream, client: &Client) -> io::Result<()> {
+        let mut question = Vec::new();
+        loop {
+            timeout(STREAM_IDLE, read(&mut stream, &mut question)).await??;
+            let answer = match self.answerer.answer(client, &question) {
+                Outcome::Ignored => return Ok(()),
+                Outcome::Answered(answer) => answer,
+                Outcome::Unknown(question) => match self.questions.admit(client) {
+                    None => question.too_many(),
+                    Some(_admission) => self.answerer.ask(question).await,
+                },
+            };
+            timeout(STREAM_IDLE, stream.write_all(&answer.stream())).await??;
+        }
+    }
+}
+
+async fn read(stream: &mut TcpStream, question: &mut Vec<u8>) -> io::Result<()> {
+    let length = usize::from(stream.read_u16().await?);
+    if length > QUESTION_MAX {
+        return Err(io::Error::other(format!("a question of {length} bytes")));
+    }
+    question.resize(length, 0);
+    stream.read_exact(question).await.map(drop)
+}
