@@ -33,7 +33,7 @@ pub mod verdict;
 /// Version of every map's layout. Pins live under `<bpffs>/v<ABI_VERSION>/`; raise it when a key,
 /// a value or a meaning in this crate changes, and say how to carry the old entries over in
 /// `netswitch/src/datapath/upgrade.rs`.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Declares that a type may be read from and written to a BPF map as plain bytes.
 ///

@@ -54,6 +54,10 @@ named! {
         Park = 11, "park";
         /// A first fragment: its ports are noted, then it arrives once more, and those that waited for it.
         Unpark = 12, "unpark";
+        /// About names, to a gateway: led to the agent's port, into the host end.
+        Question = 13, "question";
+        /// The agent's answer to it: as if it came from port 53, into a container's interface.
+        Answer = 14, "answer";
     }
 }
 

@@ -31,6 +31,8 @@ mod headers;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod names;
+#[cfg(target_arch = "bpf")]
 mod open;
 #[cfg(target_arch = "bpf")]
 mod packet;

@@ -177,10 +177,7 @@ fn checksums(frame: Frame, work: &Work) -> Result {
         return Ok(());
     };
     let at = u32::from(work.headers.transport & LONGEST) + checksum;
-    let no_checksum = match work.headers.protocol {
-        protocol::UDP => u64::from(BPF_F_MARK_MANGLED_0),
-        _ => 0,
-    };
+    let no_checksum = no_checksum(work.headers.protocol);
     // ICMP's covers no addresses
     if work.headers.protocol != protocol::ICMP {
         let before: u16 = frame.read(at).ok_or(DropReason::Malformed)?;
@@ -198,12 +195,21 @@ fn checksums(frame: Frame, work: &Work) -> Result {
 
 /// Where the checksum of a protocol stands that covers its ports.
 #[inline(always)]
-fn checksum_at(protocol: u8) -> Option<u32> {
+pub fn checksum_at(protocol: u8) -> Option<u32> {
     match protocol {
         protocol::TCP => Some(16),
         protocol::UDP | protocol::UDP_LITE => Some(6),
         protocol::ICMP | protocol::ICMPV6 => Some(2),
         _ => None,
+    }
+}
+
+/// UDP's checksum of 0 stays: there is none.
+#[inline(always)]
+pub fn no_checksum(protocol: u8) -> u64 {
+    match protocol {
+        protocol::UDP => u64::from(BPF_F_MARK_MANGLED_0),
+        _ => 0,
     }
 }
 
@@ -215,7 +221,7 @@ fn pseudo_header(work: &Work) -> u64 {
 
 /// Adds to a transport checksum, or to what a device will still add to.
 #[inline(always)]
-fn add(frame: Frame, offset: u32, sum: u32, flags: u64) -> Result {
+pub fn add(frame: Frame, offset: u32, sum: u32, flags: u64) -> Result {
     // SAFETY: the context of the running program
     match unsafe { bpf_l4_csum_replace(frame.0, offset, 0, sum.into(), flags) } {
         0 => Ok(()),

@@ -17,7 +17,7 @@ use netswitch_common::{
 };
 
 use crate::{
-    maps, open,
+    maps, names, open,
     packet::Frame,
     park,
     rewrite::{self, Macs},
@@ -80,6 +80,20 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
             Ok(action) => {
                 count_path(Verdict::Open, length);
                 return action;
+            }
+            Err(reason) => Err(reason),
+        },
+        Some(Verdict::Question) => match names::to_agent(frame) {
+            Ok(()) => {
+                count_path(Verdict::Question, length);
+                return to_host(frame, decision.ifindex);
+            }
+            Err(reason) => Err(reason),
+        },
+        Some(Verdict::Answer) => match names::from_agent(frame) {
+            Ok(()) => {
+                count_path(Verdict::Answer, length);
+                return to_peer(frame, decision.ifindex);
             }
             Err(reason) => Err(reason),
         },

@@ -152,7 +152,7 @@ pub fn meaning(decision: Decision) -> Decision {
         ..decision
     };
     match Verdict::from_number(decision.verdict) {
-        Some(Verdict::Peer | Verdict::Host) => Decision {
+        Some(Verdict::Peer | Verdict::Host | Verdict::Question | Verdict::Answer) => Decision {
             ifindex: decision.ifindex,
             destination: decision.destination,
             ..bare

@@ -5,7 +5,7 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{flow, gateway};
+use super::{flow, gateway, names};
 use crate::{
     headers::{ETHERNET_LENGTH, icmp, protocol},
     maps,
@@ -33,6 +33,9 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
         if gateway::hairpin(frame, packet.headers, endpoint) {
             return flow::decided();
         }
+    }
+    if names::is_answer(frame, packet.headers, endpoint) {
+        return to_port(frame, packet.headers, endpoint, port, Verdict::Answer);
     }
     to_port(frame, packet.headers, endpoint, port, Verdict::Peer)
 }

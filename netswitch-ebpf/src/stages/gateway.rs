@@ -11,7 +11,7 @@ use netswitch_common::{
 
 use super::{
     flow::{self, WayBack},
-    forward, fragment, masquerade, publish, route, source_guard, stack, tuple,
+    forward, fragment, masquerade, names, publish, route, source_guard, stack, tuple,
 };
 use crate::{
     maps,
@@ -28,51 +28,56 @@ enum Place {
     World,
 }
 
+/// Answers of [`decide_gateway`]: for the host's own stack; for the agent by it; decided already, in `work`.
+const FOR_HOST: u32 = 0;
+const QUESTION: u32 = 1;
+const DECIDED: u32 = 2;
+
 /// For a container's frame to the gateway's MAC.
 #[inline(always)]
 pub fn decide(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Decision {
-    if decide_gateway(frame.0, headers.bits(), endpoint) != 0 {
-        return flow::decided();
+    match decide_gateway(frame.0, headers.bits(), endpoint) {
+        FOR_HOST => forward::to_port(frame, headers, endpoint, port, Verdict::Host),
+        QUESTION => forward::to_port(frame, headers, endpoint, port, Verdict::Question),
+        _ => flow::decided(),
     }
-    forward::to_port(frame, headers, endpoint, port, Verdict::Host)
 }
 
-/// 0: it is for the host. Else the decision is in `work`.
 #[unsafe(no_mangle)]
 extern "C" fn decide_gateway(skb: *mut __sk_buff, headers: u64, endpoint: *const Endpoint) -> u32 {
     // SAFETY: from `decide`; the verifier checks that the endpoint is one
     let (headers, endpoint) = unsafe { (Headers::from_bits(headers), endpoint.as_ref()) };
     let Some(endpoint) = endpoint.filter(|_| matches!(headers.family, Family::V4 | Family::V6)) else {
-        return 0;
+        return FOR_HOST;
     };
     match judge(Frame::new(skb), headers, endpoint) {
-        Ok(is_decided) => u32::from(is_decided),
+        Ok(answer) => answer,
         Err(reason) => {
             if let Some(work) = maps::work() {
                 work.decision = Decision::drop(reason);
             }
-            1
+            DECIDED
         }
     }
 }
 
-/// Whether the decision is in `work`; else the packet is for the host.
+/// One of the three answers.
 #[inline(always)]
-fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<bool, DropReason> {
+fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<u32, DropReason> {
     let Some(network) = maps::network(endpoint.network) else {
         return Err(DropReason::NoUplink);
     };
     let readable = tuple::read(frame, headers, endpoint.network);
     if readable.is_ok() {
         if fragment::decide(frame, way_back(frame, endpoint)) {
-            return Ok(true);
+            return Ok(DECIDED);
         }
         if flow::find(frame) {
             if stack::carries_flow() {
-                return Ok(false);
+                return Ok(FOR_HOST);
             }
             flow::leave(frame, Verdict::Translate, way_back(frame, endpoint));
-            return Ok(true);
+            return Ok(DECIDED);
         }
     }
     let Some(work) = maps::work() else {
@@ -85,21 +90,22 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<bool, Dr
             if stack::is_on() {
                 masquerade::may_begin(work, endpoint)?;
                 return match route::leads_out(frame, network, work.destination) {
-                    true => Ok(false),
+                    true => Ok(FOR_HOST),
                     false => Err(DropReason::NoUplink),
                 };
             }
             masquerade::decide(frame, endpoint, 0)?;
         }
-        Place::Group => return Ok(false),
-        Place::Host if readable.is_err() => return Ok(false),
+        Place::Group => return Ok(FOR_HOST),
+        Place::Host if readable.is_err() => return Ok(FOR_HOST),
+        Place::Host if names::is_question(work, network) => return Ok(QUESTION),
         Place::Host => match publish::find(frame) {
-            None => return Ok(false),
+            None => return Ok(FOR_HOST),
             Some(publication) => publish::decide_container(publication, endpoint)?,
         },
     }
     flow::leave(frame, Verdict::Open, way_back(frame, endpoint));
-    Ok(true)
+    Ok(DECIDED)
 }
 
 /// For frames between neighbours, of an endpoint that publishes ports: an answer to a neighbour that came

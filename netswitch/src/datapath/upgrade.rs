@@ -27,6 +27,7 @@ type Convert = fn(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)>;
 /// How maps whose layout changed are carried over: from which version, which map.
 const CONVERSIONS: &[(u32, &str, Convert)] = &[
     (1, "PATHS", same), // more verdicts
+    (2, "PATHS", same), // again
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "a conversion may leave an entry out")]

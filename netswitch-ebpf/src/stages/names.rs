@@ -1,0 +1,66 @@
+//! Names: questions to a gateway's port 53 are for the agent, which listens on another one, so that port 53
+//! stays the host's and the container's own.
+
+use netswitch_common::{
+    endpoint::{Endpoint, Kind},
+    network::Network,
+};
+
+use super::{gateway, tuple};
+use crate::{
+    headers::protocol,
+    maps,
+    packet::{Family, Frame, Headers, LONGEST},
+    work::Work,
+};
+
+/// Where questions are sent to, in network order.
+pub const PORT: u16 = 53_u16.to_be();
+
+/// Where the agent listens, in network order; none without names.
+#[inline(always)]
+pub fn agent_port() -> Option<u16> {
+    let port = maps::config()?.names_port;
+    (port != 0).then_some(port.to_be())
+}
+
+/// Whether a container's packet, which [`tuple`] has read, asks one of its network's gateways.
+#[inline(always)]
+pub fn is_question(work: &Work, network: &Network) -> bool {
+    work.tuple.to_port == PORT
+        && work.quoted == 0
+        && work.headers.transport != 0
+        && matches!(work.headers.protocol, protocol::TCP | protocol::UDP)
+        && gateway::is_gateway(network, work.destination)
+        && agent_port().is_some()
+}
+
+/// Whether a frame of the host's to a container comes from the agent's port, or tells that nobody is there.
+#[inline(always)]
+pub fn is_answer(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
+    endpoint.kind == Kind::Host as u8
+        && matches!(headers.family, Family::V4 | Family::V6)
+        && is_from_agent(frame, headers, endpoint)
+}
+
+#[inline(never)]
+fn is_from_agent(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
+    let (Some(port), Some(network)) = (agent_port(), maps::network(endpoint.network)) else {
+        return false;
+    };
+    // most of what the host says is something else
+    let may_be = match headers.protocol {
+        protocol::UDP => headers.port == port,
+        protocol::TCP => frame.read(u32::from(headers.transport & LONGEST)) == Some(port),
+        protocol::ICMP | protocol::ICMPV6 => true,
+        _ => false,
+    };
+    if !may_be || headers.transport == 0 || tuple::read(frame, headers, endpoint.network).is_err() {
+        return false;
+    }
+    maps::work().is_some_and(|work| {
+        work.tuple.from_port == port
+            && matches!(work.tuple.protocol as u8, protocol::TCP | protocol::UDP)
+            && gateway::is_gateway(network, work.tuple.from)
+    })
+}
