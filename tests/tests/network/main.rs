@@ -25,6 +25,7 @@ mod masquerade_life;
 mod masquerade_modes;
 mod masquerade_scale;
 mod mode;
+mod names;
 mod observe;
 mod publish_closed;
 mod publish_conflict;

@@ -30,6 +30,7 @@ fn fifteen_hundred_endpoints_talk() {
             namespace: NamespaceOf::Path(namespace.path().into()),
             network: "bridge".into(),
             settings: Settings::default(),
+            dns: Vec::new(),
             publish: Vec::new(),
             labels: [].into(),
         };
