@@ -26,6 +26,8 @@ mod masquerade_modes;
 mod masquerade_scale;
 mod mode;
 mod names;
+mod names_forward;
+mod names_questions;
 mod observe;
 mod publish_closed;
 mod publish_conflict;
