@@ -54,12 +54,12 @@ impl Core {
         names.listeners.follow(&self.state);
         let names_port = names.listeners.port();
         let tables = self.datapath.tables();
-        let set = tables
-            .config()
-            .and_then(|config| match config.names_port == names_port {
-                true => Ok(()),
-                false => tables.set_config(&host::Config { names_port, ..config }),
-            });
+        let set = tables.config().and_then(|config| {
+            if config.names_port == names_port {
+                return Ok(());
+            }
+            tables.set_config(&host::Config { names_port, ..config })
+        });
         if let Err(error) = set {
             tracing::warn!(%error, "containers' questions about names do not reach the agent");
         }

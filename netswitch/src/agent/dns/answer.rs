@@ -234,7 +234,7 @@ fn unreadable(question: &[u8]) -> Outcome {
 /// In lower case, without the dot at its end; `None` for a name that no container can have.
 fn text(name: &Name) -> Option<String> {
     let mut text = String::with_capacity(name.len());
-    for label in name.iter() {
+    for label in name {
         let label = std::str::from_utf8(label).ok().filter(|label| !label.contains('.'))?;
         if !text.is_empty() {
             text.push('.');

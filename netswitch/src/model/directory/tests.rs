@@ -16,10 +16,6 @@ fn find(world: &World, container: &str, network: &str, name: &str) -> Option<Str
     Some(texts.join(" "))
 }
 
-fn found(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 #[test]
 fn every_name_of_a_container_leads_to_it_on_its_network() {
     let mut world = World::new();
@@ -31,7 +27,7 @@ fn every_name_of_a_container_leads_to_it_on_its_network() {
     let web = world.start(&asked).unwrap();
     world.run("client", &["mynet"]);
     world.run("stranger", &["other"]);
-    let addresses = found("10.2.0.2 fd02::2");
+    let addresses = Some("10.2.0.2 fd02::2".into());
     for name in [
         "web",
         "front",
@@ -71,8 +67,8 @@ fn names_come_and_go_with_connections() {
     assert_eq!(find(&world, "app", "bridge", "db"), None);
     world.connect("mynet", "app", &Settings::default()).unwrap();
     // whichever of its gateways it asks
-    assert_eq!(find(&world, "app", "bridge", "db"), found("10.2.0.2"));
-    assert_eq!(find(&world, "app", "mynet", "db"), found("10.2.0.2"));
+    assert_eq!(find(&world, "app", "bridge", "db"), Some("10.2.0.2".into()));
+    assert_eq!(find(&world, "app", "mynet", "db"), Some("10.2.0.2".into()));
     world.disconnect("mynet", "app").unwrap();
     assert_eq!(find(&world, "app", "bridge", "db"), None);
 }
@@ -88,11 +84,11 @@ fn an_alias_may_be_shared_and_the_first_network_with_a_name_wins() {
         world.start(&asked).unwrap();
     }
     world.run("both", &["net-a", "net-b"]);
-    assert_eq!(find(&world, "both", "net-b", "db"), found("10.2.0.2 10.2.0.3"));
-    assert_eq!(find(&world, "both", "net-a", "db.net-b"), found("10.3.0.2"));
+    assert_eq!(find(&world, "both", "net-b", "db"), Some("10.2.0.2 10.2.0.3".into()));
+    assert_eq!(find(&world, "both", "net-a", "db.net-b"), Some("10.3.0.2".into()));
     let two = world.state.container("two").unwrap().id.clone();
     world.stop(&two);
-    assert_eq!(find(&world, "both", "net-a", "db"), found("10.2.0.2"));
+    assert_eq!(find(&world, "both", "net-a", "db"), Some("10.2.0.2".into()));
 }
 
 #[test]
@@ -104,14 +100,14 @@ fn a_link_is_one_containers_own_name() {
     asked.links = vec!["db:Store".into()];
     world.start(&asked).unwrap();
     world.run("other", &["mynet"]);
-    assert_eq!(find(&world, "app", "mynet", "store"), found("10.2.0.2"));
-    assert_eq!(find(&world, "app", "mynet", "store.mynet"), found("10.2.0.2"));
+    assert_eq!(find(&world, "app", "mynet", "store"), Some("10.2.0.2".into()));
+    assert_eq!(find(&world, "app", "mynet", "store.mynet"), Some("10.2.0.2".into()));
     assert_eq!(find(&world, "other", "mynet", "store"), None);
     // it leads to whoever has the name
     world.remove("db");
     assert_eq!(find(&world, "app", "mynet", "store"), None);
     world.run_at("db", "mynet", "10.2.0.9").unwrap();
-    assert_eq!(find(&world, "app", "mynet", "store"), found("10.2.0.9"));
+    assert_eq!(find(&world, "app", "mynet", "store"), Some("10.2.0.9".into()));
 }
 
 #[test]
@@ -123,8 +119,8 @@ fn an_address_has_its_containers_name_and_network() {
     let directory = Directory::new(&world.state);
     let view = view(&world, &directory, "client", "mynet");
     let name = |address: &str| directory.name(view, address.parse().unwrap());
-    assert_eq!(name("10.2.0.2"), found("web.mynet"));
-    assert_eq!(name("fd02::2"), found("web.mynet"));
+    assert_eq!(name("10.2.0.2"), Some("web.mynet".into()));
+    assert_eq!(name("fd02::2"), Some("web.mynet".into()));
     assert_eq!(name("10.2.0.1"), None);
     assert_eq!(name("10.2.0.77"), None);
 }
