@@ -30,6 +30,7 @@ pub const UPLINKS: u32 = 1_024;
 pub const CONFIG: u32 = 1;
 /// Addresses of the host.
 pub const LOCALS: u32 = 65_536;
+pub const RESOLVERS: u32 = 65_536;
 /// A map of sockets' own storage has no number.
 pub const DIALLED: u32 = 0;
 pub const RELAYS: u32 = crate::socket::relay::COUNT;

@@ -93,6 +93,11 @@ static UPLINKS: HashMap<u32, Uplink> = HashMap::pinned(capacity::UPLINKS, BPF_F_
 #[map]
 static LOCALS: HashMap<Address, u32> = HashMap::pinned(capacity::LOCALS, BPF_F_NO_PREALLOC);
 
+/// The gateway that answers questions about names, by the cookie of a container's network namespace. Agent ->
+/// socket hooks.
+#[map]
+static RESOLVERS: HashMap<u64, Address> = HashMap::pinned(capacity::RESOLVERS, BPF_F_NO_PREALLOC);
+
 /// By socket. Socket hooks -> socket hooks.
 #[btf_map]
 pub static DIALLED: SkStorage<SocketState> = SkStorage::new();
@@ -251,4 +256,10 @@ pub fn lets_in(number: u32, publication: &Publication, client: Address) -> bool 
 pub fn is_local(address: Address) -> bool {
     // SAFETY: as for endpoints
     unsafe { LOCALS.get(address) }.is_some()
+}
+
+#[inline(always)]
+pub fn resolver(cookie: u64) -> Option<&'static Address> {
+    // SAFETY: as above
+    unsafe { RESOLVERS.get(cookie) }
 }

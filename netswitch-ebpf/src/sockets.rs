@@ -16,7 +16,7 @@ use netswitch_common::{
     socket::{Dialled, REMEMBERED, relay},
 };
 
-use crate::{headers::protocol, maps};
+use crate::{headers::protocol, maps, stages::names};
 
 /// What a socket hook answers with.
 const ALLOW: i32 = 1;
@@ -30,6 +30,8 @@ const ECONNREFUSED: i32 = 111;
 const AF_INET: u32 = 2;
 const SOL_IPV6: i32 = 41;
 const IPV6_V6ONLY: i32 = 26;
+/// Where Docker's resolver is: 127.0.0.11.
+const RESOLVER: Address = Address([0, 0, 0xffff_u32.to_be(), 0x7f00_000b_u32.to_be()]);
 
 /// When a socket hook runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,10 +117,14 @@ fn protocol_of(context: &SockAddrContext) -> u8 {
 /// Leads a socket that dials a published port of the host to the container.
 #[inline(always)]
 pub fn dial(context: &SockAddrContext, is_v4: bool, moment: Moment) -> i32 {
+    let dialled = place(context, is_v4);
+    if dialled.port == names::PORT && dialled.address == RESOLVER {
+        ask_gateway(context, is_v4, dialled);
+        return ALLOW;
+    }
     if !concerns(context) || is_bound_to_loopback(context, is_v4) {
         return ALLOW;
     }
-    let dialled = place(context, is_v4);
     let Some((number, publication)) = find(dialled, protocol_of(context)) else {
         return ALLOW;
     };
@@ -138,6 +144,23 @@ pub fn dial(context: &SockAddrContext, is_v4: bool, moment: Moment) -> i32 {
     }
     replace(context, is_v4, target);
     ALLOW
+}
+
+/// Leads what a container asks at Docker's address to its gateway.
+#[inline(always)]
+fn ask_gateway(context: &SockAddrContext, is_v4: bool, dialled: Place) {
+    // SAFETY: the context of the running program
+    let cookie = unsafe { bpf_get_netns_cookie(context.as_ptr()) };
+    let Some(gateway) = maps::resolver(cookie) else { return };
+    if is_bound_to_loopback(context, is_v4) {
+        return;
+    }
+    let target = Place {
+        address: *gateway,
+        port: names::PORT,
+    };
+    remember(context, dialled, target);
+    replace(context, is_v4, target);
 }
 
 /// A socket bound to a loopback address cannot leave it (EINVAL): the agent's relay serves it.

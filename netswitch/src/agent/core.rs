@@ -186,6 +186,7 @@ impl Core {
         if let Some(names) = &self.names {
             names.publish(&self.state, &touched);
         }
+        self.lead_loopback(&touched.sandboxes);
         if !changes.networks.is_empty() {
             self.listen_for_names();
         }

@@ -7,6 +7,7 @@ mod answer;
 mod forward;
 mod limits;
 mod listeners;
+mod loopback;
 mod server;
 mod upstream;
 
@@ -32,6 +33,7 @@ use server::Server;
 pub struct Names {
     directory: watch::Sender<Arc<Directory>>,
     listeners: Listeners,
+    cookies: loopback::Cookies,
 }
 
 impl Core {
@@ -43,8 +45,13 @@ impl Core {
         // the last agent's, if nobody has taken it since: questions on their way still find an answer
         let port = self.datapath.tables().config()?.names_port;
         let listeners = Listeners::new(runtime.clone(), server, port);
-        self.names = Some(Names { directory, listeners });
+        self.names = Some(Names {
+            directory,
+            listeners,
+            cookies: loopback::Cookies::new(),
+        });
         self.listen_for_names();
+        self.lead_loopback_of_all();
         Ok(())
     }
 

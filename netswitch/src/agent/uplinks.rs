@@ -161,7 +161,7 @@ fn key(entry: &Entry) -> String {
 }
 
 /// `SO_NETNS_COOKIE` of the calling thread's namespace.
-fn namespace_cookie() -> std::io::Result<u64> {
+pub fn namespace_cookie() -> std::io::Result<u64> {
     const SO_NETNS_COOKIE: i32 = 71;
     let mut cookie = 0_u64;
     let mut length = libc::socklen_t::try_from(size_of::<u64>()).unwrap_or(0);

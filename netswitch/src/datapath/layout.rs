@@ -114,6 +114,7 @@ pub const MAPS: &[(&str, Layout)] = &[
         layout::<i32, SocketState>(MapType::SkStorage, capacity::DIALLED),
     ),
     ("RELAYS", layout::<u32, u32>(MapType::SockMap, capacity::RELAYS)),
+    ("RESOLVERS", layout::<u64, Address>(MapType::Hash, capacity::RESOLVERS)),
     ("UPLINKS", layout::<u32, Uplink>(MapType::Hash, capacity::UPLINKS)),
     ("CONFIG", layout::<u32, Config>(MapType::Array, capacity::CONFIG)),
     ("DROPS", layout::<DropKey, Count>(MapType::PerCpuHash, capacity::DROPS)),

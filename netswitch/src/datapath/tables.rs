@@ -1,6 +1,7 @@
 //! Typed handles of the maps that the agent writes.
 
-use std::{io, net::IpAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 
 use aya::{
     Ebpf, Pod,
@@ -35,6 +36,7 @@ pub struct Tables {
     sources: LpmTrie<MapData, SourceKey, u32>,
     uplinks: HashMap<MapData, u32, Uplink>,
     locals: HashMap<MapData, Address, u32>,
+    resolvers: HashMap<MapData, u64, Address>,
     config: Array<MapData, Config>,
     pub(super) flows: HashMap<MapData, Tuple, FlowIndex>,
     pub(super) records: HashMap<MapData, FlowKey, Flow>,
@@ -59,6 +61,7 @@ impl Tables {
             sources: take(ebpf, "SOURCES")?,
             uplinks: take(ebpf, "UPLINKS")?,
             locals: take(ebpf, "LOCALS")?,
+            resolvers: take(ebpf, "RESOLVERS")?,
             config: take(ebpf, "CONFIG")?,
             flows: take(ebpf, "FLOWS")?,
             records: take(ebpf, "RECORDS")?,
@@ -178,6 +181,27 @@ impl Tables {
 
     pub fn set_config(&mut self, config: &Config) -> Result<()> {
         self.config.set(0, config, 0).map_err(Error::map("CONFIG"))
+    }
+
+    /// Cookies of the network namespaces in which 127.0.0.11 leads somewhere.
+    pub fn resolvers(&self) -> Result<Vec<u64>> {
+        self.resolvers
+            .keys()
+            .collect::<std::result::Result<_, _>>()
+            .map_err(Error::map("RESOLVERS"))
+    }
+
+    /// Where it leads in one of them; `None`: nowhere any more.
+    pub fn set_resolver(&mut self, cookie: u64, gateway: Option<Ipv4Addr>) -> Result<()> {
+        match gateway {
+            Some(gateway) => {
+                let gateway = Address::from(IpAddr::V4(gateway));
+                self.resolvers
+                    .insert(cookie, gateway, 0)
+                    .map_err(Error::map("RESOLVERS"))
+            }
+            None => absent_is_fine("RESOLVERS", self.resolvers.remove(&cookie)),
+        }
     }
 
     /// What the maps hold of the host: its uplinks and its addresses.

@@ -25,8 +25,8 @@ pub struct Directory {
 /// Networks and sandboxes whose part of the directory a change concerns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
-    networks: BTreeSet<Id>,
-    sandboxes: BTreeSet<Id>,
+    pub networks: BTreeSet<Id>,
+    pub sandboxes: BTreeSet<Id>,
 }
 
 impl Touched {

@@ -147,5 +147,43 @@ int main(int count, char **words) {
         lines.sort_unstable();
         assert_eq!(lines, ["10.6.0.3 web.six", "fd6::3 web.six"], "{compiler}");
         assert_ne!(find("nobody").status, 0);
+        // where Docker's resolver is, too
+        let text = world.directory.join("resolv.conf");
+        fs::write(&text, "nameserver 127.0.0.11\n").unwrap();
+        let bind = [
+            format!("{program}:/usr/local/bin/find-name:ro"),
+            format!("{}:/etc/resolv.conf", text.display()),
+        ];
+        let run = [
+            "run",
+            "--rm",
+            "--net",
+            "six",
+            "-v",
+            &bind[0],
+            "-v",
+            &bind[1],
+            "--",
+            "find-name",
+            "web",
+        ];
+        assert!(world.ok(&run).contains("10.6.0.3 web.six"), "{compiler}");
     }
+}
+
+#[test]
+fn dockers_address_answers_too_and_port_53_there_is_the_containers_own() {
+    let world = world();
+    for transport in ["+notcp", "+tcp"] {
+        assert_eq!(dig(&world, &format!("+short {transport} @127.0.0.11 web")), "10.6.0.3");
+    }
+    world.ok(&["network", "disconnect", "six", "app"]);
+    assert_eq!(dig(&world, "+short @127.0.0.11 old"), "10.4.0.3");
+    let said = dig(&world, "+short @127.0.0.11 web");
+    assert_eq!(said, "");
+    world.restart_agent();
+    assert_eq!(dig(&world, "+short @127.0.0.11 old"), "10.4.0.3");
+    // the host has its own
+    let said = world.host.sh("dig +tries=1 +time=1 @127.0.0.11 old").stdout;
+    assert!(said.contains("connection refused"), "{said}");
 }

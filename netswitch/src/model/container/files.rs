@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Container, Mode, parse::HOST_GATEWAY};
-use crate::model::{Id, names, network::Network, resolv_conf::ResolvConf, state::State};
+use crate::model::{Id, endpoint::Endpoint, names, network::Network, resolv_conf::ResolvConf, state::State};
 
 const HOSTS: &str = "127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -125,15 +125,28 @@ pub fn resolv_conf(state: &State, id: &Id, host: &ResolvConf) -> Option<ResolvCo
 /// Whom a container asks; `None`: the host's.
 fn servers(state: &State, container: &Container) -> Option<Vec<IpAddr>> {
     match container.mode {
-        Mode::Networks(_) => Some(vec![gateway(state, container).unwrap_or(NOBODY)]),
+        Mode::Networks(_) => Some(vec![
+            gateways(state, state.endpoints_of_container(&container.id))
+                .first()
+                .copied()
+                .unwrap_or(NOBODY),
+        ]),
         Mode::None | Mode::Host | Mode::Container(_) if container.dns.servers.is_empty() => None,
         Mode::None | Mode::Host | Mode::Container(_) => Some(container.dns.servers.clone()),
     }
 }
 
-/// All gateways give the same answers: that of the default route stays longest.
-fn gateway(state: &State, container: &Container) -> Option<IpAddr> {
-    let endpoints = state.endpoints_of_container(&container.id);
+/// Where 127.0.0.11 leads in a sandbox.
+pub fn resolver_v4(state: &State, sandbox: &Id) -> Option<Ipv4Addr> {
+    let gateways = gateways(state, state.endpoints_of_sandbox(sandbox));
+    gateways.into_iter().find_map(|gateway| match gateway {
+        IpAddr::V4(v4) => Some(v4),
+        IpAddr::V6(_) => None,
+    })
+}
+
+/// All of them give the same answers: that of the default route, which stays longest, comes first.
+fn gateways<'a>(state: &State, endpoints: impl Iterator<Item = &'a Endpoint>) -> Vec<IpAddr> {
     let mut gateways: Vec<(bool, usize, &str, IpAddr)> = endpoints
         .flat_map(|endpoint| {
             let pools = state
@@ -153,7 +166,7 @@ fn gateway(state: &State, container: &Container) -> Option<IpAddr> {
         })
         .collect();
     gateways.sort();
-    gateways.first().map(|(.., address)| *address)
+    gateways.into_iter().map(|(.., address)| address).collect()
 }
 
 #[cfg(test)]
