@@ -45,6 +45,7 @@ fn tour(stage: &mut Stage) -> Result<()> {
     ports::published(stage)?;
     ports::masqueraded(stage)?;
     networks::create(stage)?;
+    networks::names(stage)?;
     networks::isolation(stage)?;
     networks::connect(stage)?;
     redis::start_nodes(stage)?;

@@ -96,7 +96,9 @@ pub fn default_network(stage: &mut Stage) -> Result<()> {
 }
 
 pub fn link(stage: &mut Stage) -> Result<()> {
-    stage.screen.heading("--link: a name in /etc/hosts", "S15, S16, S22");
+    stage.screen.heading("--link: a name in /etc/hosts", "S13 – S17, S22");
+    let pinged = stage.show_failing("netswitch exec tomcat01 ping -c 1 tomcat02")?;
+    stage.prove(pinged.contains("tomcat02: "), "the default network has no names")?;
     start(stage, "tomcat03", "--link tomcat02 ")?;
     let hosts = stage.show("netswitch exec tomcat03 cat /etc/hosts")?;
     let linked = hosts.lines().any(|line| {
@@ -105,7 +107,13 @@ pub fn link(stage: &mut Stage) -> Result<()> {
     });
     stage.prove(linked, "tomcat02 stands there with its address")?;
     let pinged = stage.show("netswitch exec tomcat03 ping -c 3 -i 0.2 tomcat02")?;
-    stage.prove(answered(&pinged, 3), "tomcat03 reaches tomcat02 by name")
+    let named = pinged.contains("64 bytes from tomcat02 (172.17.0.3)");
+    stage.prove(answered(&pinged, 3) && named, "tomcat03 reaches tomcat02 by name")?;
+    let pinged = stage.show_failing("netswitch exec tomcat02 ping -c 1 tomcat03")?;
+    stage.prove(
+        pinged.contains("tomcat03: "),
+        "and not the other way round: a link is one-way",
+    )
 }
 
 /// `netswitch run -d -P` of the stand-in service.

@@ -21,6 +21,22 @@ pub fn create(stage: &mut Stage) -> Result<()> {
     stage.prove(answered(&lan, 1), "and the host still reaches its LAN")
 }
 
+pub fn names(stage: &mut Stage) -> Result<()> {
+    stage.screen.heading("Containers find each other by name", "S34 – S36");
+    for (from, to, address) in [
+        ("tomcat-net-01", "tomcat-net-02", "192.168.0.3"),
+        ("tomcat-net-02", "tomcat-net-01", "192.168.0.2"),
+    ] {
+        let pinged = stage.show(&format!("netswitch exec {from} ping -c 3 -i 0.2 {to}"))?;
+        let named = pinged.contains(&format!("64 bytes from {to}.mynet ({address})"));
+        stage.prove(
+            answered(&pinged, 3) && named,
+            &format!("{to} is {address}, and {address} is {to}.mynet"),
+        )?;
+    }
+    Ok(())
+}
+
 pub fn isolation(stage: &mut Stage) -> Result<()> {
     stage.screen.heading("Networks are kept apart", "S39");
     let pinged = stage.show_failing("netswitch exec tomcat01 ping -c 2 -i 0.2 -W 1 192.168.0.2")?;
@@ -57,5 +73,10 @@ pub fn connect(stage: &mut Stage) -> Result<()> {
         "one container, two addresses",
     )?;
     let pinged = stage.show("netswitch exec tomcat01 ping -c 3 -i 0.2 192.168.0.2")?;
-    stage.prove(answered(&pinged, 3), "now it reaches tomcat-net-01")
+    stage.prove(answered(&pinged, 3), "now it reaches tomcat-net-01")?;
+    let pinged = stage.show("netswitch exec tomcat01 ping -c 3 -i 0.2 tomcat-net-01")?;
+    stage.prove(
+        answered(&pinged, 3) && pinged.contains("from tomcat-net-01.mynet (192.168.0.2)"),
+        "by name, too: names switched on while it ran",
+    )
 }

@@ -26,6 +26,8 @@ pub(crate) enum Need {
     Traffic,
     /// What tests look at packets, devices and the host with: `tcpdump`, `ethtool`, `nft`, `iptables-save`, `sysctl`
     Inspect,
+    /// What tests ask for names with, and whom: `dig`, `dnsmasq`, `musl-gcc`
+    Names,
     /// The peers that the benchmark measures against: iptables, as Docker uses it
     Rivals,
     /// Debian's docker command line, unpacked and never installed
@@ -45,6 +47,7 @@ impl Need {
             Self::Redis => &["redis-server", "redis-tools"],
             Self::Traffic => &["iperf3", "iproute2", "iputils-ping"],
             Self::Inspect => &["ethtool", "iptables", "nftables", "procps", "tcpdump"],
+            Self::Names => &["bind9-dnsutils", "dnsmasq-base", "musl-tools"],
             Self::Rivals => &["iptables"],
             Self::Check => ebpf::lint_package(),
         }
@@ -86,7 +89,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
             Need::DockerProxy => drop(docker_proxy()?),
             Need::Vm => drop(machine()?),
             Need::Check => ebpf::install_deny()?,
-            Need::Redis | Need::Traffic | Need::Inspect | Need::Rivals => {}
+            Need::Redis | Need::Traffic | Need::Inspect | Need::Names | Need::Rivals => {}
         }
     }
     Ok(())

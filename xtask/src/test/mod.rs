@@ -32,7 +32,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let has_vm = wants_vm && setup::why_no_machine().is_none();
     let mut needs = vec![Need::Ebpf, Need::Host];
     if !arguments.vm_only {
-        needs.extend([Need::Redis, Need::Traffic, Need::Inspect, Need::DockerClient]);
+        needs.extend([
+            Need::Redis,
+            Need::Traffic,
+            Need::Inspect,
+            Need::Names,
+            Need::DockerClient,
+        ]);
     }
     if has_vm {
         needs.push(Need::Vm);
