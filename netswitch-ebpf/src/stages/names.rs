@@ -2,11 +2,12 @@
 //! stays the host's and the container's own.
 
 use netswitch_common::{
+    address::Address,
     endpoint::{Endpoint, Kind},
     network::Network,
 };
 
-use super::{gateway, tuple};
+use super::tuple;
 use crate::{
     headers::protocol,
     maps,
@@ -31,8 +32,14 @@ pub fn is_question(work: &Work, network: &Network) -> bool {
         && work.quoted == 0
         && work.headers.transport != 0
         && matches!(work.headers.protocol, protocol::TCP | protocol::UDP)
-        && gateway::is_gateway(network, work.destination)
+        && is_resolver(network, work.destination)
         && agent_port().is_some()
+}
+
+/// Whether the agent listens at the address: at a gateway's, its link-local one left out.
+#[inline(always)]
+fn is_resolver(network: &Network, address: Address) -> bool {
+    !address.is_none() && (address == network.gateway_v4 || address == network.gateway_v6)
 }
 
 /// Whether a frame of the host's to a container comes from the agent's port, or tells that nobody is there.
@@ -61,6 +68,6 @@ fn is_from_agent(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
     maps::work().is_some_and(|work| {
         work.tuple.from_port == port
             && matches!(work.tuple.protocol as u8, protocol::TCP | protocol::UDP)
-            && gateway::is_gateway(network, work.tuple.from)
+            && is_resolver(network, work.tuple.from)
     })
 }

@@ -120,7 +120,10 @@ impl Core {
         for gateway in moved_gateways(network, &addresses) {
             let changes = renumber::renumber(&self.state, &network.id, gateway);
             match changes.and_then(|changes| self.build(changes)) {
-                Ok(()) => tracing::info!(network = network.name, %gateway, "renumbered"),
+                Ok(()) => {
+                    tracing::info!(network = network.name, %gateway, "renumbered");
+                    self.resolver_moved(&network.id);
+                }
                 Err(error) => tracing::warn!(%error, network = network.name, %gateway, "renumbering refused"),
             }
         }

@@ -253,3 +253,30 @@ fn port_53_stays_everybodys_own() {
     assert_eq!(world.inside("db").sh("dig +short @10.2.0.1 app").ok(), "10.2.0.3");
     assert_eq!(world.inside("db").sh("dig +short +tcp @10.2.0.1 app").ok(), "10.2.0.3");
 }
+
+#[test]
+fn a_gateway_that_moves_is_asked_where_it_is() {
+    let world = World::new();
+    world.ok(&words(
+        "network create --subnet 10.2.0.0/24 -o com.docker.network.bridge.name=mybr mynet",
+    ));
+    world.run("db", &["--net", "mynet"]);
+    world.run("app", &["--net", "mynet"]);
+    let moves = "ip addr del 10.2.0.1/24 dev mybr && ip addr add 10.2.0.9/24 brd + dev mybr";
+    world.host.sh(moves).ok();
+    eventually("resolv.conf follows", || {
+        let text = world.exec("app", &["cat", "/etc/resolv.conf"]).ok();
+        if text.contains("nameserver 10.2.0.9") {
+            Ok(())
+        } else {
+            Err(text)
+        }
+    });
+    finds(&world, "app", "db", &["10.2.0.2"]);
+    for transport in ["+notcp", "+tcp"] {
+        let said = world
+            .exec("app", &["dig", "+short", transport, "@127.0.0.11", "db"])
+            .ok();
+        assert_eq!(said, "10.2.0.2");
+    }
+}

@@ -30,6 +30,19 @@ impl Core {
         }
     }
 
+    /// After a network's gateway has moved: its containers' resolver is elsewhere.
+    pub fn resolver_moved(&mut self, network: &Id) {
+        let endpoints: Vec<(Id, Id)> = self
+            .state
+            .endpoints_of_network(network)
+            .map(|endpoint| (endpoint.sandbox.clone(), endpoint.container.clone()))
+            .collect();
+        for (_, container) in &endpoints {
+            self.write_files_of(&container.0);
+        }
+        self.lead_loopback(&endpoints.into_iter().map(|(sandbox, _)| sandbox).collect());
+    }
+
     /// After a change of these sandboxes.
     pub fn lead_loopback(&mut self, sandboxes: &BTreeSet<Id>) {
         for sandbox in sandboxes {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::view::View;
 use crate::model::{
@@ -19,7 +20,7 @@ pub(super) struct Names {
     name: String,
     /// In lower case. A shared alias has the addresses of all who have it.
     by_name: HashMap<String, Vec<IpAddr>>,
-    by_address: HashMap<IpAddr, Holder>,
+    by_address: HashMap<IpAddr, Arc<Holder>>,
     strangers: View,
 }
 
@@ -33,7 +34,7 @@ struct Holder {
 impl Names {
     pub(super) fn new(state: &State, network: &Network) -> Self {
         let mut names = Self {
-            name: network.name.to_lowercase(),
+            name: network.name.clone(),
             by_name: HashMap::new(),
             by_address: HashMap::new(),
             strangers: View::of_network(network),
@@ -49,10 +50,10 @@ impl Names {
     fn add(&mut self, network: &Network, endpoint: &Endpoint, container: &Container) {
         let addresses: Vec<IpAddr> = endpoint.addresses().map(|address| address.ip()).collect();
         let serves = serves_names(network);
-        let holder = Holder {
+        let holder = Arc::new(Holder {
             name: serves.then(|| container.name.clone()),
             sandbox: endpoint.sandbox.clone(),
-        };
+        });
         let link_local = network.enable_ipv6.then(|| IpAddr::from(endpoint.mac.link_local()));
         for address in addresses.iter().copied().chain(link_local) {
             self.by_address.insert(address, holder.clone());
@@ -65,7 +66,7 @@ impl Names {
     }
 
     pub(super) fn is_called(&self, name: &str) -> bool {
-        self.name == name
+        self.name.eq_ignore_ascii_case(name)
     }
 
     pub(super) fn addresses(&self, name: &str) -> Option<&[IpAddr]> {
