@@ -183,13 +183,11 @@ impl Core {
         let moves_ports = changes.publications(&self.state).next().is_some();
         let touched = Touched::of(&self.state, changes);
         self.state.apply(changes);
-        if let Some(names) = &self.names {
+        if let Some(names) = &mut self.names {
             names.publish(&self.state, &touched);
         }
         self.lead_loopback(&touched.sandboxes);
-        if !changes.networks.is_empty() {
-            self.listen_for_names();
-        }
+        self.listen_for_names(changes.networks.keys());
         if moves_ports {
             self.reserve_ports();
         }

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::core::Core;
 use crate::model::{
+    Id,
     directory::{Directory, Touched},
     state::State,
 };
@@ -32,6 +33,8 @@ use server::Server;
 /// The servers of names as the agent's thread has them.
 pub struct Names {
     directory: watch::Sender<Arc<Directory>>,
+    /// The one before, and what it has missed.
+    spare: Option<(Arc<Directory>, Touched)>,
     listeners: Listeners,
     cookies: loopback::Cookies,
 }
@@ -47,18 +50,24 @@ impl Core {
         let listeners = Listeners::new(runtime.clone(), server, port);
         self.names = Some(Names {
             directory,
+            spare: None,
             listeners,
             cookies: loopback::Cookies::new(),
         });
-        self.listen_for_names();
+        self.listen_for_all_names();
         self.lead_loopback_of_all();
         Ok(())
     }
 
-    /// Networks and their gateways may have changed, and with them where to listen.
-    pub fn listen_for_names(&mut self) {
+    pub fn listen_for_all_names(&mut self) {
+        let networks: Vec<Id> = self.state.networks.keys().cloned().collect();
+        self.listen_for_names(networks.iter());
+    }
+
+    /// These networks or their gateways may have changed, and with them where to listen.
+    pub fn listen_for_names<'a>(&mut self, networks: impl Iterator<Item = &'a Id>) {
         let Some(names) = &mut self.names else { return };
-        names.listeners.follow(&self.state);
+        names.listeners.follow(&self.state, networks);
         let names_port = names.listeners.port();
         let tables = self.datapath.tables();
         let set = tables.config().and_then(|config| {
@@ -74,9 +83,20 @@ impl Core {
 }
 
 impl Names {
-    /// What readers find from now on.
-    pub fn publish(&self, after: &State, touched: &Touched) {
-        let next = self.directory.borrow().next(after, touched);
-        self.directory.send_replace(Arc::new(next));
+    /// What readers find from now on. Two directories take turns: while one is read, the other, which no
+    /// reader has any more, catches up.
+    pub fn publish(&mut self, after: &State, touched: &Touched) {
+        let free = self
+            .spare
+            .take()
+            .and_then(|(spare, missed)| Some((Arc::into_inner(spare)?, missed)));
+        let (mut next, mut missed) = free.unwrap_or_else(|| {
+            let current = self.directory.borrow().as_ref().clone();
+            (current, Touched::default())
+        });
+        missed.extend(touched);
+        next.follow(after, &missed);
+        let former = self.directory.send_replace(Arc::new(next));
+        self.spare = Some((former, touched.clone()));
     }
 }

@@ -121,7 +121,7 @@ impl Core {
         }
         let links = self.kernel.links()?;
         self.note_indexes(&links)?;
-        self.listen_for_names();
+        self.listen_for_all_names();
         Ok(())
     }
 

@@ -1,31 +1,34 @@
 //! Directory: what a name or an address means to the container that asks.
 //!
-//! Each network has its names, and each sandbox sees those of its networks. A directory is never changed:
-//! who reads one keeps it, while the next takes over from it whatever did not change.
+//! Each network has its names, and each sandbox sees those of its networks. Following a change costs as much
+//! as it touches.
 
 mod names;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use names::Names;
+use names::{Holder, Names};
 pub use view::{Forward, View};
 
 use super::{Id, changes::Changes, state::State};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
-    networks: BTreeMap<Id, Arc<Names>>,
+    networks: HashMap<Id, Names>,
+    /// By endpoint.
+    holders: HashMap<Id, Arc<Holder>>,
     /// By sandbox.
-    views: BTreeMap<Id, Arc<View>>,
+    views: HashMap<Id, View>,
 }
 
-/// Networks and sandboxes whose part of the directory a change concerns.
+/// What a change concerns, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
-    pub networks: BTreeSet<Id>,
+    networks: BTreeSet<Id>,
+    endpoints: BTreeSet<Id>,
     pub sandboxes: BTreeSet<Id>,
 }
 
@@ -33,45 +36,71 @@ impl Touched {
     pub fn of(before: &State, changes: &Changes) -> Self {
         let mut touched = Self {
             networks: changes.networks.keys().cloned().collect(),
+            endpoints: changes.endpoints.keys().cloned().collect(),
             sandboxes: changes.sandboxes.keys().cloned().collect(),
         };
         let former = changes.endpoints.keys().filter_map(|id| before.endpoints.get(id));
         for endpoint in former.chain(changes.endpoints.values().flatten()) {
-            touched.networks.insert(endpoint.network.clone());
             touched.sandboxes.insert(endpoint.sandbox.clone());
         }
         touched
+    }
+
+    pub fn extend(&mut self, other: &Self) {
+        self.networks.extend(other.networks.iter().cloned());
+        self.endpoints.extend(other.endpoints.iter().cloned());
+        self.sandboxes.extend(other.sandboxes.iter().cloned());
     }
 }
 
 impl Directory {
     pub fn new(state: &State) -> Self {
-        Self::default().next(
+        let mut directory = Self::default();
+        directory.follow(
             state,
             &Touched {
                 networks: state.networks.keys().cloned().collect(),
+                endpoints: state.endpoints.keys().cloned().collect(),
                 sandboxes: state.sandboxes.keys().cloned().collect(),
             },
-        )
+        );
+        directory
     }
 
-    /// The directory after a change.
-    #[must_use]
-    pub fn next(&self, after: &State, touched: &Touched) -> Self {
-        let mut next = self.clone();
+    /// Says of everything touched what the state says now, however often it has changed.
+    pub fn follow(&mut self, state: &State, touched: &Touched) {
+        for id in &touched.endpoints {
+            if let Some(holder) = self.holders.remove(id)
+                && let Some(names) = self.networks.get_mut(&holder.network)
+            {
+                names.remove(&holder);
+            }
+        }
         for id in &touched.networks {
-            match after.networks.get(id) {
-                Some(network) => next.networks.insert(id.clone(), Arc::new(Names::new(after, network))),
-                None => next.networks.remove(id),
-            };
+            match state.networks.get(id) {
+                // what else changes of a network is no name's business
+                Some(_) if self.networks.contains_key(id) => {}
+                Some(network) => drop(self.networks.insert(id.clone(), Names::new(network))),
+                None => drop(self.networks.remove(id)),
+            }
+        }
+        for endpoint in touched.endpoints.iter().filter_map(|id| state.endpoints.get(id)) {
+            let network = state.networks.get(&endpoint.network);
+            let container = state.containers.get(&endpoint.container);
+            if let (Some(network), Some(container)) = (network, container) {
+                let holder = Arc::new(Holder::new(network, endpoint, container));
+                if let Some(names) = self.networks.get_mut(&network.id) {
+                    names.add(&holder);
+                }
+                self.holders.insert(endpoint.id.clone(), holder);
+            }
         }
         for id in &touched.sandboxes {
-            match View::of_sandbox(after, id) {
-                Some(view) => next.views.insert(id.clone(), Arc::new(view)),
-                None => next.views.remove(id),
+            match View::of_sandbox(state, id) {
+                Some(view) => self.views.insert(id.clone(), view),
+                None => self.views.remove(id),
             };
         }
-        next
     }
 
     /// What whoever asks on `network` from this address sees: a container all its networks, others this one.

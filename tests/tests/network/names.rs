@@ -280,3 +280,23 @@ fn a_gateway_that_moves_is_asked_where_it_is() {
         assert_eq!(said, "10.2.0.2");
     }
 }
+
+#[test]
+fn a_port_that_somebody_else_has_on_one_network_is_given_up_on_all() {
+    let world = World::new();
+    world.ok(&["network", "create", "--subnet", "10.3.0.0/24", "other"]);
+    world.run("first", &["--net", "other"]);
+    let listening = world.host.sh("ss -Hlnu src 10.3.0.1").ok();
+    let port = words(&listening)[3].rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
+    world.host.sh("ip addr add 10.2.0.1/32 dev lo").ok();
+    let _taken = world
+        .host
+        .enter(|| std::net::UdpSocket::bind(("10.2.0.1", port)))
+        .unwrap();
+    world.host.sh("ip addr del 10.2.0.1/32 dev lo").ok();
+    world.ok(&["network", "create", "--subnet", "10.2.0.0/24", "mynet"]);
+    world.run("db", &["--net", "mynet"]);
+    world.run("app", &["--net", "mynet"]);
+    finds(&world, "app", "db", &["10.2.0.2"]);
+    finds(&world, "first", "first", &["10.3.0.2"]);
+}

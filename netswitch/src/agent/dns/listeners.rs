@@ -1,7 +1,7 @@
 //! Where questions arrive: sockets of each network's own, bound to a gateway and to its device, so that
 //! nobody else is ever served. All have one port.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -26,7 +26,7 @@ pub struct Listeners {
     server: Server,
     /// 0 until a network has one.
     port: u16,
-    serving: BTreeMap<Id, Serving>,
+    serving: HashMap<Id, Serving>,
 }
 
 /// Ends when dropped.
@@ -50,7 +50,7 @@ impl Listeners {
             runtime,
             server,
             port,
-            serving: BTreeMap::new(),
+            serving: HashMap::new(),
         }
     }
 
@@ -58,46 +58,51 @@ impl Listeners {
         self.port
     }
 
-    /// Listens on every network that is there, and only there.
-    pub fn follow(&mut self, state: &State) {
-        let places: BTreeMap<&Id, Place> = state.networks.values().filter_map(place).collect();
-        self.serving
-            .retain(|id, serving| places.get(id) == Some(&serving.place));
-        let new: Vec<(&Id, &Place)> = places
-            .iter()
-            .filter(|(id, _)| !self.serving.contains_key(**id))
-            .map(|(id, place)| (*id, place))
-            .collect();
-        if let Err(error) = self.add(&new) {
-            tracing::debug!(%error, port = self.port, "another port for questions about names");
-            self.move_all(&places.iter().map(|(id, place)| (*id, place)).collect::<Vec<_>>());
-        }
-    }
-
-    fn add(&mut self, places: &[(&Id, &Place)]) -> io::Result<()> {
-        for (id, place) in places {
-            let serving = self.serve(id, place)?;
-            self.serving.insert((*id).clone(), serving);
-        }
-        Ok(())
-    }
-
-    /// The port is somebody else's at one of the places.
-    fn move_all(&mut self, places: &[(&Id, &Place)]) {
-        for attempt in 1..=ATTEMPTS {
-            self.serving.clear();
-            self.port = 0;
-            match self.add(places) {
-                Ok(()) => return,
-                Err(error) if attempt == ATTEMPTS => {
-                    tracing::warn!(%error, "some networks' names are not served");
-                }
-                Err(_) => {}
+    /// Listens on these networks where they are now, if they still are.
+    pub fn follow<'a>(&mut self, state: &State, networks: impl Iterator<Item = &'a Id>) {
+        for id in networks {
+            let place = state.networks.get(id).and_then(place);
+            if self.serving.get(id).map(|serving| &serving.place) == place.as_ref() {
+                continue;
+            }
+            self.serving.remove(id);
+            if let Some(place) = place
+                && !self.add(id, place)
+            {
+                return self.move_all(state);
             }
         }
     }
 
-    fn serve(&mut self, id: &Id, place: &Place) -> io::Result<Serving> {
+    /// Whether the port is free there.
+    fn add(&mut self, id: &Id, place: Place) -> bool {
+        match self.serve(id, place) {
+            Ok(serving) => drop(self.serving.insert(id.clone(), serving)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return false,
+            // a device that another has taken, for one
+            Err(error) => tracing::warn!(%error, network = id.short(), "its names are not served"),
+        }
+        true
+    }
+
+    /// The port is somebody else's on one of the networks: another one for all.
+    fn move_all(&mut self, state: &State) {
+        for _ in 0..ATTEMPTS {
+            self.serving.clear();
+            self.port = 0;
+            let mut places = state
+                .networks
+                .values()
+                .filter_map(|network| Some((&network.id, place(network)?)));
+            if places.all(|(id, place)| self.add(id, place)) {
+                tracing::debug!(port = self.port, "questions about names are served at another port");
+                return;
+            }
+        }
+        tracing::warn!("some networks' names are not served: no port is free on all");
+    }
+
+    fn serve(&mut self, id: &Id, place: Place) -> io::Result<Serving> {
         let _context = self.runtime.enter();
         let network = Arc::new(id.clone());
         let mut tasks = JoinSet::new();
@@ -111,21 +116,17 @@ impl Listeners {
             tasks.spawn(self.server.datagrams(network.clone(), datagrams)?);
             tasks.spawn(self.server.streams(network.clone(), streams)?);
         }
-        Ok(Serving {
-            place: place.clone(),
-            _tasks: tasks,
-        })
+        Ok(Serving { place, _tasks: tasks })
     }
 }
 
-fn place(network: &Network) -> Option<(&Id, Place)> {
+fn place(network: &Network) -> Option<Place> {
     let bridge = network.bridge.as_ref()?;
-    let place = Place {
+    Some(Place {
         device: bridge.host_end.clone(),
         index: bridge.host_end_index?,
         gateways: network.resolvers().collect(),
-    };
-    Some((&network.id, place))
+    })
 }
 
 /// A socket of the agent's own that hears one device only; it does not block.

@@ -11,56 +11,62 @@ use crate::model::{
     endpoint::Endpoint,
     names,
     network::{Driver, Network},
-    state::State,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Names {
     /// The network's.
     name: String,
-    /// In lower case. A shared alias has the addresses of all who have it.
+    /// In lower case, with addresses in their order. A shared alias has those of all who have it.
     by_name: HashMap<String, Vec<IpAddr>>,
     by_address: HashMap<IpAddr, Arc<Holder>>,
     strangers: View,
 }
 
+/// What one endpoint is called, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Holder {
-    /// The container's name; none on a network without names.
-    name: Option<String>,
+pub(super) struct Holder {
+    pub(super) network: Id,
     sandbox: Id,
+    /// The container's own name; none on a network without names.
+    name: Option<String>,
+    /// Every one, in lower case.
+    names: Vec<String>,
+    addresses: Vec<IpAddr>,
+    link_local: Option<IpAddr>,
 }
 
 impl Names {
-    pub(super) fn new(state: &State, network: &Network) -> Self {
-        let mut names = Self {
+    pub(super) fn new(network: &Network) -> Self {
+        Self {
             name: network.name.clone(),
             by_name: HashMap::new(),
             by_address: HashMap::new(),
             strangers: View::of_network(network),
-        };
-        for endpoint in state.endpoints_of_network(&network.id) {
-            if let Some(container) = state.containers.get(&endpoint.container) {
-                names.add(network, endpoint, container);
-            }
         }
-        names
     }
 
-    fn add(&mut self, network: &Network, endpoint: &Endpoint, container: &Container) {
-        let addresses: Vec<IpAddr> = endpoint.addresses().map(|address| address.ip()).collect();
-        let serves = serves_names(network);
-        let holder = Arc::new(Holder {
-            name: serves.then(|| container.name.clone()),
-            sandbox: endpoint.sandbox.clone(),
-        });
-        let link_local = network.enable_ipv6.then(|| IpAddr::from(endpoint.mac.link_local()));
-        for address in addresses.iter().copied().chain(link_local) {
+    pub(super) fn add(&mut self, holder: &Arc<Holder>) {
+        for address in holder.addresses.iter().copied().chain(holder.link_local) {
             self.by_address.insert(address, holder.clone());
         }
-        if serves {
-            for name in names_of(container, network) {
-                self.by_name.entry(name).or_default().extend(&addresses);
+        for name in &holder.names {
+            let addresses = self.by_name.entry(name.clone()).or_default();
+            addresses.extend(&holder.addresses);
+            addresses.sort_unstable();
+        }
+    }
+
+    pub(super) fn remove(&mut self, holder: &Holder) {
+        for address in holder.addresses.iter().copied().chain(holder.link_local) {
+            self.by_address.remove(&address);
+        }
+        for name in &holder.names {
+            if let Some(addresses) = self.by_name.get_mut(name) {
+                addresses.retain(|address| !holder.addresses.contains(address));
+                if addresses.is_empty() {
+                    self.by_name.remove(name);
+                }
             }
         }
     }
@@ -89,8 +95,26 @@ impl Names {
     }
 }
 
+impl Holder {
+    pub(super) fn new(network: &Network, endpoint: &Endpoint, container: &Container) -> Self {
+        let serves = serves_names(network);
+        Self {
+            network: network.id.clone(),
+            sandbox: endpoint.sandbox.clone(),
+            name: serves.then(|| container.name.clone()),
+            names: if serves {
+                names_of(container, network)
+            } else {
+                Vec::new()
+            },
+            addresses: endpoint.addresses().map(|address| address.ip()).collect(),
+            link_local: network.enable_ipv6.then(|| endpoint.mac.link_local().into()),
+        }
+    }
+}
+
 /// The default network has no names (SEED S14).
-pub fn serves_names(network: &Network) -> bool {
+fn serves_names(network: &Network) -> bool {
     network.driver == Driver::Bridge && !names::is_predefined(&network.name)
 }
 

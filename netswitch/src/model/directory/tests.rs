@@ -173,7 +173,7 @@ fn a_directory_that_follows_changes_is_the_one_made_anew() {
     let mut step = |world: &mut World, changes: Changes| {
         let touched = Touched::of(&world.state, &changes);
         world.apply(changes);
-        directory = directory.next(&world.state, &touched);
+        directory.follow(&world.state, &touched);
         assert_eq!(directory, Directory::new(&world.state));
     };
     let asked = World::asked_network("mynet", &["10.2.0.0/24"]);
