@@ -19,10 +19,15 @@ const DESTINATION: u32 = 2;
 #[inline(never)]
 pub fn to_agent(frame: Frame) -> Result {
     let work = maps::work().ok_or(DropReason::Malformed)?;
-    let port = agent_port().ok_or(DropReason::Malformed)?;
     let at = u32::from(work.headers.transport & LONGEST);
     let checksum = translate::checksum_at(work.headers.protocol).ok_or(DropReason::Malformed)?;
-    replace(frame, at + DESTINATION, at + checksum, work.headers.protocol, port)
+    replace(
+        frame,
+        at + DESTINATION,
+        at + checksum,
+        work.headers.protocol,
+        agent_port(),
+    )
 }
 
 /// The agent's answer, or the host's word that it is not there, comes from where it was asked.

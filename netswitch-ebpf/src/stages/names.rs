@@ -18,11 +18,10 @@ use crate::{
 /// Where questions are sent to, in network order.
 pub const PORT: u16 = 53_u16.to_be();
 
-/// Where the agent listens, in network order; none without names.
+/// Where the agent listens, in network order; 0 for nowhere.
 #[inline(always)]
-pub fn agent_port() -> Option<u16> {
-    let port = maps::config()?.names_port;
-    (port != 0).then_some(port.to_be())
+pub fn agent_port() -> u16 {
+    maps::config().map_or(0, |config| config.names_port.to_be())
 }
 
 /// Whether a container's packet, which [`tuple`] has read, asks one of its network's gateways.
@@ -33,7 +32,7 @@ pub fn is_question(work: &Work, network: &Network) -> bool {
         && work.headers.transport != 0
         && matches!(work.headers.protocol, protocol::TCP | protocol::UDP)
         && is_resolver(network, work.destination)
-        && agent_port().is_some()
+        && agent_port() != 0
 }
 
 /// Whether the agent listens at the address: at a gateway's, its link-local one left out.
@@ -52,9 +51,10 @@ pub fn is_answer(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
 
 #[inline(never)]
 fn is_from_agent(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
-    let (Some(port), Some(network)) = (agent_port(), maps::network(endpoint.network)) else {
+    let port = agent_port();
+    if port == 0 {
         return false;
-    };
+    }
     // most of what the host says is something else
     let may_be = match headers.protocol {
         protocol::UDP => headers.port == port,
@@ -65,9 +65,13 @@ fn is_from_agent(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
     if !may_be || headers.transport == 0 || tuple::read(frame, headers, endpoint.network).is_err() {
         return false;
     }
-    maps::work().is_some_and(|work| {
-        work.tuple.from_port == port
-            && matches!(work.tuple.protocol as u8, protocol::TCP | protocol::UDP)
-            && is_resolver(network, work.tuple.from)
-    })
+    let Some(work) = maps::work() else {
+        return false;
+    };
+    let Some(network) = maps::network(endpoint.network) else {
+        return false;
+    };
+    work.tuple.from_port == port
+        && matches!(work.tuple.protocol as u8, protocol::TCP | protocol::UDP)
+        && is_resolver(network, work.tuple.from)
 }
