@@ -18,6 +18,10 @@ pub const PUBLISHED: u32 = 65_536;
 /// A publication's number has 16 bits.
 pub const PUBLICATIONS: u32 = 65_536;
 pub const SOURCES: u32 = 262_144;
+/// Names, aliases, short ids and addresses, of every network.
+pub const NAMES: u32 = 524_288;
+/// One per sandbox.
+pub const VIEWS: u32 = SLOTS;
 /// Flows of all endpoints together.
 pub const RECORDS: u32 = 1_048_576;
 /// Two for each flow.

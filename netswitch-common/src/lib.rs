@@ -24,6 +24,7 @@ pub mod checksum;
 pub mod endpoint;
 pub mod flow;
 pub mod host;
+pub mod name;
 pub mod neighbour;
 pub mod network;
 pub mod publish;

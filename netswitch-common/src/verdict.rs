@@ -58,6 +58,8 @@ named! {
         Question = 13, "question";
         /// The agent's answer to it: as if it came from port 53, into a container's interface.
         Answer = 14, "answer";
+        /// A question for a name became its own answer.
+        AnswerName = 15, "answer-name";
     }
 }
 

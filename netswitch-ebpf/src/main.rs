@@ -39,6 +39,8 @@ mod packet;
 #[cfg(target_arch = "bpf")]
 mod park;
 #[cfg(target_arch = "bpf")]
+mod resolve;
+#[cfg(target_arch = "bpf")]
 mod rewrite;
 #[cfg(target_arch = "bpf")]
 mod sockets;

@@ -12,6 +12,7 @@ use netswitch_common::{
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
     flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
+    name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
     publish::{Publication, PublishedKey, PublishedPorts, SourceKey, flags},
@@ -40,6 +41,14 @@ static SLOTS: Array<Slot> = Array::pinned(capacity::SLOTS, 0);
 /// By network id. Agent -> gateway, replicate, source guard of the host, answers.
 #[map]
 static NETWORKS: Array<Network> = Array::pinned(capacity::NETWORKS, 0);
+
+/// By sandbox. Agent -> resolve.
+#[map]
+static VIEWS: Array<View> = Array::pinned(capacity::VIEWS, 0);
+
+/// Agent -> resolve.
+#[map]
+static NAMES: HashMap<NameKey, Name> = HashMap::pinned(capacity::NAMES, BPF_F_NO_PREALLOC);
 
 /// Agent -> replicate.
 #[map]
@@ -152,6 +161,17 @@ pub fn port(network: u32, mac: [u16; 3]) -> Option<&'static Port> {
 pub fn neighbour(network: u32, address: Address) -> Option<&'static Neighbour> {
     // SAFETY: as above
     unsafe { ADDRESSES.get(NeighbourKey { network, address }) }
+}
+
+#[inline(always)]
+pub fn view(sandbox: u32) -> Option<&'static View> {
+    VIEWS.get(sandbox)
+}
+
+#[inline(always)]
+pub fn name(key: &NameKey) -> Option<&'static Name> {
+    // SAFETY: as above
+    unsafe { NAMES.get(key) }
 }
 
 /// `None` also for an id that no network has.

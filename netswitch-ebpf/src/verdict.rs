@@ -19,7 +19,7 @@ use netswitch_common::{
 use crate::{
     maps, names, open,
     packet::Frame,
-    park,
+    park, resolve,
     rewrite::{self, Macs},
     stages::replicate,
     translate,
@@ -108,6 +108,7 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
         }
         Some(Verdict::AnswerArp) => rewrite::answer_arp(frame, decision).map(|()| Verdict::AnswerArp),
         Some(Verdict::AnswerNeighbour) => rewrite::answer_neighbour(frame, decision).map(|()| Verdict::AnswerNeighbour),
+        Some(Verdict::AnswerName) => resolve::answer(frame).map(|()| Verdict::AnswerName),
         Some(verdict @ (Verdict::AnswerTooBig | Verdict::AnswerTimeExceeded)) => {
             rewrite::answer_error(frame, decision).map(|()| verdict)
         }

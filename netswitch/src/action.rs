@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netswitch_common::{address::Mac, endpoint, host, neighbour, network, publish};
+use netswitch_common::{address::Mac, endpoint, host, name, neighbour, network, publish};
 
 use crate::{
     api::UplinkMode,
@@ -181,6 +181,16 @@ pub enum Entry {
         publication: u16,
         network: IpNetwork,
     },
+    /// The networks whose names a sandbox sees.
+    View {
+        sandbox: u32,
+        value: name::View,
+    },
+    /// A name that the switch answers for.
+    Name {
+        key: name::NameKey,
+        value: Box<name::Name>,
+    },
     Uplink {
         device: Device,
         value: host::Uplink,
@@ -212,6 +222,8 @@ pub enum Place {
     Published(publish::PublishedKey),
     Publication(u16),
     Source(u16, IpNetwork),
+    View(u32),
+    Name(name::NameKey),
     /// As [`Place::Endpoint`].
     Uplink(Result<u32, String>),
     Local(IpAddr),
@@ -231,6 +243,8 @@ impl Entry {
             Self::Published { key, .. } => Place::Published(*key),
             Self::Publication { number, .. } => Place::Publication(*number),
             Self::Source { publication, network } => Place::Source(*publication, *network),
+            Self::View { sandbox, .. } => Place::View(*sandbox),
+            Self::Name { key, .. } => Place::Name(*key),
             Self::Local { address } => Place::Local(*address),
         }
     }
@@ -254,6 +268,8 @@ impl Entry {
             | Self::Published { .. }
             | Self::Publication { .. }
             | Self::Source { .. }
+            | Self::View { .. }
+            | Self::Name { .. }
             | Self::Uplink { .. }
             | Self::Local { .. } => {}
         }
@@ -276,6 +292,8 @@ impl Entry {
             | Self::Published { .. }
             | Self::Publication { .. }
             | Self::Source { .. }
+            | Self::View { .. }
+            | Self::Name { .. }
             | Self::Local { .. } => Vec::new(),
         }
     }

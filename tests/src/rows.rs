@@ -173,7 +173,8 @@ pub fn meaning(decision: Decision) -> Decision {
             | Verdict::Open
             | Verdict::Pass
             | Verdict::Park
-            | Verdict::Unpark,
+            | Verdict::Unpark
+            | Verdict::AnswerName,
         )
         | None => bare,
     }

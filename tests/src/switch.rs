@@ -92,6 +92,8 @@ impl Switch {
             Entry::Published { .. }
             | Entry::Publication { .. }
             | Entry::Source { .. }
+            | Entry::View { .. }
+            | Entry::Name { .. }
             | Entry::Uplink { .. }
             | Entry::Local { .. } => {}
         }

@@ -11,7 +11,7 @@ use netswitch_common::{
 
 use super::{
     flow::{self, WayBack},
-    forward, fragment, masquerade, names, publish, route, source_guard, stack, tuple,
+    forward, fragment, masquerade, names, publish, resolve, route, source_guard, stack, tuple,
 };
 use crate::{
     maps,
@@ -36,6 +36,9 @@ const DECIDED: u32 = 2;
 /// For a container's frame to the gateway's MAC.
 #[inline(always)]
 pub fn decide(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Decision {
+    if resolve::find(frame, headers, endpoint) {
+        return flow::decided();
+    }
     match decide_gateway(frame.0, headers.bits(), endpoint) {
         FOR_HOST => forward::to_port(frame, headers, endpoint, port, Verdict::Host),
         QUESTION => forward::to_port(frame, headers, endpoint, port, Verdict::Question),

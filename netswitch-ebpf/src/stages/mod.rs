@@ -11,6 +11,7 @@ pub mod names;
 pub mod neighbour;
 pub mod publish;
 pub mod replicate;
+pub mod resolve;
 pub mod route;
 pub mod source_guard;
 pub mod stack;

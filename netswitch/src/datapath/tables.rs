@@ -13,6 +13,7 @@ use netswitch_common::{
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
     flow::{Flow, FlowIndex, FlowKey, Quota, Tuple},
     host::{Config, Uplink},
+    name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
     publish::{Publication, PublishedKey, PublishedPorts, SourceKey},
@@ -34,6 +35,8 @@ pub struct Tables {
     published: HashMap<MapData, PublishedKey, PublishedPorts>,
     publications: HashMap<MapData, u32, Publication>,
     sources: LpmTrie<MapData, SourceKey, u32>,
+    views: Array<MapData, View>,
+    names: HashMap<MapData, NameKey, Name>,
     uplinks: HashMap<MapData, u32, Uplink>,
     locals: HashMap<MapData, Address, u32>,
     resolvers: HashMap<MapData, u64, Address>,
@@ -59,6 +62,8 @@ impl Tables {
             published: take(ebpf, "PUBLISHED")?,
             publications: take(ebpf, "PUBLICATIONS")?,
             sources: take(ebpf, "SOURCES")?,
+            views: take(ebpf, "VIEWS")?,
+            names: take(ebpf, "NAMES")?,
             uplinks: take(ebpf, "UPLINKS")?,
             locals: take(ebpf, "LOCALS")?,
             resolvers: take(ebpf, "RESOLVERS")?,
@@ -137,6 +142,8 @@ impl Tables {
                 .sources
                 .insert(&source_key(*publication, network), 1, 0)
                 .map_err(Error::map("SOURCES")),
+            Entry::View { sandbox, value } => self.views.set(*sandbox, value, 0).map_err(Error::map("VIEWS")),
+            Entry::Name { key, value } => self.names.insert(key, value.as_ref(), 0).map_err(Error::map("NAMES")),
             Entry::Uplink { device, value } => {
                 let key = index(device)?;
                 self.uplinks.insert(key, value, 0).map_err(Error::map("UPLINKS"))
@@ -169,6 +176,11 @@ impl Tables {
             Entry::Source { publication, network } => {
                 absent_is_fine("SOURCES", self.sources.remove(&source_key(*publication, network)))
             }
+            Entry::View { sandbox, .. } => self
+                .views
+                .set(*sandbox, View::default(), 0)
+                .map_err(Error::map("VIEWS")),
+            Entry::Name { key, .. } => absent_is_fine("NAMES", self.names.remove(key)),
             Entry::Uplink { device, .. } => absent_is_fine("UPLINKS", self.uplinks.remove(&index(device)?)),
             Entry::Local { address } => absent_is_fine("LOCALS", self.locals.remove(&Address::from(*address))),
         }
@@ -300,6 +312,19 @@ impl Tables {
         for row in &self.sources {
             let (key, _) = row.map_err(Error::map("SOURCES"))?;
             entries.extend(source_of(&key));
+        }
+        for (sandbox, row) in (0..).zip(self.views.iter()) {
+            let value = row.map_err(Error::map("VIEWS"))?;
+            if value != View::default() {
+                entries.push(Entry::View { sandbox, value });
+            }
+        }
+        for row in &self.names {
+            let (key, value) = row.map_err(Error::map("NAMES"))?;
+            entries.push(Entry::Name {
+                key,
+                value: Box::new(value),
+            });
         }
         Ok(entries)
     }
