@@ -4,6 +4,7 @@ pub mod fixture;
 pub mod loaded;
 pub mod maps;
 pub mod packet;
+pub mod question;
 pub mod random;
 pub mod rows;
 pub mod switch;

@@ -183,9 +183,7 @@ impl Core {
         let moves_ports = changes.publications(&self.state).next().is_some();
         let touched = Touched::of(&self.state, changes);
         self.state.apply(changes);
-        if let Some(names) = &mut self.names {
-            names.publish(&self.state, &touched);
-        }
+        self.publish_names(&touched);
         self.lead_loopback(&touched.sandboxes);
         self.listen_for_names(changes.networks.keys());
         if moves_ports {

@@ -20,11 +20,14 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::core::Core;
+use crate::action::Action;
+use crate::execute::Executor;
 use crate::model::{
     Id,
     directory::{Directory, Touched},
     state::State,
 };
+use crate::plan;
 use answer::Answerer;
 use forward::Forwarder;
 use listeners::Listeners;
@@ -33,6 +36,8 @@ use server::Server;
 /// The servers of names as the agent's thread has them.
 pub struct Names {
     directory: watch::Sender<Arc<Directory>>,
+    /// Whether the switch answers what it can.
+    in_kernel: bool,
     /// The one before, and what it has missed.
     spare: Option<(Arc<Directory>, Touched)>,
     listeners: Listeners,
@@ -50,13 +55,42 @@ impl Core {
         let listeners = Listeners::new(runtime.clone(), server, port);
         self.names = Some(Names {
             directory,
+            in_kernel: self.host.kernel_names,
             spare: None,
             listeners,
             cookies: loopback::Cookies::new(),
         });
+        self.repair_names()?;
         self.listen_for_all_names();
         self.lead_loopback_of_all();
         Ok(())
+    }
+
+    /// What the switch answers, as another agent may have left it.
+    fn repair_names(&mut self) -> Result<()> {
+        let found = self.datapath.tables().name_entries()?;
+        let Some(names) = &self.names else { return Ok(()) };
+        let directory = names.directory.borrow().clone();
+        self.answer_names(plan::names::repaired(found, names.in_kernel.then_some(&*directory)));
+        Ok(())
+    }
+
+    /// What questions find from now on, whoever answers them.
+    pub fn publish_names(&mut self, touched: &Touched) {
+        let Some(names) = &mut self.names else { return };
+        let before = names.directory.borrow().clone();
+        names.publish(&self.state, touched);
+        if names.in_kernel {
+            let actions = plan::names::changed(&before, &names.directory.borrow(), touched);
+            self.answer_names(actions);
+        }
+    }
+
+    fn answer_names(&mut self, actions: Vec<Action>) {
+        let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(actions);
+        for error in errors {
+            tracing::warn!(%error, "the switch answers for a name as before");
+        }
     }
 
     pub fn listen_for_all_names(&mut self) {
@@ -85,7 +119,7 @@ impl Core {
 impl Names {
     /// What readers find from now on. Two directories take turns: while one is read, the other, which no
     /// reader has any more, catches up.
-    pub fn publish(&mut self, after: &State, touched: &Touched) {
+    fn publish(&mut self, after: &State, touched: &Touched) {
         let free = self
             .spare
             .take()

@@ -29,6 +29,8 @@ pub struct HostOptions {
     pub masquerade_ports: Option<(u16, u16)>,
     /// Flows that one endpoint may have.
     pub flow_quota: Option<u32>,
+    /// Whether the switch itself answers questions for names, where it can.
+    pub kernel_names: bool,
 }
 
 /// `--uplink-mode`: where packets from the world are judged.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use ipnetwork::IpNetwork;
 use tracing::level_filters::LevelFilter;
 
@@ -31,6 +31,9 @@ pub struct Agent {
     /// Flows that one container may have at once (default 32768)
     #[arg(long, value_name = "int", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     flow_quota: Option<u32>,
+    /// Whether eBPF answers questions for names where it can: on or off (default "on")
+    #[arg(long, value_name = "mode", default_value = "on", value_parser = on_or_off, action = ArgAction::Set)]
+    kernel_names: bool,
     /// Ports that masquerade gives out (default "10240-32767")
     #[arg(long, value_name = "first-last", value_parser = masquerade_ports)]
     masquerade_ports: Option<(u16, u16)>,
@@ -68,6 +71,7 @@ impl Agent {
                 mode: self.uplink_mode,
                 masquerade_ports: self.masquerade_ports,
                 flow_quota: self.flow_quota,
+                kernel_names: self.kernel_names,
             },
             cgroup: self.cgroup,
             resolv_conf: self.resolv_conf,
@@ -86,6 +90,14 @@ fn bip(text: &str) -> Result<IpNetwork, String> {
     let address = address_pool::parse_cidr(text).ok_or_else(|| format!("invalid CIDR address: {text}"))?;
     address_pool::check_subnet(address_pool::subnet_of(address)).map_err(|error| error.message)?;
     Ok(address)
+}
+
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off".to_owned()),
+    }
 }
 
 fn uplink_mode(text: &str) -> Result<UplinkMode, String> {

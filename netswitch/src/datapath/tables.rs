@@ -235,6 +235,25 @@ impl Tables {
         Ok(entries)
     }
 
+    /// What the switch answers names from.
+    pub fn name_entries(&self) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for (sandbox, row) in (0..).zip(self.views.iter()) {
+            let value = row.map_err(Error::map("VIEWS"))?;
+            if value != View::default() {
+                entries.push(Entry::View { sandbox, value });
+            }
+        }
+        for row in &self.names {
+            let (key, value) = row.map_err(Error::map("NAMES"))?;
+            entries.push(Entry::Name {
+                key,
+                value: Box::new(value),
+            });
+        }
+        Ok(entries)
+    }
+
     /// Every entry of the maps that follow the state; devices have an index and no name.
     pub fn dump(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
@@ -312,19 +331,6 @@ impl Tables {
         for row in &self.sources {
             let (key, _) = row.map_err(Error::map("SOURCES"))?;
             entries.extend(source_of(&key));
-        }
-        for (sandbox, row) in (0..).zip(self.views.iter()) {
-            let value = row.map_err(Error::map("VIEWS"))?;
-            if value != View::default() {
-                entries.push(Entry::View { sandbox, value });
-            }
-        }
-        for row in &self.names {
-            let (key, value) = row.map_err(Error::map("NAMES"))?;
-            entries.push(Entry::Name {
-                key,
-                value: Box::new(value),
-            });
         }
         Ok(entries)
     }

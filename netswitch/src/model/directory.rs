@@ -4,6 +4,7 @@
 //! as it touches.
 
 mod names;
+mod table;
 mod view;
 
 use std::collections::{BTreeSet, HashMap};
@@ -11,9 +12,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use names::{Holder, Names};
+pub use table::Question;
 pub use view::{Forward, View};
 
 use super::{Id, changes::Changes, state::State};
+
+/// Of the switch's own names, in seconds: a container that is made anew is found by the next question, so
+/// nobody may keep an answer.
+pub const TIME_TO_LIVE: u32 = 0;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
@@ -65,6 +71,15 @@ impl Directory {
             },
         );
         directory
+    }
+
+    /// Everything in it.
+    pub fn all(&self) -> Touched {
+        Touched {
+            networks: self.networks.keys().cloned().collect(),
+            endpoints: self.holders.keys().cloned().collect(),
+            sandboxes: self.views.keys().cloned().collect(),
+        }
     }
 
     /// Says of everything touched what the state says now, however often it has changed.

@@ -2,6 +2,7 @@
 //! they say what the state says.
 
 pub mod entries;
+pub mod names;
 pub mod published;
 pub mod view;
 

@@ -12,45 +12,16 @@ use tests::fixture::uplink::{into, out};
 use tests::fixture::{A, ALPHA, B, BETA};
 use tests::loaded::{Loaded, in_the_world};
 use tests::packet::{describe, ip};
+use tests::question::{self, AAAA, ANY, PTR, TXT, question, wire};
 
 const REDIRECT: i32 = 7;
-const A_RECORD: u16 = 1;
-const PTR: u16 = 12;
-const TXT: u16 = 16;
-const AAAA: u16 = 28;
-/// RD and, for answers, QR, AA and RA.
-const ASKED: u16 = 0x0100;
-const ANSWERED: u16 = 0x8580;
 const TIME_TO_LIVE: u32 = 5;
 
-/// A name as on the wire.
-fn wire(name: &str) -> Vec<u8> {
-    let labels = name.split('.').filter(|label| !label.is_empty());
-    let mut wire: Vec<u8> = labels
-        .flat_map(|label| [&[u8::try_from(label.len()).expect("a label")], label.as_bytes()].concat())
-        .collect();
-    wire.push(0);
-    wire
-}
-
-fn message(flags: u16, answers: u16, name: &str, kind: u16, rest: &[u8]) -> Vec<u8> {
-    let head = [0x4711, flags, 1, answers, 0, 0].map(u16::to_be_bytes).concat();
-    let kind = [kind, 1].map(u16::to_be_bytes).concat();
-    [&head[..], &wire(name), &kind, rest].concat()
-}
-
-fn question(name: &str, kind: u16) -> Vec<u8> {
-    message(ASKED, 0, name, kind, &[])
-}
-
 fn answer(name: &str, kind: u16, data: &[u8]) -> Vec<u8> {
-    let head = [0xc00c, kind, 1].map(u16::to_be_bytes).concat();
-    let length = u16::try_from(data.len()).expect("a short record").to_be_bytes();
-    let record = [&head[..], &TIME_TO_LIVE.to_be_bytes(), &length, data].concat();
-    message(ANSWERED, 1, name, kind, &record)
+    question::answer(name, kind, TIME_TO_LIVE, data)
 }
 
-/// The fixed world, where network `alpha` knows container B as `web`.
+/// The fixed world, where network `alpha` knows container B by a few names.
 fn with_names(test: impl FnOnce(&mut Loaded) + Send + 'static) {
     in_the_world(|loaded| {
         let tables = loaded.datapath.tables();
@@ -154,15 +125,15 @@ fn names_of_the_network_are_answered_by_the_switch() {
     with_names(|loaded| {
         says(
             loaded,
-            &question("web", A_RECORD),
-            &answer("web", A_RECORD, &B.v4().octets()),
+            &question("web", question::A),
+            &answer("web", question::A, &B.v4().octets()),
         );
         says(loaded, &question("web", AAAA), &answer("web", AAAA, &B.v6().octets()));
         // as it was spelt
         says(
             loaded,
-            &question("WeB", A_RECORD),
-            &answer("WeB", A_RECORD, &B.v4().octets()),
+            &question("WeB", question::A),
+            &answer("WeB", question::A, &B.v4().octets()),
         );
         let pointer = wire("web.alpha");
         says(
@@ -173,8 +144,8 @@ fn names_of_the_network_are_answered_by_the_switch() {
         let long = "a".repeat(61);
         says(
             loaded,
-            &question(&long, A_RECORD),
-            &answer(&long, A_RECORD, &B.v4().octets()),
+            &question(&long, question::A),
+            &answer(&long, question::A, &B.v4().octets()),
         );
     });
 }
@@ -184,16 +155,16 @@ fn whatever_does_not_fit_is_left_to_the_agent() {
     with_names(|loaded| {
         let unknown = ["nobody", "webb", "we", "web.alpha.example", ""];
         for name in unknown {
-            is_left(loaded, &question(name, A_RECORD));
+            is_left(loaded, &question(name, question::A));
         }
-        is_left(loaded, &question(&"b".repeat(63), A_RECORD));
-        for kind in [TXT, PTR, 255] {
+        is_left(loaded, &question(&"b".repeat(63), question::A));
+        for kind in [TXT, PTR, ANY] {
             is_left(loaded, &question("web", kind));
         }
         is_left(loaded, &question("old.alpha", AAAA));
-        is_left(loaded, &question("3.0.1.10.in-addr.arpa", A_RECORD));
+        is_left(loaded, &question("3.0.1.10.in-addr.arpa", question::A));
         // answers, other kinds of queries, two questions, other sections, another class, trailing bytes
-        let good = question("web", A_RECORD);
+        let good = question("web", question::A);
         let patches: [(usize, u8); 8] = [
             (2, 0x81),
             (2, 0x09),

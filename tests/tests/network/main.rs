@@ -27,6 +27,7 @@ mod masquerade_scale;
 mod mode;
 mod names;
 mod names_forward;
+mod names_kernel;
 mod names_questions;
 mod observe;
 mod publish_closed;

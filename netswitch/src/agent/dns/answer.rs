@@ -11,11 +11,8 @@ use tokio::sync::watch;
 
 use super::forward::Forwarder;
 use super::limits::Client;
-use crate::model::directory::{Directory, Forward, View};
+use crate::model::directory::{Directory, Forward, TIME_TO_LIVE, View};
 
-/// Of the switch's own names, in seconds: a container that is made anew is found by the next question, so
-/// nobody may keep an answer.
-const TTL: u32 = 0;
 /// The longest datagram: no path cuts it (the DNS flag day's figure).
 const DATAGRAM_MAX: u16 = 1232;
 /// What every client takes without EDNS (RFC 1035, 4.2.1).
@@ -112,7 +109,11 @@ impl Answerer {
             .flatten()
         {
             message.metadata.authoritative = true;
-            message.add_answer(Record::from_rdata(query.name().clone(), TTL, RData::PTR(PTR(name))));
+            message.add_answer(Record::from_rdata(
+                query.name().clone(),
+                TIME_TO_LIVE,
+                RData::PTR(PTR(name)),
+            ));
             true
         } else {
             false
@@ -250,7 +251,7 @@ fn record(name: &Name, address: IpAddr) -> Record {
         IpAddr::V4(v4) => RData::A(A(v4)),
         IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
     };
-    Record::from_rdata(name.clone(), TTL, data)
+    Record::from_rdata(name.clone(), TIME_TO_LIVE, data)
 }
 
 /// The name of the address that a name like `2.0.0.10.in-addr.arpa` spells.
@@ -265,8 +266,8 @@ fn pointer(directory: &Directory, view: &View, name: &Name) -> Option<Name> {
 
 /// Says how long it may be remembered that there is nothing: not at all.
 fn authority(name: &Name) -> Record {
-    let soa = SOA::new(name.clone(), Name::root(), 1, 3600, 600, 86_400, TTL);
-    Record::from_rdata(name.clone(), TTL, RData::SOA(soa))
+    let soa = SOA::new(name.clone(), Name::root(), 1, 3600, 600, 86_400, TIME_TO_LIVE);
+    Record::from_rdata(name.clone(), TIME_TO_LIVE, RData::SOA(soa))
 }
 
 #[cfg(test)]

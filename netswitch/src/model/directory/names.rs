@@ -15,6 +15,8 @@ use crate::model::{
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Names {
+    /// The network's, in the maps.
+    pub(super) number: u32,
     /// The network's.
     name: String,
     /// In lower case, with addresses in their order. A shared alias has those of all who have it.
@@ -31,14 +33,15 @@ pub(super) struct Holder {
     /// The container's own name; none on a network without names.
     name: Option<String>,
     /// Every one, in lower case.
-    names: Vec<String>,
-    addresses: Vec<IpAddr>,
+    pub(super) names: Vec<String>,
+    pub(super) addresses: Vec<IpAddr>,
     link_local: Option<IpAddr>,
 }
 
 impl Names {
     pub(super) fn new(network: &Network) -> Self {
         Self {
+            number: network.bridge.as_ref().map_or(0, |bridge| bridge.number),
             name: network.name.clone(),
             by_name: HashMap::new(),
             by_address: HashMap::new(),
@@ -80,8 +83,17 @@ impl Names {
     }
 
     pub(super) fn full_name(&self, address: IpAddr) -> Option<String> {
-        let name = self.by_address.get(&address)?.name.as_ref()?;
-        Some(format!("{name}.{}", self.name))
+        Some(self.full(self.by_address.get(&address)?.name.as_ref()?))
+    }
+
+    /// `name.network`.
+    pub(super) fn full(&self, name: &str) -> String {
+        format!("{name}.{}", self.name)
+    }
+
+    /// Whether a name could be taken for one on another network.
+    pub(super) fn has_dots(&self) -> bool {
+        self.by_name.keys().any(|name| name.contains('.'))
     }
 
     /// Whose address it is.

@@ -13,6 +13,8 @@ use crate::model::{
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
+    /// The sandbox's, in the maps; 0 for whoever has none.
+    pub(super) number: u32,
     /// In the order of its interfaces.
     pub(super) networks: Vec<Seen>,
     pub forward: Forward,
@@ -57,6 +59,7 @@ impl View {
             .find(|servers| !servers.is_empty())
             .or_else(|| of_networks.find(|servers| !servers.is_empty()));
         Some(Self {
+            number: state.sandboxes.get(sandbox).map_or(0, |sandbox| sandbox.number),
             forward: forward(found.iter().all(|(network, _)| network.internal), servers),
             networks: found
                 .iter()
@@ -71,6 +74,7 @@ impl View {
     pub(super) fn of_network(network: &Network) -> Self {
         let servers = servers_of(network).filter(|servers| !servers.is_empty());
         Self {
+            number: 0,
             networks: vec![Seen {
                 network: network.id.clone(),
                 links: HashMap::new(),

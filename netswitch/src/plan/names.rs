@@ -1,0 +1,52 @@
+//! Directory before and after -> what changes in the tables that the switch answers names from.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::action::{Action, Entry, Place};
+use crate::model::Id;
+use crate::model::directory::{Directory, Question, Touched};
+
+/// What makes the tables say what `after` says, where they say what `before` says.
+pub fn changed(before: &Directory, after: &Directory, touched: &Touched) -> Vec<Action> {
+    let mut questions = before.questions(touched);
+    questions.extend(after.questions(touched));
+    let unclear = after.unclear_since(before, touched);
+    let sandboxes: BTreeSet<&Id> = touched.sandboxes.iter().chain(unclear).collect();
+    differences(
+        entries(before, &questions, &sandboxes),
+        entries(after, &questions, &sandboxes),
+    )
+}
+
+/// What makes the tables that hold `found` say what the directory says; with none, nothing is left in them.
+pub fn repaired(found: Vec<Entry>, directory: Option<&Directory>) -> Vec<Action> {
+    let wanted = directory.map_or_else(Vec::new, |directory| {
+        let all = directory.all();
+        entries(directory, &directory.questions(&all), &all.sandboxes.iter().collect())
+    });
+    differences(found, wanted)
+}
+
+fn entries(directory: &Directory, questions: &HashSet<Question>, sandboxes: &BTreeSet<&Id>) -> Vec<Entry> {
+    let names = questions.iter().filter_map(|question| directory.entry(question));
+    let names = names.map(|(key, value)| Entry::Name {
+        key,
+        value: Box::new(value),
+    });
+    let views = sandboxes.iter().filter_map(|sandbox| directory.answered(sandbox));
+    let views = views.map(|(sandbox, value)| Entry::View { sandbox, value });
+    names.chain(views).collect()
+}
+
+fn differences(before: Vec<Entry>, after: Vec<Entry>) -> Vec<Action> {
+    let mut before: HashMap<Place, Entry> = before.into_iter().map(|entry| (entry.place(), entry)).collect();
+    let mut actions = Vec::new();
+    for entry in after {
+        let old = before.remove(&entry.place());
+        if old.as_ref() != Some(&entry) {
+            actions.push(Action::Put { entry, before: old });
+        }
+    }
+    actions.extend(before.into_values().map(|entry| Action::Remove { entry }));
+    actions
+}
