@@ -1,4 +1,4 @@
-//! Builds the eBPF object with a cargo of its own inside the outer build.
+//! Builds the eBPF objects with a cargo of its own inside the outer build.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,14 @@ use crate::{Error, elf};
 /// Name of the eBPF crate's binary, and of the object.
 pub const OBJECT: &str = "netswitch-bpf";
 
+/// What the benchmark loads beside it.
+pub const ECHO: &str = "netswitch-echo";
+
 /// Instruction set of the object: v3 has atomics with a result, which every kernel from 5.12 takes.
 const CPU: &str = "v3";
 
 /// Crates that use `#![feature]`; `RUSTC_BOOTSTRAP` lets a stable compiler accept it from these alone.
-const BOOTSTRAP_CRATES: &str = "aya_ebpf,netswitch_bpf";
+const BOOTSTRAP_CRATES: &str = "aya_ebpf,netswitch_bpf,netswitch_echo";
 
 /// What an LLVM says of bitcode that a newer one wrote.
 const NEWER_BITCODE: [&str; 4] = [
@@ -37,7 +40,12 @@ const OUTER_SETTINGS: [&str; 9] = [
     "RUSTUP_TOOLCHAIN",
 ];
 
-/// Builds the object for the workspace at `root` into `<target>/bpf` and returns its path.
+/// Where the object `name` is once [`object`] has built it.
+pub fn place(target: &Path, name: &str) -> PathBuf {
+    target.join("bpf").join(TARGET).join("bpf").join(name)
+}
+
+/// Builds the objects for the workspace at `root` into `<target>/bpf` and returns the agent's path.
 pub fn object(root: &Path, target: &Path) -> Result<PathBuf, Error> {
     let linker = detect::linker(&target.join("tools/bin")).ok_or(Error::NotSetUp("bpf-linker"))?;
     let mut refusals = Vec::new();
@@ -47,7 +55,7 @@ pub fn object(root: &Path, target: &Path) -> Result<PathBuf, Error> {
             .map_err(crate::at(&compiler.cargo))?;
         let text = String::from_utf8_lossy(&output.stderr);
         if output.status.success() {
-            let object = target.join("bpf").join(TARGET).join("bpf").join(OBJECT);
+            let object = place(target, OBJECT);
             elf::refuse_panics(&object)?;
             return Ok(object);
         }
@@ -94,16 +102,7 @@ pub fn cargo(
             if compiler.prebuilt_core { BOOTSTRAP_CRATES } else { "1" },
         )
         .env("PATH", detect::path_with(linker.parent().unwrap_or(root)))
-        .args([
-            subcommand,
-            "--quiet",
-            "--profile",
-            "bpf",
-            "--target",
-            TARGET,
-            "--bin",
-            OBJECT,
-        ])
+        .args([subcommand, "--quiet", "--profile", "bpf", "--target", TARGET, "--bins"])
         .arg("--manifest-path")
         .arg(root.join("netswitch-ebpf/Cargo.toml"))
         // a folder of its own: no deadlock on the outer cargo's lock, and one object for all profiles
