@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: how fast netswitch is beside a direct veth pair, a bare kernel bridge, and bridge, rules and
-//! proxy as Docker sets them up, on one machine in one run.
+//! proxy as Docker sets them up, and how fast it answers for names beside dnsmasq, on one machine in one run.
 //!
 //! Machines drift, so peers take turns within each round, in an order that rotates, and what is
 //! judged is the median of the per-round ratios. `direct_again` is a second veth pair like the
@@ -9,6 +9,7 @@ mod field;
 mod peer;
 mod program;
 mod publication;
+mod question;
 mod report;
 mod scenario;
 pub mod series;

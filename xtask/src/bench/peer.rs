@@ -1,7 +1,9 @@
 //! What is compared: sites of namespaces that traffic crosses, each joined in another way.
 
 mod docker;
+mod echo;
 mod outside;
+mod resolver;
 mod segment;
 
 use std::fs;
@@ -11,7 +13,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use crate::bench::publication;
+use self::echo::Echo;
+use crate::bench::{publication, traffic};
 use crate::world::agent::Agent;
 use crate::world::namespace::Namespace;
 use crate::world::process::{self, Background};
@@ -52,7 +55,18 @@ pub enum Peer {
     /// With a range of 10,000
     #[value(name = "netswitch_10000_ports")]
     Netswitch10000Ports,
+    /// An eBPF program at the asker's veth that sends its questions back as they are
+    Echo,
+    /// A second one: the control
+    EchoAgain,
+    /// dnsmasq on the gateway, a bare kernel bridge
+    Dnsmasq,
+    /// netswitch without answers from the kernel
+    NetswitchAgent,
 }
+
+/// Every question about a name goes to the agent.
+const NO_KERNEL_NAMES: [&str; 2] = ["--kernel-names", "off"];
 
 impl Peer {
     pub fn name(self) -> &'static str {
@@ -72,12 +86,16 @@ impl Peer {
             Self::Netswitch1Port => "netswitch_1_port",
             Self::Netswitch1000Ports => "netswitch_1000_ports",
             Self::Netswitch10000Ports => "netswitch_10000_ports",
+            Self::Echo => "echo",
+            Self::EchoAgain => "echo_again",
+            Self::Dnsmasq => "dnsmasq",
+            Self::NetswitchAgent => "netswitch_agent",
         }
     }
 
     /// Like another: how far its ratio to that is from 1 is how far any other can be trusted.
     pub fn is_control(self) -> bool {
-        matches!(self, Self::DirectAgain | Self::LoopbackAgain)
+        matches!(self, Self::DirectAgain | Self::LoopbackAgain | Self::EchoAgain)
     }
 
     /// What the container publishes, as `-p` takes it.
@@ -102,6 +120,10 @@ pub enum Way {
     Publish,
     /// From the host to a published port of a container, by 127.0.0.1
     Localhost,
+    /// From a container to its gateway, with questions about a name that is known there
+    Resolve,
+    /// The same about a name that a server upstream knows
+    Forward,
 }
 
 /// The namespaces of one peer and what runs in them.
@@ -109,7 +131,7 @@ pub struct Site {
     pub peer: Peer,
     // in the order of their end: the agent purges what it attached while the namespaces are still there
     agent: Option<Agent>,
-    _servers: Vec<Background>,
+    servers: Vec<Background>,
     namespaces: Namespaces,
     way: Way,
 }
@@ -128,6 +150,13 @@ enum Namespaces {
         host: Option<Namespace>,
     },
     Loopback(Namespace),
+    /// A container that asks for names, and its host if that is not the agent's
+    Resolver {
+        client: Namespace,
+        host: Option<Namespace>,
+        _others: [Namespace; 2],
+        _echo: Option<Echo>,
+    },
 }
 
 /// Who talks to whom.
@@ -151,16 +180,27 @@ impl Site {
             fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
             let options: &[_] = match peer {
                 Peer::NetswitchXdp => &["--uplink-mode", "xdp"],
+                Peer::NetswitchAgent => &NO_KERNEL_NAMES,
                 _ => &[],
             };
-            Agent::start(binary, host, &directory, &format!("bench-{}", peer.name()), options)
+            // who asks has the other one
+            let cpu = matches!(way, Way::Resolve | Way::Forward).then(traffic::server_cpu);
+            Agent::start(
+                binary,
+                host,
+                &directory,
+                &format!("bench-{}", peer.name()),
+                options,
+                cpu,
+            )
         };
         let site = match (way, peer) {
+            (Way::Resolve | Way::Forward, _) => resolver::site(peer, way, start_agent),
             (Way::Segment, _) => segment::site(peer, start_agent),
             (_, Peer::Loopback | Peer::LoopbackAgain) => Namespace::new().map(|host| Self {
                 peer,
                 agent: None,
-                _servers: Vec::new(),
+                servers: Vec::new(),
                 namespaces: Namespaces::Loopback(host),
                 way,
             }),
@@ -185,6 +225,10 @@ impl Site {
             Namespaces::Outside { container, lan, host } => {
                 let host = self.agent.as_ref().map(Agent::host).or(host.as_ref());
                 outside::route(self.way, container, lan, host)
+            }
+            Namespaces::Resolver { client, host, .. } => {
+                let host = self.agent.as_ref().map(Agent::host).or(host.as_ref());
+                resolver::route(client, host)
             }
         }
     }

@@ -33,6 +33,11 @@ pub fn average(traffic: impl FnOnce() -> Result<()>) -> Result<f64> {
     Ok(costs.iter().map(|cost| cost.nanoseconds * cost.runs).sum::<f64>() / runs)
 }
 
+/// Nanoseconds of all programs that `traffic` runs; 0 where there are none.
+pub fn total(traffic: impl FnOnce() -> Result<()>) -> Result<f64> {
+    Ok(cost(traffic)?.iter().map(|cost| cost.nanoseconds * cost.runs).sum())
+}
+
 /// Runs `traffic` with statistics on, which cost time themselves: no rate is measured meanwhile.
 pub fn cost(traffic: impl FnOnce() -> Result<()>) -> Result<Vec<Cost>> {
     let _statistics = bpf_descriptor(ENABLE_STATS, &mut [0; 2]).context("turn on eBPF statistics")?;

@@ -22,7 +22,7 @@ struct Floor {
 }
 
 #[rustfmt::skip]
-const FLOORS: [Floor; 16] = [
+const FLOORS: [Floor; 22] = [
     floor(Scenario::TcpStream, Peer::Netswitch, 0.95, Peer::Direct),
     floor(Scenario::TcpStream, Peer::NetswitchBigTcp, 1.10, Peer::Direct),
     floor(Scenario::Udp64b, Peer::Netswitch, 0.88, Peer::Direct),
@@ -39,6 +39,12 @@ const FLOORS: [Floor; 16] = [
     limit(Scenario::Publish1000Ports, Peer::Netswitch, 50.0),
     limit(Scenario::Publish10000PortRange, Peer::Netswitch, 10.0),
     limit(Scenario::Publish10000PortRangeMemory, Peer::Netswitch, 1024.0),
+    floor(Scenario::DnsQps, Peer::Netswitch, 0.90, Peer::Echo),
+    floor(Scenario::DnsQpsOneCpu, Peer::Netswitch, 2.00, Peer::Dnsmasq),
+    floor(Scenario::DnsQps, Peer::NetswitchAgent, 0.80, Peer::Dnsmasq),
+    floor(Scenario::DnsQpsCached, Peer::Netswitch, 0.80, Peer::Dnsmasq),
+    floor(Scenario::DnsLatencyP99, Peer::Netswitch, 1.20, Peer::Echo),
+    floor(Scenario::DnsCpu, Peer::Netswitch, 0.20, Peer::Dnsmasq),
 ];
 
 const fn floor(scenario: Scenario, peer: Peer, bound: f64, against: Peer) -> Floor {

@@ -4,8 +4,10 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use super::peer::{Peer, Site, Way};
-use super::traffic::Cpus;
+use super::series::quantile;
+use super::traffic::{CLIENT_CPU, Cpus, server_cpu};
 use super::{program, publication, traffic};
+use crate::world::process;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
@@ -44,6 +46,18 @@ pub enum Scenario {
     /// What that range adds to the agent's memory
     #[value(name = "publish_10000_port_range_memory")]
     Publish10000PortRangeMemory,
+    /// Questions of a container for another one's address, 64 under way: answers. A server has a CPU of its own
+    DnsQps,
+    /// The same with asker and server on one CPU
+    DnsQpsOneCpu,
+    /// `dns_qps` for a name that a server upstream knows, and that was asked for before
+    DnsQpsCached,
+    /// From when a question is due to its answer, 10,000 questions a second: the median
+    DnsLatencyP50,
+    /// What 99 % of those take at most
+    DnsLatencyP99,
+    /// CPU time of the process that answers and of all eBPF programs under `dns_qps`
+    DnsCpu,
 }
 
 impl Scenario {
@@ -63,6 +77,12 @@ impl Scenario {
             Self::Publish1000Ports => "publish_1000_ports",
             Self::Publish10000PortRange => "publish_10000_port_range",
             Self::Publish10000PortRangeMemory => "publish_10000_port_range_memory",
+            Self::DnsQps => "dns_qps",
+            Self::DnsQpsOneCpu => "dns_qps_one_cpu",
+            Self::DnsQpsCached => "dns_qps_cached",
+            Self::DnsLatencyP50 => "dns_latency_p50",
+            Self::DnsLatencyP99 => "dns_latency_p99",
+            Self::DnsCpu => "dns_cpu",
         }
     }
 
@@ -70,17 +90,23 @@ impl Scenario {
         match self {
             Self::TcpStream | Self::MasqTcpStream => "Gbit/s",
             Self::Udp64b | Self::MasqUdp64b | Self::PublishUdp64b => "packets/s",
-            Self::TcpRr | Self::LocalhostTcpRr | Self::LocalhostTcpRrOneCpu => "us",
+            Self::TcpRr
+            | Self::LocalhostTcpRr
+            | Self::LocalhostTcpRrOneCpu
+            | Self::DnsLatencyP50
+            | Self::DnsLatencyP99 => "us",
             Self::PublishTcpCrr | Self::PublishAtScaleTcpCrr => "connections/s",
             Self::PublishAtScale => "ns/packet",
             Self::Publish1000Ports | Self::Publish10000PortRange => "ms",
             Self::Publish10000PortRangeMemory => "KiB",
+            Self::DnsQps | Self::DnsQpsOneCpu | Self::DnsQpsCached => "answers/s",
+            Self::DnsCpu => "ns/answer",
         }
     }
 
     pub fn better(self) -> &'static str {
         match self.unit() {
-            "us" | "ns/packet" | "ms" | "KiB" => "lower",
+            "us" | "ns/packet" | "ns/answer" | "ms" | "KiB" => "lower",
             _ => "higher",
         }
     }
@@ -97,14 +123,19 @@ impl Scenario {
             | Self::Publish1000Ports
             | Self::Publish10000PortRange
             | Self::Publish10000PortRangeMemory => Way::Publish,
+            Self::DnsQps | Self::DnsQpsOneCpu | Self::DnsLatencyP50 | Self::DnsLatencyP99 | Self::DnsCpu => {
+                Way::Resolve
+            }
+            Self::DnsQpsCached => Way::Forward,
         }
     }
 
     /// Whom it compares; the first is the one that the others are judged by.
     pub fn peers(self) -> &'static [Peer] {
         use Peer::{
-            Bridge, Direct, DirectAgain, DirectBigTcp, Docker, DockerProxy, Iptables, Loopback, LoopbackAgain,
-            Netswitch, Netswitch1Port, Netswitch1000Ports, Netswitch10000Ports, NetswitchBigTcp, NetswitchXdp,
+            Bridge, Direct, DirectAgain, DirectBigTcp, Dnsmasq, Docker, DockerProxy, Echo, EchoAgain, Iptables,
+            Loopback, LoopbackAgain, Netswitch, Netswitch1Port, Netswitch1000Ports, Netswitch10000Ports,
+            NetswitchAgent, NetswitchBigTcp, NetswitchXdp,
         };
         match self {
             // BIG TCP changes the size of segments, so only bulk TCP is measured with it
@@ -125,6 +156,11 @@ impl Scenario {
                 &[Netswitch1Port, Netswitch1000Ports, Netswitch10000Ports]
             }
             Self::Publish1000Ports | Self::Publish10000PortRange | Self::Publish10000PortRangeMemory => &[Netswitch],
+            Self::DnsQps | Self::DnsQpsOneCpu | Self::DnsLatencyP50 | Self::DnsLatencyP99 | Self::DnsCpu => {
+                &[Echo, EchoAgain, Dnsmasq, Netswitch, NetswitchAgent]
+            }
+            // what others know is the agent's to answer in any case
+            Self::DnsQpsCached => &[Echo, EchoAgain, Dnsmasq, Netswitch],
         }
     }
 
@@ -140,7 +176,23 @@ impl Scenario {
             Self::Publish1000Ports => publication::milliseconds(site.agent()?, &publication::thousand_singles()),
             Self::Publish10000PortRange => publication::milliseconds(site.agent()?, &publication::long_range()),
             Self::Publish10000PortRangeMemory => publication::kibibytes(site.agent()?, &publication::long_range()),
+            Self::DnsQps | Self::DnsQpsCached => site.subject().ask_for_a_while(CLIENT_CPU).map(|(_, rate)| rate),
+            Self::DnsQpsOneCpu => site.subject().ask_for_a_while(server_cpu()).map(|(_, rate)| rate),
+            Self::DnsLatencyP50 => site.subject().delays().map(|delays| quantile(&delays, 0.5)),
+            Self::DnsLatencyP99 => site.subject().delays().map(|delays| quantile(&delays, 0.99)),
+            Self::DnsCpu => cpu_per_answer(site),
         };
         figure.with_context(|| format!("{} on {}", self.name(), peer.name()))
     }
+}
+
+/// Nanoseconds.
+fn cpu_per_answer(site: &Site) -> Result<f64> {
+    let used = || site.answering().map_or(Ok(0.0), process::cpu_nanoseconds);
+    let (before, mut answers) = (used()?, 0.0);
+    let programs = program::total(|| {
+        answers = site.subject().ask_for_a_while(CLIENT_CPU)?.0;
+        Ok(())
+    })?;
+    Ok((used()? - before + programs) / answers)
 }

@@ -66,7 +66,7 @@ fn spread(values: &[f64]) -> f64 {
 }
 
 /// Between the two nearest values where it falls between them; NaN for none.
-fn quantile(values: &[f64], share: f64) -> f64 {
+pub fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let Some(last) = sorted.len().checked_sub(1) else {

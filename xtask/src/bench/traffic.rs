@@ -18,7 +18,7 @@ use super::series::median;
 use crate::world::namespace::Namespace;
 use crate::world::process::{self, Background};
 
-const SECONDS: u64 = 2;
+pub const SECONDS: u64 = 2;
 const MESSAGE: usize = 64;
 /// In seconds: no step of a local connection takes that long.
 const PATIENCE: i64 = 3;

@@ -41,7 +41,7 @@ impl Stage {
         link::add_address(&lan, "eth0", LAN.parse()?, 24)?;
         host.ip(&format!("route add default via {LAN}"))?;
         let directory = Directory::new("demo")?;
-        let agent = Agent::start(binary, host, directory.path(), "demo", &[])?;
+        let agent = Agent::start(binary, host, directory.path(), "demo", &[], None)?;
         Ok(Self {
             screen: Screen::new(),
             agent,

@@ -28,7 +28,7 @@ pub(crate) enum Need {
     Inspect,
     /// What tests ask for names with, and whom: `dig`, `dnsmasq`, `musl-gcc`
     Names,
-    /// The peers that the benchmark measures against: iptables, as Docker uses it
+    /// The peers that the benchmark measures against: iptables, as Docker uses it, and dnsmasq
     Rivals,
     /// Debian's docker command line, unpacked and never installed
     DockerClient,
@@ -48,7 +48,7 @@ impl Need {
             Self::Traffic => &["iperf3", "iproute2", "iputils-ping"],
             Self::Inspect => &["ethtool", "iptables", "nftables", "procps", "tcpdump"],
             Self::Names => &["bind9-dnsutils", "dnsmasq-base", "musl-tools"],
-            Self::Rivals => &["iptables"],
+            Self::Rivals => &["dnsmasq-base", "iptables"],
             Self::Check => ebpf::lint_package(),
         }
     }

@@ -22,6 +22,8 @@ pub struct Agent {
     bpffs: PathBuf,
     /// Further arguments.
     options: Vec<&'static str>,
+    /// The only CPU that it may use.
+    cpu: Option<usize>,
     /// The host's, before the agent came.
     links: BTreeSet<String>,
     process: Option<Background>,
@@ -35,6 +37,7 @@ impl Agent {
         directory: &Path,
         name: &str,
         options: &[&'static str],
+        cpu: Option<usize>,
     ) -> Result<Self> {
         let links = links(&host)?;
         let mut agent = Self {
@@ -44,6 +47,7 @@ impl Agent {
             directory: directory.into(),
             bpffs: format!("/sys/fs/bpf/netswitch-{name}-{}", std::process::id()).into(),
             options: options.into(),
+            cpu,
             process: None,
         };
         agent.run()?;
@@ -66,6 +70,9 @@ impl Agent {
         let log = File::create(self.log()).context("create the agent's log")?;
         let mut command = self.agent_command();
         command.args(&self.options).stdout(log.try_clone()?).stderr(log);
+        if let Some(cpu) = self.cpu {
+            process::pin(&mut command, cpu)?;
+        }
         self.process = Some(Background::start(&mut command)?);
         self.wait_until_it_serves()
     }

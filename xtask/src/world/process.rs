@@ -1,6 +1,6 @@
 //! Running other programs: to their end with what they wrote, or in the background.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use super::interrupted;
 
@@ -67,6 +67,22 @@ pub fn pin(command: &mut Command, cpu: usize) -> Result<&mut Command> {
 
 pub fn pin_this_thread(cpu: usize) -> Result<()> {
     sched_setaffinity(Pid::from_raw(0), &cpu_set(cpu)?).with_context(|| format!("pin a thread to cpu {cpu}"))
+}
+
+/// User and system time of all threads of a program, from proc(5).
+pub fn cpu_nanoseconds(id: u32) -> Result<f64> {
+    let file = format!("/proc/{id}/stat");
+    let text = fs::read_to_string(&file).with_context(|| file.clone())?;
+    let ticks = ticks(&text).with_context(|| format!("no times in {file}"))?;
+    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no CLK_TCK")?;
+    Ok(f64::from(ticks) * 1e9 / f64::from(u32::try_from(per_second)?))
+}
+
+/// `utime` and `stime`, the 14th and 15th field; the second one, the name in brackets, may have spaces.
+fn ticks(stat: &str) -> Option<u32> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u32>().ok();
+    Some(next()? + next()?)
 }
 
 /// Asks again until it says yes; the error names what was awaited.
@@ -178,4 +194,16 @@ fn cpu_set(cpu: usize) -> Result<CpuSet> {
     let mut set = CpuSet::new();
     set.set(cpu).with_context(|| format!("no cpu {cpu}"))?;
     Ok(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_spaces_and_brackets_is_one_field() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 144 0 1 0 30 12 0 0 20 0 1 0 5";
+        assert_eq!(ticks(stat), Some(42));
+        assert_eq!(ticks("7 (a) S"), None);
+    }
 }

@@ -47,12 +47,12 @@ pub fn site(peer: Peer, way: Way, start_agent: impl FnOnce(Namespace) -> Result<
     match way {
         Way::Masquerade => servers.push(traffic::start_iperf_server(&lan)?),
         Way::Publish => servers.push(traffic::start_iperf_server(&container)?),
-        Way::Localhost | Way::Segment => {}
+        Way::Localhost | Way::Segment | Way::Resolve | Way::Forward => {}
     }
     Ok(Site {
         peer,
         agent,
-        _servers: servers,
+        servers,
         namespaces: Namespaces::Outside {
             container,
             lan,
@@ -65,7 +65,7 @@ pub fn site(peer: Peer, way: Way, start_agent: impl FnOnce(Namespace) -> Result<
 /// `host` is missing where the container is the host, in a direct pair.
 pub fn route<'a>(way: Way, container: &'a Namespace, lan: &'a Namespace, host: Option<&'a Namespace>) -> Route<'a> {
     let (client, server, address) = match way {
-        Way::Masquerade | Way::Segment => (container, lan, LAN),
+        Way::Masquerade | Way::Segment | Way::Resolve | Way::Forward => (container, lan, LAN),
         Way::Publish => (lan, container, HOST),
         Way::Localhost => (host.unwrap_or(container), container, Ipv4Addr::LOCALHOST),
     };

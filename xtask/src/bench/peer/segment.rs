@@ -42,7 +42,7 @@ pub fn site(peer: Peer, start_agent: impl FnOnce(Namespace) -> Result<Agent>) ->
     Ok(Site {
         peer,
         agent,
-        _servers: vec![traffic::start_iperf_server(&server)?],
+        servers: vec![traffic::start_iperf_server(&server)?],
         namespaces: Namespaces::Segment {
             client,
             server,
