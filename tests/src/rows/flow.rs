@@ -7,9 +7,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use netswitch::action::Entry;
 use netswitch::datapath::Hook;
 use netswitch_common::{
+    address::Address,
     capacity,
     flow::PARKED_LONGEST,
     host::Config,
+    name,
     publish::{flags, protocol},
     verdict::{DropReason, Verdict},
 };
@@ -17,9 +19,10 @@ use netswitch_common::{
 use crate::{
     fixture::{
         A, ALPHA_HOST, B, D, HOST_V4, MORE, Port, SMALL, UPLINK_INDEX, WORLD_V4,
-        uplink::{self, FROM_WORLD, out},
+        uplink::{self, FROM_WORLD, into, out},
     },
     packet::{Ip, ip},
+    question,
     switch::Counter,
 };
 
@@ -119,10 +122,52 @@ impl FlowRow {
 }
 
 pub fn rows() -> Vec<FlowRow> {
-    [flows(), fragments(), ends(), closed(), exhausted()]
+    [flows(), fragments(), ends(), closed(), exhausted(), names()]
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// About names: the agent's to answer, its answer, and the switch's own.
+fn names() -> Vec<FlowRow> {
+    const AGENT: u16 = 5000;
+    let config = Config {
+        names_port: AGENT,
+        ..uplink::config(capacity::MASQUERADE_PORTS, 64)
+    };
+    let asked = |data: &[u8]| sent(&A, ip(out(&A), A.v4(), ALPHA_HOST.v4()).udp(4000, 53, data));
+    let answer = ip(into(&A), ALPHA_HOST.v4(), A.v4()).udp(AGENT, 4000, b"!");
+    let wire = question::wire("web");
+    let view = Entry::View {
+        sandbox: A.id,
+        value: name::View {
+            networks: [A.network.number.into(), 0, 0, 0],
+        },
+    };
+    let web = Entry::Name {
+        key: name::NameKey::new(A.network.number.into(), &wire).expect("a short name"),
+        value: Box::new(name::Name {
+            length: u32::try_from(wire.len()).expect("a short name"),
+            pointer_length: 0,
+            v4: u32::from_ne_bytes(B.v4().octets()),
+            time_to_live: 0,
+            v6: Address::NONE,
+            pointer: [0; name::LONGEST],
+        }),
+    };
+    let known = row(
+        "a question for a name of the network",
+        asked(&question::question("web", question::A)),
+        Verdict::AnswerName,
+    );
+    vec![
+        row("a question for the agent", asked(b"?"), Verdict::Question).configured(config),
+        row("its answer to it", sent(&ALPHA_HOST, answer), Verdict::Answer).configured(config),
+        FlowRow {
+            entries: vec![view, web],
+            ..known
+        },
+    ]
 }
 
 fn to_world(from: &Port) -> Ip {
