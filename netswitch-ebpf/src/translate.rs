@@ -368,7 +368,7 @@ fn error(frame: Frame, work: &mut Work) -> Result {
 /// The ports of the quoted packet, whose sender is the error's receiver.
 #[inline(always)]
 fn quoted_ports(frame: Frame, work: &Work, checksum: u32) -> Result {
-    if work.translated.from_port == work.tuple.from_port && work.translated.to_port == work.tuple.to_port {
+    if !has_new_ports(work) {
         return Ok(());
     }
     add(frame, checksum, work.port_sum, 0)?;

@@ -8,7 +8,7 @@ use netswitch_common::{
     verdict::{Decision, Verdict},
 };
 
-use super::gateway;
+use super::{gateway, names};
 use crate::{
     headers::{ETHERNET_LENGTH, Ipv4, Ipv6, protocol},
     maps,
@@ -16,8 +16,6 @@ use crate::{
     work::Work,
 };
 
-/// Where servers are asked.
-const PORT: u16 = 53_u16.to_be();
 /// Type and class behind a question's name.
 const KIND: u32 = 4;
 
@@ -56,7 +54,7 @@ pub fn find(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
         && headers.more_fragments == 0
         && frame
             .read::<[u16; 2]>(u32::from(headers.transport & crate::packet::LONGEST))
-            .is_some_and(|ports| ports[1] == PORT)
+            .is_some_and(|ports| ports[1] == names::PORT)
         && find_name(frame.0, headers.bits(), endpoint) != 0
 }
 

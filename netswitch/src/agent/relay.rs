@@ -96,6 +96,17 @@ fn sessions_max() -> usize {
 
 /// A socket of the agent's own, which the hooks leave alone, bound to an address; it does not block.
 pub fn bound(protocol: Protocol, address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = unbound(protocol, address)?;
+    // among datagram sockets it would share a port that was to be a fresh one
+    if protocol == Protocol::Tcp || address.port() != 0 {
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    Ok(socket)
+}
+
+/// The same before it is bound, for addresses of this one's family.
+pub fn unbound(protocol: Protocol, address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::Inet
     } else {
@@ -108,13 +119,8 @@ pub fn bound(protocol: Protocol, address: SocketAddr) -> io::Result<OwnedFd> {
     };
     let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
     setsockopt(&socket, sockopt::Mark, &SOCKET_MARK)?;
-    // among datagram sockets it would share a port that was to be a fresh one
-    if protocol == Protocol::Tcp || address.port() != 0 {
-        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    }
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     }
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     Ok(socket)
 }

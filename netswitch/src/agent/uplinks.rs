@@ -7,13 +7,13 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use netswitch_common::{capacity, host};
 
 use super::core::Core;
-use crate::action::{Action, Device, Entry, Place};
+use crate::action::{Action, Device, Entry};
 use crate::api::UplinkMode;
 use crate::datapath::Hook;
 use crate::execute::Executor;
 use crate::model::endpoint::Endpoint;
 use crate::model::uplink::{self, Choice, Uplink};
-use crate::plan::view::View;
+use crate::plan::{entries, view::View};
 
 impl Core {
     /// At start: everything that the hooks must know of the host before the first packet.
@@ -73,7 +73,7 @@ impl Core {
         let local: BTreeSet<IpAddr> = addresses.iter().map(|(_, address)| address.ip()).collect();
         wanted.extend(local.into_iter().map(|address| Entry::Local { address }));
         let found = self.datapath.tables().host_entries()?;
-        let mut actions = differences(&found, wanted);
+        let mut actions = entries::differences(found, wanted);
         actions.extend(self.hooks(&uplinks)?);
         let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(actions);
         for error in errors {
@@ -137,27 +137,6 @@ impl Core {
         actions.extend(gone.map(|index| Action::DetachUplink { index: *index }));
         Ok(actions)
     }
-}
-
-fn differences(found: &[Entry], wanted: Vec<Entry>) -> Vec<Action> {
-    let before: BTreeMap<String, &Entry> = found.iter().map(|entry| (key(entry), entry)).collect();
-    let mut kept = BTreeSet::new();
-    let mut actions = Vec::new();
-    for entry in wanted {
-        kept.insert(key(&entry));
-        let old = before.get(&key(&entry)).map(|entry| (*entry).clone());
-        if old.as_ref().map(Entry::by_index) != Some(entry.by_index()) {
-            actions.push(Action::Put { entry, before: old });
-        }
-    }
-    let strangers = found.iter().filter(|entry| !kept.contains(&key(entry)));
-    actions.extend(strangers.map(|entry| Action::Remove { entry: entry.clone() }));
-    actions
-}
-
-fn key(entry: &Entry) -> String {
-    let place: Place = entry.place();
-    format!("{place:?}")
 }
 
 /// `SO_NETNS_COOKIE` of the calling thread's namespace.

@@ -1,5 +1,6 @@
 //! What the maps must hold for a network and for an endpoint.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -11,7 +12,7 @@ use netswitch_common::{
     publish,
 };
 
-use crate::action::{Device, Entry};
+use crate::action::{Action, Device, Entry, Place};
 use crate::model::{
     endpoint::Endpoint,
     network::{Bridge, Network, gateway::Mode},
@@ -276,4 +277,19 @@ fn neighbour(network: u32, address: IpAddr, mac: Mac, device: &Device, port: Por
             port,
         },
     }
+}
+
+/// What makes tables that hold `found` hold what is wanted, of any number of entries; where these name
+/// devices, both do so by index.
+pub fn differences(found: Vec<Entry>, wanted: Vec<Entry>) -> Vec<Action> {
+    let mut found: HashMap<Place, Entry> = found.into_iter().map(|entry| (entry.place(), entry)).collect();
+    let mut actions = Vec::new();
+    for entry in wanted {
+        let old = found.remove(&entry.place());
+        if old.as_ref().map(Entry::by_index) != Some(entry.by_index()) {
+            actions.push(Action::Put { entry, before: old });
+        }
+    }
+    actions.extend(found.into_values().map(|entry| Action::Remove { entry }));
+    actions
 }

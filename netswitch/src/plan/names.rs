@@ -1,8 +1,9 @@
 //! Directory before and after -> what changes in the tables that the switch answers names from.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
-use crate::action::{Action, Entry, Place};
+use super::entries::differences;
+use crate::action::{Action, Entry};
 use crate::model::Id;
 use crate::model::directory::{Directory, Question, Touched};
 
@@ -36,17 +37,4 @@ fn entries(directory: &Directory, questions: &HashSet<Question>, sandboxes: &BTr
     let views = sandboxes.iter().filter_map(|sandbox| directory.answered(sandbox));
     let views = views.map(|(sandbox, value)| Entry::View { sandbox, value });
     names.chain(views).collect()
-}
-
-fn differences(before: Vec<Entry>, after: Vec<Entry>) -> Vec<Action> {
-    let mut before: HashMap<Place, Entry> = before.into_iter().map(|entry| (entry.place(), entry)).collect();
-    let mut actions = Vec::new();
-    for entry in after {
-        let old = before.remove(&entry.place());
-        if old.as_ref() != Some(&entry) {
-            actions.push(Action::Put { entry, before: old });
-        }
-    }
-    actions.extend(before.into_values().map(|entry| Action::Remove { entry }));
-    actions
 }

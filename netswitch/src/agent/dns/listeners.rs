@@ -7,14 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 
-use netswitch_common::host::SOCKET_MARK;
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, listen, setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{Backlog, SockaddrStorage, bind, getsockname, listen, setsockopt, sockopt};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::server::Server;
+use crate::agent::relay::unbound;
 use crate::model::{Id, network::Network, publish::Protocol, state::State};
 
 /// How many ports are tried until one is free on every network.
@@ -131,26 +129,12 @@ fn place(network: &Network) -> Option<Place> {
 
 /// A socket of the agent's own that hears one device only; it does not block.
 fn bound(protocol: Protocol, address: SocketAddr, device: &str) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    };
-    let kind = if protocol == Protocol::Udp {
-        SockType::Datagram
-    } else {
-        SockType::Stream
-    };
-    let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
-    setsockopt(&socket, sockopt::Mark, &SOCKET_MARK)?;
+    let socket = unbound(protocol, address)?;
     setsockopt(&socket, sockopt::BindToDevice, &device.into())?;
     // a gateway's address may come a moment later
     setsockopt(&socket, sockopt::IpFreebind, &true)?;
     if protocol == Protocol::Tcp {
         setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    }
-    if address.is_ipv6() {
-        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     }
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     Ok(socket)
