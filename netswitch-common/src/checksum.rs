@@ -1,11 +1,40 @@
 //! The Internet checksum (RFC 1071).
 
+use crate::address::Address;
+
 /// Folds a 32-bit sum to the 16-bit checksum field, in the byte order of the summed words.
 #[inline(always)]
 pub const fn fold(sum: u32) -> u16 {
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     !(sum as u16)
+}
+
+/// A sum of up to 2^16 words of 32 bits, for [`fold`].
+#[inline(always)]
+pub const fn narrow(sum: u64) -> u32 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    ((sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32)) as u32
+}
+
+/// The sum of bytes that stand at an odd place (RFC 1071, 2).
+#[inline(always)]
+pub const fn at_odd_place(sum: u32) -> u32 {
+    (!fold(sum)).swap_bytes() as u32
+}
+
+/// Of the pseudo header, for `length` bytes behind the IP header (RFC 9293, 3.1; RFC 8200, 8.1). What an
+/// address holds beside IPv4's four bytes adds nothing to a one's complement sum.
+#[inline(always)]
+pub fn pseudo_header(from: &Address, to: &Address, protocol: u8, length: u16) -> u32 {
+    let mut sum = u64::from(length.to_be()) + u64::from(u16::from(protocol).to_be());
+    for word in from.0 {
+        sum += u64::from(word);
+    }
+    for word in to.0 {
+        sum += u64::from(word);
+    }
+    narrow(sum)
 }
 
 /// Whether a checksum field that went from `before` to `after` when `change` was added to it is one that a
@@ -121,6 +150,32 @@ pub fn crc32c_change(difference: u32, following: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sum_in_pieces_is_the_sum_of_all() {
+        let bytes: Vec<u8> = (0..41_u8).map(|byte| byte.wrapping_mul(83)).collect();
+        let (front, back) = bytes.split_at(17);
+        assert_eq!(fold(sum(front, 0) + at_odd_place(sum(back, 0))), fold(sum(&bytes, 0)));
+        let words = bytes
+            .chunks_exact(4)
+            .map(|word| u64::from(u32::from_ne_bytes(word.try_into().unwrap())));
+        assert_eq!(fold(narrow(words.sum())), fold(sum(&bytes[..40], 0)));
+    }
+
+    #[test]
+    fn a_pseudo_header_is_summed_in_both_families() {
+        let parse = |text: &str| Address::from(text.parse::<core::net::IpAddr>().unwrap());
+        let v4 = [10, 0, 0, 1, 10, 0, 0, 2, 0, 17, 1, 2];
+        let of = |from, to| fold(pseudo_header(&parse(from), &parse(to), 17, 0x102));
+        assert_eq!(of("10.0.0.1", "10.0.0.2"), fold(sum(&v4, 0)));
+        let mut v6 = [0_u8; 36];
+        v6[..2].copy_from_slice(&[0xfd, 0x01]);
+        v6[15] = 1;
+        v6[16..18].copy_from_slice(&[0xfd, 0x02]);
+        v6[31] = 2;
+        v6[32..].copy_from_slice(&[0, 17, 1, 2]);
+        assert_eq!(of("fd01::1", "fd02::2"), fold(sum(&v6, 0)));
+    }
 
     #[test]
     fn a_header_with_its_checksum_sums_to_zero() {

@@ -7,14 +7,13 @@
 use netswitch_common::{
     address::Address,
     flow::{Flow, FlowEnd, FlowKey, FragmentKey, Tuple},
-    name::NameKey,
     verdict::Decision,
 };
 
 use crate::{
     packet::{Family, Headers},
-    resolve::{DATAGRAM, Record},
     rewrite::Macs,
+    stages::resolve::{Asked, Record},
 };
 
 /// Of the packet that this CPU is working on; filled by [`crate::stages::tuple`] and
@@ -76,12 +75,12 @@ pub struct Work {
     pub fragment: FragmentKey,
     /// Addresses that a checksum changes by, before and after; the stack has no room for them.
     pub pairs: [[Address; 2]; 2],
-    /// A question for a name ([`crate::stages::resolve`]), its type (network order), the record that answers it,
-    /// and the datagram that goes back, to be summed.
-    pub question: NameKey,
-    pub asked: u16,
+    /// A question for a name and the record that answers it, its length and one's complement sum
+    /// ([`crate::stages::resolve`]).
+    pub asked: Asked,
     pub record: Record,
-    pub datagram: [u64; DATAGRAM / 8],
+    pub record_length: u32,
+    pub record_sum: u32,
     /// A new flow; key, deadline and serial are commit's.
     pub flow: Flow,
 }

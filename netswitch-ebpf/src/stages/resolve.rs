@@ -3,8 +3,10 @@
 
 use aya_ebpf::{bindings::__sk_buff, check_bounds_signed, helpers::bpf_skb_load_bytes};
 use netswitch_common::{
+    address::Address,
+    checksum,
     endpoint::Endpoint,
-    name::{LONGEST, Name, View, lower},
+    name::{LONGEST, Name, NameKey, View, lower},
     verdict::{Decision, Verdict},
 };
 
@@ -13,11 +15,12 @@ use crate::{
     headers::{ETHERNET_LENGTH, Ipv4, Ipv6, protocol},
     maps,
     packet::{Family, Frame, Headers},
+    resolve::total,
     work::Work,
 };
 
-/// Type and class behind a question's name.
-const KIND: u32 = 4;
+/// Bytes of type and class behind a question's name.
+const KIND: usize = 4;
 
 /// Types of records (RFC 1035, 3.2.2; RFC 3596, 2.1), network order, and the Internet's class.
 pub mod kind {
@@ -42,6 +45,37 @@ pub struct Message {
     pub authorities: u16,
     pub additions: u16,
 }
+
+/// A question as it was asked.
+#[repr(C)]
+pub struct Asked {
+    /// In front; then type and class, which stand behind the name, zeros again.
+    pub key: NameKey,
+    /// Room for these behind the longest name.
+    _room: u64,
+    /// One of [`kind`].
+    pub kind: u16,
+    /// Bytes of name, type and class; their one's complement sum.
+    pub length: u32,
+    pub sum: u32,
+}
+
+/// A resource record about the name that stands behind the message's header.
+#[repr(C, packed(2))]
+#[derive(Clone, Copy)]
+pub struct Record {
+    name: u16,
+    kind: u16,
+    class: u16,
+    time_to_live: u32,
+    length: u16,
+    data: [u8; LONGEST],
+}
+
+/// Up to the record's data.
+const RECORD_HEADER: usize = core::mem::offset_of!(Record, data);
+/// Where the question's name stands in a message (RFC 1035, 4.1.4).
+const THE_NAME: u16 = 0xc00c_u16.to_be();
 
 /// Flags of a plain question: RD, AD and CD say what the sender knows (RFC 1035, 4.1.1; RFC 4035, 3.2).
 const PLAIN: u16 = 0x0130_u16.to_be();
@@ -84,19 +118,13 @@ fn look(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Option<()> {
         return None;
     }
     let work = maps::work()?;
-    let (kind, length) = read(frame, headers, work)?;
+    read(frame, headers, work)?;
     let name = first(view, work)?;
-    let has_answer = match kind {
-        kind::A => name.v4 != 0,
-        kind::AAAA => !name.v6.is_none(),
-        kind::PTR => name.pointer_length != 0,
-        _ => false,
-    };
-    if !has_answer || name.length != length {
+    if name.length + KIND as u32 != work.asked.length {
         return None;
     }
+    fill(work, name)?;
     work.headers = headers;
-    work.asked = kind;
     work.decision = Decision {
         verdict: Verdict::AnswerName as u32,
         ifindex: frame.ifindex(),
@@ -107,9 +135,9 @@ fn look(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Option<()> {
     Some(())
 }
 
-/// The name that the message asks for, in lower case, into `work`: its type, and how many bytes it has.
+/// What the message asks for, with its name in lower case, into `work.asked`.
 #[inline(always)]
-fn read(frame: Frame, headers: Headers, work: &mut Work) -> Option<(u16, u32)> {
+fn read(frame: Frame, headers: Headers, work: &mut Work) -> Option<()> {
     let at = u32::from(plain_transport(headers.family));
     let message: Message = frame.read(at)?;
     if message.flags & !PLAIN != 0
@@ -118,44 +146,96 @@ fn read(frame: Frame, headers: Headers, work: &mut Work) -> Option<(u16, u32)> {
     {
         return None;
     }
-    let length = i64::from(u16::from_be(message.length)) - size_of::<Message>() as i64 - i64::from(KIND);
-    if !check_bounds_signed(length, 1, LONGEST as i64) {
-        return None;
-    }
-    work.question.name = [0; LONGEST];
-    let question = at + size_of::<Message>() as u32;
-    // SAFETY: the length was checked against the place's
-    let loaded = unsafe {
-        bpf_skb_load_bytes(
-            frame.0.cast(),
-            question,
-            (&raw mut work.question.name).cast(),
-            length as u32,
-        )
+    let asked = &mut work.asked;
+    asked.key.name = [0; LONGEST];
+    let name = (&raw mut asked.key.name).cast::<u8>();
+    let length = i64::from(u16::from_be(message.length)) - size_of::<Message>() as i64;
+    // SAFETY: the length is checked against the place's, and what stands behind the name lies in front of its end
+    let kind = unsafe {
+        if !check_bounds_signed(length, 1 + KIND as i64, (LONGEST + KIND) as i64)
+            || bpf_skb_load_bytes(
+                frame.0.cast(),
+                at + size_of::<Message>() as u32,
+                name.cast(),
+                length as u32,
+            ) != 0
+        {
+            return None;
+        }
+        let place = name.add(length as usize - KIND).cast::<[u16; 2]>();
+        let kind = place.read_unaligned();
+        place.write_unaligned([0; 2]);
+        kind
     };
-    let mut kind = [0_u16; 2];
-    frame.load(question + length as u32, &mut kind).ok()?;
-    if loaded != 0 || kind[1] != kind::INTERNET {
+    let [kind, class] = kind;
+    if class != kind::INTERNET {
         return None;
     }
-    let words = (&raw mut work.question.name).cast::<u64>();
+    asked.kind = kind;
+    asked.length = length as u32;
+    asked.sum = checksum::narrow(total::<_, { LONGEST / 4 }>(&asked.key.name))
+        + placed(asked.length, u64::from(kind) + u64::from(class));
+    let words = (&raw mut asked.key.name).cast::<u64>();
     for word in 0..LONGEST / size_of::<u64>() {
         // SAFETY: inside the name, which is aligned to eight bytes in its key
         unsafe { *words.add(word) = lower(*words.add(word)) };
     }
-    Some((kind[0], length as u32))
+    Some(())
 }
 
-/// What the first network of the view that has the name says; `work.question` is the key then.
+/// The sum of words behind a question's name, whose length with type and class this is.
+#[inline(always)]
+fn placed(length: u32, words: u64) -> u32 {
+    let sum = checksum::narrow(words);
+    match length & 1 {
+        0 => sum,
+        _ => checksum::at_odd_place(sum),
+    }
+}
+
+/// The record of the type that is asked for, and its sum, if the name has one.
+#[inline(always)]
+fn fill(work: &mut Work, name: &Name) -> Option<()> {
+    let data = (&raw mut work.record.data).cast::<u32>();
+    // SAFETY: the data holds the longest of these
+    let (length, sum) = unsafe {
+        match work.asked.kind {
+            kind::A if name.v4 != 0 => {
+                data.write_unaligned(name.v4);
+                (4, u64::from(name.v4))
+            }
+            kind::AAAA if !name.v6.is_none() => {
+                data.cast::<Address>().write_unaligned(name.v6);
+                (16, total::<_, 4>(&name.v6))
+            }
+            kind::PTR if name.pointer_length != 0 => {
+                core::ptr::copy_nonoverlapping((&raw const name.pointer).cast::<u32>(), data, LONGEST / 4);
+                (name.pointer_length & 0x7f, total::<_, { LONGEST / 4 }>(&name.pointer))
+            }
+            _ => return None,
+        }
+    };
+    let record = &mut work.record;
+    record.name = THE_NAME;
+    record.kind = work.asked.kind;
+    record.class = kind::INTERNET;
+    record.time_to_live = name.time_to_live.to_be();
+    record.length = (length as u16).to_be();
+    work.record_length = RECORD_HEADER as u32 + length;
+    work.record_sum = placed(work.asked.length, sum + total::<_, { RECORD_HEADER / 4 }>(record));
+    Some(())
+}
+
+/// What the first network of the view that has the name says; `work.asked` has its key then.
 #[inline(always)]
 fn first(view: &View, work: &mut Work) -> Option<&'static Name> {
-    work.question._pad = 0;
+    work.asked.key._pad = 0;
     for network in view.networks {
         if network == 0 {
             break;
         }
-        work.question.network = network;
-        if let Some(name) = maps::name(&work.question) {
+        work.asked.key.network = network;
+        if let Some(name) = maps::name(&work.asked.key) {
             return Some(name);
         }
     }

@@ -89,7 +89,8 @@ fn changed(before: u16, packet: &Plain, work: &Work) -> Option<u16> {
     if is_udp && before == 0 {
         return packet.tuple.from.as_v4().map(|_| 0); // it has none (RFC 768)
     }
-    if before == !checksum::fold(pseudo_header(&packet.tuple, packet.length)) {
+    let Tuple { from, to, protocol, .. } = &packet.tuple;
+    if before == !checksum::fold(checksum::pseudo_header(from, to, *protocol as u8, packet.length)) {
         return None;
     }
     let halves = |sum: u32| (sum & 0xffff) + (sum >> 16);
@@ -97,20 +98,4 @@ fn changed(before: u16, packet: &Plain, work: &Work) -> Option<u16> {
         0 if is_udp => Some(0xffff),
         after => Some(after),
     }
-}
-
-/// The sum over it, for `length` bytes behind the IP header (RFC 9293, 3.1; RFC 8200, 8.1). What an address
-/// holds beside IPv4's four bytes adds nothing to a one's complement sum.
-#[inline(always)]
-fn pseudo_header(tuple: &Tuple, length: u16) -> u32 {
-    let mut sum = u64::from(length.to_be()) + u64::from((tuple.protocol as u16).to_be());
-    for word in tuple.from.0 {
-        sum += u64::from(word);
-    }
-    for word in tuple.to.0 {
-        sum += u64::from(word);
-    }
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-    sum as u32
 }
