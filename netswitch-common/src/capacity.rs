@@ -22,6 +22,11 @@ pub const SOURCES: u32 = 262_144;
 pub const NAMES: u32 = 524_288;
 /// One per sandbox.
 pub const VIEWS: u32 = SLOTS;
+pub const STANDINGS: u32 = SLOTS;
+/// Of two epochs, for a moment: one is written while the other holds.
+pub const PAIRS: u32 = 2_097_152;
+pub const RULINGS: u32 = 2_097_152;
+pub const CIDRS: u32 = 524_288;
 /// Flows of all endpoints together.
 pub const RECORDS: u32 = 1_048_576;
 /// Two for each flow.

@@ -149,7 +149,7 @@ pub struct Flow {
     pub serial: u32,
     /// [`crate::host::Config::generation`] of the last route look-up.
     pub generation: u32,
-    /// Policy under which it was allowed; 0 while there is none.
+    /// [`crate::host::Config::policy_epoch`] under which it was allowed; 0 while there is no policy.
     pub policy_epoch: u32,
     /// What the addresses' translation adds to a one's complement sum, per direction; then the ports'.
     pub address_sums: [u32; 2],
@@ -161,7 +161,8 @@ pub struct Flow {
     pub _pad: [u8; 2],
     /// Number of the publication that it came by, or 0.
     pub publication: u32,
-    pub _pad2: u32,
+    /// Number of the policy's rule that allowed it, or 0.
+    pub rule: u32,
 }
 map_type!(Flow, 216);
 

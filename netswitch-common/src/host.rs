@@ -26,8 +26,11 @@ pub struct Config {
     pub flags: u16,
     /// Where the agent answers questions about names, at every gateway; host order, 0 for nowhere.
     pub names_port: u16,
+    /// Of the policy in force ([`crate::policy`]); 0: there is none.
+    pub policy_epoch: u32,
+    pub _pad: u32,
 }
-map_type!(Config, 24);
+map_type!(Config, 32);
 
 /// Bits of [`Config::flags`].
 pub mod config_flags {

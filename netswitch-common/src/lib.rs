@@ -27,6 +27,7 @@ pub mod host;
 pub mod name;
 pub mod neighbour;
 pub mod network;
+pub mod policy;
 pub mod publish;
 pub mod socket;
 pub mod verdict;
@@ -34,7 +35,7 @@ pub mod verdict;
 /// Version of every map's layout. Pins live under `<bpffs>/v<ABI_VERSION>/`; raise it when a key,
 /// a value or a meaning in this crate changes, and say how to carry the old entries over in
 /// `netswitch/src/datapath/upgrade.rs`.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Declares that a type may be read from and written to a BPF map as plain bytes.
 ///

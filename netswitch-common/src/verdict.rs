@@ -60,6 +60,11 @@ named! {
         Answer = 14, "answer";
         /// A question for a name became its own answer.
         AnswerName = 15, "answer-name";
+        /// The first packet of a flow that needs no translation but the policy's leave: the flow is made, then
+        /// as `Peer` or `Host`.
+        Admit = 16, "admit";
+        /// A packet of such a flow.
+        Follow = 17, "follow";
     }
 }
 
@@ -116,6 +121,8 @@ named! {
         NoFlow = 26, "no-flow";
         /// A fragment whose first one never came, or that is too long to keep.
         Fragment = 27, "fragment";
+        /// A rule of the policy denies it, or none allows it where one has to.
+        PolicyDenied = 28, "policy-denied";
     }
 }
 
@@ -141,8 +148,10 @@ pub struct Decision {
     pub mac: Mac,
     /// Largest packet that would have passed, for `AnswerTooBig`.
     pub mtu: u16,
+    /// Number of the policy's rule that allowed or denied it, or 0.
+    pub rule: u32,
 }
-map_type!(Decision, 32);
+map_type!(Decision, 36);
 
 impl Decision {
     #[inline(always)]
@@ -156,6 +165,7 @@ impl Decision {
             network: 0,
             mac: Mac([0; 6]),
             mtu: 0,
+            rule: 0,
         }
     }
 }

@@ -15,6 +15,7 @@ use netswitch_common::{
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
+    policy::{CidrKey, PairKey, Ruling, RulingKey, Standing, identity},
     publish::{Publication, PublishedKey, PublishedPorts, SourceKey, flags},
     socket::SocketState,
     verdict::{Count, Decision, DropKey},
@@ -69,6 +70,22 @@ static PUBLICATIONS: HashMap<u32, Publication> = HashMap::pinned(capacity::PUBLI
 /// Agent -> publish.
 #[map]
 static SOURCES: LpmTrie<SourceKey, u32> = LpmTrie::pinned(capacity::SOURCES, 0);
+
+/// By endpoint id. Agent -> policy.
+#[map]
+static STANDINGS: Array<Standing> = Array::pinned(capacity::STANDINGS, 0);
+
+/// Of the world. Agent -> policy.
+#[map]
+static CIDRS: LpmTrie<CidrKey, u32> = LpmTrie::pinned(capacity::CIDRS, 0);
+
+/// Agent -> policy.
+#[map]
+static PAIRS: HashMap<PairKey, u32> = HashMap::pinned(capacity::PAIRS, BPF_F_NO_PREALLOC);
+
+/// Agent -> policy.
+#[map]
+static RULINGS: LpmTrie<RulingKey, Ruling> = LpmTrie::pinned(capacity::RULINGS, 0);
 
 /// By packet, either direction. Commit -> flow; the agent removes what is stale.
 #[map]
@@ -208,6 +225,32 @@ pub fn config() -> Option<&'static Config> {
 #[inline(always)]
 pub fn slot(endpoint: u32) -> Option<&'static Slot> {
     SLOTS.get(endpoint)
+}
+
+#[inline(always)]
+pub fn standing(endpoint: u32) -> Option<&'static Standing> {
+    STANDINGS.get(endpoint)
+}
+
+/// The identity that an address of the world has in an epoch.
+#[inline(always)]
+pub fn identity(epoch: u32, address: Address) -> u32 {
+    let key = Key::new(160, CidrKey { epoch, address });
+    CIDRS.get(key).copied().unwrap_or(identity::WORLD)
+}
+
+/// What the policy says between two identities about a protocol and a port (network order).
+#[inline(always)]
+pub fn ruling(pair: PairKey, protocol: u8, port: u16) -> Option<Ruling> {
+    // SAFETY: as for endpoints
+    let set = *unsafe { PAIRS.get(pair) }?;
+    let key = RulingKey {
+        set,
+        protocol,
+        _pad: 0,
+        port,
+    };
+    RULINGS.get(Key::new(64, key)).copied()
 }
 
 #[inline(always)]

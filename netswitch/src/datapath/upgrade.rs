@@ -28,11 +28,24 @@ type Convert = fn(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)>;
 const CONVERSIONS: &[(u32, &str, Convert)] = &[
     (1, "PATHS", same), // more verdicts
     (2, "PATHS", same), // again
+    (3, "PATHS", same),
+    (3, "CONFIG", longer::<8>), // the policy's epoch
+    (3, "DECISION", left_out),  // a scratch pad
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "a conversion may leave an entry out")]
 fn same(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((key.to_vec(), value.to_vec()))
+}
+
+/// With `MORE` zeros behind the value.
+#[expect(clippy::unnecessary_wraps, reason = "as above")]
+fn longer<const MORE: usize>(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    Some((key.to_vec(), [value, &[0; MORE]].concat()))
+}
+
+const fn left_out(_key: &[u8], _value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    None
 }
 
 /// A start: where to load, and what is left to do around the moment the programs are replaced.
