@@ -126,8 +126,7 @@ named! {
     }
 }
 
-/// What the stages decided about one frame; nothing has been done yet. Also the value of DECISION,
-/// where `explain_endpoint` leaves it.
+/// What the stages decided about one frame; nothing has been done yet.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
@@ -148,10 +147,8 @@ pub struct Decision {
     pub mac: Mac,
     /// Largest packet that would have passed, for `AnswerTooBig`.
     pub mtu: u16,
-    /// Number of the policy's rule that allowed or denied it, or 0.
-    pub rule: u32,
 }
-map_type!(Decision, 36);
+map_type!(Decision, 32);
 
 impl Decision {
     #[inline(always)]
@@ -165,10 +162,19 @@ impl Decision {
             network: 0,
             mac: Mac([0; 6]),
             mtu: 0,
-            rule: 0,
         }
     }
 }
+
+/// Value of DECISION, where `explain_endpoint` and `explain_uplink` leave it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Explanation {
+    pub decision: Decision,
+    /// Number of the policy's rule that allowed or denied it, or 0.
+    pub rule: u32,
+}
+map_type!(Explanation, 36);
 
 /// Key of DROPS.
 #[repr(C)]

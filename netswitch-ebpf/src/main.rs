@@ -122,7 +122,8 @@ mod hooks {
         match maps::DECISION.get_ptr_mut(0) {
             // SAFETY: a per-CPU entry, and nothing else runs on this CPU meanwhile
             Some(slot) => unsafe {
-                core::ptr::copy_nonoverlapping(&raw const decision, slot, 1);
+                core::ptr::copy_nonoverlapping(&raw const decision, &raw mut (*slot).decision, 1);
+                (*slot).rule = maps::work().map_or(0, |work| work.rule);
                 aya_ebpf::helpers::bpf_get_smp_processor_id() as i32
             },
             None => TC_ACT_SHOT,
@@ -157,6 +158,7 @@ mod hooks {
             if !stack::lets_in(frame, packet.headers, endpoint, reason) {
                 return flow::decided();
             }
+            return forward::deliver(frame, packet, endpoint);
         }
         if packet.may_ask() {
             match neighbour::find(frame, packet.headers, endpoint) {

@@ -18,7 +18,7 @@ use netswitch_common::{
     policy::{CidrKey, PairKey, Ruling, RulingKey, Standing, identity},
     publish::{Publication, PublishedKey, PublishedPorts, SourceKey, flags},
     socket::SocketState,
-    verdict::{Count, Decision, DropKey},
+    verdict::{Count, DropKey, Explanation},
 };
 
 use crate::work::Work;
@@ -154,7 +154,7 @@ static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
 
 /// Explain -> agent.
 #[map]
-pub static DECISION: PerCpuArray<Decision> = PerCpuArray::pinned(capacity::DECISION, 0);
+pub static DECISION: PerCpuArray<Explanation> = PerCpuArray::pinned(capacity::DECISION, 0);
 
 #[inline(always)]
 pub fn endpoint(ifindex: u32) -> Option<&'static Endpoint> {

@@ -267,7 +267,7 @@ fn difference(old: u16, new: u16) -> u32 {
 #[inline(always)]
 fn note_hairpin(work: &Work) {
     let [from, to] = &work.flow.tuples;
-    if from.zone != 0 && from.zone == to.zone {
+    if work.flow.publication != 0 && from.zone != 0 && from.zone == to.zone {
         if let Some(quota) = maps::QUOTAS.get_ptr_mut(work.flow.ends[1].endpoint) {
             // SAFETY: an array's entry
             unsafe { fetch_add(&raw mut (*quota).hairpins, 1) };

@@ -146,6 +146,12 @@ impl Frame {
     }
 
     /// Of the Ethernet header, as words.
+    pub fn destination_mac(self) -> Result<[u16; 3], DropReason> {
+        let mut mac = [0; 3];
+        self.load(0, &mut mac)?;
+        Ok(mac)
+    }
+
     pub fn source_mac(self) -> Result<[u16; 3], DropReason> {
         let mut mac = [0; 3];
         self.load(6, &mut mac)?;

@@ -21,7 +21,7 @@ use crate::{
     packet::Frame,
     park, resolve,
     rewrite::{self, Macs},
-    stages::replicate,
+    stages::{policy, replicate},
     translate,
     work::Work,
 };
@@ -79,6 +79,13 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
         Some(Verdict::Open) => match open_flow(frame, decision) {
             Ok(action) => {
                 count_path(Verdict::Open, length);
+                return action;
+            }
+            Err(reason) => Err(reason),
+        },
+        Some(verdict @ (Verdict::Admit | Verdict::Follow)) => match to_member(frame, decision) {
+            Ok(action) => {
+                count_path(verdict, length);
                 return action;
             }
             Err(reason) => Err(reason),
@@ -181,13 +188,25 @@ fn open_flow(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     to_other_end(frame, decision)
 }
 
+/// A packet of a flow that is not translated: to a member of the sender's network, a container or the host.
+#[inline(never)]
+fn to_member(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
+    if decision.verdict == Verdict::Admit as u32 {
+        open::open()?;
+    } else if let Some(work) = maps::work() {
+        renew(work);
+    }
+    Ok(match maps::network(decision.network) {
+        Some(network) if network.host_end == decision.ifindex => to_host(frame, decision.ifindex),
+        _ => to_peer(frame, decision.ifindex),
+    })
+}
+
 /// A packet of a flow: translated and out.
 #[inline(never)]
 fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     let work = maps::work().ok_or(DropReason::Malformed)?;
-    if work.renew | work.rerouted != 0 {
-        renew(work);
-    }
+    renew(work);
     let is_new = decision.verdict == Verdict::Open as u32;
     let knows_hop = work.end.knows_hop(is_new || work.rerouted != 0);
     work.macs = match (work.end.endpoint, knows_hop) {
@@ -219,9 +238,12 @@ fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     Ok(to_world(work))
 }
 
-/// State, deadline and route into the record.
+/// State, deadline, route and policy into the record, where they have changed.
 #[inline(always)]
 fn renew(work: &Work) {
+    if work.renew | work.rerouted | work.rejudged == 0 {
+        return;
+    }
     let Some(record) = maps::RECORDS.get_ptr_mut(work.key) else {
         return;
     };
@@ -233,6 +255,10 @@ fn renew(work: &Work) {
             (*record).state = work.state;
             (*record).finished |= work.finished;
             (*record).deadline = work.now + timeout(work.tuple.protocol, state);
+        }
+        if work.rejudged != 0 {
+            (*record).policy_epoch = work.epoch;
+            (*record).rule = work.rule;
         }
         if work.rerouted != 0 {
             let end = match work.direction {
@@ -379,7 +405,7 @@ extern "C" fn copy(_round: u64, copies: &mut Copies) -> i64 {
     let slot = copies.slot;
     copies.slot = if slot + 1 < copies.members { slot + 1 } else { 0 };
     if let Some(member) = maps::member(copies.network, slot) {
-        if member.ifindex == copies.sender {
+        if member.ifindex == copies.sender || policy::denies_to(member.id) {
             return 0;
         }
         copies.made += 1;

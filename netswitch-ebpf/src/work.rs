@@ -55,6 +55,14 @@ pub struct Work {
     pub renew: u8,
     /// Whether commit has to write the route into the record.
     pub rerouted: u8,
+    /// Whether the flow was allowed under another policy than the one in force; and what that says: that commit
+    /// has to write so into the record, or that the packet is denied.
+    pub unjudged: u8,
+    pub rejudged: u8,
+    pub denied: u8,
+    /// Rule and epoch of the policy's last answer.
+    pub rule: u32,
+    pub epoch: u32,
     /// A later fragment whose ports nobody knows.
     pub is_orphan: u8,
     /// For a new flow: whether its reply tuple needs a port of the masquerade range.
@@ -62,7 +70,7 @@ pub struct Work {
     /// A flow that this one takes the place of; serial 0: none.
     pub replaced: FlowKey,
     pub replaced_serial: u32,
-    /// Number of the publication that was found.
+    /// Number of the publication that was found, or that the flow came by.
     pub publication: u32,
     /// What [`crate::stages::route`] is asked for, from where (if that is known), and what it found: the way,
     /// and the address for it.

@@ -152,7 +152,9 @@ pub fn meaning(decision: Decision) -> Decision {
         ..decision
     };
     match Verdict::from_number(decision.verdict) {
-        Some(Verdict::Peer | Verdict::Host | Verdict::Question | Verdict::Answer) => Decision {
+        Some(
+            Verdict::Peer | Verdict::Host | Verdict::Question | Verdict::Answer | Verdict::Admit | Verdict::Follow,
+        ) => Decision {
             ifindex: decision.ifindex,
             destination: decision.destination,
             ..bare

@@ -8,7 +8,7 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{forward, route};
+use super::{forward, policy, route};
 use crate::{
     headers::{ETHERNET_LENGTH, protocol, tcp},
     maps,
@@ -25,8 +25,21 @@ pub fn find(frame: Frame) -> bool {
     match find_flow() {
         NONE => false,
         FOUND => true,
-        _ => route::again(frame),
+        _ => reconsider(frame),
     }
+}
+
+/// For one that was found under another policy, or whose route has to be looked up again.
+#[inline(always)]
+fn reconsider(frame: Frame) -> bool {
+    let Some(work) = maps::work() else {
+        return false;
+    };
+    let is_rerouted = work.rerouted != 0;
+    if work.unjudged != 0 {
+        policy::again(work);
+    }
+    !is_rerouted || route::again(frame)
 }
 
 /// The same where there is no routing table to ask: whether it is found and nothing has changed.
@@ -37,7 +50,7 @@ pub fn is_known() -> bool {
 
 const NONE: u32 = 0;
 const FOUND: u32 = 1;
-/// Found, but its route has to be looked up again.
+/// Found, but its route has to be looked up again, or the policy asked.
 const STALE: u32 = 2;
 
 #[unsafe(no_mangle)]
@@ -46,7 +59,7 @@ extern "C" fn find_flow() -> u32 {
     if !matches(work) {
         return NONE;
     }
-    match work.rerouted {
+    match work.rerouted | work.unjudged {
         0 => FOUND,
         _ => STALE,
     }
@@ -86,6 +99,8 @@ fn matches(work: &mut Work) -> bool {
         advance(flow, state, work);
     }
     work.rerouted = u8::from(work.end.endpoint == 0 && is_stale);
+    work.unjudged = u8::from(flow.policy_epoch != policy::epoch());
+    work.publication = flow.publication;
     work.serial = index.serial;
     true
 }
@@ -168,9 +183,25 @@ pub fn decided() -> Decision {
 #[unsafe(no_mangle)]
 extern "C" fn leave_flow(skb: *mut __sk_buff, verdict: u32, ifindex: u32, network: u32) -> u32 {
     if let Some(work) = maps::work() {
-        work.decision = decide(Frame::new(skb), work, verdict, WayBack { ifindex, network });
+        let decision = refused(work, verdict);
+        work.decision = match decision {
+            Some(decision) => Decision { network, ..decision },
+            None => decide(Frame::new(skb), work, verdict, WayBack { ifindex, network }),
+        };
     }
     0
+}
+
+/// What becomes of a packet whose flow the policy does not let begin, or go on.
+#[inline(always)]
+pub fn refused(work: &mut Work, verdict: u32) -> Option<Decision> {
+    if work.denied == 0 && (verdict != Verdict::Open as u32 || policy::admit(work).is_ok()) {
+        return None;
+    }
+    Some(Decision {
+        destination: work.end.endpoint,
+        ..Decision::drop(DropReason::PolicyDenied)
+    })
 }
 
 #[inline(always)]
@@ -267,6 +298,7 @@ pub fn begin(work: &mut Work, target_port: u16, zone: u32) {
     work.flow.state = FlowState::New as u8;
     work.flow.finished = 0;
     work.flow.policy_epoch = 0;
+    work.flow.rule = 0;
     work.flow.publication = 0;
     work.flow.routed = work.now;
     work.flow.generation = maps::config().map_or(0, |config| config.generation);

@@ -5,7 +5,7 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{flow, gateway, names};
+use super::{flow, gateway, names, policy};
 use crate::{
     headers::{ETHERNET_LENGTH, icmp, protocol},
     maps,
@@ -23,7 +23,7 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
     let Some(port) = maps::port(endpoint.network, packet.destination) else {
         return Decision::drop(DropReason::NoSuchNeighbour);
     };
-    if !may_meet(endpoint, port.kind) {
+    if !may_meet(endpoint, port.kind) && !policy::concerns(endpoint.id, port.id) {
         return Decision::drop(DropReason::IccDisabled);
     }
     if port.kind == Kind::Host as u8 {
@@ -34,22 +34,38 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
             return flow::decided();
         }
     }
-    if names::is_answer(frame, packet.headers, endpoint) {
-        return to_port(frame, packet.headers, endpoint, port, Verdict::Answer);
-    }
-    to_port(frame, packet.headers, endpoint, port, Verdict::Peer)
+    let verdict = if names::is_answer(frame, packet.headers, endpoint) {
+        Verdict::Answer as u32
+    } else if policy::concerns(endpoint.id, port.id) {
+        policy::judge(frame, packet.headers, endpoint, port)
+    } else {
+        Verdict::Peer as u32
+    };
+    to_port(frame, packet.headers, endpoint, port, verdict)
 }
 
-/// Untranslated, if it is not too big.
+/// The same for what an uplink has let in already, and the host's stack has carried here.
 #[inline(always)]
-pub fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, verdict: Verdict) -> Decision {
+pub fn deliver(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
+    match maps::port(endpoint.network, packet.destination) {
+        Some(port) => to_port(frame, packet.headers, endpoint, port, Verdict::Peer as u32),
+        None => Decision::drop(DropReason::NoSuchNeighbour),
+    }
+}
+
+/// Untranslated, if it is not too big. With [`Verdict::Drop`] the decision is in the sheet.
+#[inline(always)]
+pub fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, verdict: u32) -> Decision {
+    if verdict == Verdict::Drop as u32 {
+        return flow::decided();
+    }
     if frame.length() > u32::from(port.mtu) + ETHERNET_LENGTH {
         if !fits_when_cut(frame, headers, port.mtu) {
             return too_big(frame, headers, endpoint, port);
         }
     }
     Decision {
-        verdict: verdict as u32,
+        verdict,
         ifindex: port.ifindex,
         destination: port.id,
         ..Decision::default()

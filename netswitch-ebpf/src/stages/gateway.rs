@@ -11,7 +11,7 @@ use netswitch_common::{
 
 use super::{
     flow::{self, WayBack},
-    forward, fragment, masquerade, names, publish, resolve, route, source_guard, stack, tuple,
+    forward, fragment, masquerade, names, policy, publish, resolve, route, source_guard, stack, tuple,
 };
 use crate::{
     maps,
@@ -28,10 +28,12 @@ enum Place {
     World,
 }
 
-/// Answers of [`decide_gateway`]: for the host's own stack; for the agent by it; decided already, in `work`.
+/// Answers of [`decide_gateway`]: for the host itself; for the agent on it; for its stack to carry on; decided
+/// already, in `work`.
 const FOR_HOST: u32 = 0;
 const QUESTION: u32 = 1;
-const DECIDED: u32 = 2;
+const FOR_STACK: u32 = 2;
+const DECIDED: u32 = 3;
 
 /// For a container's frame to the gateway's MAC.
 #[inline(always)]
@@ -39,11 +41,13 @@ pub fn decide(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) 
     if resolve::find(frame, headers, endpoint) {
         return flow::decided();
     }
-    match decide_gateway(frame.0, headers.bits(), endpoint) {
-        FOR_HOST => forward::to_port(frame, headers, endpoint, port, Verdict::Host),
-        QUESTION => forward::to_port(frame, headers, endpoint, port, Verdict::Question),
-        _ => flow::decided(),
-    }
+    let verdict = match decide_gateway(frame.0, headers.bits(), endpoint) {
+        FOR_HOST if policy::concerns(endpoint.id, port.id) => policy::judge(frame, headers, endpoint, port),
+        FOR_HOST | FOR_STACK => Verdict::Host as u32,
+        QUESTION => Verdict::Question as u32,
+        _ => Verdict::Drop as u32,
+    };
+    forward::to_port(frame, headers, endpoint, port, verdict)
 }
 
 #[unsafe(no_mangle)]
@@ -64,7 +68,7 @@ extern "C" fn decide_gateway(skb: *mut __sk_buff, headers: u64, endpoint: *const
     }
 }
 
-/// One of the three answers.
+/// One of the answers.
 #[inline(always)]
 fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<u32, DropReason> {
     let Some(network) = maps::network(endpoint.network) else {
@@ -77,7 +81,7 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<u32, Dro
         }
         if flow::find(frame) {
             if stack::carries_flow() {
-                return Ok(FOR_HOST);
+                return Ok(FOR_STACK);
             }
             flow::leave(frame, Verdict::Translate, way_back(frame, endpoint));
             return Ok(DECIDED);
@@ -86,14 +90,25 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<u32, Dro
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
-    match place(frame, headers.family, work.destination, endpoint, network)? {
+    let place = match place(frame, headers.family, work.destination, endpoint, network) {
+        Err(DropReason::OtherNetwork) if readable.is_ok() => {
+            policy::decide_between(endpoint)?;
+            flow::leave(frame, Verdict::Open, way_back(frame, endpoint));
+            return Ok(DECIDED);
+        }
+        place => place?,
+    };
+    let Some(work) = maps::work() else {
+        return Err(DropReason::NoUplink);
+    };
+    match place {
         Place::World if endpoint.flags & flags::INTERNAL != 0 => return Err(DropReason::InternalNetwork),
         Place::World => {
             readable?;
             if stack::is_on() {
                 masquerade::may_begin(work, endpoint)?;
                 return match route::leads_out(frame, network, work.destination) {
-                    true => Ok(FOR_HOST),
+                    true => Ok(FOR_STACK),
                     false => Err(DropReason::NoUplink),
                 };
             }
@@ -122,6 +137,7 @@ pub fn hairpin(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
         || !matches!(headers.family, Family::V4 | Family::V6)
         || tuple::read(frame, headers, endpoint.network).is_err()
         || !flow::find(frame)
+        || maps::work().is_none_or(|work| work.publication == 0)
     {
         return false;
     }

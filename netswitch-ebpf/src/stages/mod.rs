@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod masquerade;
 pub mod names;
 pub mod neighbour;
+pub mod policy;
 pub mod publish;
 pub mod replicate;
 pub mod resolve;

@@ -6,7 +6,7 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::gateway;
+use super::{gateway, policy};
 use crate::{
     maps,
     packet::{Family, Frame},
@@ -24,6 +24,9 @@ pub fn decide(frame: Frame, family: Family, endpoint: &Endpoint) -> Decision {
             Ok(()) | Err(DropReason::NotRouted) => {}
             Err(reason) => return Decision::drop(reason),
         }
+    }
+    if family != Family::Arp && policy::denies_from(endpoint.id) {
+        return Decision::drop(DropReason::PolicyDenied);
     }
     to_members(endpoint)
 }

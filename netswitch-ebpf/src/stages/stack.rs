@@ -30,7 +30,7 @@ pub fn is_on() -> bool {
 /// Whether the stack carries a container's packet, whose flow was found.
 #[inline(always)]
 pub fn carries_flow() -> bool {
-    is_on() && maps::work().is_some_and(|work| work.end.endpoint == 0)
+    is_on() && maps::work().is_some_and(|work| work.end.endpoint == 0 && work.denied == 0)
 }
 
 /// Whether packets for a publication can go through the stack. Those that must come from the gateway's
@@ -46,11 +46,12 @@ pub fn may_forward(publication: &Publication) -> bool {
 pub fn hand_on(verdict: Verdict) {
     if let Some(work) = maps::work() {
         work.hops = 0;
-        work.decision = Decision {
+        let refused = flow::refused(work, verdict as u32);
+        work.decision = refused.unwrap_or(Decision {
             verdict: verdict as u32,
             destination: work.end.endpoint,
             ..Decision::default()
-        };
+        });
     }
 }
 

@@ -46,6 +46,10 @@ fn fill(frame: Frame, headers: Headers, zone: u32, work: &mut Work) -> Result {
     work.is_orphan = 0;
     work.renew = 0;
     work.rerouted = 0;
+    work.unjudged = 0;
+    work.rejudged = 0;
+    work.denied = 0;
+    work.rule = 0;
     work.replaced_serial = 0;
     if headers.transport == 0 || headers.more_fragments != 0 {
         fragment_key(frame, work)?;

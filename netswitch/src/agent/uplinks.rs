@@ -32,6 +32,9 @@ impl Core {
             flow_quota: self.host.flow_quota.unwrap_or(capacity::FLOW_QUOTA),
             flags: before.flags & flags,
             names_port: before.names_port,
+            // the last agent's holds until this one's is in place
+            policy_epoch: before.policy_epoch,
+            _pad: 0,
         };
         self.datapath.tables().set_config(&config)?;
         self.refresh_host();

@@ -16,7 +16,7 @@ use netswitch_common::{
     policy::{CidrKey, PairKey, Ruling, RulingKey, Standing},
     publish::{Publication, PublishedKey, PublishedPorts, SourceKey},
     socket::SocketState,
-    verdict::{Count, Decision, DropKey},
+    verdict::{Count, DropKey, Explanation},
 };
 
 use super::{Error, Result};
@@ -101,7 +101,10 @@ pub const MAPS: &[(&str, Layout)] = &[
     ),
     ("VIEWS", layout::<u32, View>(MapType::Array, capacity::VIEWS)),
     ("NAMES", layout::<NameKey, Name>(MapType::Hash, capacity::NAMES)),
-    ("STANDINGS", layout::<u32, Standing>(MapType::Array, capacity::STANDINGS)),
+    (
+        "STANDINGS",
+        layout::<u32, Standing>(MapType::Array, capacity::STANDINGS),
+    ),
     (
         "CIDRS",
         layout::<lpm_trie::Key<CidrKey>, u32>(MapType::LpmTrie, capacity::CIDRS),
@@ -136,7 +139,7 @@ pub const MAPS: &[(&str, Layout)] = &[
     ("BUCKETS", layout::<BucketKey, Bucket>(MapType::Hash, capacity::BUCKETS)),
     (
         "DECISION",
-        layout::<u32, Decision>(MapType::PerCpuArray, capacity::DECISION),
+        layout::<u32, Explanation>(MapType::PerCpuArray, capacity::DECISION),
     ),
 ];
 

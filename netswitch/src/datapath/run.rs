@@ -1,7 +1,7 @@
 //! Running the programs on a frame of our own (`BPF_PROG_TEST_RUN`): `netswitch why`, tests, benchmarks.
 
 use aya::{TestRun as _, TestRunOptions, maps::PerCpuArray};
-use netswitch_common::verdict::Decision;
+use netswitch_common::verdict::Explanation;
 
 use super::{Datapath, Error, Hook, Result, loaded, program_error, program_mut, xdp};
 
@@ -25,16 +25,16 @@ pub struct Ran {
 
 impl Datapath {
     /// What would become of a frame from the device with this index; changes nothing.
-    pub fn explain(&mut self, hook: Hook, index: u32, frame: &[u8]) -> Result<Decision> {
+    pub fn explain(&mut self, hook: Hook, index: u32, frame: &[u8]) -> Result<Explanation> {
         let name = hook.explanation().ok_or(Error::Missing("explanation"))?;
         loaded(program_mut(&mut self.ebpf, name)?.load(), name)?;
         let cpu = self.test(name, index, frame, 1)?.verdict;
         let map = self.ebpf.map("DECISION").ok_or(Error::Missing("DECISION"))?;
-        let decisions = PerCpuArray::<_, Decision>::try_from(map)
+        let explanations = PerCpuArray::<_, Explanation>::try_from(map)
             .and_then(|map| map.get(&0, 0))
             .map_err(Error::map("DECISION"))?;
-        let decision = usize::try_from(cpu).ok().and_then(|cpu| decisions.get(cpu));
-        decision.copied().ok_or(Error::Missing("decision"))
+        let explanation = usize::try_from(cpu).ok().and_then(|cpu| explanations.get(cpu));
+        explanation.copied().ok_or(Error::Missing("explanation"))
     }
 
     /// Runs the hook's program on a frame from the device with this index, counters, flows and copies to

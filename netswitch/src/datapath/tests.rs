@@ -246,7 +246,7 @@ fn explaining_changes_nothing_and_running_counts() {
             (tables.drops().unwrap(), tables.paths().unwrap())
         };
         let before = counters(&mut datapath);
-        let decision = datapath.explain(Hook::Endpoint, LOOPBACK, &FRAME).unwrap();
+        let decision = datapath.explain(Hook::Endpoint, LOOPBACK, &FRAME).unwrap().decision;
         assert_eq!(decision.reason, DropReason::UnknownEndpoint as u32);
         assert_eq!(counters(&mut datapath), before);
 

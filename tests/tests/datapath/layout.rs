@@ -111,6 +111,7 @@ fn the_next_version_takes_every_entry_along() {
             datapath
                 .explain(Hook::Endpoint, frame.index, &frame.frame)
                 .expect("it runs")
+                .decision
                 .verdict,
             frame.decision.verdict
         );

@@ -194,7 +194,8 @@ fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, wanted: &T) -> R
 }
 
 fn explain(loaded: &mut Loaded, row: &Row) -> Result<(), String> {
-    let decision = loaded.datapath.explain(Hook::Endpoint, row.index, &row.frame);
+    let explained = loaded.datapath.explain(Hook::Endpoint, row.index, &row.frame);
+    let decision = explained.map(|explanation| explanation.decision);
     equal(
         "decision",
         &meaning(decision.map_err(|error| error.to_string())?),

@@ -124,7 +124,8 @@ fn explaining_opens_nothing() {
         let decision = loaded
             .datapath
             .explain(Hook::Endpoint, A.index(), &frame)
-            .expect("it runs");
+            .expect("it runs")
+            .decision;
         assert_eq!(decision.ifindex, UPLINK_INDEX);
         let records = maps::dump_all(&loaded.maps());
         assert!(records["FLOWS"].is_empty() && records["RECORDS"].is_empty());
