@@ -32,10 +32,11 @@ fn embed() -> Result<(), Error> {
     for source in ["netswitch-ebpf", "netswitch-common", "Cargo.lock", "Cargo.toml"] {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
-    // cargo marks the target folder, whatever it is called
+    // cargo marks the target folder, whatever it is called, and the one of a chosen platform inside it
+    let platform = variable("TARGET");
     let target = out
         .ancestors()
-        .find(|directory| directory.join("CACHEDIR.TAG").exists())
+        .find(|directory| directory.join("CACHEDIR.TAG").exists() && !directory.ends_with(&platform))
         .unwrap_or(&out);
     let object = build::object(root, target)?;
     fs::copy(&object, out.join(OBJECT)).map_err(at(&object))?;
