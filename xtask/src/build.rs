@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::ensure(&[Need::Ebpf])?;
     let mut cargo = command::cargo();
-    cargo.args(["build", "--workspace"]);
+    cargo.args(["build", "--workspace", "--exclude", "fuzz"]);
     if arguments.release {
         cargo.arg("--release");
     }

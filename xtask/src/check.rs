@@ -10,7 +10,7 @@ use crate::{command, place};
 const EBPF_CLIPPY: &str = "/usr/bin/clippy-driver";
 
 pub(crate) fn run() -> Result<()> {
-    setup::ensure(&[Need::Ebpf, Need::Check])?;
+    setup::ensure(&[Need::Ebpf, Need::Check, Need::Fuzz])?;
     let checks = [
         ("fmt", format as fn() -> Result<()>),
         ("clippy", lint),

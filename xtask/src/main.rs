@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod command;
 mod demo;
+mod fuzz;
 mod load;
 mod place;
 mod progress;
@@ -40,6 +41,8 @@ enum Command {
     Demo(demo::Args),
     /// Run every test and show which row of the tutorial each one proves
     Test(test::Arguments),
+    /// Feed the agent generated inputs until one is too much, or for so many runs
+    Fuzz(fuzz::Arguments),
     /// Check formatting, lints, licences and advisories
     Check,
     /// Measure against a direct veth pair, the kernel bridge, and docker0 with its rules and its proxy
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::BuildAndLoad(arguments) => load::run(&arguments),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Check => check::run(),
         Command::Bench(arguments) => bench::run(arguments),
     };

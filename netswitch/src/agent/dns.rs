@@ -3,9 +3,9 @@
 //! Sockets of each network's own listen at its gateways, on a port that the data path leads port 53 to.
 //! Reading takes what the agent's thread last published and waits for nobody.
 
-mod answer;
-mod forward;
-mod limits;
+pub mod answer;
+pub mod forward;
+pub mod limits;
 mod listeners;
 mod loopback;
 mod server;

@@ -18,7 +18,7 @@ pub mod reserved_ports;
 pub mod resolv_conf;
 pub mod sandbox;
 pub mod state;
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
 pub mod uplink;

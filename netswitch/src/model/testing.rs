@@ -1,4 +1,5 @@
 //! A small world for the rules' own tests: a state, a clock and random ids that are the same each time.
+#![expect(clippy::unwrap_used, reason = "only tests call it")]
 
 use std::collections::BTreeMap;
 

@@ -36,6 +36,8 @@ pub(crate) enum Need {
     DockerProxy,
     /// qemu and Debian's 6.1 kernel, unpacked and never installed
     Vm,
+    /// A C++ compiler, for libFuzzer
+    Fuzz,
     /// cargo-deny, and clippy for the eBPF programs
     Check,
 }
@@ -49,6 +51,7 @@ impl Need {
             Self::Inspect => &["ethtool", "iptables", "nftables", "procps", "tcpdump"],
             Self::Names => &["bind9-dnsutils", "dnsmasq-base", "musl-tools"],
             Self::Rivals => &["dnsmasq-base", "iptables"],
+            Self::Fuzz => &["g++"],
             Self::Check => ebpf::lint_package(),
         }
     }
@@ -89,7 +92,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
             Need::DockerProxy => drop(docker_proxy()?),
             Need::Vm => drop(machine()?),
             Need::Check => ebpf::install_deny()?,
-            Need::Redis | Need::Traffic | Need::Inspect | Need::Names | Need::Rivals => {}
+            Need::Redis | Need::Traffic | Need::Inspect | Need::Names | Need::Rivals | Need::Fuzz => {}
         }
     }
     Ok(())

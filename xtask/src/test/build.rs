@@ -47,6 +47,8 @@ pub(super) fn binaries() -> Result<Vec<Binary>> {
         .args([
             "test",
             "--workspace",
+            "--exclude",
+            "fuzz",
             "--no-run",
             "--message-format",
             "json-render-diagnostics",
