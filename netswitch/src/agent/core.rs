@@ -58,6 +58,7 @@ impl Core {
             self.datapath.flush_log();
             if swept.elapsed() > SWEEP_INTERVAL {
                 self.sweep_flows();
+                self.listen_for_host();
                 swept = Instant::now();
             }
             let pause = if self.datapath.is_logging() {
@@ -186,6 +187,9 @@ impl Core {
         self.publish_names(&touched);
         self.lead_loopback(&touched.sandboxes);
         self.listen_for_names(changes.networks.keys());
+        if !changes.networks.is_empty() {
+            self.listen_for_host();
+        }
         if moves_ports {
             self.reserve_ports();
         }

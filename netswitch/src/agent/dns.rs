@@ -5,31 +5,37 @@
 
 pub mod answer;
 pub mod forward;
+mod host;
 pub mod limits;
 mod listeners;
 mod loopback;
 mod server;
 mod upstream;
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
-use netswitch_common::host;
+use anyhow::Context as _;
+use netswitch_common::host::Config;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::core::Core;
 use crate::action::Action;
+use crate::api::Error;
 use crate::execute::Executor;
 use crate::model::{
     Id,
     directory::{Directory, Touched},
+    network::Network,
     state::State,
 };
 use crate::plan;
 use answer::Answerer;
 use forward::Forwarder;
+use host::HostListener;
 use listeners::Listeners;
 use server::Server;
 
@@ -41,33 +47,38 @@ pub struct Names {
     /// The one before, and what it has missed.
     spare: Option<(Arc<Directory>, Touched)>,
     listeners: Listeners,
+    host: HostListener,
     cookies: loopback::Cookies,
 }
 
 impl Core {
     /// Answers from now on, and follows the host's `resolv_conf`.
-    pub fn start_names(&mut self, runtime: &Handle, resolv_conf: &Path) -> Result<()> {
+    pub fn start_names(&mut self, runtime: &Handle, resolv_conf: &Path) -> anyhow::Result<()> {
         let (directory, published) = watch::channel(Arc::new(Directory::new(&self.state)));
-        let upstream = upstream::follow(resolv_conf, runtime).context("following resolv.conf")?;
+        let host_names = self.host.host_names;
+        let upstream = upstream::follow(resolv_conf, host_names, runtime).context("following resolv.conf")?;
         let server = Server::new(Answerer::new(published, Forwarder::new(upstream)));
         // the last agent's, if nobody has taken it since: questions on their way still find an answer
         let port = self.datapath.tables().config()?.names_port;
+        let host = HostListener::new(runtime.clone(), server.clone(), host_names);
         let listeners = Listeners::new(runtime.clone(), server, port);
         self.names = Some(Names {
             directory,
             in_kernel: self.host.kernel_names,
             spare: None,
             listeners,
+            host,
             cookies: loopback::Cookies::new(),
         });
         self.repair_names()?;
         self.listen_for_all_names();
+        self.listen_for_host();
         self.lead_loopback_of_all();
         Ok(())
     }
 
     /// What the switch answers, as another agent may have left it.
-    fn repair_names(&mut self) -> Result<()> {
+    fn repair_names(&mut self) -> anyhow::Result<()> {
         let found = self.datapath.tables().name_entries()?;
         let Some(names) = &self.names else { return Ok(()) };
         let directory = names.directory.borrow().clone();
@@ -93,6 +104,26 @@ impl Core {
         }
     }
 
+    /// Before a network is made whose names the host is to have.
+    pub fn open_host_names(&mut self) -> Result<(), Error> {
+        let Some(Names { host, .. }) = &mut self.names else {
+            return Ok(());
+        };
+        host.open().map_err(|error| host_names_failed(host.address(), &error))
+    }
+
+    /// Listens for the host as long as a network's names are the host's, too: what is in the way may go.
+    pub fn listen_for_host(&mut self) {
+        let Some(Names { host, .. }) = &mut self.names else {
+            return;
+        };
+        if !self.state.networks.values().any(Network::has_host_names) {
+            host.close();
+        } else if let Err(error) = host.open() {
+            tracing::warn!("{}", host_names_failed(host.address(), &error));
+        }
+    }
+
     pub fn listen_for_all_names(&mut self) {
         let networks: Vec<Id> = self.state.networks.keys().cloned().collect();
         self.listen_for_names(networks.iter());
@@ -108,12 +139,25 @@ impl Core {
             if config.names_port == names_port {
                 return Ok(());
             }
-            tables.set_config(&host::Config { names_port, ..config })
+            tables.set_config(&Config { names_port, ..config })
         });
         if let Err(error) = set {
             tracing::warn!(%error, "containers' questions about names do not reach the agent");
         }
     }
+}
+
+/// In words for who asked for it.
+fn host_names_failed(address: SocketAddr, error: &io::Error) -> Error {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "address already in use".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "the host does not have that address".to_owned(),
+        _ => error.to_string(),
+    };
+    let message = format!(
+        "cannot answer the host's questions for names at {address}: {why}; netswitch agent --host-names chooses another"
+    );
+    Error::conflict(message)
 }
 
 impl Names {

@@ -5,7 +5,7 @@ use crate::api::{Error, Filters, NetworkCreate, Response};
 use crate::model::{
     container::Owner,
     endpoint::{Settings, connect},
-    network::{create, inspect, remove},
+    network::{Network, create, inspect, remove},
 };
 use crate::plan::view::namespace;
 
@@ -13,7 +13,10 @@ impl Core {
     pub fn network_create(&mut self, asked: &NetworkCreate) -> Result<Response, Error> {
         let mut facts = self.facts_of_host()?;
         let (changes, id, warnings) = create::create(&self.state, &mut facts, asked)?;
-        self.build(changes)?;
+        if changes.networks.values().flatten().any(Network::has_host_names) {
+            self.open_host_names()?;
+        }
+        self.build(changes).inspect_err(|_| self.listen_for_host())?;
         Ok(Response::Created { id: id.0, warnings })
     }
 

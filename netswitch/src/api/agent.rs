@@ -1,5 +1,6 @@
 //! What `netswitch agent` is asked for.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
@@ -20,7 +21,7 @@ impl Directories {
 }
 
 /// What the agent does with the host's uplinks and flows; `None` where the defaults hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostOptions {
     /// `auto`, `none` or devices.
     pub uplinks: Vec<String>,
@@ -31,6 +32,8 @@ pub struct HostOptions {
     pub flow_quota: Option<u32>,
     /// Whether the switch itself answers questions for names, where it can.
     pub kernel_names: bool,
+    /// Where the host's own programs ask for names.
+    pub host_names: SocketAddr,
 }
 
 /// `--uplink-mode`: where packets from the world are judged.

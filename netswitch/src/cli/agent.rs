@@ -1,5 +1,6 @@
 //! `netswitch agent`: the daemon itself, in the foreground.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
@@ -31,6 +32,9 @@ pub struct Agent {
     /// Flows that one container may have at once (default 32768)
     #[arg(long, value_name = "int", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     flow_quota: Option<u32>,
+    /// Loopback address at which the host's own programs ask for names (default "127.0.0.153:53")
+    #[arg(long, value_name = "address", default_value = "127.0.0.153", value_parser = host_names)]
+    host_names: SocketAddr,
     /// Whether eBPF answers questions for names where it can: on or off (default "on")
     #[arg(long, value_name = "mode", default_value = "on", value_parser = on_or_off, action = ArgAction::Set)]
     kernel_names: bool,
@@ -72,6 +76,7 @@ impl Agent {
                 masquerade_ports: self.masquerade_ports,
                 flow_quota: self.flow_quota,
                 kernel_names: self.kernel_names,
+                host_names: self.host_names,
             },
             cgroup: self.cgroup,
             resolv_conf: self.resolv_conf,
@@ -90,6 +95,17 @@ fn bip(text: &str) -> Result<IpNetwork, String> {
     let address = address_pool::parse_cidr(text).ok_or_else(|| format!("invalid CIDR address: {text}"))?;
     address_pool::check_subnet(address_pool::subnet_of(address)).map_err(|error| error.message)?;
     Ok(address)
+}
+
+/// `ADDRESS` or `ADDRESS:PORT`; port 53, where programs ask that cannot be told another.
+fn host_names(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse::<IpAddr>().map(|address| (address, 53).into());
+    match address.or_else(|_| text.parse::<SocketAddr>()) {
+        Ok(address) if !address.ip().is_loopback() => Err(format!("{} is not a loopback address", address.ip())),
+        Ok(address) if address.port() == 0 => Err("port 0 is none".into()),
+        Ok(address) => Ok(address),
+        Err(_) => Err("must be ADDRESS or ADDRESS:PORT, such as 127.0.0.153:53".into()),
+    }
 }
 
 fn on_or_off(text: &str) -> Result<bool, String> {
@@ -124,4 +140,24 @@ fn masquerade_ports(text: &str) -> Result<(u16, u16), String> {
 fn level(text: &str) -> Result<LevelFilter, String> {
     text.parse()
         .map_err(|_| "must be off, error, warn, info, debug or trace".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_asks_at_a_loopback_address() {
+        let read = |text: &str| host_names(text).map(|address| address.to_string());
+        assert_eq!(read("127.0.0.9"), Ok("127.0.0.9:53".into()));
+        assert_eq!(read("127.0.0.9:5300"), Ok("127.0.0.9:5300".into()));
+        assert_eq!(read("::1"), Ok("[::1]:53".into()));
+        assert_eq!(read("[::1]:5300"), Ok("[::1]:5300".into()));
+        assert_eq!(read("10.2.0.1:53"), Err("10.2.0.1 is not a loopback address".into()));
+        assert_eq!(read("0.0.0.0"), Err("0.0.0.0 is not a loopback address".into()));
+        for text in ["", "localhost", "127.0.0.9:", "127.0.0.9:0x", "127.0.0.9:70000"] {
+            assert!(read(text).unwrap_err().starts_with("must be "), "{text}");
+        }
+        assert_eq!(read("127.0.0.9:0"), Err("port 0 is none".into()));
+    }
 }

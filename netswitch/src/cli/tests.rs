@@ -327,6 +327,7 @@ Options:
       --config-only          Create a configuration only network
   -d, --driver string        Driver to manage the Network (default \"bridge\")
       --gateway strings      IPv4 or IPv6 Gateway for the master subnet
+      --host-names           Answer the host's own questions for NAME.NETWORK
       --ingress              Create swarm routing-mesh network
       --internal             Restrict external access to the network
       --ip-range strings     Allocate container ip from a sub-range

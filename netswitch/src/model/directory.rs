@@ -3,6 +3,7 @@
 //! Each network has its names, and each sandbox sees those of its networks. Following a change costs as much
 //! as it touches.
 
+mod host;
 mod names;
 mod table;
 mod view;
@@ -28,6 +29,8 @@ pub struct Directory {
     holders: HashMap<Id, Arc<Holder>>,
     /// By sandbox.
     views: HashMap<Id, View>,
+    /// Of the host's own programs.
+    host: View,
 }
 
 /// What a change concerns, by id.
@@ -93,11 +96,14 @@ impl Directory {
         }
         for id in &touched.networks {
             match state.networks.get(id) {
-                // what else changes of a network is no name's business
-                Some(_) if self.networks.contains_key(id) => {}
-                Some(network) => drop(self.networks.insert(id.clone(), Names::new(network))),
+                Some(network) => match self.networks.get_mut(id) {
+                    // what else changes of a network is no name's business
+                    Some(names) => names.subnets = names::subnets(network),
+                    None => drop(self.networks.insert(id.clone(), Names::new(network))),
+                },
                 None => drop(self.networks.remove(id)),
             }
+            self.host.follow(id, state.networks.get(id));
         }
         for endpoint in touched.endpoints.iter().filter_map(|id| state.endpoints.get(id)) {
             let network = state.networks.get(&endpoint.network);
@@ -118,8 +124,12 @@ impl Directory {
         }
     }
 
-    /// What whoever asks on `network` from this address sees: a container all its networks, others this one.
-    pub fn view(&self, network: &Id, from: IpAddr) -> Option<&View> {
+    /// What whoever asks on `network` from this address sees: a container all its networks, others this one. No
+    /// network: the host's own programs.
+    pub fn view(&self, network: Option<&Id>, from: IpAddr) -> Option<&View> {
+        let Some(network) = network else {
+            return Some(&self.host);
+        };
         let names = self.networks.get(network)?;
         let view = names.sandbox(from).and_then(|sandbox| self.views.get(sandbox));
         Some(view.map_or(names.strangers(), |view| view))
@@ -130,7 +140,10 @@ impl Directory {
     /// its front on the network that its rest names, at every dot from the right.
     pub fn addresses(&self, view: &View, name: &str) -> Option<&[IpAddr]> {
         let dots = name.rmatch_indices('.').map(|(at, _)| at);
-        let parts = std::iter::once((name, None)).chain(dots.map(|at| (&name[..at], Some(&name[at + 1..]))));
+        let whole = (!view.full_names_only()).then_some((name, None));
+        let parts = whole
+            .into_iter()
+            .chain(dots.map(|at| (&name[..at], Some(&name[at + 1..]))));
         parts
             .filter(|(name, _)| !name.is_empty())
             .find_map(|(name, network)| self.addresses_on(view, name, network))

@@ -61,6 +61,11 @@ impl Network {
 }
 
 impl Network {
+    /// Whether the host's own programs may ask for its names.
+    pub fn has_host_names(&self) -> bool {
+        self.bridge.as_ref().is_some_and(|bridge| bridge.host_names)
+    }
+
     /// Where its containers' questions about names are answered: the gateways that the host has.
     pub fn resolvers(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let bridge = self.bridge.iter();
@@ -124,6 +129,9 @@ pub struct Bridge {
     /// `netswitch.dns`: whom its containers' questions go to; empty for the host's servers.
     #[serde(default)]
     pub name_servers: Vec<IpAddr>,
+    /// `netswitch.host_names`: whether the host's own programs may ask for its names.
+    #[serde(default)]
+    pub host_names: bool,
     /// Ifindexes of host end and switch end, known once they exist.
     pub host_end_index: Option<u32>,
     pub switch_end_index: Option<u32>,

@@ -15,6 +15,7 @@ mod dual_stack;
 mod firewall;
 mod footprint;
 mod guard;
+mod host_names;
 mod inspect;
 mod isolation;
 mod many;

@@ -71,11 +71,14 @@ impl Answerer {
         };
         let directory = self.directory.borrow().clone();
         // a network that is gone
-        let Some(view) = directory.view(&client.network, client.address) else {
+        let Some(view) = directory.view(client.network.as_deref(), client.address) else {
             return answer.refuse(ResponseCode::ServFail);
         };
         if self.fill(&mut answer.message, &directory, view, query) {
             return Outcome::Answered(answer);
+        }
+        if view.forward == Forward::Others {
+            return answer.deny(&directory, view, query);
         }
         Outcome::Unknown(Question {
             query: query.clone(),
@@ -169,6 +172,24 @@ impl Answer {
         Outcome::Answered(self)
     }
 
+    /// For the host: whether there is no such name, or whether others may know it.
+    fn deny(mut self, directory: &Directory, view: &View, query: &Query) -> Outcome {
+        let name = text(query.name());
+        let is_name =
+            |is: fn(&Directory, &View, &str) -> bool| name.as_ref().is_some_and(|name| is(directory, view, name));
+        let is_address = || address(query.name()).is_some_and(|address| directory.is_our_address(view, address));
+        let code = if is_name(Directory::is_network) {
+            ResponseCode::NoError
+        } else if is_name(Directory::is_ours) || is_address() {
+            ResponseCode::NXDomain
+        } else {
+            return self.refuse(ResponseCode::Refused);
+        };
+        self.message.metadata.authoritative = true;
+        self.message.add_authority(authority(query.name()));
+        self.refuse(code)
+    }
+
     /// One that the client takes; without the records, and saying so, if they are too long.
     pub fn datagram(&self) -> Vec<u8> {
         self.bytes(usize::from(self.limit))
@@ -254,11 +275,15 @@ fn record(name: &Name, address: IpAddr) -> Record {
     Record::from_rdata(name.clone(), TIME_TO_LIVE, data)
 }
 
-/// The name of the address that a name like `2.0.0.10.in-addr.arpa` spells.
-fn pointer(directory: &Directory, view: &View, name: &Name) -> Option<Name> {
+/// The address that a name like `2.0.0.10.in-addr.arpa` spells.
+fn address(name: &Name) -> Option<IpAddr> {
     let network = name.parse_arpa_name().ok()?;
-    let is_address = network.prefix_len() == network.max_prefix_len();
-    let found = directory.name(view, network.addr()).filter(|_| is_address)?;
+    (network.prefix_len() == network.max_prefix_len()).then(|| network.addr())
+}
+
+/// The name of such an address.
+fn pointer(directory: &Directory, view: &View, name: &Name) -> Option<Name> {
+    let found = directory.name(view, address(name)?)?;
     let mut name = Name::from_labels(found.split('.').map(str::as_bytes)).ok()?;
     name.set_fqdn(true);
     Some(name)

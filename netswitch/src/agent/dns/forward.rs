@@ -55,6 +55,7 @@ impl Forwarder {
     pub async fn ask(&self, forward: &Forward, query: &Query) -> Found {
         let upstream = match forward {
             Forward::Refused => return Found::nothing(ResponseCode::NXDomain),
+            Forward::Others => return Found::nothing(ResponseCode::Refused),
             Forward::Host => self.host.borrow().clone(),
             Forward::To(servers) => self.chosen(servers),
         };

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::Id;
 
-/// Who asks: an address on a network, which the data path vouches for.
+/// Who asks: an address on a network, which the data path vouches for, or one of the host's own programs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Client {
-    pub network: Arc<Id>,
+    pub network: Option<Arc<Id>>,
     pub address: IpAddr,
 }
 
@@ -80,7 +80,7 @@ mod tests {
     fn one_client_leaves_room_for_the_others() {
         let limits = Limits::new(2, 3);
         let client = |last: u8| Client {
-            network: Arc::new(Id("n".into())),
+            network: Some(Arc::new(Id("n".into()))),
             address: [10, 0, 0, last].into(),
         };
         let first = limits.admit(&client(1));

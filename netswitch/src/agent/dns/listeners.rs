@@ -102,7 +102,7 @@ impl Listeners {
 
     fn serve(&mut self, id: &Id, place: Place) -> io::Result<Serving> {
         let _context = self.runtime.enter();
-        let network = Arc::new(id.clone());
+        let network = Some(Arc::new(id.clone()));
         let mut tasks = JoinSet::new();
         for gateway in &place.gateways {
             let datagrams = bound(Protocol::Udp, (*gateway, self.port).into(), &place.device)?;

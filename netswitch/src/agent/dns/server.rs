@@ -43,24 +43,24 @@ impl Server {
         }
     }
 
-    /// Answers what arrives on a network's socket.
-    pub fn datagrams(&self, network: Arc<Id>, socket: OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
+    /// Answers what arrives on a network's socket, or on the host's own.
+    pub fn datagrams(&self, network: Option<Arc<Id>>, socket: OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
         let server = self.clone();
         Ok(async move {
             let mut question = vec![0; QUESTION_MAX];
             loop {
                 match socket.recv_from(&mut question).await {
-                    Ok((length, from)) => server.datagram(&network, &socket, from, &question[..length]).await,
+                    Ok((length, from)) => server.datagram(network.as_ref(), &socket, from, &question[..length]).await,
                     Err(_) => sleep(PAUSE).await,
                 }
             }
         })
     }
 
-    async fn datagram(&self, network: &Arc<Id>, socket: &Arc<UdpSocket>, from: SocketAddr, question: &[u8]) {
+    async fn datagram(&self, network: Option<&Arc<Id>>, socket: &Arc<UdpSocket>, from: SocketAddr, question: &[u8]) {
         let client = Client {
-            network: network.clone(),
+            network: network.cloned(),
             address: from.ip(),
         };
         // as with any datagram, one that cannot be sent is lost
@@ -81,8 +81,8 @@ impl Server {
         }
     }
 
-    /// Takes connections on a network's socket.
-    pub fn streams(&self, network: Arc<Id>, socket: OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
+    /// Takes connections on such a socket.
+    pub fn streams(&self, network: Option<Arc<Id>>, socket: OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
         let listener = TcpListener::from_std(socket.into())?;
         let server = self.clone();
         Ok(async move {

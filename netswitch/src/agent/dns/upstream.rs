@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,17 +15,21 @@ use crate::model::resolv_conf::ResolvConf;
 
 /// Until the next look, where the kernel cannot tell of changes.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Where all servers that the file names are asked.
+const PORT: u16 = 53;
 
-/// Reads the file, and again whenever it changes, on a thread of its own.
-pub fn follow(path: &Path, runtime: &Handle) -> io::Result<watch::Receiver<Upstream>> {
-    let mut known = read(path);
+/// Reads the file, and again whenever it changes, on a thread of its own. `own` is where the host asks us: we
+/// know no more than that.
+pub fn follow(path: &Path, own: SocketAddr, runtime: &Handle) -> io::Result<watch::Receiver<Upstream>> {
+    let own = (own.port() == PORT).then_some(own.ip());
+    let mut known = read(path, own);
     let (sender, receiver) = watch::channel(Upstream::new(&known.servers));
     let (path, runtime) = (path.to_owned(), runtime.clone());
     std::thread::Builder::new().name("resolv.conf".into()).spawn(move || {
         loop {
             // watched first, read then: nothing falls in between
             let watched = watch(&path);
-            let found = read(&path);
+            let found = read(&path, own);
             if found != known {
                 tracing::info!(servers = ?found.servers, "the host's name servers changed");
                 let _context = runtime.enter();
@@ -43,8 +48,10 @@ pub fn follow(path: &Path, runtime: &Handle) -> io::Result<watch::Receiver<Upstr
 }
 
 /// A file that is not there names no servers.
-fn read(path: &Path) -> ResolvConf {
-    ResolvConf::parse(&std::fs::read_to_string(path).unwrap_or_default())
+fn read(path: &Path, own: Option<IpAddr>) -> ResolvConf {
+    let mut found = ResolvConf::parse(&std::fs::read_to_string(path).unwrap_or_default());
+    found.servers.retain(|server| Some(*server) != own);
+    found
 }
 
 /// The file, which may be written in place, and the folders where it, or what it links to, may be replaced.

@@ -7,6 +7,7 @@ use crate::api::{self, Request};
 use crate::cli::failure::Failure;
 use crate::cli::options;
 use crate::client::Client;
+use crate::model::network::options::HOST_NAMES;
 
 /// Create a network
 #[derive(Debug, Args)]
@@ -30,6 +31,9 @@ pub struct Create {
     /// IPv4 or IPv6 Gateway for the master subnet
     #[arg(long, value_name = "strings", value_delimiter = ',')]
     gateway: Vec<String>,
+    /// Answer the host's own questions for NAME.NETWORK
+    #[arg(long)]
+    host_names: bool,
     /// Create swarm routing-mesh network
     #[arg(long)]
     ingress: bool,
@@ -68,6 +72,10 @@ impl Create {
     pub fn request(self) -> Result<Request, Failure> {
         let auxiliary = options::map(self.aux_address);
         let pools = subnets::pools(&self.subnet, &self.ip_range, &self.gateway, &auxiliary).map_err(Failure::new)?;
+        let mut options = options::map(self.opt);
+        if self.host_names {
+            options.insert(HOST_NAMES.into(), "true".into());
+        }
         Ok(Request::NetworkCreate(api::NetworkCreate {
             name: self.network,
             driver: self.driver,
@@ -81,7 +89,7 @@ impl Create {
             ipam_driver: self.ipam_driver,
             ipam_options: options::map(self.ipam_opt),
             pools,
-            options: options::map(self.opt),
+            options,
             labels: options::map(self.label),
         }))
     }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
+
 use super::view::View;
 use crate::model::{
     Id,
@@ -19,6 +21,7 @@ pub(super) struct Names {
     pub(super) number: u32,
     /// The network's.
     name: String,
+    pub(super) subnets: Vec<IpNetwork>,
     /// In lower case, with addresses in their order. A shared alias has those of all who have it.
     by_name: HashMap<String, Vec<IpAddr>>,
     by_address: HashMap<IpAddr, Arc<Holder>>,
@@ -43,6 +46,7 @@ impl Names {
         Self {
             number: network.bridge.as_ref().map_or(0, |bridge| bridge.number),
             name: network.name.clone(),
+            subnets: subnets(network),
             by_name: HashMap::new(),
             by_address: HashMap::new(),
             strangers: View::of_network(network),
@@ -123,6 +127,10 @@ impl Holder {
             link_local: network.enable_ipv6.then(|| endpoint.mac.link_local().into()),
         }
     }
+}
+
+pub(super) fn subnets(network: &Network) -> Vec<IpNetwork> {
+    network.pools.iter().map(|pool| pool.subnet).collect()
 }
 
 /// The default network has no names (SEED S14).

@@ -4,7 +4,7 @@ use crate::model::{endpoint::Settings, testing::World};
 fn view<'a>(world: &World, directory: &'a Directory, container: &str, network: &str) -> &'a View {
     let endpoint = world.endpoint(container, network);
     directory
-        .view(&endpoint.network, endpoint.addresses().next().unwrap().ip())
+        .view(Some(&endpoint.network), endpoint.addresses().next().unwrap().ip())
         .unwrap()
 }
 
@@ -157,11 +157,11 @@ fn whoever_is_no_member_sees_the_network_alone() {
     let network = world.network("mynet", &["10.2.0.0/24"]);
     world.run("web", &["mynet"]);
     let directory = Directory::new(&world.state);
-    let stranger = directory.view(&network, "10.2.0.200".parse().unwrap()).unwrap();
+    let stranger = directory.view(Some(&network), "10.2.0.200".parse().unwrap()).unwrap();
     assert!(directory.addresses(stranger, "web").is_some());
     assert!(
         directory
-            .view(&Id("none".into()), "10.2.0.2".parse().unwrap())
+            .view(Some(&Id("none".into())), "10.2.0.2".parse().unwrap())
             .is_none()
     );
 }
@@ -176,7 +176,8 @@ fn a_directory_that_follows_changes_is_the_one_made_anew() {
         directory.follow(&world.state, &touched);
         assert_eq!(directory, Directory::new(&world.state));
     };
-    let asked = World::asked_network("mynet", &["10.2.0.0/24"]);
+    let mut asked = World::asked_network("mynet", &["10.2.0.0/24"]);
+    asked.options.insert("netswitch.host_names".into(), "true".into());
     let (changes, ..) = crate::model::network::create::create(&world.state, &mut world.facts(), &asked).unwrap();
     step(&mut world, changes);
     for name in ["one", "two", "three"] {

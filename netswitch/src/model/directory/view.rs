@@ -36,6 +36,8 @@ pub enum Forward {
     Host,
     /// `--dns`.
     To(Vec<IpAddr>),
+    /// Others than us, whom the host's programs ask next.
+    Others,
 }
 
 impl View {

@@ -133,6 +133,7 @@ pub(super) fn bridge(
         allow: options.allow,
         gateway: options.gateway,
         name_servers: options.name_servers.clone(),
+        host_names: options.host_names,
         host_end_index: None,
         switch_end_index: None,
     })

@@ -23,6 +23,8 @@ pub const HOST_V4: &str = "com.docker.network.host_ipv4";
 pub const HOST_V6: &str = "com.docker.network.host_ipv6";
 pub const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
 pub const MTU: &str = "com.docker.network.driver.mtu";
+/// `network create --host-names`.
+pub const HOST_NAMES: &str = "netswitch.host_names";
 
 pub const DEFAULT_MTU: u32 = 1500;
 /// RFC 791: every host takes 68 bytes. RFC 8200: every IPv6 link carries 1280.
@@ -44,6 +46,7 @@ pub struct Options {
     pub allow: u32,
     pub gateway: Gateway,
     pub name_servers: Vec<IpAddr>,
+    pub host_names: bool,
 }
 
 pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> {
@@ -55,6 +58,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
         allow: 0,
         gateway: Gateway::default(),
         name_servers: Vec::new(),
+        host_names: false,
     };
     for (key, value) in options {
         let allow = |flag: u32| Ok::<_, Error>(if boolean(key, value)? { flag } else { 0 });
@@ -68,6 +72,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
             HOST_V6 => parsed.gateway.source_v6 = Some(address(key, value, IpAddr::is_ipv6)?),
             GATEWAY_MODE_V4 => parsed.gateway.mode_v4 = gateway_mode(key, value)?,
             GATEWAY_MODE_V6 => parsed.gateway.mode_v6 = gateway_mode(key, value)?,
+            HOST_NAMES => parsed.host_names = boolean(key, value)?,
             "netswitch.dns" => parsed.name_servers = name_servers(key, value)?,
             "netswitch.big_tcp" => parsed.big_tcp = big_tcp(key, value)?,
             "netswitch.allow_vlan" => parsed.allow |= allow(flags::ALLOW_VLAN)?,
@@ -185,6 +190,7 @@ mod tests {
                 (HOST_BINDING, "0.0.0.0"),
                 (MTU, "9000"),
                 ("netswitch.dns", "192.0.2.53, fd00::53"),
+                (HOST_NAMES, "true"),
                 ("netswitch.big_tcp", "true"),
                 ("netswitch.allow_vlan", "1"),
                 ("netswitch.allow_link_control", "0"),
@@ -204,6 +210,7 @@ mod tests {
                 ..Gateway::default()
             },
             name_servers: vec![[192, 0, 2, 53].into(), "fd00::53".parse().unwrap()],
+            host_names: true,
         };
         assert_eq!(options, Ok(expected));
         assert_eq!(

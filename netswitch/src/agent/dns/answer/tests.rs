@@ -17,10 +17,14 @@ impl Asker {
         world.network6("six", &["10.6.0.0/24", "fd06::/64"]);
         world.network("four", &["10.4.0.0/16"]);
         world.internal_network("inner");
+        let mut asked = World::asked_network("Open", &["10.5.0.0/24"]);
+        asked.options.insert("netswitch.host_names".into(), "true".into());
+        world.make(&asked).unwrap();
         world.run("client", &["six", "four"]);
         world.run("web_1", &["six"]);
         world.run("old", &["four"]);
         world.run("hidden", &["inner"]);
+        world.run("shown", &["Open"]);
         for number in 0..50 {
             let mut asked = World::asked(&format!("node-{number}"), &["four"]);
             asked.networks[0].1.aliases = vec!["nodes".into()];
@@ -31,7 +35,7 @@ impl Asker {
         let endpoint = world.endpoint("client", "six");
         Self {
             client: Client {
-                network: Arc::new(endpoint.network.clone()),
+                network: Some(Arc::new(endpoint.network.clone())),
                 address: endpoint.v4.unwrap().ip(),
             },
             answerer: Answerer::new(directory, Forwarder::new(host)),
@@ -148,7 +152,7 @@ async fn without_servers_upstream_fails_and_an_internal_network_has_none() {
     assert_eq!(ask(&asker).await, ResponseCode::ServFail);
     let endpoint = asker.world.endpoint("hidden", "inner");
     asker.client = Client {
-        network: Arc::new(endpoint.network.clone()),
+        network: Some(Arc::new(endpoint.network.clone())),
         address: endpoint.v4.unwrap().ip(),
     };
     assert_eq!(ask(&asker).await, ResponseCode::NXDomain);
@@ -233,5 +237,47 @@ fn nonsense_is_refused_or_passed_over() {
             }
             Outcome::Unknown(_) => panic!("{length}"),
         }
+    }
+}
+
+#[test]
+fn the_host_finds_full_names_of_the_networks_that_allow_it() {
+    let mut asker = Asker::new();
+    asker.client = Client {
+        network: None,
+        address: [127, 0, 0, 1].into(),
+    };
+    let said = |name: &str, kind: RecordType| {
+        let answer = asker.ask(name, kind);
+        assert_eq!(answer.authoritative, answer.response_code != ResponseCode::Refused);
+        assert_eq!(
+            answer.answers.is_empty(),
+            answer.authorities.len() == usize::from(answer.authoritative)
+        );
+        (answer.response_code, data(&answer).join(" "))
+    };
+    let found = |text: &str| (ResponseCode::NoError, text.to_owned());
+    let nothing = |code: ResponseCode| (code, String::new());
+    assert_eq!(said("shown.open.", RecordType::A), found("10.5.0.2"));
+    assert_eq!(said("SHOWN.Open.", RecordType::A), found("10.5.0.2"));
+    assert_eq!(said("2.0.5.10.in-addr.arpa.", RecordType::PTR), found("shown.Open."));
+    // there is nothing of the kind, or nothing at all
+    for (name, kind) in [("shown.open.", RecordType::AAAA), ("open.", RecordType::SOA)] {
+        assert_eq!(said(name, kind), nothing(ResponseCode::NoError));
+    }
+    for name in ["nobody.open.", "a.shown.open.", "9.0.5.10.in-addr.arpa."] {
+        assert_eq!(said(name, RecordType::A), nothing(ResponseCode::NXDomain), "{name}");
+    }
+    // others may know
+    for name in [
+        "shown.",
+        "web_1.",
+        "web_1.six.",
+        "example.com.",
+        "open.example.com.",
+        "2.0.6.10.in-addr.arpa.",
+        ".",
+    ] {
+        assert_eq!(said(name, RecordType::A), nothing(ResponseCode::Refused), "{name}");
     }
 }
