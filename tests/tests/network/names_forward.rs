@@ -55,7 +55,13 @@ fn dig(world: &World, from: &str, arguments: &str) -> String {
 /// A container on the default network and one on its own kind, asking for `one.test`.
 #[track_caller]
 fn becomes(world: &World, from: &str, answer: &str) {
-    eventually(answer, || match dig(world, from, "+short one.test") {
+    finds(world, from, "one.test", answer);
+}
+
+/// The container finds this under the name at last.
+#[track_caller]
+fn finds(world: &World, from: &str, name: &str, answer: &str) {
+    eventually(answer, || match dig(world, from, &format!("+short {name}")) {
         said if said == answer => Ok(()),
         said => Err(said),
     });
@@ -224,4 +230,34 @@ fn a_stalled_client_is_no_ones_loss() {
             said => Err(said.to_owned()),
         }
     });
+}
+
+#[test]
+fn a_question_that_comes_back_to_us_ends() {
+    // a gateway of ours as the host's server: nobody answers the host there
+    let world = with_servers("nameserver 10.2.0.1\n");
+    world.ok(&["network", "create", "--subnet", "10.2.0.0/24", "mynet"]);
+    world.run("db", &["--net", "mynet"]);
+    world.run("app", &["--net", "mynet"]);
+    let fails = |name: &str| {
+        let said = dig(&world, "app", &format!("+tries=1 +time=20 {name}"));
+        assert!(said.contains("status: SERVFAIL"), "{said}");
+    };
+    fails("one.test");
+    // a server in a container that asks the gateway in its turn
+    let passes_on = "dnsmasq --keep-in-foreground --no-resolv --no-hosts --conf-file=/dev/null --pid-file= --user=root \
+                     --server=10.2.0.1 --address=/own.test/192.0.2.7";
+    let inside = world.inside("db");
+    world.keep(inside.command("sh").args(["-c", passes_on]).spawn().unwrap());
+    fs::write(resolv_conf(&world), "nameserver 10.2.0.2\n").unwrap();
+    finds(&world, "app", "own.test", "192.0.2.7");
+    for name in ["two.test", "three.test"] {
+        fails(name);
+    }
+    let many = "for i in $(seq 50); do dig +tries=1 +time=20 $i.test & done; wait";
+    let said = world.exec("app", &["sh", "-c", many]).ok();
+    assert_eq!(said.matches("status: SERVFAIL").count(), 50, "{said}");
+    // nothing of it is left
+    assert_eq!(dig(&world, "app", "+short db"), "10.2.0.2");
+    assert_eq!(dig(&world, "app", "+short own.test"), "192.0.2.7");
 }

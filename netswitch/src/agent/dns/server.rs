@@ -51,7 +51,11 @@ impl Server {
             let mut question = vec![0; QUESTION_MAX];
             loop {
                 match socket.recv_from(&mut question).await {
-                    Ok((length, from)) => server.datagram(network.as_ref(), &socket, from, &question[..length]).await,
+                    Ok((length, from)) => {
+                        server
+                            .datagram(network.as_ref(), &socket, from, &question[..length])
+                            .await
+                    }
                     Err(_) => sleep(PAUSE).await,
                 }
             }
