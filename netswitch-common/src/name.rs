@@ -7,6 +7,10 @@ use crate::{address::Address, map_type};
 /// Bytes of the longest name that a map holds, as on the wire (RFC 1035, 3.1), the root's zero included.
 pub const LONGEST: usize = 64;
 
+/// Of a name with several addresses of a family, which take turns: these are the first. They are the answer where
+/// there is no agent to ask (gateway mode isolated).
+pub const SEVERAL: u32 = 1 << 31;
+
 /// Value of VIEWS, by sandbox: the networks whose names it sees, in their order, then zeros. All zero: the
 /// agent answers everything that it asks.
 #[repr(C)]
@@ -31,7 +35,8 @@ map_type!(NameKey, 72);
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {
-    /// Bytes of the key's name: one that only looks like it because of the zeros behind it is another.
+    /// Bytes of the key's name: one that only looks like it because of the zeros behind it is another. With
+    /// [`SEVERAL`] no question has this length, and the agent answers.
     pub length: u32,
     /// Of a PTR record's name in `pointer`; 0: this is a name with addresses.
     pub pointer_length: u32,

@@ -65,6 +65,8 @@ named! {
         Admit = 16, "admit";
         /// A packet of such a flow.
         Follow = 17, "follow";
+        /// A question for a name became the answer that there is none, on a network where nobody else can say so.
+        DenyName = 18, "deny-name";
     }
 }
 

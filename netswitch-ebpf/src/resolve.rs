@@ -24,9 +24,9 @@ type Result = core::result::Result<(), DropReason>;
 const TIME_TO_LIVE: u8 = 64;
 
 /// Answer, authoritative, recursion available.
-const ANSWER: u16 = 0x8480_u16.to_be();
+pub const ANSWER: u16 = 0x8480_u16.to_be();
 /// What an answer keeps of its question's flags: whether recursion was desired, and whether checking is off.
-const KEPT: u16 = 0x0110_u16.to_be();
+pub const KEPT: u16 = 0x0110_u16.to_be();
 
 #[repr(C, packed(2))]
 #[derive(Clone, Copy)]
@@ -122,7 +122,7 @@ fn front_v6(frame: Frame, work: &Work, length: u16) -> Result {
 }
 
 #[inline(always)]
-fn turned(macs: Macs, work: &Work) -> Macs {
+pub fn turned(macs: Macs, work: &Work) -> Macs {
     Macs {
         destination: macs.source,
         source: work.decision.mac.words(),
@@ -138,6 +138,7 @@ fn message(asked: Message, length: u16, work: &Work, from: &Address, to: &Addres
         checksum: 0,
         flags: ANSWER | asked.flags & KEPT,
         answers: 1_u16.to_be(),
+        additions: 0,
         ..asked
     };
     let pseudo_header = checksum::pseudo_header(from, to, protocol::UDP, length);

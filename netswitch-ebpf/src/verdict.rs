@@ -17,7 +17,7 @@ use netswitch_common::{
 };
 
 use crate::{
-    maps, names, open,
+    deny, maps, names, open,
     packet::Frame,
     park, resolve,
     rewrite::{self, Macs},
@@ -116,6 +116,7 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
         Some(Verdict::AnswerArp) => rewrite::answer_arp(frame, decision).map(|()| Verdict::AnswerArp),
         Some(Verdict::AnswerNeighbour) => rewrite::answer_neighbour(frame, decision).map(|()| Verdict::AnswerNeighbour),
         Some(Verdict::AnswerName) => resolve::answer(frame).map(|()| Verdict::AnswerName),
+        Some(Verdict::DenyName) => deny::answer(frame).map(|()| Verdict::DenyName),
         Some(verdict @ (Verdict::AnswerTooBig | Verdict::AnswerTimeExceeded)) => {
             rewrite::answer_error(frame, decision).map(|()| verdict)
         }

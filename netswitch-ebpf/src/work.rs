@@ -89,6 +89,8 @@ pub struct Work {
     pub record: Record,
     pub record_length: u32,
     pub record_sum: u32,
+    /// What is said instead of a record ([`crate::stages::resolve::code`]).
+    pub code: u16,
     /// A new flow; key, deadline and serial are commit's.
     pub flow: Flow,
 }

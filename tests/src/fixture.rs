@@ -90,7 +90,11 @@ pub static J: Port = container("j", 13, &OPEN, 2);
 pub static K: Port = container("k", 14, &OPEN, 3);
 pub static X: Port = container("x", 15, &CROWD, 2);
 pub static Y: Port = container("y", 16, &CROWD, 3);
-pub static S: Port = container("s", 17, &SLIM, 2);
+/// Asks the switch alone for names, at [`RESOLVER`].
+pub static S: Port = Port {
+    flags: flags::ISOLATED,
+    ..container("s", 17, &SLIM, 2)
+};
 
 pub static ALPHA_HOST: Port = host("alpha", 101, &ALPHA);
 pub static BETA_HOST: Port = host("beta", 102, &BETA);
@@ -102,6 +106,9 @@ pub static SLIM_HOST: Port = Port {
     mtu: 1300,
     ..host("slim", 107, &SLIM)
 };
+
+/// Last part of the addresses at which a network without a host would answer for names.
+pub const RESOLVER: u8 = 53;
 
 pub static NETWORKS: [&Network; 7] = [&ALPHA, &BETA, &QUIET, &INNER, &OPEN, &CROWD, &SLIM];
 pub static PORTS: [&Port; 24] = [

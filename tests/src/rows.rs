@@ -176,7 +176,8 @@ pub fn meaning(decision: Decision) -> Decision {
             | Verdict::Pass
             | Verdict::Park
             | Verdict::Unpark
-            | Verdict::AnswerName,
+            | Verdict::AnswerName
+            | Verdict::DenyName,
         )
         | None => bare,
     }

@@ -1,12 +1,13 @@
 //! Resolve: a container's question for a name that NAMES has the answer to. Everything else the agent's server
-//! answers, and alike.
+//! answers, and alike. On a network of gateway mode isolated there is none, and the switch says so, too, if there is
+//! no such name.
 
 use aya_ebpf::{bindings::__sk_buff, check_bounds_signed, helpers::bpf_skb_load_bytes};
 use netswitch_common::{
     address::Address,
     checksum,
-    endpoint::Endpoint,
-    name::{LONGEST, Name, NameKey, View, lower},
+    endpoint::{Endpoint, Kind, flags},
+    name::{LONGEST, Name, NameKey, SEVERAL, View, lower},
     verdict::{Decision, Verdict},
 };
 
@@ -28,6 +29,16 @@ pub mod kind {
     pub const PTR: u16 = 12_u16.to_be();
     pub const AAAA: u16 = 28_u16.to_be();
     pub const INTERNET: u16 = 1_u16.to_be();
+}
+
+/// Codes of answers without a record (RFC 1035, 4.1.1).
+pub mod code {
+    /// The name is there, and has nothing of the kind.
+    pub const NOTHING: u16 = 0;
+    /// SERVFAIL.
+    pub const CANNOT_TELL: u16 = 2;
+    /// NXDOMAIN.
+    pub const NO_SUCH_NAME: u16 = 3;
 }
 
 /// Ports and lengths of a UDP datagram and the header of a DNS message (RFC 1035, 4.1.1).
@@ -111,22 +122,24 @@ extern "C" fn find_name(skb: *mut __sk_buff, headers: u64, endpoint: *const Endp
 
 #[inline(always)]
 fn look(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Option<()> {
-    let view = maps::view(endpoint.sandbox).filter(|view| view.networks[0] != 0)?;
     let network = maps::network(endpoint.network)?;
     let to = frame.addresses(headers.family).ok()?.to;
-    if !gateway::is_gateway(network, to) {
+    let nobody_else = !gateway::is_gateway(network, to);
+    if nobody_else && !is_resolver(endpoint, to) {
         return None;
     }
     let work = maps::work()?;
-    read(frame, headers, work)?;
-    let name = first(view, work)?;
-    if name.length + KIND as u32 != work.asked.length {
-        return None;
-    }
-    fill(work, name)?;
     work.headers = headers;
+    let verdict = match record(frame, headers, endpoint, work, nobody_else) {
+        Ok(()) => Verdict::AnswerName,
+        Err(code) if nobody_else => {
+            work.code = code;
+            Verdict::DenyName
+        }
+        Err(_) => return None,
+    };
     work.decision = Decision {
-        verdict: Verdict::AnswerName as u32,
+        verdict: verdict as u32,
         ifindex: frame.ifindex(),
         network: endpoint.network,
         mac: network.mac,
@@ -135,21 +148,49 @@ fn look(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Option<()> {
     Some(())
 }
 
-/// What the message asks for, with its name in lower case, into `work.asked`.
+/// Whether the switch alone answers at the address, which is no gateway: on networks without one.
 #[inline(always)]
-fn read(frame: Frame, headers: Headers, work: &mut Work) -> Option<()> {
+fn is_resolver(endpoint: &Endpoint, address: Address) -> bool {
+    endpoint.flags & flags::ISOLATED != 0
+        && maps::neighbour(endpoint.network, address).is_some_and(|neighbour| neighbour.port.kind == Kind::Host as u8)
+}
+
+/// The record that answers the question, into `work`; or what can be said instead.
+#[inline(always)]
+fn record(frame: Frame, headers: Headers, endpoint: &Endpoint, work: &mut Work, nobody_else: bool) -> Result<(), u16> {
+    let view = maps::view(endpoint.sandbox).filter(|view| view.networks[0] != 0);
+    let view = view.ok_or(code::CANNOT_TELL)?;
+    read(frame, headers, work, nobody_else).ok_or(code::CANNOT_TELL)?;
+    let name = first(view, work).ok_or(code::NO_SUCH_NAME)?;
+    let length = match nobody_else {
+        true => name.length & !SEVERAL,
+        false => name.length,
+    };
+    if length + KIND as u32 != work.asked.length {
+        return Err(code::NO_SUCH_NAME);
+    }
+    fill(work, name).ok_or(code::NOTHING)
+}
+
+/// What the message asks for, with its name in lower case, into `work.asked`. It may have `options` (EDNS).
+#[inline(always)]
+fn read(frame: Frame, headers: Headers, work: &mut Work, options: bool) -> Option<()> {
     let at = u32::from(plain_transport(headers.family));
     let message: Message = frame.read(at)?;
     if message.flags & !PLAIN != 0
         || message.questions != 1_u16.to_be()
-        || message.answers | message.authorities | message.additions != 0
+        || message.answers | message.authorities != 0
+        || u16::from_be(message.additions) > u16::from(options)
     {
         return None;
     }
+    let length = match message.additions {
+        0 => i64::from(u16::from_be(message.length)) - size_of::<Message>() as i64,
+        _ => name_length(frame, at + size_of::<Message>() as u32, work)? + KIND as i64,
+    };
     let asked = &mut work.asked;
     asked.key.name = [0; LONGEST];
     let name = (&raw mut asked.key.name).cast::<u8>();
-    let length = i64::from(u16::from_be(message.length)) - size_of::<Message>() as i64;
     // SAFETY: the length is checked against the place's, and what stands behind the name lies in front of its end
     let kind = unsafe {
         if !check_bounds_signed(length, 1 + KIND as i64, (LONGEST + KIND) as i64)
@@ -181,6 +222,26 @@ fn read(frame: Frame, headers: Headers, work: &mut Work) -> Option<()> {
         unsafe { *words.add(word) = lower(*words.add(word)) };
     }
     Some(())
+}
+
+/// Up to the first zero, which ends every name of ours. The longest one and what has to follow it are looked at.
+#[inline(always)]
+fn name_length(frame: Frame, at: u32, work: &mut Work) -> Option<i64> {
+    let bytes = &mut work.asked.key.name;
+    let rest = i64::from(frame.length()) - i64::from(at);
+    let looked_at = if rest > LONGEST as i64 { LONGEST as i64 } else { rest };
+    // SAFETY: the length is checked against the place's
+    if !check_bounds_signed(looked_at, 1, LONGEST as i64)
+        || unsafe { bpf_skb_load_bytes(frame.0.cast(), at, bytes.as_mut_ptr().cast(), looked_at as u32) } != 0
+    {
+        return None;
+    }
+    let (mut length, mut goes_on) = (0, 1);
+    for byte in bytes {
+        length += goes_on;
+        goes_on &= (u32::from(*byte) + 0xff) >> 8; // without a branch: the verifier would follow each
+    }
+    (goes_on == 0).then_some(i64::from(length))
 }
 
 /// The sum of words behind a question's name, whose length with type and class this is.

@@ -69,10 +69,18 @@ impl Network {
     /// Where its containers' questions about names are answered: the gateways that the host has.
     pub fn resolvers(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let bridge = self.bridge.iter();
-        let isolated = |bridge: &Bridge, v6| bridge.gateway.mode(v6) == gateway::Mode::Isolated;
         bridge.flat_map(move |bridge| {
             let gateways = self.pools.iter().map(|pool| pool.gateway);
-            gateways.filter(move |gateway| !isolated(bridge, gateway.is_ipv6()))
+            gateways.filter(move |gateway| bridge.gateway.mode(gateway.is_ipv6()) != gateway::Mode::Isolated)
+        })
+    }
+
+    /// Where the switch alone answers them: at the gateways that a network of gateway mode isolated would have.
+    pub fn switch_resolvers(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let bridge = self.bridge.iter();
+        bridge.flat_map(move |bridge| {
+            let gateways = self.pools.iter().map(|pool| pool.gateway);
+            gateways.filter(move |gateway| bridge.gateway.mode(gateway.is_ipv6()) == gateway::Mode::Isolated)
         })
     }
 }

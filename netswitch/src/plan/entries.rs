@@ -110,8 +110,10 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
             },
         });
     }
-    for address in super::host_addresses(network, bridge) {
-        entries.push(neighbour(bridge.number, address.ip(), bridge.mac, &host_end, port));
+    let host_addresses = super::host_addresses(network, bridge).into_iter();
+    let host_addresses = host_addresses.map(|address| address.ip());
+    for address in host_addresses.chain(network.switch_resolvers()) {
+        entries.push(neighbour(bridge.number, address, bridge.mac, &host_end, port));
     }
     entries
 }

@@ -18,7 +18,7 @@ use netswitch_common::{
 
 use crate::{
     fixture::{
-        A, ALPHA_HOST, B, D, HOST_V4, MORE, Port, SMALL, UPLINK_INDEX, WORLD_V4,
+        A, ALPHA_HOST, B, D, HOST_V4, MORE, Port, RESOLVER, S, SMALL, UPLINK_INDEX, WORLD_V4,
         uplink::{self, FROM_WORLD, into, out},
     },
     packet::{Ip, ip},
@@ -167,6 +167,14 @@ fn names() -> Vec<FlowRow> {
             entries: vec![view, web],
             ..known
         },
+        row(
+            "a question where nobody else answers",
+            sent(
+                &S,
+                ip(out(&S), S.v4(), S.network.v4(RESOLVER)).udp(4000, 53, &question::question("web", question::A)),
+            ),
+            Verdict::DenyName,
+        ),
     ]
 }
 

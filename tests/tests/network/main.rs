@@ -28,6 +28,7 @@ mod masquerade_scale;
 mod mode;
 mod names;
 mod names_forward;
+mod names_isolated;
 mod names_kernel;
 mod names_questions;
 mod observe;

@@ -54,7 +54,7 @@ impl Server {
                     Ok((length, from)) => {
                         server
                             .datagram(network.as_ref(), &socket, from, &question[..length])
-                            .await
+                            .await;
                     }
                     Err(_) => sleep(PAUSE).await,
                 }

@@ -14,7 +14,7 @@ ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 ";
 
-/// Where no network has a gateway: nobody listens there, and so questions fail at once.
+/// Without a network nobody listens there, and so questions fail at once.
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 
 /// The hosts file of a container with the endpoints that it has in `state`. `None`: the host's own
@@ -145,18 +145,20 @@ pub fn resolver_v4(state: &State, sandbox: &Id) -> Option<Ipv4Addr> {
     })
 }
 
-/// All of them give the same answers: that of the default route, which stays longest, comes first.
+/// All of them give the same answers: that of the default route, which stays longest, comes first. The switch
+/// alone is the last to be asked.
 fn gateways<'a>(state: &State, endpoints: impl Iterator<Item = &'a Endpoint>) -> Vec<IpAddr> {
-    let mut gateways: Vec<(bool, usize, &str, IpAddr)> = endpoints
+    let mut gateways: Vec<(bool, bool, usize, &str, IpAddr)> = endpoints
         .flat_map(|endpoint| {
-            let pools = state
-                .networks
-                .get(&endpoint.network)
-                .into_iter()
-                .flat_map(Network::resolvers);
-            pools.map(|address| {
+            let network = || state.networks.get(&endpoint.network).into_iter();
+            let agents = network().flat_map(Network::resolvers).map(|address| (false, address));
+            let switches = network()
+                .flat_map(Network::switch_resolvers)
+                .map(|address| (true, address));
+            agents.chain(switches).map(|(is_switch, address)| {
                 let is_default = endpoint.has_default_route(address.is_ipv6());
                 (
+                    is_switch,
                     !is_default,
                     endpoint.interface.len(),
                     endpoint.interface.as_str(),
@@ -213,6 +215,29 @@ mod tests {
         assert_eq!(hosts(&world.state, &joined).unwrap(), text);
         let host = world.run("hosted", &["host"]);
         assert_eq!(hosts(&world.state, &host), None);
+    }
+
+    #[test]
+    fn the_switch_is_asked_where_there_is_no_gateway() {
+        let mut world = World::new();
+        let mut asked = World::asked_network("alone", &["10.6.0.0/24"]);
+        asked.internal = true;
+        asked
+            .options
+            .insert("com.docker.network.bridge.gateway_mode_ipv4".into(), "isolated".into());
+        world.make(&asked).unwrap();
+        let id = world.run("app", &["alone"]);
+        let servers = |world: &World| {
+            let conf = resolv_conf(&world.state, &id, &ResolvConf::default()).unwrap();
+            let sandbox = world.endpoint("app", "alone").sandbox.clone();
+            (
+                conf.servers[0].to_string(),
+                resolver_v4(&world.state, &sandbox).unwrap().to_string(),
+            )
+        };
+        assert_eq!(servers(&world), ("10.6.0.1".into(), "10.6.0.1".into()));
+        world.connect("bridge", "app", &Settings::default()).unwrap();
+        assert_eq!(servers(&world), ("172.17.0.1".into(), "172.17.0.1".into()));
     }
 
     #[test]

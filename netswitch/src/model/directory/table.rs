@@ -47,7 +47,13 @@ impl Directory {
         let name = say(names, text)?;
         let wire = wire(text)?;
         let length = u32::try_from(wire.len()).ok()?;
-        Some((NameKey::new(names.number, &wire)?, Name { length, ..name }))
+        Some((
+            NameKey::new(names.number, &wire)?,
+            Name {
+                length: length | name.length,
+                ..name
+            },
+        ))
     }
 
     /// The networks that the switch answers a sandbox from, under the sandbox's number.
@@ -116,8 +122,8 @@ fn of_addresses(addresses: &[IpAddr]) -> Name {
     for address in addresses {
         match address {
             // they take turns
-            IpAddr::V4(_) if found.v4 != 0 => return UNANSWERED,
-            IpAddr::V6(_) if !found.v6.is_none() => return UNANSWERED,
+            IpAddr::V4(_) if found.v4 != 0 => found.length = name::SEVERAL,
+            IpAddr::V6(_) if !found.v6.is_none() => found.length = name::SEVERAL,
             IpAddr::V4(v4) => found.v4 = u32::from_ne_bytes(v4.octets()),
             IpAddr::V6(_) => found.v6 = (*address).into(),
         }
