@@ -4,6 +4,7 @@
 //! Reading takes what the agent's thread last published and waits for nobody.
 
 pub mod answer;
+mod datagrams;
 pub mod forward;
 mod host;
 pub mod limits;
@@ -12,14 +13,16 @@ mod loopback;
 mod server;
 mod upstream;
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::Context as _;
 use netswitch_common::host::Config;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
 use super::core::Core;
@@ -53,15 +56,16 @@ pub struct Names {
 
 impl Core {
     /// Answers from now on, and follows the host's `resolv_conf`.
-    pub fn start_names(&mut self, runtime: &Handle, resolv_conf: &Path) -> anyhow::Result<()> {
+    pub fn start_names(&mut self, resolv_conf: &Path) -> anyhow::Result<()> {
+        let runtime = own_thread().context("a thread for names")?;
         let (directory, published) = watch::channel(Arc::new(Directory::new(&self.state)));
         let host_names = self.host.host_names;
-        let upstream = upstream::follow(resolv_conf, host_names, runtime).context("following resolv.conf")?;
+        let upstream = upstream::follow(resolv_conf, host_names, &runtime).context("following resolv.conf")?;
         let server = Server::new(Answerer::new(published, Forwarder::new(upstream)));
         // the last agent's, if nobody has taken it since: questions on their way still find an answer
         let port = self.datapath.tables().config()?.names_port;
         let host = HostListener::new(runtime.clone(), server.clone(), host_names);
-        let listeners = Listeners::new(runtime.clone(), server, port);
+        let listeners = Listeners::new(runtime, server, port);
         self.names = Some(Names {
             directory,
             in_kernel: self.host.kernel_names,
@@ -158,6 +162,16 @@ fn host_names_failed(address: SocketAddr, error: &io::Error) -> Error {
         "cannot answer the host's questions for names at {address}: {why}; netswitch agent --host-names chooses another"
     );
     Error::conflict(message)
+}
+
+/// Where all questions are answered: however many there are, no request to the agent waits for them.
+fn own_thread() -> io::Result<Handle> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    thread::Builder::new()
+        .name("names".into())
+        .spawn(move || runtime.block_on(pending::<()>()))?;
+    Ok(handle)
 }
 
 impl Names {

@@ -68,7 +68,7 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
     core.reserve_ports();
     core.configure_host()?;
     core.attach_sockets(options, runtime)?;
-    core.start_names(runtime, &options.resolv_conf).context("names")?;
+    core.start_names(&options.resolv_conf).context("names")?;
     let firewall = core.firewall();
     if !firewall.ok {
         tracing::warn!("{}", firewall.message);

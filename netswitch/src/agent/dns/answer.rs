@@ -14,7 +14,7 @@ use super::limits::Client;
 use crate::model::directory::{Directory, Forward, TIME_TO_LIVE, View};
 
 /// The longest datagram: no path cuts it (the DNS flag day's figure).
-const DATAGRAM_MAX: u16 = 1232;
+pub(super) const DATAGRAM_MAX: u16 = 1232;
 /// What every client takes without EDNS (RFC 1035, 4.2.1).
 const DATAGRAM_PLAIN: u16 = 512;
 

@@ -1,13 +1,12 @@
-//! Questions in, answers out: datagrams, and streams with a length before each message.
+//! Questions in, answers out: streams, with a length before each message; `datagrams` has the others.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::answer::{Answerer, Outcome};
@@ -25,12 +24,12 @@ const STREAMS_MAX: usize = 512;
 /// How long a client may take for a question, to begin one, and to take an answer.
 const STREAM_IDLE: Duration = Duration::from_secs(10);
 /// After receiving failed, which it does for want of descriptors or memory.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 pub struct Server {
-    answerer: Arc<Answerer>,
-    questions: Arc<Limits>,
+    pub(super) answerer: Arc<Answerer>,
+    pub(super) questions: Arc<Limits>,
     streams: Arc<Limits>,
 }
 
@@ -43,49 +42,7 @@ impl Server {
         }
     }
 
-    /// Answers what arrives on a network's socket, or on the host's own.
-    pub fn datagrams(&self, network: Option<Arc<Id>>, socket: OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
-        let socket = Arc::new(UdpSocket::from_std(socket.into())?);
-        let server = self.clone();
-        Ok(async move {
-            let mut question = vec![0; QUESTION_MAX];
-            loop {
-                match socket.recv_from(&mut question).await {
-                    Ok((length, from)) => {
-                        server
-                            .datagram(network.as_ref(), &socket, from, &question[..length])
-                            .await;
-                    }
-                    Err(_) => sleep(PAUSE).await,
-                }
-            }
-        })
-    }
-
-    async fn datagram(&self, network: Option<&Arc<Id>>, socket: &Arc<UdpSocket>, from: SocketAddr, question: &[u8]) {
-        let client = Client {
-            network: network.cloned(),
-            address: from.ip(),
-        };
-        // as with any datagram, one that cannot be sent is lost
-        match self.answerer.answer(&client, question) {
-            Outcome::Ignored => {}
-            Outcome::Answered(answer) => drop(socket.send_to(&answer.datagram(), from).await),
-            Outcome::Unknown(question) => match self.questions.admit(&client) {
-                None => drop(socket.send_to(&question.too_many().datagram(), from).await),
-                Some(admission) => {
-                    let (answerer, socket) = (self.answerer.clone(), socket.clone());
-                    tokio::spawn(async move {
-                        let answer = answerer.ask(question).await;
-                        drop(socket.send_to(&answer.datagram(), from).await);
-                        drop(admission);
-                    });
-                }
-            },
-        }
-    }
-
-    /// Takes connections on such a socket.
+    /// Takes connections on a network's socket, or on the host's own.
     pub fn streams(&self, network: Option<Arc<Id>>, socket: OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
         let listener = TcpListener::from_std(socket.into())?;
         let server = self.clone();
