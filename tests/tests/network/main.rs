@@ -27,6 +27,7 @@ mod masquerade_modes;
 mod masquerade_scale;
 mod mode;
 mod names;
+mod names_flood;
 mod names_forward;
 mod names_isolated;
 mod names_kernel;

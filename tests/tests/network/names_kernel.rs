@@ -35,7 +35,7 @@ fn start(world: &World, options: &[&str]) {
 }
 
 /// A socket in a namespace that asks this address.
-fn socket(inside: &Namespace, server: &str) -> UdpSocket {
+pub(super) fn socket(inside: &Namespace, server: &str) -> UdpSocket {
     let server = SocketAddr::new(server.parse().unwrap(), 53);
     let any: IpAddr = if server.is_ipv4() {
         [0; 4].into()
@@ -49,7 +49,7 @@ fn socket(inside: &Namespace, server: &str) -> UdpSocket {
 }
 
 #[track_caller]
-fn ask(socket: &UdpSocket, asked: &[u8]) -> Vec<u8> {
+pub(super) fn ask(socket: &UdpSocket, asked: &[u8]) -> Vec<u8> {
     let mut answer = [0; 2_000];
     socket.send(asked).unwrap();
     let length = socket
