@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netswitch_common::{address::Mac, endpoint, host, name, neighbour, network, publish};
+use netswitch_common::{address::Mac, endpoint, host, name, neighbour, network, policy, publish};
 
 use crate::{
     api::UplinkMode,
@@ -191,6 +191,30 @@ pub enum Entry {
         key: name::NameKey,
         value: Box<name::Name>,
     },
+    /// What the policy makes of an endpoint.
+    Standing {
+        endpoint: u32,
+        value: policy::Standing,
+    },
+    /// Addresses of the world that the policy speaks of.
+    Cidr {
+        epoch: u32,
+        network: IpNetwork,
+        identity: u32,
+    },
+    /// Which set of rulings holds between two identities.
+    Pair {
+        key: policy::PairKey,
+        set: u32,
+    },
+    Ruling {
+        key: policy::RulingKey,
+        /// How many bits of the key count.
+        length: u32,
+        value: policy::Ruling,
+    },
+    /// Which epoch's policy is in force. Cannot be removed: [`Action::Put`] it with `before`.
+    PolicyEpoch(u32),
     Uplink {
         device: Device,
         value: host::Uplink,
@@ -224,6 +248,11 @@ pub enum Place {
     Source(u16, IpNetwork),
     View(u32),
     Name(name::NameKey),
+    Standing(u32),
+    Cidr(u32, IpNetwork),
+    Pair(policy::PairKey),
+    Ruling(policy::RulingKey, u32),
+    PolicyEpoch,
     /// As [`Place::Endpoint`].
     Uplink(Result<u32, String>),
     Local(IpAddr),
@@ -245,6 +274,11 @@ impl Entry {
             Self::Source { publication, network } => Place::Source(*publication, *network),
             Self::View { sandbox, .. } => Place::View(*sandbox),
             Self::Name { key, .. } => Place::Name(*key),
+            Self::Standing { endpoint, .. } => Place::Standing(*endpoint),
+            Self::Cidr { epoch, network, .. } => Place::Cidr(*epoch, *network),
+            Self::Pair { key, .. } => Place::Pair(*key),
+            Self::Ruling { key, length, .. } => Place::Ruling(*key, *length),
+            Self::PolicyEpoch(_) => Place::PolicyEpoch,
             Self::Local { address } => Place::Local(*address),
         }
     }
@@ -270,6 +304,11 @@ impl Entry {
             | Self::Source { .. }
             | Self::View { .. }
             | Self::Name { .. }
+            | Self::Standing { .. }
+            | Self::Cidr { .. }
+            | Self::Pair { .. }
+            | Self::Ruling { .. }
+            | Self::PolicyEpoch(_)
             | Self::Uplink { .. }
             | Self::Local { .. } => {}
         }
@@ -294,6 +333,11 @@ impl Entry {
             | Self::Source { .. }
             | Self::View { .. }
             | Self::Name { .. }
+            | Self::Standing { .. }
+            | Self::Cidr { .. }
+            | Self::Pair { .. }
+            | Self::Ruling { .. }
+            | Self::PolicyEpoch(_)
             | Self::Local { .. } => Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ mod container;
 mod error;
 mod network;
 mod observe;
+mod policy;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +21,8 @@ pub use self::network::{
     ConfigFrom, EndpointResource, IpamConfig, IpamResource, NetworkCreate, NetworkResource, PoolRequest,
 };
 pub use self::observe::{EndpointStats, Finding, FlowFilter, FlowRow, Stats, Version};
-use crate::model::endpoint::Settings;
+pub use self::policy::{CutFlow, PolicyChange, PolicyDefault, PolicyFile, PolicyRule};
+use crate::model::{endpoint::Settings, policy::Policy};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -96,6 +98,19 @@ pub enum Request {
     ContainerPorts {
         container: String,
     },
+    /// Answers with the rule's number as [`Response::Created`].
+    PolicyAdd(PolicyRule),
+    PolicyDefault(PolicyDefault),
+    /// Answers with [`Response::Policy`].
+    PolicyList,
+    /// All of these rules, or none.
+    PolicyRemove {
+        rules: Vec<u32>,
+    },
+    /// The policy of a file in the place of the one there is. Answers with [`Response::PolicyChange`].
+    PolicyApply(PolicyFile),
+    /// What that would change.
+    PolicyPlan(PolicyFile),
     Flows(FlowFilter),
     Stats,
     Doctor,
@@ -132,6 +147,8 @@ pub enum Response {
         running: bool,
     },
     Ports(Vec<PublishedPorts>),
+    Policy(Policy),
+    PolicyChange(PolicyChange),
     Flows(Vec<FlowRow>),
     Stats(Stats),
     Doctor(Vec<Finding>),

@@ -5,7 +5,7 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::model::{Id, changes::Changes, forwarding, reserved_ports::Record, state::State};
+use crate::model::{Id, changes::Changes, forwarding, policy::Policy, reserved_ports::Record, state::State};
 
 /// Raised when a record's meaning changes; an agent refuses a store that is newer than itself.
 const FORMAT: u64 = 1;
@@ -16,6 +16,9 @@ const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const NUMBERS: Table = TableDefinition::new("numbers");
 const NETWORKS: Table = TableDefinition::new("networks");
 const CONTAINERS: Table = TableDefinition::new("containers");
+/// The policy, whole, at [`POLICY_KEY`].
+const POLICY: Table = TableDefinition::new("policy");
+const POLICY_KEY: &str = "all";
 const SANDBOXES: Table = TableDefinition::new("sandboxes");
 const ENDPOINTS: Table = TableDefinition::new("endpoints");
 /// What we changed of the host itself.
@@ -63,7 +66,7 @@ impl Store {
                 Some(_) => {}
                 None => drop(database!(meta.insert("format", FORMAT))),
             }
-            for table in [NUMBERS, NETWORKS, CONTAINERS, SANDBOXES, ENDPOINTS, HOST] {
+            for table in [NUMBERS, NETWORKS, CONTAINERS, SANDBOXES, ENDPOINTS, POLICY, HOST] {
                 database!(transaction.open_table(table));
             }
         }
@@ -74,11 +77,13 @@ impl Store {
     pub fn load(&self) -> Result<State, Error> {
         let transaction = database!(self.database.begin_read());
         let numbers = read(&transaction, "numbers", NUMBERS)?.pop().unwrap_or_default();
+        let policy: Policy = read(&transaction, "policy", POLICY)?.pop().unwrap_or_default();
         Ok(State::load(
             read(&transaction, "networks", NETWORKS)?,
             read(&transaction, "containers", CONTAINERS)?,
             read(&transaction, "sandboxes", SANDBOXES)?,
             read(&transaction, "endpoints", ENDPOINTS)?,
+            policy.into(),
             numbers,
         ))
     }
@@ -90,6 +95,10 @@ impl Store {
         write(&transaction, "containers", CONTAINERS, changes.containers.iter())?;
         write(&transaction, "sandboxes", SANDBOXES, changes.sandboxes.iter())?;
         write(&transaction, "endpoints", ENDPOINTS, changes.endpoints.iter())?;
+        if let Some(policy) = &changes.policy {
+            let (key, policy) = (Id(POLICY_KEY.into()), Some(&**policy));
+            write(&transaction, "policy", POLICY, std::iter::once((&key, &policy)))?;
+        }
         if changes.numbers.is_some() {
             let key = Id("all".into());
             write(

@@ -94,6 +94,11 @@ impl Switch {
             | Entry::Source { .. }
             | Entry::View { .. }
             | Entry::Name { .. }
+            | Entry::Standing { .. }
+            | Entry::Cidr { .. }
+            | Entry::Pair { .. }
+            | Entry::Ruling { .. }
+            | Entry::PolicyEpoch(_)
             | Entry::Uplink { .. }
             | Entry::Local { .. } => {}
         }

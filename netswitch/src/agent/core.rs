@@ -15,8 +15,8 @@ use crate::api::{Directories, Error, HostOptions, Request, Response};
 use crate::datapath::Datapath;
 use crate::execute::{Executor, Indexes};
 use crate::kernel::{Kernel, watch::Watch};
-use crate::model::{Id, changes::Changes, directory::Touched, state::State};
-use crate::plan;
+use crate::model::{Id, changes::Changes, directory::Touched, policy::compile::Compiled, state::State};
+use crate::plan::{self, view::View};
 use crate::store::Store;
 
 /// How often what the programs logged is passed on.
@@ -42,6 +42,8 @@ pub struct Core {
     pub last_macs: HashMap<(Id, IpAddr), Mac>,
     /// Keeps the netlink watch alive.
     pub watch: Option<Watch>,
+    /// As the maps hold it.
+    pub policy: Compiled,
     /// Where the socket hooks are.
     pub relay: Option<Relay>,
     /// From when questions are answered.
@@ -128,6 +130,12 @@ impl Core {
             Request::Publish { container, specs } => self.publish(&container, &specs),
             Request::Unpublish { container, specs } => self.unpublish(&container, &specs),
             Request::ContainerPorts { container } => self.container_ports(&container),
+            Request::PolicyAdd(rule) => self.policy_add(&rule),
+            Request::PolicyDefault(default) => self.policy_default(&default),
+            Request::PolicyList => Ok(self.policy_list()),
+            Request::PolicyRemove { rules } => self.policy_remove(&rules),
+            Request::PolicyApply(file) => self.policy_apply(&file),
+            Request::PolicyPlan(file) => self.policy_plan(&file),
             Request::Flows(filter) => self.flows(&filter),
             Request::Stats => self.stats(),
             Request::Doctor => self.doctor(),
@@ -139,31 +147,48 @@ impl Core {
 
     /// Makes `changes` true in the kernel, the maps and the store, or leaves all of them as they were.
     pub fn build(&mut self, mut changes: Changes) -> Result<(), Error> {
-        let mut actions = plan::plan(&self.directories.state, &self.state, &changes);
-        let view = plan::view::View {
-            before: &self.state,
-            changes: &changes,
-        };
-        actions.extend(self.receive_by_napi(&view, view.added_endpoints()));
-        let done = Executor::new(&mut *self.kernel, &mut self.datapath)
-            .all(actions)
-            .map_err(internal)?;
-        fill_indexes(&mut changes, &done.indexes);
-        if let Err(error) = self.store.save(&changes) {
-            let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(done.undo);
-            for error in errors {
-                tracing::warn!(%error, "undo failed");
-            }
-            return Err(internal(error));
+        let mark = self.policy.mark();
+        if let Err(error) = self.try_build(&mut changes) {
+            self.policy.rewind(mark);
+            return Err(error);
         }
         self.announce(&changes);
         self.apply(&changes);
         Ok(())
     }
 
+    fn try_build(&mut self, changes: &mut Changes) -> Result<(), Error> {
+        let view = View {
+            before: &self.state,
+            changes,
+        };
+        // nobody sends before the policy knows who it is
+        let mut actions = plan::policy::admit(&view, &mut self.policy)?;
+        actions.extend(plan::plan(&self.directories.state, &self.state, changes));
+        actions.extend(self.receive_by_napi(&view, view.added_endpoints()));
+        actions.extend(plan::policy::withdraw(&view, &self.policy));
+        let done = Executor::new(&mut *self.kernel, &mut self.datapath)
+            .all(actions)
+            .map_err(internal)?;
+        fill_indexes(changes, &done.indexes);
+        if let Err(error) = self.store.save(changes) {
+            let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(done.undo);
+            for error in errors {
+                tracing::warn!(%error, "undo failed");
+            }
+            return Err(internal(error));
+        }
+        Ok(())
+    }
+
     /// Makes `changes` true as far as it goes: for what ends, nothing may stop the rest from ending.
     pub fn tear_down(&mut self, mut changes: Changes) -> Result<(), Error> {
-        let actions = plan::plan(&self.directories.state, &self.state, &changes);
+        let mut actions = plan::plan(&self.directories.state, &self.state, &changes);
+        let view = View {
+            before: &self.state,
+            changes: &changes,
+        };
+        actions.extend(plan::policy::withdraw(&view, &self.policy));
         let (indexes, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(actions);
         for error in errors {
             tracing::warn!(%error, "a step of taking down failed");
@@ -227,7 +252,7 @@ impl Core {
     }
 
     fn announcements(&self, changes: &Changes) -> Vec<Action> {
-        let view = plan::view::View {
+        let view = View {
             before: &self.state,
             changes,
         };

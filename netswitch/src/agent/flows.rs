@@ -97,7 +97,7 @@ fn row(flow: &Flow, containers: Vec<String>, now: u64) -> FlowRow {
     }
 }
 
-fn protocol(number: u32) -> String {
+pub fn protocol(number: u32) -> String {
     match number {
         1 => "icmp".into(),
         6 => "tcp".into(),

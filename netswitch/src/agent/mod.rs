@@ -15,6 +15,7 @@ pub mod lock;
 pub mod networks;
 pub mod observe;
 pub mod placeholders;
+pub mod policy;
 pub mod processes;
 pub mod publish;
 pub mod purge;

@@ -19,6 +19,7 @@ use crate::kernel::{Link, netlink::Netlink, watch};
 use crate::model::{
     changes::Changes,
     network::{Network, predefined},
+    policy::compile::Compiled,
 };
 use crate::plan::view::View;
 use crate::reconcile::{self, Snapshot};
@@ -56,12 +57,14 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
         ended: ended.clone(),
         last_macs: HashMap::new(),
         watch: None,
+        policy: Compiled::default(),
         relay: None,
         names: None,
         resolv_conf: options.resolv_conf.clone(),
     };
     core.bury_the_dead();
     core.follow_gateways();
+    core.restore_policy().context("policy")?;
     core.reconcile()?;
     core.remember_all_macs();
     core.make_predefined(options)?;

@@ -7,6 +7,7 @@ mod counters;
 mod flows;
 mod layout;
 mod log;
+mod policy;
 mod raw;
 mod run;
 mod sockets;

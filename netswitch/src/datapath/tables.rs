@@ -16,6 +16,7 @@ use netswitch_common::{
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
+    policy::{CidrKey, PairKey, Ruling, RulingKey, Standing},
     publish::{Publication, PublishedKey, PublishedPorts, SourceKey},
     verdict::{Count, DropKey},
 };
@@ -35,6 +36,10 @@ pub struct Tables {
     published: HashMap<MapData, PublishedKey, PublishedPorts>,
     publications: HashMap<MapData, u32, Publication>,
     sources: LpmTrie<MapData, SourceKey, u32>,
+    pub(super) standings: Array<MapData, Standing>,
+    pub(super) cidrs: LpmTrie<MapData, CidrKey, u32>,
+    pub(super) pairs: HashMap<MapData, PairKey, u32>,
+    pub(super) rulings: LpmTrie<MapData, RulingKey, Ruling>,
     views: Array<MapData, View>,
     names: HashMap<MapData, NameKey, Name>,
     uplinks: HashMap<MapData, u32, Uplink>,
@@ -62,6 +67,10 @@ impl Tables {
             published: take(ebpf, "PUBLISHED")?,
             publications: take(ebpf, "PUBLICATIONS")?,
             sources: take(ebpf, "SOURCES")?,
+            standings: take(ebpf, "STANDINGS")?,
+            cidrs: take(ebpf, "CIDRS")?,
+            pairs: take(ebpf, "PAIRS")?,
+            rulings: take(ebpf, "RULINGS")?,
             views: take(ebpf, "VIEWS")?,
             names: take(ebpf, "NAMES")?,
             uplinks: take(ebpf, "UPLINKS")?,
@@ -144,6 +153,11 @@ impl Tables {
                 .map_err(Error::map("SOURCES")),
             Entry::View { sandbox, value } => self.views.set(*sandbox, value, 0).map_err(Error::map("VIEWS")),
             Entry::Name { key, value } => self.names.insert(key, value.as_ref(), 0).map_err(Error::map("NAMES")),
+            Entry::Standing { .. }
+            | Entry::Cidr { .. }
+            | Entry::Pair { .. }
+            | Entry::Ruling { .. }
+            | Entry::PolicyEpoch(_) => self.write_policy(entry),
             Entry::Uplink { device, value } => {
                 let key = index(device)?;
                 self.uplinks.insert(key, value, 0).map_err(Error::map("UPLINKS"))
@@ -181,6 +195,11 @@ impl Tables {
                 .set(*sandbox, View::default(), 0)
                 .map_err(Error::map("VIEWS")),
             Entry::Name { key, .. } => absent_is_fine("NAMES", self.names.remove(key)),
+            Entry::Standing { .. }
+            | Entry::Cidr { .. }
+            | Entry::Pair { .. }
+            | Entry::Ruling { .. }
+            | Entry::PolicyEpoch(_) => self.remove_policy(entry),
             Entry::Uplink { device, .. } => absent_is_fine("UPLINKS", self.uplinks.remove(&index(device)?)),
             Entry::Local { address } => absent_is_fine("LOCALS", self.locals.remove(&Address::from(*address))),
         }
@@ -395,12 +414,12 @@ fn device(index: u32) -> Device {
 /// Bits in front of an IPv4 address in its [`Address`] form.
 const V4_OFFSET: u8 = 96;
 
-fn key_of(subnet: &IpNetwork) -> Key<Address> {
+pub(super) fn key_of(subnet: &IpNetwork) -> Key<Address> {
     let offset = if subnet.is_ipv4() { V4_OFFSET } else { 0 };
     Key::new(u32::from(offset + subnet.prefix()), Address::from(subnet.network()))
 }
 
-fn subnet_of(key: &Key<Address>) -> Option<IpNetwork> {
+pub(super) fn subnet_of(key: &Key<Address>) -> Option<IpNetwork> {
     let prefix = u8::try_from(key.prefix_len()).ok()?;
     let address = IpAddr::from(key.data());
     let offset = if address.is_ipv4() { V4_OFFSET } else { 0 };

@@ -15,6 +15,7 @@ use tokio::{net::UnixListener, sync::oneshot};
 
 use super::{Agent, engine};
 use crate::api::{Error, ErrorKind, Request, Response};
+use crate::client::REQUEST_PATH;
 
 /// Docker Engine API that is spoken, newest and oldest.
 pub const API_VERSION: &str = "1.41";
@@ -22,6 +23,8 @@ pub const MINIMUM_API_VERSION: &str = "1.24";
 
 /// Bytes of the largest request body.
 const BODY_LIMIT: usize = 1024 * 1024;
+/// Of netswitch's own requests: a policy's file comes whole.
+const OWN_BODY_LIMIT: usize = 64 * BODY_LIMIT;
 
 /// How long a request may take to end once the door closes: one that is half sent never does.
 const GRACE: Duration = Duration::from_secs(5);
@@ -50,7 +53,12 @@ pub async fn serve<A: Agent>(
 
 async fn answer<A: Agent>(State(agent): State<A>, request: HttpRequest) -> HttpResponse {
     let (parts, body) = request.into_parts();
-    let mut response = match to_bytes(body, BODY_LIMIT).await {
+    let limit = if parts.uri.path() == REQUEST_PATH {
+        OWN_BODY_LIMIT
+    } else {
+        BODY_LIMIT
+    };
+    let mut response = match to_bytes(body, limit).await {
         Ok(body) => {
             let call = Call {
                 method: parts.method,
@@ -69,7 +77,7 @@ async fn answer<A: Agent>(State(agent): State<A>, request: HttpRequest) -> HttpR
         }
         Err(_) => reply(
             StatusCode::PAYLOAD_TOO_LARGE,
-            &json!({"message": format!("request body is larger than {BODY_LIMIT} bytes")}),
+            &json!({"message": format!("request body is larger than {limit} bytes")}),
         ),
     };
     let headers = response.headers_mut();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use netswitch_common::address::Mac;
 
@@ -10,6 +11,7 @@ use super::{
     container::Container,
     endpoint::Endpoint,
     network::Network,
+    policy::Policy,
     publish::Publication,
     sandbox::Sandbox,
     state::{LAST_ENDPOINT, LAST_NETWORK, Numbers, State},
@@ -23,6 +25,7 @@ pub struct Changes {
     pub containers: BTreeMap<Id, Option<Container>>,
     pub sandboxes: BTreeMap<Id, Option<Sandbox>>,
     pub endpoints: BTreeMap<Id, Option<Endpoint>>,
+    pub policy: Option<Arc<Policy>>,
     pub numbers: Option<Numbers>,
 }
 
@@ -38,6 +41,7 @@ impl Changes {
         self.containers.extend(later.containers);
         self.sandboxes.extend(later.sandboxes);
         self.endpoints.extend(later.endpoints);
+        self.policy = later.policy.or(self.policy);
         self.numbers = later.numbers.or(self.numbers);
         self
     }

@@ -12,6 +12,7 @@ pub mod forwarding;
 pub mod names;
 pub mod network;
 pub mod parse;
+pub mod policy;
 pub mod port_set;
 pub mod publish;
 pub mod reserved_ports;

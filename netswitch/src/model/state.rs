@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use netswitch_common::address::Mac;
 use serde::{Deserialize, Serialize};
 
 pub use super::changes::Changes;
-use super::{Id, container::Container, endpoint::Endpoint, network::Network, publish::table::Table, sandbox::Sandbox};
+use super::{
+    Id, container::Container, endpoint::Endpoint, network::Network, policy::Policy, publish::table::Table,
+    sandbox::Sandbox,
+};
 use crate::api::Error;
 
 /// Highest endpoint number: SLOTS has one entry more.
@@ -22,6 +26,7 @@ pub struct State {
     pub containers: BTreeMap<Id, Container>,
     pub sandboxes: BTreeMap<Id, Sandbox>,
     pub endpoints: BTreeMap<Id, Endpoint>,
+    pub policy: Arc<Policy>,
     pub numbers: Numbers,
     index: Index,
 }
@@ -42,6 +47,9 @@ pub struct Numbers {
     pub publication: u16,
     /// The host's port that was given out last where any would do.
     pub published_port: u16,
+    /// Of the policy.
+    pub policy_epoch: u32,
+    pub rule: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +80,7 @@ impl State {
         containers: impl IntoIterator<Item = Container>,
         sandboxes: impl IntoIterator<Item = Sandbox>,
         endpoints: impl IntoIterator<Item = Endpoint>,
+        policy: Arc<Policy>,
         numbers: Numbers,
     ) -> Self {
         let mut state = Self::default();
@@ -92,6 +101,7 @@ impl State {
                 .into_iter()
                 .map(|endpoint| (endpoint.id.clone(), Some(endpoint)))
                 .collect(),
+            policy: Some(policy),
             numbers: Some(numbers),
         });
         state
@@ -132,6 +142,9 @@ impl State {
                 Some(sandbox) => self.sandboxes.insert(id.clone(), sandbox.clone()),
                 None => self.sandboxes.remove(id),
             };
+        }
+        if let Some(policy) = &changes.policy {
+            self.policy = Arc::clone(policy);
         }
         if let Some(numbers) = changes.numbers {
             self.numbers = numbers;

@@ -103,6 +103,7 @@ impl World {
             containers,
             sandboxes,
             endpoints,
+            policy,
             numbers,
             ..
         } = self.state.clone();
@@ -112,6 +113,7 @@ impl World {
             containers,
             sandboxes.into_values(),
             endpoints.into_values(),
+            policy,
             numbers,
         );
         assert_eq!(self.state, fresh);

@@ -3,6 +3,7 @@
 
 pub mod entries;
 pub mod names;
+pub mod policy;
 pub mod published;
 pub mod view;
 

@@ -7,6 +7,7 @@ use crate::kernel::Namespace;
 use crate::model::{
     Id,
     changes::Changes,
+    container::Container,
     endpoint::Endpoint,
     network::{Bridge, Network},
     sandbox::{Origin, Sandbox},
@@ -30,6 +31,13 @@ impl<'a> View<'a> {
         match self.changes.endpoints.get(id) {
             Some(changed) => changed.as_ref(),
             None => self.before.endpoints.get(id),
+        }
+    }
+
+    pub fn container(&self, id: &Id) -> Option<&'a Container> {
+        match self.changes.containers.get(id) {
+            Some(changed) => changed.as_ref(),
+            None => self.before.containers.get(id),
         }
     }
 
