@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod logs;
 pub mod network;
 pub mod options;
+pub mod policy;
 pub mod print;
 pub mod ps;
 pub mod publish;
@@ -58,6 +59,8 @@ pub struct Arguments {
 pub enum Verb {
     #[command(subcommand)]
     Network(network::Verb),
+    #[command(subcommand)]
+    Policy(policy::Verb),
     Run(Box<run::Run>),
     Start(start::Start),
     Stop(stop::Stop),
@@ -126,6 +129,7 @@ impl Arguments {
         let client = Client::new(self.socket);
         match self.verb {
             Verb::Network(verb) => verb.run(&client),
+            Verb::Policy(verb) => verb.run(&client),
             Verb::Run(verb) => verb.run(&client),
             Verb::Start(verb) => verb.run(&client),
             Verb::Stop(verb) => verb.run(&client),

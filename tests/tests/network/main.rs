@@ -33,6 +33,7 @@ mod names_isolated;
 mod names_kernel;
 mod names_questions;
 mod observe;
+mod policy;
 mod publish_closed;
 mod publish_conflict;
 mod publish_forms;
