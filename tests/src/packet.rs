@@ -175,8 +175,19 @@ impl Ip {
 
     /// A segment with the ACK flag.
     pub fn tcp(&self, source: u16, destination: u16, data: &[u8]) -> Vec<u8> {
+        const ACK: u8 = 0x10;
+        self.segment(source, destination, ACK, data)
+    }
+
+    /// The first segment of a connection.
+    pub fn syn(&self, source: u16, destination: u16) -> Vec<u8> {
+        const SYN: u8 = 2;
+        self.segment(source, destination, SYN, &[])
+    }
+
+    fn segment(&self, source: u16, destination: u16, flags: u8, data: &[u8]) -> Vec<u8> {
         let ports = [source, destination].map(u16::to_be_bytes).concat();
-        let rest = [0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0x20, 0, 0, 0, 0, 0];
+        let rest = [0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0x20, 0, 0, 0, 0, 0];
         self.checked(PROTOCOL_TCP, &[&ports[..], &rest, data].concat(), 16)
     }
 

@@ -9,6 +9,7 @@ pub mod malformed;
 pub mod mtu;
 pub mod neighbour;
 pub mod neighbour_guard;
+pub mod policy;
 pub mod replicate;
 pub mod source_guard;
 

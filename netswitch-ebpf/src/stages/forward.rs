@@ -23,7 +23,7 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
     let Some(port) = maps::port(endpoint.network, packet.destination) else {
         return Decision::drop(DropReason::NoSuchNeighbour);
     };
-    if !may_meet(endpoint, port.kind) && !policy::concerns(endpoint.id, port.id) {
+    if !policy::may_meet(endpoint, port) {
         return Decision::drop(DropReason::IccDisabled);
     }
     if port.kind == Kind::Host as u8 {

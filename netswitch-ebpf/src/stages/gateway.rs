@@ -83,6 +83,9 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<u32, Dro
             if stack::carries_flow() {
                 return Ok(FOR_STACK);
             }
+            if is_hosts(network) {
+                return Ok(FOR_HOST);
+            }
             flow::leave(frame, Verdict::Translate, way_back(frame, endpoint));
             return Ok(DECIDED);
         }
@@ -143,6 +146,15 @@ pub fn hairpin(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
     }
     flow::leave(frame, Verdict::Translate, way_back(frame, endpoint));
     true
+}
+
+/// Whether the flow that was found has the network's host at its other end, and nothing to translate.
+#[inline(always)]
+fn is_hosts(network: &Network) -> bool {
+    maps::work()
+        .filter(|work| work.end.endpoint != 0)
+        .and_then(|work| maps::slot(work.end.endpoint))
+        .is_some_and(|slot| slot.ifindex == network.switch_end)
 }
 
 #[inline(always)]

@@ -7,7 +7,7 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{forward, source_guard};
+use super::{forward, policy, source_guard};
 use crate::{
     headers::Arp,
     maps,
@@ -96,7 +96,7 @@ fn of_other(endpoint: &Endpoint, address: Address) -> Result<Option<&'static Nei
 /// The neighbour's MAC goes back to the sender.
 #[inline(always)]
 pub fn answer(frame: Frame, headers: Headers, endpoint: &Endpoint, neighbour: &Neighbour) -> Decision {
-    if !forward::may_meet(endpoint, neighbour.port.kind) {
+    if !policy::may_meet(endpoint, &neighbour.port) {
         return Decision::drop(DropReason::IccDisabled);
     }
     let Some(way_back) = forward::way_back(frame, endpoint) else {

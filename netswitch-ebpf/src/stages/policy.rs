@@ -41,6 +41,12 @@ pub fn concerns(one: u32, other: u32) -> bool {
     epoch != 0 && (flags_of(one, epoch) | flags_of(other, epoch)) & policy::flags::CONCERNED != 0
 }
 
+/// Whether frames may pass between the endpoint and a port, or a rule may let some.
+#[inline(always)]
+pub fn may_meet(endpoint: &Endpoint, port: &Port) -> bool {
+    forward::may_meet(endpoint, port.kind) || concerns(endpoint.id, port.id)
+}
+
 #[inline(always)]
 fn flags_of(endpoint: u32, epoch: u32) -> u32 {
     maps::standing(endpoint).map_or(0, |standing| standing.flags[half(epoch)])

@@ -59,7 +59,7 @@ impl FlowRow {
     }
 }
 
-fn sent(from: &Port, frame: Vec<u8>) -> Arrival {
+pub(super) fn sent(from: &Port, frame: Vec<u8>) -> Arrival {
     Arrival {
         hook: Hook::Endpoint,
         index: from.index(),
@@ -76,7 +76,7 @@ fn received(frame: Vec<u8>) -> Arrival {
 }
 
 /// A row in which nothing came before and nothing is dropped.
-fn row(name: &'static str, last: Arrival, verdict: Verdict) -> FlowRow {
+pub(super) fn row(name: &'static str, last: Arrival, verdict: Verdict) -> FlowRow {
     FlowRow {
         name,
         entries: Vec::new(),
@@ -88,12 +88,12 @@ fn row(name: &'static str, last: Arrival, verdict: Verdict) -> FlowRow {
     }
 }
 
-fn refused(name: &'static str, last: Arrival, endpoint: &Port, reason: DropReason) -> FlowRow {
+pub(super) fn refused(name: &'static str, last: Arrival, endpoint: &Port, reason: DropReason) -> FlowRow {
     row(name, last, Verdict::Drop).charged(endpoint, reason)
 }
 
 impl FlowRow {
-    fn after(self, before: &[Arrival]) -> Self {
+    pub(super) fn after(self, before: &[Arrival]) -> Self {
         Self {
             before: before.to_vec(),
             ..self
@@ -122,10 +122,18 @@ impl FlowRow {
 }
 
 pub fn rows() -> Vec<FlowRow> {
-    [flows(), fragments(), ends(), closed(), exhausted(), names()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        flows(),
+        fragments(),
+        ends(),
+        closed(),
+        exhausted(),
+        names(),
+        super::policy::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// About names: the agent's to answer, its answer, and the switch's own.

@@ -34,6 +34,7 @@ mod names_kernel;
 mod names_questions;
 mod observe;
 mod policy;
+mod policy_traffic;
 mod publish_closed;
 mod publish_conflict;
 mod publish_forms;

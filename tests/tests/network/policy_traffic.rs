@@ -1,0 +1,156 @@
+//! A policy on the wire: who may begin to speak with whom, and what becomes of those who already do.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use tests::world::{Dial, HOST, LAN, PATIENCE, Service, Transport, World, ask_stream, eventually};
+
+use super::{address, no_ping, ping};
+
+/// Whether a connection still carries an answer.
+fn is_alive(stream: &TcpStream) -> bool {
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let mut sender = stream;
+    sender.write_all(b"who?\n").is_ok() && ask_stream(stream).is_ok()
+}
+
+fn dual_stack(world: &World, name: &str, number: u8) {
+    let (v4, v6) = (format!("10.{number}.0.0/24"), format!("fd00:{number}::/64"));
+    world.ok(&["network", "create", "--ipv6", "--subnet", &v4, "--subnet", &v6, name]);
+}
+
+#[test]
+fn nothing_passes_but_what_a_rule_allows() {
+    let world = World::new();
+    dual_stack(&world, "front", 7);
+    world.run("web", &["--net", "front"]);
+    world.run("db", &["--net", "front"]);
+    let (web, db) = (world.inside("web"), world.inside("db"));
+    let _services = [5432, 5433].map(|port| Service::start(&db, Transport::Tcp, port, "db"));
+    let _datagrams = Service::start(&db, Transport::Udp, 5432, "db");
+    world.ok(&["policy", "default", "deny", "db", "--direction", "in"]);
+    for host in ["10.7.0.3", "fd00:7::3"] {
+        Dial::tcp(host, 5432).unanswered(&web);
+        Dial::udp(host, 5432).unanswered(&web);
+        no_ping(&web, host);
+    }
+    assert_ne!(world.drops("web", "front", "policy-denied"), 0);
+    world.ok(&["policy", "allow", "web", "db:5432/tcp"]);
+    for host in ["10.7.0.3", "fd00:7::3"] {
+        assert_eq!(Dial::tcp(host, 5432).answered(&web).name, "db");
+        Dial::tcp(host, 5433).unanswered(&web);
+        Dial::udp(host, 5432).unanswered(&web);
+    }
+    // what the container begins itself is answered
+    ping(&db, "10.7.0.2", 64);
+    ping(&db, "10.7.0.1", 64);
+    no_ping(&world.host, "10.7.0.3");
+    world.ok(&["policy", "allow", "host", "db/icmp"]);
+    ping(&world.host, "10.7.0.3", 64);
+}
+
+#[test]
+fn a_change_reaches_connections_that_are_open() {
+    let world = World::new();
+    dual_stack(&world, "front", 7);
+    world.run("web", &["--net", "front"]);
+    world.run("db", &["--net", "front"]);
+    let (web, db) = (world.inside("web"), world.inside("db"));
+    let _service = Service::start(&db, Transport::Tcp, 80, "db");
+    let before = web.enter(|| Dial::tcp("10.7.0.3", 80).open(PATIENCE)).unwrap();
+    assert!(is_alive(&before));
+    // it began when nobody kept count, and either side may have begun it
+    world.ok(&["policy", "default", "deny", "db", "--direction", "in"]);
+    let rule = world.ok(&["policy", "allow", "web", "db:80"]);
+    assert!(is_alive(&before));
+    let later = web.enter(|| Dial::tcp("10.7.0.3", 80).open(PATIENCE)).unwrap();
+    assert!(is_alive(&later));
+    // the agent has no part in it
+    world.kill_agent();
+    assert!(is_alive(&later));
+    assert_eq!(Dial::tcp("10.7.0.3", 80).answered(&web).name, "db");
+    world.start_agent(&[]);
+    assert!(is_alive(&later));
+    world.ok(&["policy", "rm", rule.trim()]);
+    assert!(!is_alive(&later));
+    world.ok(&["policy", "default", "allow", "db"]);
+    world.ok(&["policy", "deny", "any", "db:80"]);
+    Dial::tcp("10.7.0.3", 80).unanswered(&web);
+}
+
+#[test]
+fn a_rule_opens_what_isolation_closes() {
+    let world = World::new();
+    dual_stack(&world, "front", 7);
+    dual_stack(&world, "back", 8);
+    world.ok(&[
+        "network",
+        "create",
+        "-o",
+        "com.docker.network.bridge.enable_icc=false",
+        "--subnet",
+        "10.9.0.0/24",
+        "quiet",
+    ]);
+    world.run("web", &["--net", "front"]);
+    world.run("db", &["--net", "back"]);
+    world.run("one", &["--net", "quiet"]);
+    world.run("two", &["--net", "quiet"]);
+    let (web, db, one, two) = (
+        world.inside("web"),
+        world.inside("db"),
+        world.inside("one"),
+        world.inside("two"),
+    );
+    let _service = Service::start(&db, Transport::Tcp, 80, "db");
+    let _other = Service::start(&two, Transport::Tcp, 80, "two");
+    Dial::tcp("10.8.0.2", 80).unanswered(&web);
+    Dial::tcp("10.9.0.3", 80).unanswered(&one);
+    world.ok(&["policy", "allow", "web", "db:80"]);
+    let rule = world.ok(&["policy", "allow", "one", "two:80"]);
+    for host in ["10.8.0.2", "fd00:8::2"] {
+        let answer = Dial::tcp(host, 80).answered(&web);
+        assert_eq!(answer.name, "db");
+    }
+    // routed, not masqueraded: it is seen as who it is
+    assert_eq!(
+        Dial::tcp("10.8.0.2", 80).answered(&web).client.ip(),
+        address("10.7.0.2")
+    );
+    assert_eq!(Dial::tcp("10.9.0.3", 80).answered(&one).name, "two");
+    no_ping(&web, "10.8.0.2");
+    no_ping(&db, "10.7.0.2");
+    no_ping(&one, "10.9.0.3");
+    world.ok(&["policy", "rm", rule.trim()]);
+    Dial::tcp("10.9.0.3", 80).unanswered(&one);
+}
+
+#[test]
+fn the_world_has_rules_too() {
+    let world = World::with_lan();
+    world.run("web", &["-p", "8080:80"]);
+    let web = world.inside("web");
+    let _inside = Service::start_v4(&web, Transport::Tcp, 80, "web");
+    let _outside = [80, 81].map(|port| Service::start(world.lan(), Transport::Tcp, port, "lan"));
+    assert_eq!(Dial::tcp(LAN[0], 80).answered(&web).name, "lan");
+    assert_eq!(Dial::tcp(HOST[0], 8080).answered(world.lan()).name, "web");
+    world.ok(&["policy", "default", "deny", "web"]);
+    Dial::tcp(LAN[0], 80).unanswered(&web);
+    Dial::tcp(HOST[0], 8080).unanswered(world.lan());
+    let network = format!("{}/32", LAN[0]);
+    world.ok(&["policy", "allow", "web", &format!("{network}:80")]);
+    // the container's own port, not the published one
+    world.ok(&["policy", "allow", &network, "web:80"]);
+    assert_eq!(Dial::tcp(LAN[0], 80).answered(&web).name, "lan");
+    Dial::tcp(LAN[0], 81).unanswered(&web);
+    assert_eq!(Dial::tcp(HOST[0], 8080).answered(world.lan()).name, "web");
+    world.ok(&["policy", "deny", "world", "any"]);
+    Dial::tcp(HOST[0], 8080).unanswered(world.lan());
+    eventually("the drop is counted", || {
+        match world.drops("web", "bridge", "policy-denied") {
+            0 => Err("none".to_owned()),
+            _ => Ok(()),
+        }
+    });
+}
