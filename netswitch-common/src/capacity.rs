@@ -35,6 +35,10 @@ pub const QUOTAS: u32 = SLOTS;
 pub const FRAGMENTS: u32 = 8_192;
 /// Fragments that wait, of all packets together.
 pub const PARKED: u32 = 512;
+/// Bytes of the ring of events: some 10,000 of them.
+pub const EVENTS: u32 = 1 << 20;
+/// Flows of which `monitor` knows that it has shown them.
+pub const SHOWN: u32 = 4_096;
 pub const UPLINKS: u32 = 1_024;
 pub const CONFIG: u32 = 1;
 /// Addresses of the host.

@@ -22,6 +22,7 @@ pub mod address;
 pub mod capacity;
 pub mod checksum;
 pub mod endpoint;
+pub mod event;
 pub mod flow;
 pub mod host;
 pub mod name;

@@ -29,6 +29,8 @@ fn main() {}
 #[cfg(target_arch = "bpf")]
 mod deny;
 #[cfg(target_arch = "bpf")]
+mod event;
+#[cfg(target_arch = "bpf")]
 mod headers;
 #[cfg(target_arch = "bpf")]
 mod maps;

@@ -4,12 +4,13 @@ use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::SkStorage,
     macros::{btf_map, map},
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, SockMap, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf, SockMap, lpm_trie::Key},
 };
 use netswitch_common::{
     address::Address,
     capacity,
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
+    event::ShownKey,
     flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
     name::{Name, NameKey, View},
@@ -147,6 +148,18 @@ pub static PATHS: PerCpuArray<Count> = PerCpuArray::pinned(capacity::PATHS, 0);
 /// Commit -> replicate.
 #[map]
 pub static BUCKETS: HashMap<BucketKey, Bucket> = HashMap::pinned(capacity::BUCKETS, BPF_F_NO_PREALLOC);
+
+/// [`netswitch_common::event::Event`]s; not pinned, as the next agent's listeners are others. Commit -> agent.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(capacity::EVENTS, 0);
+
+/// Events that found no room in EVENTS; not pinned. Commit -> agent.
+#[map]
+pub static MISSED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// When a flow was told of last; not pinned. Commit -> commit.
+#[map]
+pub static SHOWN: LruHashMap<ShownKey, u64> = LruHashMap::with_max_entries(capacity::SHOWN, 0);
 
 /// What this CPU is working on; not pinned. Stages -> commit.
 #[map]

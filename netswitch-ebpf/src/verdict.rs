@@ -17,7 +17,7 @@ use netswitch_common::{
 };
 
 use crate::{
-    deny, maps, names, open,
+    deny, event, maps, names, open,
     packet::Frame,
     park, resolve,
     rewrite::{self, Macs},
@@ -39,10 +39,10 @@ static KERNEL_SETS_PACKET_TYPE: Global<u8> = Global::new(0);
 /// Copies of one broadcast or multicast frame.
 const COPIES: u32 = 512;
 
-/// The short way: into a container.
+/// The short way: into a container, while nobody listens.
 #[inline(always)]
 pub fn commit(frame: Frame, decision: Decision) -> i32 {
-    if decision.verdict == Verdict::Peer as u32 {
+    if decision.verdict == Verdict::Peer as u32 && !event::wants_flows() {
         count_path(Verdict::Peer, frame.length());
         return to_peer(frame, decision.ifindex);
     }
@@ -52,10 +52,17 @@ pub fn commit(frame: Frame, decision: Decision) -> i32 {
 #[inline(never)]
 fn commit_other(frame: Frame, decision: &Decision) -> i32 {
     let length = frame.length();
+    if event::wants_drops() {
+        tell(frame, decision);
+    }
     let rewritten = match Verdict::from_number(decision.verdict) {
         Some(Verdict::Pass) => {
             count_path(Verdict::Pass, length);
             return TCX_NEXT;
+        }
+        Some(Verdict::Peer) => {
+            count_path(Verdict::Peer, length);
+            return to_peer(frame, decision.ifindex);
         }
         Some(Verdict::Park) => match park::park(frame) {
             Ok(()) => {
@@ -79,6 +86,9 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
         Some(Verdict::Open) => match open_flow(frame, decision) {
             Ok(action) => {
                 count_path(Verdict::Open, length);
+                if event::wants_flows() {
+                    event::opened(decision, length);
+                }
                 return action;
             }
             Err(reason) => Err(reason),
@@ -86,6 +96,9 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
         Some(verdict @ (Verdict::Admit | Verdict::Follow)) => match to_member(frame, decision) {
             Ok(action) => {
                 count_path(verdict, length);
+                if verdict == Verdict::Admit && event::wants_flows() {
+                    event::opened(decision, length);
+                }
                 return action;
             }
             Err(reason) => Err(reason),
@@ -139,12 +152,38 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
         Err(reason) => {
             if decision.reason == 0 {
                 count_drop(endpoint, reason as u32, 1, length);
+                if event::wants_drops() {
+                    event::dropped(frame, decision, reason);
+                }
             }
             count_path(Verdict::Drop, length);
             let context = TcContext::new(frame.0);
             aya_log_ebpf::debug!(&context, "drop {} at {}", decision.reason, frame.ifindex());
             TC_ACT_SHOT
         }
+    }
+}
+
+/// Tells whoever listens of a packet that is still as it came.
+#[inline(always)]
+fn tell(frame: Frame, decision: &Decision) {
+    if let Some(reason) = DropReason::from_number(decision.reason) {
+        event::dropped(frame, decision, reason);
+        return;
+    }
+    let is_passing = matches!(
+        Verdict::from_number(decision.verdict),
+        Some(
+            Verdict::Peer
+                | Verdict::Host
+                | Verdict::Replicate
+                | Verdict::Question
+                | Verdict::AnswerName
+                | Verdict::DenyName
+        )
+    );
+    if is_passing && event::wants_flows() {
+        event::packet(frame, decision);
     }
 }
 
@@ -398,6 +437,9 @@ fn to_members(frame: Frame, decision: &Decision) {
             missed,
             frame.length(),
         );
+        if event::wants_drops() {
+            event::dropped(frame, decision, DropReason::ReplicationLimit);
+        }
     }
 }
 

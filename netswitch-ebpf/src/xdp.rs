@@ -13,6 +13,7 @@ use aya_ebpf::{
 use netswitch_common::{address::Address, flow::Tuple, verdict::DropReason};
 
 use crate::{
+    event,
     headers::{ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, ethertype, protocol},
     maps, packet,
     stages::{gateway, route},
@@ -29,6 +30,9 @@ pub fn guard(context: &XdpContext) -> u32 {
         Judgement::Published => redirect::redirect(context, &packet).unwrap_or(xdp_action::XDP_PASS),
         Judgement::Drop(endpoint, reason) => {
             verdict::count_drop(endpoint, reason as u32, 1, length(context));
+            if event::wants_drops() {
+                event::dropped_early(&packet.tuple, endpoint, reason, length(context));
+            }
             xdp_action::XDP_DROP
         }
     }

@@ -20,7 +20,9 @@ pub use self::error::{Error, ErrorKind};
 pub use self::network::{
     ConfigFrom, EndpointResource, IpamConfig, IpamResource, NetworkCreate, NetworkResource, PoolRequest,
 };
-pub use self::observe::{EndpointStats, Finding, FlowFilter, FlowRow, Stats, Version};
+pub use self::observe::{
+    EndpointStats, Finding, FlowFilter, FlowRow, MonitorFilter, MonitorRow, Monitored, Stats, Version,
+};
 pub use self::policy::{CutFlow, PolicyChange, PolicyDefault, PolicyFile, PolicyRule};
 use crate::model::{endpoint::Settings, policy::Policy};
 
@@ -112,6 +114,8 @@ pub enum Request {
     /// What that would change.
     PolicyPlan(PolicyFile),
     Flows(FlowFilter),
+    /// Answers with a stream of [`Monitored`], a line of JSON each.
+    Monitor(MonitorFilter),
     Stats,
     Doctor,
     Version,

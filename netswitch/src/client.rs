@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{StatusCode, header};
+use hyper::{StatusCode, body::Incoming, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
@@ -58,7 +58,51 @@ impl Client {
         }
     }
 
+    /// Reads an answer that is a stream of lines, as they come, until `each` has had enough or the agent ends it;
+    /// `begin` is told once the agent has begun.
+    pub fn follow(
+        &self,
+        request: &api::Request,
+        begin: impl FnOnce(),
+        mut each: impl FnMut(&str) -> bool,
+    ) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(request).map_err(exchange)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .map_err(exchange)?;
+        runtime.block_on(async {
+            let response = self.send(body.into()).await?;
+            let status = response.status();
+            let mut answer = response.into_body();
+            if status != StatusCode::OK {
+                let answer = answer.collect().await.map_err(exchange)?.to_bytes();
+                return Err(ClientError::Agent(read_error(status, &answer)));
+            }
+            begin();
+            let mut read = Vec::new();
+            while let Some(frame) = answer.frame().await {
+                read.extend_from_slice(frame.map_err(exchange)?.data_ref().map_or(&[], |data| data));
+                let whole = read.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+                for line in String::from_utf8_lossy(&read[..whole]).lines() {
+                    if !each(line) {
+                        return Ok(());
+                    }
+                }
+                read.drain(..whole);
+            }
+            Ok(())
+        })
+    }
+
     async fn post(&self, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
+        let response = self.send(body).await?;
+        let status = response.status();
+        let answer = response.into_body().collect().await.map_err(exchange)?;
+        Ok((status, answer.to_bytes()))
+    }
+
+    async fn send(&self, body: Bytes) -> Result<hyper::Response<Incoming>, ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
             if error.kind() == io::ErrorKind::PermissionDenied {
                 ClientError::Forbidden(self.socket.clone())
@@ -76,10 +120,7 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(exchange)?;
-        let response = sender.send_request(request).await.map_err(exchange)?;
-        let status = response.status();
-        let answer = response.into_body().collect().await.map_err(exchange)?;
-        Ok((status, answer.to_bytes()))
+        sender.send_request(request).await.map_err(exchange)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use netswitch_common::address::Mac;
 use tokio::sync::broadcast;
 
-use super::{dns::Names, handle::Job, relay::Relay};
+use super::{dns::Names, handle::Job, monitor::Monitor, relay::Relay};
 use crate::action::Action;
 use crate::api::{Directories, Error, HostOptions, Request, Response};
 use crate::datapath::Datapath;
@@ -46,6 +46,7 @@ pub struct Core {
     pub policy: Compiled,
     /// Where the socket hooks are.
     pub relay: Option<Relay>,
+    pub monitor: Monitor,
     /// From when questions are answered.
     pub names: Option<Names>,
     /// The host's `resolv.conf`.
@@ -76,6 +77,9 @@ impl Core {
             match job {
                 Job::Ask(request, reply) => {
                     let _ = reply.send(self.answer(*request));
+                }
+                Job::Listen(filter, reply) => {
+                    let _ = reply.send(self.listen(filter));
                 }
                 Job::Signal {
                     container,
@@ -140,6 +144,7 @@ impl Core {
             Request::Stats => self.stats(),
             Request::Doctor => self.doctor(),
             Request::Version => Ok(self.version()),
+            Request::Monitor(_) => Err(Error::internal("a listener must come through the handle")),
             // the handle turns it into signals and waits outside this thread
             Request::ContainerStop { .. } => Err(Error::internal("a stop must come through the handle")),
         }
@@ -210,6 +215,7 @@ impl Core {
         let touched = Touched::of(&self.state, changes);
         self.state.apply(changes);
         self.publish_names(&touched);
+        self.relabel();
         self.lead_loopback(&touched.sandboxes);
         self.listen_for_names(changes.networks.keys());
         if !changes.networks.is_empty() {

@@ -1,7 +1,7 @@
 //! What the rules need to know of the world: time, routes, devices, fresh ids.
 
 use std::io::Read as _;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::core::{Core, internal};
 use crate::api::Error;
@@ -73,6 +73,17 @@ pub fn now() -> String {
         nanoseconds: since.subsec_nanos(),
     }
     .to_string()
+}
+
+/// When the clock of the programs (`bpf_ktime_get_ns`) stood at 0, if no clock has been set since.
+pub fn start_of_clock() -> Time {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let clock = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map(Duration::from);
+    let start = now.saturating_sub(clock.unwrap_or_default());
+    Time {
+        seconds: i64::try_from(start.as_secs()).unwrap_or(i64::MAX),
+        nanoseconds: start.subsec_nanos(),
+    }
 }
 
 fn fresh_ids(count: usize) -> std::io::Result<Vec<Id>> {

@@ -97,6 +97,7 @@ fn row(flow: &Flow, containers: Vec<String>, now: u64) -> FlowRow {
     }
 }
 
+/// As users know it, or its number.
 pub fn protocol(number: u32) -> String {
     match number {
         1 => "icmp".into(),

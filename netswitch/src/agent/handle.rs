@@ -3,10 +3,12 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, oneshot};
+use bytes::Bytes;
+use tokio::sync::{broadcast, mpsc as stream, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use crate::api::{Error, Request, Response};
+use super::monitor::Monitor;
+use crate::api::{Error, MonitorFilter, Request, Response};
 use crate::doors::Agent;
 use crate::kernel::watch::Event;
 use crate::model::Id;
@@ -14,6 +16,7 @@ use crate::model::Id;
 /// What the agent's thread does next.
 pub enum Job {
     Ask(Box<Request>, oneshot::Sender<Result<Response, Error>>),
+    Listen(MonitorFilter, oneshot::Sender<Result<stream::Receiver<Bytes>, Error>>),
     /// Answers with the container's id, or `None` where nothing runs.
     Signal {
         container: String,
@@ -36,14 +39,15 @@ pub struct AgentHandle {
     jobs: mpsc::Sender<Job>,
     /// Ids of containers whose end has been dealt with.
     ended: broadcast::Sender<Id>,
+    pub monitor: Monitor,
 }
 
 /// How long a killed process may take to be gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
 impl AgentHandle {
-    pub fn new(jobs: mpsc::Sender<Job>, ended: broadcast::Sender<Id>) -> Self {
-        Self { jobs, ended }
+    pub fn new(jobs: mpsc::Sender<Job>, ended: broadcast::Sender<Id>, monitor: Monitor) -> Self {
+        Self { jobs, ended, monitor }
     }
 
     /// Lets the agent's thread finish what it does and end.
@@ -119,5 +123,11 @@ impl Agent for AgentHandle {
             }
             _ => self.core(request).await,
         }
+    }
+
+    async fn monitor(&self, filter: MonitorFilter) -> Result<stream::Receiver<Bytes>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Listen(filter, reply)).map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
     }
 }

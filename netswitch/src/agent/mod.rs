@@ -12,6 +12,7 @@ pub mod flows;
 pub mod forwarding;
 pub mod handle;
 pub mod lock;
+pub mod monitor;
 pub mod networks;
 pub mod observe;
 pub mod placeholders;
@@ -107,12 +108,15 @@ async fn serve(handle: AgentHandle, directories: &Directories) -> Result<()> {
     open_to_group(&socket)?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(socket = %socket.display(), "ready");
+    let monitor = handle.monitor.clone();
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        // streams that would never end
+        monitor.close();
     };
     doors::http::serve(listener, handle.clone(), stop)
         .await

@@ -12,6 +12,7 @@ use tracing::{Level, level_filters::LevelFilter};
 
 use super::core::Core;
 use super::handle::{AgentHandle, Job};
+use super::monitor::Monitor;
 use crate::api::{AgentOptions, Directories};
 use crate::datapath::{self, Datapath, Hook};
 use crate::execute::Executor;
@@ -38,11 +39,12 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
     let store = Store::open(&directories.state.join("state.redb"))?;
     let state = store.load()?;
     let kernel = Netlink::open().context("netlink")?;
-    let datapath = Datapath::open(&datapath::Options {
+    let mut datapath = Datapath::open(&datapath::Options {
         bpffs: directories.bpffs.clone(),
         abi_version: options.abi_version.unwrap_or(netswitch_common::ABI_VERSION),
         log_level: log_level(options.log_level),
     })?;
+    let monitor = Monitor::new(datapath.take_events()?, runtime);
     let (jobs, queue) = mpsc::channel();
     let (ended, _) = broadcast::channel(1024);
     let mut core = Core {
@@ -59,6 +61,7 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
         watch: None,
         policy: Compiled::default(),
         relay: None,
+        monitor: monitor.clone(),
         names: None,
         resolv_conf: options.resolv_conf.clone(),
     };
@@ -82,7 +85,7 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
     std::thread::Builder::new()
         .name("agent".into())
         .spawn(move || core.work(&queue))?;
-    Ok(AgentHandle::new(jobs, ended))
+    Ok(AgentHandle::new(jobs, ended, monitor))
 }
 
 impl Core {

@@ -37,6 +37,57 @@ pub struct FlowRow {
     pub expires: u64,
 }
 
+/// What to hear of; the parts must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MonitorFilter {
+    pub drops: bool,
+    /// Sent by this container.
+    pub from: Option<String>,
+    /// Sent to it.
+    pub to: Option<String>,
+}
+
+impl MonitorFilter {
+    pub fn lets_through(&self, row: &MonitorRow) -> bool {
+        let is = |wanted: &Option<String>, name: &String| wanted.as_ref().is_none_or(|wanted| wanted == name);
+        (!self.drops || !row.reason.is_empty()) && is(&self.from, &row.from) && is(&self.to, &row.to)
+    }
+}
+
+/// One line of `monitor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Monitored {
+    Event(MonitorRow),
+    /// So many events were left out here: they came faster than they were read.
+    Missed {
+        missed: u64,
+    },
+}
+
+/// A packet and what became of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonitorRow {
+    /// RFC 3339.
+    pub time: String,
+    pub verdict: String,
+    /// Why it was dropped; empty if it was not.
+    pub reason: String,
+    pub network: String,
+    /// Container, `(host)`, `(world)` or `(unknown)`.
+    pub from: String,
+    pub to: String,
+    pub protocol: String,
+    /// Address and port, or the MAC of a frame that has none.
+    pub source: String,
+    pub destination: String,
+    pub source_mac: String,
+    pub destination_mac: String,
+    /// Of the frame, in bytes.
+    pub length: u32,
+}
+
 /// What the counters say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {

@@ -9,6 +9,7 @@ pub mod flows;
 pub mod help;
 pub mod inspect;
 pub mod logs;
+pub mod monitor;
 pub mod network;
 pub mod options;
 pub mod policy;
@@ -75,6 +76,7 @@ pub enum Verb {
     Publish(publish::Publish),
     Unpublish(publish::Unpublish),
     Flows(flows::Flows),
+    Monitor(monitor::Monitor),
     Stats(stats::Stats),
     Doctor(doctor::Doctor),
     Version(version::Version),
@@ -144,6 +146,7 @@ impl Arguments {
             Verb::Publish(verb) => verb.run(&client),
             Verb::Unpublish(verb) => verb.run(&client),
             Verb::Flows(verb) => verb.run(&client),
+            Verb::Monitor(verb) => verb.run(&client),
             Verb::Stats(verb) => verb.run(&client),
             Verb::Doctor(verb) => verb.run(&client),
             Verb::Version(verb) => verb.run(&client),

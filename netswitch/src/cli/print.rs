@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write as _};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -17,6 +17,12 @@ pub fn line(text: &str) {
 /// Text to standard output as it is.
 pub fn text(text: &str) {
     write(&mut io::stdout().lock(), text, "");
+}
+
+/// Text to standard output, of a stream that ends with its reader: whether there still is one.
+pub fn stream(text: &str) -> bool {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
 }
 
 /// A line to standard error.

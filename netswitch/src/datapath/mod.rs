@@ -4,6 +4,7 @@
 
 mod attach;
 mod counters;
+mod events;
 mod flows;
 mod layout;
 mod log;
@@ -29,6 +30,7 @@ use aya::{
 };
 
 pub use attach::Hook;
+pub use events::Events;
 pub use layout::{Layout, MAPS};
 pub use run::Ran;
 pub use tables::Tables;

@@ -1,17 +1,24 @@
 //! The HTTP door: Docker Engine's paths for networks, and ours, on the API's unix socket.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes, HttpBody, to_bytes},
     extract::{Request as HttpRequest, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse as _, Response as HttpResponse},
 };
+use hyper::body::Frame;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio::{net::UnixListener, sync::oneshot};
+use tokio::{
+    net::UnixListener,
+    sync::{mpsc, oneshot},
+};
 
 use super::{Agent, engine};
 use crate::api::{Error, ErrorKind, Request, Response};
@@ -126,6 +133,10 @@ impl Call {
             return complaint(&page_not_found());
         }
         let answer = match self.json::<Request>() {
+            Ok(Request::Monitor(filter)) => match agent.monitor(filter).await {
+                Ok(lines) => return stream(lines),
+                Err(error) => Err(error),
+            },
             Ok(request) => agent.ask(request).await,
             Err(error) => Err(error),
         };
@@ -277,6 +288,31 @@ fn reply<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> HttpResponse {
     let mut body = serde_json::to_vec(value).unwrap_or_default();
     body.push(b'\n');
     (status, [(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()
+}
+
+/// Lines of JSON as they come.
+fn stream(lines: mpsc::Receiver<Bytes>) -> HttpResponse {
+    (
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::new(Lines(lines)),
+    )
+        .into_response()
+}
+
+struct Lines(mpsc::Receiver<Bytes>);
+
+impl HttpBody for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0
+            .poll_recv(context)
+            .map(|line| line.map(|line| Ok(Frame::data(line))))
+    }
 }
 
 fn complaint(error: &Error) -> HttpResponse {

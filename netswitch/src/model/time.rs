@@ -16,6 +16,17 @@ pub struct Time {
 }
 
 impl Time {
+    /// So many nanoseconds after this.
+    #[must_use]
+    pub fn later(self, nanoseconds: u64) -> Self {
+        const SECOND: u64 = 1_000_000_000;
+        let all = u64::from(self.nanoseconds) + nanoseconds % SECOND;
+        Self {
+            seconds: self.seconds + i64::try_from(nanoseconds / SECOND + all / SECOND).unwrap_or(0),
+            nanoseconds: u32::try_from(all % SECOND).unwrap_or(0),
+        }
+    }
+
     /// Reads `2021-09-13T08:30:00.123456789+02:00`. Date only, hours only and minutes only are read
     /// too, and a missing zone is UTC.
     pub fn parse(text: &str) -> Option<Self> {

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use netswitch::api::{Error, IpamConfig, NetworkResource, Request, Response, Version};
+use bytes::Bytes;
+use netswitch::api::{Error, IpamConfig, MonitorFilter, NetworkResource, Request, Response, Version};
 use netswitch::doors::Agent;
+use tokio::sync::mpsc;
 
 #[derive(Clone, Default)]
 pub struct Stub {
@@ -13,6 +15,12 @@ pub struct Stub {
 }
 
 impl Agent for Stub {
+    async fn monitor(&self, filter: MonitorFilter) -> Result<mpsc::Receiver<Bytes>, Error> {
+        Err(Error::internal(format!(
+            "the stub has nothing to tell about {filter:?}"
+        )))
+    }
+
     async fn ask(&self, request: Request) -> Result<Response, Error> {
         self.asked.lock().unwrap().push(format!("{request:?}"));
         let mut networks = self.networks.lock().unwrap();

@@ -26,6 +26,7 @@ mod masquerade_life;
 mod masquerade_modes;
 mod masquerade_scale;
 mod mode;
+mod monitor;
 mod names;
 mod names_flood;
 mod names_forward;
