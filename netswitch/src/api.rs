@@ -21,7 +21,7 @@ pub use self::network::{
     ConfigFrom, EndpointResource, IpamConfig, IpamResource, NetworkCreate, NetworkResource, PoolRequest,
 };
 pub use self::observe::{
-    EndpointStats, Finding, FlowFilter, FlowRow, MonitorFilter, MonitorRow, Monitored, Stats, Version,
+    EndpointStats, Finding, FlowFilter, FlowRow, MonitorFilter, MonitorRow, Monitored, Stats, Traffic, Version,
 };
 pub use self::policy::{CutFlow, PolicyChange, PolicyDefault, PolicyFile, PolicyRule};
 use crate::model::{endpoint::Settings, policy::Policy};

@@ -12,6 +12,7 @@ pub mod flows;
 pub mod forwarding;
 pub mod handle;
 pub mod lock;
+pub mod metrics;
 pub mod monitor;
 pub mod networks;
 pub mod observe;
@@ -23,6 +24,7 @@ pub mod purge;
 pub mod relay;
 pub mod reserved_ports;
 pub mod start;
+pub mod stats;
 pub mod uplinks;
 pub mod watch;
 
@@ -69,12 +71,17 @@ pub fn run(options: &AgentOptions) -> Result<()> {
     ];
     mount_bpffs(&directories.bpffs)?;
 
+    let metrics = options.metrics.map(metrics::listen).transpose()?;
+
     placeholders::make_room();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
     let handle = start::start(options, &directories, runtime.handle())?;
+    if let Some(listener) = metrics {
+        metrics::serve(listener, handle.clone(), runtime.handle())?;
+    }
     runtime.block_on(serve(handle, &directories))?;
     tracing::info!("stopped; the data plane stays");
     Ok(())

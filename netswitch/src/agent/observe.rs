@@ -1,11 +1,9 @@
-//! Questions about the switch as a whole: counters, health, version.
+//! Questions about the switch as a whole: health, version.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use netswitch_common::verdict::DropReason;
-
-use super::core::{Core, internal};
-use crate::api::{EndpointStats, Error, Finding, Response, Stats, UplinkMode, Version};
+use super::core::Core;
+use crate::api::{Error, Finding, Response, UplinkMode, Version};
 use crate::kernel::Namespace;
 use crate::model::{container::Status, firewall, uplink};
 
@@ -23,62 +21,6 @@ fn output_of(command: &[&str]) -> String {
 }
 
 impl Core {
-    /// Drops by endpoint and reason, packets by path.
-    pub fn stats(&mut self) -> Result<Response, Error> {
-        let mut names: HashMap<u32, (String, String)> = HashMap::new();
-        for network in self.state.networks.values() {
-            if let Some(bridge) = &network.bridge {
-                names.insert(bridge.host_port, (String::new(), network.name.clone()));
-            }
-        }
-        for endpoint in self.state.endpoints.values() {
-            let container = self
-                .state
-                .containers
-                .get(&endpoint.container)
-                .map(|container| container.name.clone());
-            let network = self
-                .state
-                .networks
-                .get(&endpoint.network)
-                .map(|network| network.name.clone());
-            names.insert(
-                endpoint.number,
-                (container.unwrap_or_default(), network.unwrap_or_default()),
-            );
-        }
-        let mut endpoints: BTreeMap<u32, EndpointStats> = names
-            .into_iter()
-            .map(|(number, (container, network))| {
-                (
-                    number,
-                    EndpointStats {
-                        container,
-                        network,
-                        drops: BTreeMap::new(),
-                    },
-                )
-            })
-            .collect();
-        let tables = self.datapath.tables();
-        for (key, count) in tables.drops().map_err(internal)? {
-            let reason = DropReason::from_number(key.reason).map_or("unknown", DropReason::name);
-            endpoints
-                .entry(key.endpoint)
-                .or_default()
-                .drops
-                .insert(reason.to_owned(), count.packets);
-        }
-        let paths = tables.paths().map_err(internal)?;
-        Ok(Response::Stats(Stats {
-            endpoints: endpoints.into_values().collect(),
-            paths: paths
-                .into_iter()
-                .map(|(verdict, count)| (verdict.name().to_owned(), count.packets))
-                .collect(),
-        }))
-    }
-
     /// Looks at what an operator would have to know before it hurts.
     pub fn doctor(&mut self) -> Result<Response, Error> {
         Ok(Response::Doctor(vec![

@@ -59,6 +59,8 @@ pub struct AgentOptions {
     pub cgroup: Option<PathBuf>,
     /// Names the name servers that containers' questions go to.
     pub resolv_conf: PathBuf,
+    /// Where Prometheus may ask for the counters.
+    pub metrics: Option<SocketAddr>,
     /// Remove every trace instead of serving.
     pub purge: bool,
     /// Another ABI version than this build's own: for the test of a takeover.

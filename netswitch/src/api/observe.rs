@@ -94,6 +94,9 @@ pub struct Stats {
     pub endpoints: Vec<EndpointStats>,
     /// Packets by what the switch did with them, all endpoints together.
     pub paths: BTreeMap<String, u64>,
+    /// Events that `monitor` could not tell of, since the agent's start.
+    #[serde(default)]
+    pub missed_events: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +105,21 @@ pub struct EndpointStats {
     pub container: String,
     pub network: String,
     pub drops: BTreeMap<String, u64>,
+    /// As its interface counts; `None` for the host's own port. Before Linux 6.8 nothing counts as received that
+    /// came from another container.
+    #[serde(flatten)]
+    pub traffic: Option<Traffic>,
+    /// That have a record: translated, or followed for the policy.
+    pub flows: u64,
+}
+
+/// What a container received and sent on one network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    pub received_packets: u64,
+    pub received_bytes: u64,
+    pub sent_packets: u64,
+    pub sent_bytes: u64,
 }
 
 /// One thing `doctor` looked at.

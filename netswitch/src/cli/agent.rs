@@ -41,6 +41,9 @@ pub struct Agent {
     /// Ports that masquerade gives out (default "10240-32767")
     #[arg(long, value_name = "first-last", value_parser = masquerade_ports)]
     masquerade_ports: Option<(u16, u16)>,
+    /// Answer Prometheus at this address and port, such as 127.0.0.1:9417 (default: nowhere)
+    #[arg(long, value_name = "address:port", value_parser = metrics)]
+    metrics: Option<SocketAddr>,
     /// Remove every trace of the agent, then exit
     #[arg(long)]
     purge: bool,
@@ -80,6 +83,7 @@ impl Agent {
             },
             cgroup: self.cgroup,
             resolv_conf: self.resolv_conf,
+            metrics: self.metrics,
             purge: self.purge,
             abi_version: self.abi_version,
             log_level: self.datapath_log,
@@ -135,6 +139,11 @@ fn masquerade_ports(text: &str) -> Result<(u16, u16), String> {
         Some((first, last)) if first > 0 && first <= last => Ok((first, last - first + 1)),
         _ => Err("must be FIRST-LAST, such as 10240-32767".into()),
     }
+}
+
+fn metrics(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "must be ADDRESS:PORT, such as 127.0.0.1:9417".to_owned())
 }
 
 fn level(text: &str) -> Result<LevelFilter, String> {

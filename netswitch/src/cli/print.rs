@@ -58,6 +58,26 @@ pub fn indented(value: &impl Serialize) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// A number of bytes as Docker shows it: `999B`, `1.23kB`, `45.6MB`.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub fn bytes(number: u64) -> String {
+    let mut value = number as f64;
+    let mut units = ["kB", "MB", "GB", "TB", "PB", "EB"].into_iter();
+    let mut unit = "B";
+    while value >= 1000.0
+        && let Some(next) = units.next()
+    {
+        value /= 1000.0;
+        unit = next;
+    }
+    match unit {
+        "B" => format!("{number}B"),
+        _ if value < 10.0 => format!("{value:.2}{unit}"),
+        _ if value < 100.0 => format!("{value:.1}{unit}"),
+        _ => format!("{value:.0}{unit}"),
+    }
+}
+
 /// Columns as Go's tabwriter aligns them for Docker: three spaces between, none narrower than ten.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();

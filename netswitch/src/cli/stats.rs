@@ -1,5 +1,9 @@
 //! `netswitch stats`: what the switch did with packets, and why it dropped some.
 
+use std::io::IsTerminal as _;
+use std::thread;
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -15,24 +19,38 @@ pub struct Stats {
     /// Format each container using a Go template, or all of them with "json"
     #[arg(long, value_name = "string", default_value = "")]
     format: String,
+    /// Display them anew each second
+    #[arg(short, long)]
+    watch: bool,
 }
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Clears a terminal and begins at its top (ECMA-48: ED, CUP).
+const CLEAR: &str = "\x1b[2J\x1b[H";
 
 impl Stats {
     pub fn run(self, client: &Client) -> Result<(), Failure> {
-        let Response::Stats(stats) = client.ask(&Request::Stats)? else {
-            return Err(Failure::unexpected());
-        };
-        print::text(&render(&stats, &self.format)?);
-        Ok(())
+        let clear = if std::io::stdout().is_terminal() { CLEAR } else { "" };
+        loop {
+            let Response::Stats(stats) = client.ask(&Request::Stats)? else {
+                return Err(Failure::unexpected());
+            };
+            let text = render(&stats, &self.format)?;
+            if !self.watch {
+                print::text(&text);
+                return Ok(());
+            }
+            if !print::stream(&format!("{clear}{text}")) {
+                return Ok(());
+            }
+            thread::sleep(INTERVAL);
+        }
     }
 }
 
 fn render(stats: &api::Stats, format: &str) -> Result<String, Failure> {
-    let endpoints: Vec<Value> = stats
-        .endpoints
-        .iter()
-        .map(|endpoint| json!({"container": endpoint.container, "network": endpoint.network, "drops": endpoint.drops}))
-        .collect();
+    let endpoints: Vec<Value> = stats.endpoints.iter().map(|endpoint| json!(endpoint)).collect();
     match format {
         "" | "table" => Ok(tables(stats)),
         "json" => Ok(Value::from(endpoints).to_string() + "\n"),
@@ -52,6 +70,28 @@ fn tables(stats: &api::Stats) -> String {
             .iter()
             .map(|(path, packets)| vec![path.clone(), packets.to_string()]),
     );
+    let titles = [
+        "CONTAINER",
+        "NETWORK",
+        "RECEIVED",
+        "PACKETS",
+        "SENT",
+        "PACKETS",
+        "FLOWS",
+    ];
+    let mut traffic = vec![titles.map(str::to_owned).to_vec()];
+    for endpoint in &stats.endpoints {
+        let Some(counts) = &endpoint.traffic else { continue };
+        traffic.push(vec![
+            endpoint.container.clone(),
+            endpoint.network.clone(),
+            print::bytes(counts.received_bytes),
+            counts.received_packets.to_string(),
+            print::bytes(counts.sent_bytes),
+            counts.sent_packets.to_string(),
+            endpoint.flows.to_string(),
+        ]);
+    }
     let mut drops = vec![
         ["CONTAINER", "NETWORK", "DROPPED", "REASON"]
             .map(str::to_owned)
@@ -71,7 +111,7 @@ fn tables(stats: &api::Stats) -> String {
             ]);
         }
     }
-    format!("{}\n{}", print::table(&paths), print::table(&drops))
+    [paths, traffic, drops].map(|table| print::table(&table)).join("\n")
 }
 
 #[cfg(test)]
@@ -84,22 +124,33 @@ mod tests {
             container: container.into(),
             network: "mynet".into(),
             drops: [(reason.to_owned(), packets)].into(),
+            traffic: (!container.is_empty()).then_some(api::Traffic {
+                received_packets: 3,
+                received_bytes: 294,
+                sent_packets: 20,
+                sent_bytes: 2_000_000,
+            }),
+            flows: 0,
         };
         let stats = api::Stats {
             endpoints: vec![endpoint("web", "spoofed-mac", 7), endpoint("", "no-ipv6", 1)],
             paths: [("peer".to_owned(), 100), ("drop".to_owned(), 8)].into(),
+            missed_events: 0,
         };
         assert_eq!(
             render(&stats, "").unwrap(),
             "PATH      PACKETS\ndrop      8\npeer      100\n\n\
+             CONTAINER   NETWORK   RECEIVED   PACKETS   SENT      PACKETS   FLOWS\n\
+             web         mynet     294B       3         2.00MB    20        0\n\n\
              CONTAINER   NETWORK   DROPPED   REASON\n\
              web         mynet     7         spoofed-mac\n\
              (host)      mynet     1         no-ipv6\n"
         );
         assert_eq!(
             render(&stats, "json").unwrap(),
-            "[{\"container\":\"web\",\"network\":\"mynet\",\"drops\":{\"spoofed-mac\":7}},\
-             {\"container\":\"\",\"network\":\"mynet\",\"drops\":{\"no-ipv6\":1}}]\n"
+            "[{\"container\":\"web\",\"network\":\"mynet\",\"drops\":{\"spoofed-mac\":7},\
+             \"received_packets\":3,\"received_bytes\":294,\"sent_packets\":20,\"sent_bytes\":2000000,\"flows\":0},\
+             {\"container\":\"\",\"network\":\"mynet\",\"drops\":{\"no-ipv6\":1},\"flows\":0}]\n"
         );
         assert_eq!(render(&stats, "{{index .drops \"spoofed-mac\"}}").unwrap(), "7\n\n");
     }

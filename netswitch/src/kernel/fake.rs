@@ -14,7 +14,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
 pub use self::tables::{Device, Tables};
-use super::{Error, Kernel, Link, Namespace, Result, Veth, sysctl};
+use super::{Error, Kernel, Link, Namespace, Result, Traffic, Veth, sysctl};
 use crate::action::Interface;
 use crate::model::publish::Listener;
 
@@ -256,6 +256,12 @@ impl Kernel for Fake {
     fn routes(&mut self) -> Result<Vec<IpNetwork>> {
         let state = self.call("routes", "")?;
         Ok(state.tables.destinations(&self.home))
+    }
+
+    fn traffic(&mut self, namespace: &Namespace, interface: &str) -> Result<Traffic> {
+        let namespace = self.place(namespace);
+        let state = self.call_in(&namespace, "traffic", interface)?;
+        state.tables.device(&namespace, interface).map(|_| Traffic::default())
     }
 
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()> {

@@ -13,7 +13,7 @@ use netswitch_common::address::Mac;
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
-use super::{End, Error, Link, Result, Veth, namespace, socket::Socket};
+use super::{End, Error, Link, Result, Traffic, Veth, namespace, socket::Socket};
 
 /// Device group of what is about to be deleted ("nswd"); everything in it goes.
 const DOOMED: u32 = 0x6e73_7764;
@@ -36,6 +36,29 @@ pub fn by_name(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
         Err(refusal) if refusal.is(Errno::ENODEV) => Ok(None),
         Err(refusal) => Err(refusal.of(format_args!("look up device {name}"))),
     }
+}
+
+/// What a device has received and sent.
+pub fn traffic(socket: &mut Socket, name: &str) -> Result<Traffic> {
+    let answers = match socket.request(RouteNetlinkMessage::GetLink(named(name)), 0) {
+        Err(refusal) if refusal.is(Errno::ENODEV) => return Err(Error::NoDevice(name.to_owned())),
+        result => result.map_err(|refusal| refusal.of(format_args!("look up device {name}")))?,
+    };
+    let attributes = answers.iter().filter_map(|answer| match answer {
+        RouteNetlinkMessage::NewLink(message) => Some(&message.attributes),
+        _ => None,
+    });
+    let mut counts = attributes.flatten().filter_map(|attribute| match attribute {
+        LinkAttribute::Stats64(counts) => Some(counts),
+        _ => None,
+    });
+    let counts = counts.next().ok_or_else(|| Error::NoDevice(name.to_owned()))?;
+    Ok(Traffic {
+        received_packets: counts.rx_packets,
+        received_bytes: counts.rx_bytes,
+        sent_packets: counts.tx_packets,
+        sent_bytes: counts.tx_bytes,
+    })
 }
 
 pub fn index(socket: &mut Socket, name: &str) -> Result<u32> {

@@ -71,6 +71,15 @@ pub struct Link {
     pub kind: String,
 }
 
+/// What an interface has received and sent, as the kernel counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub received_packets: u64,
+    pub received_bytes: u64,
+    pub sent_packets: u64,
+    pub sent_bytes: u64,
+}
+
 /// What netlink refused, and for what.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -124,6 +133,9 @@ pub trait Kernel: Send {
     fn routes(&mut self) -> Result<Vec<IpNetwork>>;
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
     fn delete_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
+    /// Of an interface inside a namespace. Before 6.8 the kernel does not count what
+    /// `bpf_redirect_peer` hands to it.
+    fn traffic(&mut self, namespace: &Namespace, interface: &str) -> Result<Traffic>;
     /// `path` below `/proc/sys`, as seen from `namespace`.
     fn set_sysctl(&mut self, namespace: &Namespace, path: &str, value: &str) -> Result<()>;
     fn sysctl(&mut self, namespace: &Namespace, path: &str) -> Result<String>;

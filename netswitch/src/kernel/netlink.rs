@@ -7,7 +7,7 @@ use netlink_packet_route::AddressFamily;
 use netswitch_common::address::Mac;
 
 use super::{
-    End, Error, Kernel, Link, Namespace, Result, Veth, address, announce, ethtool, link, listeners,
+    End, Error, Kernel, Link, Namespace, Result, Traffic, Veth, address, announce, ethtool, link, listeners,
     namespace::in_namespace, neighbour, route, socket::Socket, sysctl,
 };
 use crate::action::Interface;
@@ -151,6 +151,10 @@ impl Kernel for Netlink {
 
     fn routes(&mut self) -> Result<Vec<IpNetwork>> {
         route::destinations(&mut self.host)
+    }
+
+    fn traffic(&mut self, namespace: &Namespace, interface: &str) -> Result<Traffic> {
+        self.at(namespace, |socket| link::traffic(socket, interface))
     }
 
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()> {

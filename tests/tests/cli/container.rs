@@ -110,7 +110,7 @@ fn stats_and_doctor_and_version() {
     world.run("web", &[]);
     let stats = world.ok(&["stats", "--format", "json"]);
     assert!(
-        stats.contains(r#"{"container":"web","network":"bridge","drops":{}}"#),
+        stats.contains(r#"{"container":"web","network":"bridge","drops":{},"received_packets":"#),
         "{stats}"
     );
     let table = world.ok(&["stats"]);

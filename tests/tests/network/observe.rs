@@ -1,6 +1,6 @@
 //! What an operator sees with the usual tools: tcpdump on both ends, interface counters.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -120,4 +120,89 @@ fn the_peer_redirect_accounts_for_every_packet() {
     let count = world.path("peer") - before;
     // every request and every answer; the kernel may confirm a neighbour in between, which is answered, not forwarded
     assert_eq!(count, u64::from(sent) * 2);
+}
+
+#[test]
+fn stats_count_what_a_container_received_and_sent() {
+    let world = World::new();
+    world.run("one", &[]);
+    world.run("two", &[]);
+    ping(&world.inside("one"), "172.17.0.3", 64);
+    let stats = world.json(&["stats", "--format", "json"]);
+    for name in ["one", "two"] {
+        let mut endpoints = stats.as_array().unwrap().iter();
+        let endpoint = endpoints.find(|endpoint| endpoint["container"] == name).unwrap();
+        for way in ["received", "sent"] {
+            let count = |unit: &str| endpoint[format!("{way}_{unit}")].as_u64().unwrap();
+            assert!(
+                count("packets") >= 3 && count("bytes") >= 3 * 98,
+                "{name} {way}: {endpoint}"
+            );
+        }
+        assert_eq!(endpoint["flows"], 0, "neighbours need none: {endpoint}");
+    }
+    let table = world.ok(&["stats"]);
+    assert!(table.contains("CONTAINER   NETWORK   RECEIVED   PACKETS"), "{table}");
+}
+
+#[test]
+fn stats_watch_shows_them_again_until_nobody_reads() {
+    let world = World::new();
+    let mut watch = world.command(&["stats", "--watch", "--format", "json"]);
+    watch.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut watch = watch.spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        let line = lines.next().unwrap().unwrap();
+        assert!(serde_json::from_str::<Value>(&line).unwrap().is_array(), "{line}");
+    }
+    drop(lines);
+    assert!(watch.wait().unwrap().success());
+}
+
+#[test]
+fn prometheus_finds_the_counters_by_name() {
+    let world = World::with_arguments(&["--metrics", "127.0.0.1:9417"]);
+    world.run("one", &[]);
+    world.run("two", &[]);
+    ping(&world.inside("one"), "172.17.0.3", 64);
+    let stream = world
+        .host
+        .enter(|| std::net::TcpStream::connect("127.0.0.1:9417"))
+        .unwrap();
+    let mut answer = String::new();
+    write!(&stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    (&stream).read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.contains("text/plain; version=0.0.4"), "{answer}");
+    let sample = |name: &str| {
+        let mut lines = answer.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        value.unwrap_or_else(|| panic!("{name}: {answer}"))
+    };
+    assert!(sample(r#"netswitch_container_sent_packets_total{container="one",network="bridge"}"#) >= 3);
+    assert!(sample(r#"netswitch_packets_total{verdict="peer"}"#) >= 6);
+    assert_eq!(sample("netswitch_missed_events_total"), 0);
+}
+
+#[test]
+fn an_address_for_metrics_that_cannot_be_had_is_an_error() {
+    let world = World::without_agent();
+    let output = world.cli(&["agent", "--metrics", "here"]);
+    assert_ne!(output.status, 0);
+    assert!(
+        output.stderr.contains("must be ADDRESS:PORT, such as 127.0.0.1:9417"),
+        "{output:?}"
+    );
+    let _taken = world
+        .host
+        .enter(|| std::net::TcpListener::bind("127.0.0.1:9417"))
+        .unwrap();
+    let directories = world.directories();
+    let directories: Vec<&str> = directories.iter().map(String::as_str).collect();
+    let output = world.cli(&[&["agent", "--metrics", "127.0.0.1:9417"], &directories[..]].concat());
+    assert_eq!(output.status, 1, "{output:?}");
+    let text = "metrics at 127.0.0.1:9417: Address already in use (os error 98)\n";
+    assert!(output.stderr.ends_with(text), "{output:?}");
+    world.purge();
 }

@@ -1,0 +1,170 @@
+//! `agent --metrics`: the counters in Prometheus' text format, for whoever asks.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::{Context as _, Result};
+use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing};
+use tokio::runtime::Handle;
+
+use super::handle::AgentHandle;
+use crate::api::{EndpointStats, Request, Response, Stats};
+use crate::doors::Agent as _;
+
+/// Of text format 0.0.4.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Before anything is changed: an address that cannot be had ends the start.
+pub fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true).map(|()| listener)
+    };
+    listen().with_context(|| format!("metrics at {address}"))
+}
+
+/// Answers `GET /metrics` from now on.
+pub fn serve(listener: TcpListener, agent: AgentHandle, runtime: &Handle) -> Result<()> {
+    let _entered = runtime.enter();
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let door = Router::new().route("/metrics", routing::get(answer)).with_state(agent);
+    runtime.spawn(async move {
+        if let Err(error) = axum::serve(listener, door).await {
+            tracing::warn!(%error, "metrics have ended");
+        }
+    });
+    Ok(())
+}
+
+async fn answer(State(agent): State<AgentHandle>) -> impl IntoResponse {
+    match agent.ask(Request::Stats).await {
+        Ok(Response::Stats(stats)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], render(&stats)).into_response(),
+        Ok(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.message).into_response(),
+    }
+}
+
+/// The text format: families with help and type, one sample a line.
+fn render(stats: &Stats) -> String {
+    let mut out = String::new();
+    let version = env!("CARGO_PKG_VERSION");
+    family(&mut out, "netswitch_info", "gauge", "The agent that answers.");
+    sample(&mut out, "netswitch_info", &[("version", version)], 1);
+    let traffic: [(&str, &str, fn(&EndpointStats) -> Option<u64>); 4] = [
+        (
+            "received_packets",
+            "Packets that a container has received.",
+            |endpoint| endpoint.traffic.map(|traffic| traffic.received_packets),
+        ),
+        ("received_bytes", "Bytes that a container has received.", |endpoint| {
+            endpoint.traffic.map(|traffic| traffic.received_bytes)
+        }),
+        ("sent_packets", "Packets that a container has sent.", |endpoint| {
+            endpoint.traffic.map(|traffic| traffic.sent_packets)
+        }),
+        ("sent_bytes", "Bytes that a container has sent.", |endpoint| {
+            endpoint.traffic.map(|traffic| traffic.sent_bytes)
+        }),
+    ];
+    for (name, help, count) in traffic {
+        let name = format!("netswitch_container_{name}_total");
+        family(&mut out, &name, "counter", help);
+        for endpoint in &stats.endpoints {
+            if let Some(count) = count(endpoint) {
+                sample(&mut out, &name, &labels(endpoint), count);
+            }
+        }
+    }
+    family(&mut out, "netswitch_flows", "gauge", "Flows that have a record.");
+    for endpoint in &stats.endpoints {
+        sample(&mut out, "netswitch_flows", &labels(endpoint), endpoint.flows);
+    }
+    family(
+        &mut out,
+        "netswitch_drops_total",
+        "counter",
+        "Packets dropped, by reason.",
+    );
+    for endpoint in &stats.endpoints {
+        for (reason, packets) in &endpoint.drops {
+            let [container, network] = labels(endpoint);
+            let labels = [container, network, ("reason", reason.as_str())];
+            sample(&mut out, "netswitch_drops_total", &labels, *packets);
+        }
+    }
+    family(
+        &mut out,
+        "netswitch_packets_total",
+        "counter",
+        "Packets by what the switch did with them.",
+    );
+    for (verdict, packets) in &stats.paths {
+        sample(&mut out, "netswitch_packets_total", &[("verdict", verdict)], *packets);
+    }
+    let missed = "netswitch_missed_events_total";
+    family(&mut out, missed, "counter", "Events that monitor could not tell of.");
+    sample(&mut out, missed, &[], stats.missed_events);
+    out
+}
+
+/// The host's own port has an empty container.
+fn labels(endpoint: &EndpointStats) -> [(&'static str, &str); 2] {
+    [("container", &endpoint.container), ("network", &endpoint.network)]
+}
+
+fn family(out: &mut String, name: &str, kind: &str, help: &str) {
+    // writing to a string does not fail
+    _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+}
+
+fn sample(out: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
+        .collect();
+    let labels = match labels.as_slice() {
+        [] => String::new(),
+        labels => format!("{{{}}}", labels.join(",")),
+    };
+    _ = writeln!(out, "{name}{labels} {value}");
+}
+
+/// What a label's value may not hold as it is.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Traffic;
+
+    #[test]
+    fn samples_have_escaped_labels() {
+        let endpoint = EndpointStats {
+            container: "web".into(),
+            network: "my\"net\\".into(),
+            drops: [("spoofed-mac".to_owned(), 7)].into(),
+            traffic: Some(Traffic {
+                received_packets: 3,
+                ..Traffic::default()
+            }),
+            flows: 2,
+        };
+        let text = render(&Stats {
+            endpoints: vec![endpoint],
+            paths: [("peer".to_owned(), 100)].into(),
+            missed_events: 5,
+        });
+        for line in [
+            r#"netswitch_container_received_packets_total{container="web",network="my\"net\\"} 3"#,
+            r#"netswitch_drops_total{container="web",network="my\"net\\",reason="spoofed-mac"} 7"#,
+            r#"netswitch_flows{container="web",network="my\"net\\"} 2"#,
+            r#"netswitch_packets_total{verdict="peer"} 100"#,
+            "netswitch_missed_events_total 5",
+            "# TYPE netswitch_drops_total counter",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}
