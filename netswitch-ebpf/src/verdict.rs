@@ -135,6 +135,12 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
         }
         _ => Err(DropReason::Malformed),
     };
+    finish(frame, decision, rewritten, length)
+}
+
+/// For a frame that became its own answer, or that is dropped.
+#[inline(always)]
+fn finish(frame: Frame, decision: &Decision, rewritten: Result<Verdict, DropReason>, length: u32) -> i32 {
     // what comes from the world is charged to whom it was for
     let endpoint = if decision.source != 0 {
         decision.source

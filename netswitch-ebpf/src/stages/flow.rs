@@ -195,7 +195,7 @@ extern "C" fn leave_flow(skb: *mut __sk_buff, verdict: u32, ifindex: u32, networ
 /// What becomes of a packet whose flow the policy does not let begin, or go on.
 #[inline(always)]
 pub fn refused(work: &mut Work, verdict: u32) -> Option<Decision> {
-    if work.denied == 0 && (verdict != Verdict::Open as u32 || policy::admit(work).is_ok()) {
+    if work.denied == 0 && (verdict != Verdict::Open as u32 || policy::admit().is_ok()) {
         return None;
     }
     Some(Decision {

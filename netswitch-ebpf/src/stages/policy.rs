@@ -68,7 +68,7 @@ pub fn denies_to(endpoint: u32) -> bool {
 
 /// For the flow that begins with this packet: whether it may, as far as the policy goes.
 #[inline(always)]
-pub fn admit(work: &mut Work) -> Result<(), DropReason> {
+pub fn admit() -> Result<(), DropReason> {
     if epoch() != 0 && judge_flow(NEW) == action::DENY {
         return Err(DropReason::PolicyDenied);
     }

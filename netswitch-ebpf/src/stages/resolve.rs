@@ -230,10 +230,12 @@ fn name_length(frame: Frame, at: u32, work: &mut Work) -> Option<i64> {
     let bytes = &mut work.asked.key.name;
     let rest = i64::from(frame.length()) - i64::from(at);
     let looked_at = if rest > LONGEST as i64 { LONGEST as i64 } else { rest };
-    // SAFETY: the length is checked against the place's
-    if !check_bounds_signed(looked_at, 1, LONGEST as i64)
-        || unsafe { bpf_skb_load_bytes(frame.0.cast(), at, bytes.as_mut_ptr().cast(), looked_at as u32) } != 0
-    {
+    if !check_bounds_signed(looked_at, 1, LONGEST as i64) {
+        return None;
+    }
+    // SAFETY: the length was checked against the place's
+    let loaded = unsafe { bpf_skb_load_bytes(frame.0.cast(), at, bytes.as_mut_ptr().cast(), looked_at as u32) };
+    if loaded != 0 {
         return None;
     }
     let (mut length, mut goes_on) = (0, 1);
