@@ -44,13 +44,16 @@ async fn answer(State(agent): State<AgentHandle>) -> impl IntoResponse {
     }
 }
 
+/// A counter of an endpoint that has it.
+type Count = fn(&EndpointStats) -> Option<u64>;
+
 /// The text format: families with help and type, one sample a line.
 fn render(stats: &Stats) -> String {
     let mut out = String::new();
     let version = env!("CARGO_PKG_VERSION");
     family(&mut out, "netswitch_info", "gauge", "The agent that answers.");
     sample(&mut out, "netswitch_info", &[("version", version)], 1);
-    let traffic: [(&str, &str, fn(&EndpointStats) -> Option<u64>); 4] = [
+    let traffic: [(&str, &str, Count); 4] = [
         (
             "received_packets",
             "Packets that a container has received.",

@@ -103,7 +103,7 @@ impl Core {
         });
         if state.level == level::NONE {
             // what nobody has asked for
-            while state.events.next().is_some() {}
+            while state.events.oldest().is_some() {}
             state.missed = state.events.missed().map_err(internal)?;
         }
         state.adjust();
@@ -152,7 +152,7 @@ impl State {
         }
         let started = facts::start_of_clock();
         for _ in 0..BATCH {
-            let Some(event) = self.events.next() else { break };
+            let Some(event) = self.events.oldest() else { break };
             self.tell(&event, started);
         }
         let missed = self.events.missed().unwrap_or(self.missed);
@@ -170,7 +170,7 @@ impl State {
         let mut line = None;
         for listener in &mut self.listeners {
             if listener.filter.lets_through(&row) {
-                let line = line.get_or_insert_with(|| to_line(&Monitored::Event(row.clone())));
+                let line = line.get_or_insert_with(|| to_line(&Monitored::Event(Box::new(row.clone()))));
                 listener.send(line.clone());
             }
         }

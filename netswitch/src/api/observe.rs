@@ -59,7 +59,7 @@ impl MonitorFilter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Monitored {
-    Event(MonitorRow),
+    Event(Box<MonitorRow>),
     /// So many events were left out here: they came faster than they were read.
     Missed {
         missed: u64,

@@ -125,8 +125,8 @@ fn cells(event: &MonitorRow) -> [String; 9] {
 
 fn row(cells: &[String; 9]) -> String {
     let cells = cells.iter().zip(WIDTHS);
-    let line: String = cells.map(|(cell, width)| format!("{cell:<width$} ")).collect();
-    line.trim_end().to_owned() + "\n"
+    let cells: Vec<String> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+    cells.join(" ").trim_end().to_owned() + "\n"
 }
 
 #[cfg(test)]
@@ -149,7 +149,7 @@ mod tests {
             destination_mac: "02:42:0a:00:00:03".into(),
             length: 47,
         };
-        let line = serde_json::to_string(&Monitored::Event(event)).unwrap();
+        let line = serde_json::to_string(&Monitored::Event(Box::new(event))).unwrap();
         let table = Format::Table.line(&line).unwrap();
         let words: Vec<&str> = table.split_whitespace().collect();
         assert_eq!(

@@ -34,8 +34,8 @@ impl Events {
         self.listening.set(0, level, 0).map_err(Error::map(VARIABLES))
     }
 
-    /// The oldest that nobody has read.
-    pub fn next(&mut self) -> Option<Event> {
+    /// The oldest that nobody has read; it counts as read.
+    pub fn oldest(&mut self) -> Option<Event> {
         self.ring.next().and_then(|bytes| Event::read(&bytes))
     }
 

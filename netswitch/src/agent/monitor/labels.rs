@@ -84,9 +84,12 @@ impl Labels {
             }
         };
         let is_addressed = !(event.tuple.from.is_none() && event.tuple.to.is_none());
-        let or_mac = |address, port, mac: Mac| match is_addressed {
-            true => place(address, port),
-            false => mac.to_string(),
+        let or_mac = |address, port, mac: Mac| {
+            if is_addressed {
+                place(address, port)
+            } else {
+                mac.to_string()
+            }
         };
         MonitorRow {
             time: started.later(event.time).to_string(),
