@@ -81,9 +81,9 @@ named! {
         SpoofedAddress = 4, "spoofed-address";
         SpoofedArp = 5, "spoofed-arp";
         SpoofedNeighbour = 6, "spoofed-neighbour";
-        /// A router advertisement or redirect from a container (RFC 6105).
+        /// A router advertisement or redirect from a container (RFC 6105; ICMP's of IPv4 too).
         RouterAdvertisement = 7, "router-advertisement";
-        /// A DHCP or `DHCPv6` server's message from a container.
+        /// A DHCP or `DHCPv6` server's message from a container: from a server's port, or to a client's.
         DhcpServer = 8, "dhcp-server";
         /// An 802.1Q or 802.1ad tag.
         VlanTag = 9, "vlan-tag";
@@ -125,6 +125,11 @@ named! {
         Fragment = 27, "fragment";
         /// A rule of the policy denies it, or none allows it where one has to.
         PolicyDenied = 28, "policy-denied";
+        /// To an address that no packet on a wire has: `0.0.0.0/8`, `127.0.0.0/8`, `::`, `::1`, `::ffff:0:0/96`,
+        /// or its own source.
+        Martian = 30, "martian";
+        /// An ICMP error about a packet that its sender was not the destination of.
+        SpoofedError = 31, "spoofed-error";
     }
 }
 

@@ -5,6 +5,18 @@
 use netswitch_common::address::Address;
 
 pub const ETHERNET_LENGTH: u32 = 14;
+/// Of UDP's header, and of the least ICMPv6 message.
+pub const UDP_LENGTH: u32 = 8;
+/// Of TCP's header without options.
+pub const TCP_LENGTH: u32 = 20;
+
+/// UDP ports of DHCP and of DHCPv6, network order.
+pub mod dhcp {
+    pub const SERVER: u16 = 67_u16.to_be();
+    pub const CLIENT: u16 = 68_u16.to_be();
+    pub const CLIENT_V6: u16 = 546_u16.to_be();
+    pub const SERVER_V6: u16 = 547_u16.to_be();
+}
 
 /// EtherTypes, network order.
 pub mod ethertype {
@@ -17,9 +29,11 @@ pub mod ethertype {
 
 /// IP protocol numbers.
 pub mod protocol {
+    pub const HOP_BY_HOP: u8 = 0;
     pub const ICMP: u8 = 1;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
+    pub const ROUTING: u8 = 43;
     pub const FRAGMENT: u8 = 44;
     pub const AUTHENTICATION: u8 = 51;
     pub const ICMPV6: u8 = 58;
@@ -36,6 +50,7 @@ pub mod icmp {
     pub const SOURCE_QUENCH: u8 = 4;
     pub const REDIRECT: u8 = 5;
     pub const ECHO_REQUEST: u8 = 8;
+    pub const ROUTER_ADVERTISEMENT: u8 = 9;
     pub const TIME_EXCEEDED: u8 = 11;
     pub const PARAMETER_PROBLEM: u8 = 12;
     pub const TIMESTAMP: u8 = 13;
@@ -54,6 +69,8 @@ pub mod tcp {
 pub mod icmpv6 {
     pub const PACKET_TOO_BIG: u8 = 2;
     pub const TIME_EXCEEDED: u8 = 3;
+    /// Of those that receivers know.
+    pub const LAST_ERROR: u8 = 4;
     pub const ECHO_REQUEST: u8 = 128;
     pub const ECHO_REPLY: u8 = 129;
     pub const LISTENER_REPORT: u8 = 131;

@@ -3,6 +3,8 @@
 //! Nothing here writes: a direct write anywhere in a program makes the kernel copy
 //! the head of every cloned skb (all of TCP) on entry; `rewrite.rs` uses helpers instead.
 
+mod v6;
+
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{
@@ -11,7 +13,9 @@ use aya_ebpf::{
 };
 use netswitch_common::{address::Address, verdict::DropReason};
 
-use crate::headers::{Arp, ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, ethertype, icmpv6, protocol};
+use crate::headers::{
+    Arp, ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, TCP_LENGTH, UDP_LENGTH, dhcp, ethertype, icmpv6, protocol,
+};
 
 /// Bits of a transport header's offset: six extension headers end before it, and the verifier sees that the
 /// offset is small.
@@ -172,7 +176,7 @@ impl Frame {
     /// Where the transport header of an IPv6 packet starts.
     #[inline(always)]
     pub fn transport_v6(self) -> Result<u32, DropReason> {
-        match parse_v6(self) {
+        match v6::parse(self) {
             0 => Err(DropReason::Malformed),
             found => Ok((found >> 32) as u32 & 0xffff),
         }
@@ -231,6 +235,8 @@ pub struct Packet {
     pub tagged: bool,
     /// IPv4 source; network order.
     pub source_v4: u32,
+    /// Whether it is a UDP datagram to the port where a DHCP client hears its servers.
+    pub to_dhcp_client: bool,
     pub headers: Headers,
 }
 
@@ -268,6 +274,7 @@ impl Packet {
             source: ethernet.source,
             tagged: frame.has_tag_aside(),
             source_v4: 0,
+            to_dhcp_client: false,
             headers: Headers {
                 family: Family::Other,
                 protocol: 0,
@@ -292,25 +299,47 @@ impl Packet {
     fn parse_v4(&mut self, frame: Frame) -> Result<(), DropReason> {
         let header: Ipv4 = frame.read(ETHERNET_LENGTH).ok_or(DropReason::Malformed)?;
         let transport = ETHERNET_LENGTH + u32::from(header.version_length & 0xf) * 4;
-        if !matches!(header.version_length, 0x45..=0x4f) || frame.length() < transport {
+        // the receiver believes this length: what lies behind it must not stand for what the packet holds
+        let end = match header.length {
+            0 if frame.segment() != 0 => frame.length(), // BIG TCP
+            length => ETHERNET_LENGTH + u32::from(u16::from_be(length)),
+        };
+        if !matches!(header.version_length, 0x45..=0x4f) || end < transport || frame.length() < end {
             return Err(DropReason::Malformed);
+        }
+        // 0/8, 127/8, or itself: nobody's on a wire
+        if matches!(header.destination.to_ne_bytes()[0], 0 | 127) || header.destination == header.source {
+            return Err(DropReason::Martian);
         }
         self.headers.family = Family::V4;
         self.headers.protocol = header.protocol;
         self.source_v4 = header.source;
-        if header.fragment & 0x1fff_u16.to_be() == 0 {
-            self.headers.transport = transport as u16;
-            self.headers.more_fragments = u8::from(header.fragment & 0x2000_u16.to_be() != 0);
-            if header.protocol == protocol::UDP {
-                self.headers.port = frame.read(transport).ok_or(DropReason::Malformed)?;
+        let offset = header.fragment & 0x1fff_u16.to_be();
+        if offset != 0 {
+            // it would replace half of a TCP header (RFC 3128)
+            return match offset == 1_u16.to_be() && header.protocol == protocol::TCP {
+                true => Err(DropReason::Malformed),
+                false => Ok(()),
+            };
+        }
+        self.headers.transport = transport as u16;
+        self.headers.more_fragments = u8::from(header.fragment & 0x2000_u16.to_be() != 0);
+        if header.protocol == protocol::UDP {
+            if end < transport + UDP_LENGTH {
+                return Err(DropReason::Malformed);
             }
+            let ports: [u16; 2] = frame.read(transport).ok_or(DropReason::Malformed)?;
+            self.headers.port = ports[0];
+            self.to_dhcp_client = ports[1] == dhcp::CLIENT;
+        } else if self.headers.more_fragments != 0 && header.protocol == protocol::TCP && end < transport + TCP_LENGTH {
+            return Err(DropReason::Malformed);
         }
         Ok(())
     }
 
     #[inline(always)]
     fn parse_v6(&mut self, frame: Frame) -> Result<(), DropReason> {
-        let found = parse_v6(frame);
+        let found = v6::parse(frame);
         if found == 0 {
             return Err(DropReason::Malformed);
         }
@@ -320,6 +349,7 @@ impl Packet {
         self.headers.port = (found >> 16) as u16;
         self.headers.transport = (found >> 32) as u16;
         self.headers.more_fragments = (found >> 48) as u8 & 1;
+        self.to_dhcp_client = found >> 49 & 1 != 0;
         Ok(())
     }
 
@@ -370,74 +400,5 @@ impl Headers {
     #[inline(always)]
     pub fn is_from_port(self, port: u16) -> bool {
         self.port == port && self.protocol == protocol::UDP
-    }
-}
-
-/// IPv6 extension headers that another header follows (RFC 7045).
-#[inline(always)]
-fn is_extension(header: u8) -> bool {
-    matches!(
-        header,
-        0 | 43 | protocol::FRAGMENT | protocol::AUTHENTICATION | 60 | 135 | 139 | 140
-    )
-}
-
-/// [`Packet`]'s fields, from the lowest: protocol, hop limit, port (16 bits), transport (16 bits),
-/// whether more fragments follow (1 bit), and bit 63, so that 0 means malformed.
-#[inline(never)]
-fn parse_v6(frame: Frame) -> u64 {
-    let Some(header) = frame.read::<Ipv6>(ETHERNET_LENGTH) else {
-        return 0;
-    };
-    if header.version_flow & 0xf000_0000_u32.to_be() != 0x6000_0000_u32.to_be() {
-        return 0;
-    }
-    let last = last_header(frame, header.next_header);
-    let (protocol, transport) = (last as u8, last >> 8 & 0xffff);
-    let mut port = 0_u16;
-    if last == 0
-        || transport != 0
-            && matches!(protocol, protocol::UDP | protocol::ICMPV6)
-            && frame.load(transport, &mut port).is_err()
-    {
-        return 0;
-    }
-    1 << 63
-        | u64::from(last >> 30 & 1) << 48
-        | u64::from(transport) << 32
-        | u64::from(port) << 16
-        | u64::from(header.hop_limit) << 8
-        | u64::from(protocol)
-}
-
-/// Walks at most six extension headers: the protocol behind them, and in the next 16 bits its offset
-/// (0 in a later fragment); bit 30 says that more fragments follow, bit 31 is set so that 0 means malformed.
-#[inline(always)]
-fn last_header(frame: Frame, first: u8) -> u32 {
-    let (mut header, mut offset) = (first, ETHERNET_LENGTH + size_of::<Ipv6>() as u32);
-    let mut more = 0;
-    for _ in 0..6 {
-        if !is_extension(header) {
-            break;
-        }
-        let mut start = [0_u8; 4];
-        if frame.load(offset, &mut start).is_err() {
-            return 0;
-        }
-        let [next, length, high, low] = start;
-        offset += match header {
-            protocol::FRAGMENT if high != 0 || low & 0xf8 != 0 => return 1 << 31 | u32::from(next),
-            protocol::FRAGMENT => {
-                more = u32::from(low & 1);
-                8
-            }
-            protocol::AUTHENTICATION => (u32::from(length) + 2) * 4,
-            _ => (u32::from(length) + 1) * 8,
-        };
-        header = next;
-    }
-    match is_extension(header) {
-        true => 0,
-        false => 1 << 31 | more << 30 | offset << 8 | u32::from(header),
     }
 }

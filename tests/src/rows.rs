@@ -1,6 +1,7 @@
 //! The datapath rows: a packet in, what the switch must decide, the packet out, the counters moved.
 //! The same rows run through `from_endpoint`, `explain_endpoint` and the model.
 
+pub mod error_guard;
 pub mod flow;
 pub mod forward;
 pub mod gateway;
@@ -190,6 +191,7 @@ pub fn all() -> Vec<Row> {
         source_guard::rows(),
         neighbour_guard::rows(),
         link_guard::rows(),
+        error_guard::rows(),
         neighbour::rows(),
         forward::rows(),
         replicate::rows(),

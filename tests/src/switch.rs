@@ -217,8 +217,8 @@ impl Switch {
         let (sender, network, to) = (passage.sender, passage.network, ip.destination);
         let gateways = [network.gateway_v4, network.gateway_v6, network.link_local];
         let broadcast = to == IpAddr::from([255; 4]);
-        if is_mapped(to) {
-            return Err(DropReason::NoUplink);
+        if is_mapped(to) || to.is_unspecified() || to.is_loopback() {
+            return Err(DropReason::Martian);
         }
         if gateways.contains(&Address::from(to)) || broadcast || to.is_multicast() {
             return Ok(());

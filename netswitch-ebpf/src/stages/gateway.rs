@@ -190,8 +190,9 @@ fn place(
     endpoint: &Endpoint,
     network: &Network,
 ) -> Result<Place, DropReason> {
-    if source_guard::is_mapped(family, to) {
-        return Err(DropReason::NoUplink);
+    // for those whom the guard lets say what they like
+    if source_guard::is_mapped(family, to) || to.is_unspecified() || to.is_loopback() {
+        return Err(DropReason::Martian);
     }
     if to.is_group() {
         return Ok(Place::Group);

@@ -8,15 +8,13 @@ use netswitch_common::{
 
 use super::gateway;
 use crate::{
-    headers::{Arp, icmpv6, protocol},
+    headers::{Arp, Ipv4, Ipv6, dhcp, icmp, icmpv6, protocol},
     maps,
     packet::{Addresses, Family, Frame, Headers, Packet},
 };
 
-const DHCP_SERVER: u16 = 67_u16.to_be();
-const DHCP_CLIENT: u16 = 68_u16.to_be();
-const DHCPV6_SERVER: u16 = 547_u16.to_be();
-
+/// What every ICMP message starts with, in bytes.
+const MESSAGE: u32 = 8;
 /// Options of one neighbour discovery message that are looked at; more are not believed.
 const OPTIONS: u32 = 8;
 const SOURCE_LINK_LAYER: u8 = 1;
@@ -40,8 +38,12 @@ pub fn check(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), D
         Family::Arp if guarded && endpoint.kind == Kind::Container as u8 => arp(frame, endpoint),
         Family::Arp => Ok(()),
         Family::V4 => {
-            if packet.headers.is_from_port(DHCP_SERVER) && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
+            let is_dhcp_server = packet.headers.is_from_port(dhcp::SERVER) || packet.to_dhcp_client;
+            if is_dhcp_server && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
                 return Err(DropReason::DhcpServer);
+            }
+            if packet.headers.protocol == protocol::ICMP {
+                message(frame, packet.headers, endpoint)?;
             }
             if !guarded || (packet.source_v4 == endpoint.v4 && endpoint.v4 != 0) {
                 return Ok(());
@@ -52,7 +54,8 @@ pub fn check(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), D
             if endpoint.kind == Kind::Host as u8 && endpoint.flags & flags::V6 == 0 {
                 return Err(DropReason::NoV6);
             }
-            if packet.headers.is_from_port(DHCPV6_SERVER) && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
+            let is_dhcp_server = packet.headers.is_from_port(dhcp::SERVER_V6) || packet.to_dhcp_client;
+            if is_dhcp_server && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
                 return Err(DropReason::DhcpServer);
             }
             if packet.headers.protocol == protocol::ICMPV6 {
@@ -81,12 +84,15 @@ fn may(endpoint: &Endpoint, flag: u32) -> bool {
 /// The source address: an own one, none yet, or any that the host has.
 #[inline(never)]
 fn source(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), DropReason> {
-    let Addresses { from, .. } = frame.addresses(headers.family)?;
+    let Addresses { from, to } = frame.addresses(headers.family)?;
     if is_mapped(headers.family, from) {
         return Err(DropReason::SpoofedAddress);
     }
+    if is_mapped(headers.family, to) || to.is_unspecified() || to.is_loopback() || to == from {
+        return Err(DropReason::Martian);
+    }
     let allowed = if from.is_unspecified() {
-        may_be_unspecified(frame, headers)
+        to.is_group() && may_be_unspecified(frame, headers)
     } else {
         is_own(endpoint, from) || is_host(frame, endpoint, from)
     };
@@ -120,9 +126,9 @@ fn is_host(frame: Frame, endpoint: &Endpoint, address: Address) -> bool {
 fn may_be_unspecified(frame: Frame, headers: Headers) -> bool {
     if headers.family == Family::V4 {
         let mut destination = 0_u16;
-        return headers.is_from_port(DHCP_CLIENT)
+        return headers.is_from_port(dhcp::CLIENT)
             && frame.load(u32::from(headers.transport) + 2, &mut destination).is_ok()
-            && destination == DHCP_SERVER;
+            && destination == dhcp::SERVER;
     }
     headers.is_icmpv6(icmpv6::NEIGHBOUR_SOLICITATION)
         || headers.is_icmpv6(icmpv6::LISTENER_REPORT)
@@ -162,19 +168,70 @@ fn arp(frame: Frame, endpoint: &Endpoint) -> Result<(), DropReason> {
     }
 }
 
-/// What a container claims in neighbour discovery: to be a router, or to have an address or a MAC.
+/// What a container claims in ICMP over IPv4, as in [`discovery`].
+#[inline(never)]
+fn message(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), DropReason> {
+    if headers.transport == 0 || endpoint.kind == Kind::Host as u8 {
+        return Ok(());
+    }
+    let mut start = [0_u8; 2];
+    frame.load(headers.transport.into(), &mut start)?;
+    if frame.ip_length(headers.family)? < u32::from(headers.transport) + MESSAGE {
+        return Err(DropReason::Malformed);
+    }
+    match start[0] {
+        icmp::REDIRECT | icmp::ROUTER_ADVERTISEMENT => routes(endpoint),
+        icmp::UNREACHABLE | icmp::SOURCE_QUENCH | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM => {
+            complains(frame, headers, endpoint)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Only routers tell others the way.
+#[inline(always)]
+fn routes(endpoint: &Endpoint) -> Result<(), DropReason> {
+    match endpoint.flags & flags::ALLOW_ROUTER_ADVERTISEMENT != 0 {
+        true => Ok(()),
+        false => Err(DropReason::RouterAdvertisement),
+    }
+}
+
+/// An ICMP error is about a packet that its sender got: to others' it could put an end, or make them small.
+#[inline(always)]
+fn complains(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), DropReason> {
+    if endpoint.flags & flags::NO_GUARD != 0 {
+        return Ok(());
+    }
+    let quoted = u32::from(headers.transport) + MESSAGE;
+    let mut to = Address::NONE;
+    let quoted_end = if headers.family == Family::V4 {
+        let mut word = 0_u32;
+        frame.load(quoted + 16, &mut word)?;
+        to = Address::v4(word);
+        quoted + size_of::<Ipv4>() as u32
+    } else {
+        frame.load(quoted + 24, &mut to)?;
+        quoted + size_of::<Ipv6>() as u32
+    };
+    if frame.ip_length(headers.family)? < quoted_end {
+        return Err(DropReason::Malformed);
+    }
+    match is_own(endpoint, to) && !is_mapped(headers.family, to) {
+        true => Ok(()),
+        false => Err(DropReason::SpoofedError),
+    }
+}
+
+/// What a container claims in neighbour discovery and ICMPv6's errors: to be a router, or to have an address or a MAC.
 #[inline(never)]
 fn discovery(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), DropReason> {
     if headers.transport == 0 || endpoint.kind == Kind::Host as u8 {
         return Ok(());
     }
     let (claims_target, option, options) = match headers.kind() {
-        icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT => {
-            return match endpoint.flags & flags::ALLOW_ROUTER_ADVERTISEMENT != 0 {
-                true => Ok(()),
-                false => Err(DropReason::RouterAdvertisement),
-            };
-        }
+        icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT => return routes(endpoint),
+        1..=icmpv6::LAST_ERROR => return complains(frame, headers, endpoint),
         icmpv6::ROUTER_SOLICITATION => (false, SOURCE_LINK_LAYER, 8),
         icmpv6::NEIGHBOUR_SOLICITATION => {
             let Addresses { from, .. } = frame.addresses(headers.family)?;
@@ -186,6 +243,10 @@ fn discovery(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), 
     if endpoint.flags & flags::NO_GUARD != 0 {
         return Ok(());
     }
+    // its options may be in another one; receivers ignore it (RFC 6980)
+    if headers.more_fragments != 0 {
+        return Err(DropReason::Malformed);
+    }
     if claims_target {
         let mut target = Address::NONE;
         frame.load(u32::from(headers.transport) + 8, &mut target)?;
@@ -194,9 +255,13 @@ fn discovery(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), 
         }
     }
     let mut offset = u32::from(headers.transport) + options;
+    let end = frame.ip_length(headers.family)?;
     for _ in 0..OPTIONS {
-        if offset >= frame.length() {
+        if offset == end {
             return Ok(());
+        }
+        if offset + 8 > end {
+            return Err(DropReason::Malformed);
         }
         let mut words = [0_u16; 4];
         frame.load(offset, &mut words)?;
@@ -209,7 +274,7 @@ fn discovery(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), 
         }
         offset += u32::from(length) * 8;
     }
-    match offset >= frame.length() {
+    match offset == end {
         true => Ok(()),
         false => Err(DropReason::Malformed),
     }

@@ -7,8 +7,8 @@ use netswitch_common::verdict::DropReason;
 use super::{ALL_NODES, ALL_ONES, Row, sends, v4, v6, via_gateway};
 use crate::{
     fixture::{
-        A, ALPHA_HOST, B, BETA_HOST, D, F, H, HOST_V4, HOST_V6, I, INNER_HOST, J, OPEN_HOST, QUIET_HOST, WORLD_V4,
-        WORLD_V6,
+        A, ALPHA_HOST, B, BETA_HOST, D, F, FREE, H, HOST_V4, HOST_V6, I, INNER_HOST, J, OPEN_HOST, QUIET_HOST,
+        WORLD_V4, WORLD_V6,
     },
     packet::{Arp, ETHERTYPE_VLAN, ethernet, tagged},
 };
@@ -108,7 +108,15 @@ fn elsewhere() -> Vec<Row> {
             via_gateway(&A, Ipv4Addr::new(192, 0, 2, 254)).ping(),
         )
         .is_dropped(DropReason::NoUplink),
-        sends(&A, "loopback over v4", via_gateway(&A, Ipv4Addr::LOCALHOST).ping()).is_dropped(DropReason::NoUplink),
+        sends(&A, "loopback over v4", via_gateway(&A, Ipv4Addr::LOCALHOST).ping()).is_dropped(DropReason::Martian),
+        sends(&FREE, "loopback over v4 without guard", {
+            via_gateway(&FREE, Ipv4Addr::LOCALHOST).ping()
+        })
+        .is_dropped(DropReason::Martian),
+        sends(&FREE, "loopback over v6 without guard", {
+            via_gateway(&FREE, Ipv6Addr::LOCALHOST).ping()
+        })
+        .is_dropped(DropReason::Martian),
         sends(
             &A,
             "the metadata address",
@@ -118,7 +126,7 @@ fn elsewhere() -> Vec<Row> {
         sends(&A, "the gateway's v4 mapped into v6 as destination", {
             via_gateway(&A, ALPHA_HOST.v4().to_ipv6_mapped()).ping()
         })
-        .is_dropped(DropReason::NoUplink),
+        .is_dropped(DropReason::Martian),
         sends(
             &A,
             "an unknown v6 prefix",

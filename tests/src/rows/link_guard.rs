@@ -4,7 +4,7 @@ use netswitch_common::{address::Mac, verdict::DropReason};
 
 use super::{ALL_NODES, ALL_ONES, ALL_ROUTERS, Row, sends, v4, v6};
 use crate::{
-    fixture::{A, ALPHA_HOST, B, BETA_HOST, D, FREE, J, K, MORE, OPEN_HOST, SIX, SMALL},
+    fixture::{A, ALPHA_HOST, B, BETA_HOST, D, FREE, J, K, MORE, OPEN_HOST, Port, SIX, SMALL},
     packet::{
         DESTINATION_OPTIONS, ETHERTYPE_QINQ, ETHERTYPE_VLAN, HOP_BY_HOP, PROTOCOL_ICMPV6, PROTOCOL_UDP, ethernet, ip,
         multicast_mac, tagged,
@@ -31,6 +31,22 @@ fn routers() -> Vec<Row> {
                 .icmp(134, 0, &advertisement)
         })
         .is_dropped(reason),
+        sends(&A, "a redirect over v4", {
+            v4(&A, &B).icmp(5, 1, &[&[10, 1, 0, 2][..], &quoted(&B, &ALPHA_HOST)].concat())
+        })
+        .is_dropped(reason),
+        sends(
+            &A,
+            "a router advertisement over v4",
+            v4(&A, &B).icmp(9, 0, &[1, 2, 7, 8, 10, 1, 0, 2, 0, 0, 0, 0]),
+        )
+        .is_dropped(reason),
+        sends(
+            &J,
+            "a redirect over v4 where it is allowed",
+            v4(&J, &K).icmp(5, 1, &[&[10, 1, 0, 2][..], &quoted(&K, &J)].concat()),
+        )
+        .reaches(&K),
         sends(&A, "a redirect", {
             ip((A.mac(), B.mac()), A.link_local(), B.v6())
                 .hops(255)
@@ -78,6 +94,11 @@ fn routers() -> Vec<Row> {
     ]
 }
 
+/// The start of a packet between two ports, as an ICMP error quotes it.
+fn quoted(from: &Port, to: &Port) -> Vec<u8> {
+    v4(from, to).udp(1, 2, b"x")[14..].to_vec()
+}
+
 fn dhcp() -> Vec<Row> {
     let to_all = (A.mac(), Mac::BROADCAST);
     vec![
@@ -94,6 +115,14 @@ fn dhcp() -> Vec<Row> {
             &A,
             "a dhcp offer in a first fragment",
             v4(&A, &B).fragment(0, true).udp(67, 68, b"offer.."),
+        )
+        .is_dropped(DropReason::DhcpServer),
+        sends(&A, "a dhcp offer from another port", v4(&A, &B).udp(1067, 68, b"offer"))
+            .is_dropped(DropReason::DhcpServer),
+        sends(
+            &A,
+            "a dhcpv6 reply from another port",
+            v6(&A, &B).udp(1547, 546, b"reply"),
         )
         .is_dropped(DropReason::DhcpServer),
         sends(&A, "a dhcpv6 reply", v6(&A, &B).udp(547, 546, b"reply")).is_dropped(DropReason::DhcpServer),

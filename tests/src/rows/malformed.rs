@@ -7,12 +7,12 @@ use crate::{
     fixture::{A, ALPHA_HOST, B, FREE},
     packet::{
         AUTHENTICATION, Arp, DESTINATION_OPTIONS, ETHERTYPE_ARP, ETHERTYPE_V4, ETHERTYPE_V6, FRAGMENT, HOP_BY_HOP,
-        PROTOCOL_ICMPV6, PROTOCOL_UDP, ROUTING, ethernet,
+        PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, ROUTING, ethernet,
     },
 };
 
 pub fn rows() -> Vec<Row> {
-    [arp(), ipv4(), ipv6(), transports(), host()]
+    [arp(), ipv4(), ipv6(), transports(), lengths(), fragments(), host()]
         .into_iter()
         .flatten()
         .collect()
@@ -108,6 +108,9 @@ fn ipv6() -> Vec<Row> {
             "v6 routing header cut short",
             header(ROUTING, &[17, 3, 0, 0, 0, 0, 0, 0]),
         ),
+        malformed("v6 routing header of type 0", {
+            v6(&A, &B).extension(ROUTING, &[0, 1, 0, 0, 0, 0]).udp(1, 2, b"x")
+        }),
         malformed("v6 fragment header cut short", header(FRAGMENT, &[17, 0, 0, 0])),
         malformed(
             "v6 authentication header cut short",
@@ -146,6 +149,63 @@ fn transports() -> Vec<Row> {
         malformed("a first v6 fragment that hides its type", {
             v6(&A, &B).fragment(0, true).protocol(PROTOCOL_ICMPV6, &[])
         }),
+    ]
+}
+
+/// Receivers believe the length that a header tells: what lies behind it is none of the packet's.
+fn lengths() -> Vec<Row> {
+    let udp = v4(&A, &B).udp(1, 2, b"payload");
+    let udp_v6 = v6(&A, &B).udp(1, 2, b"payload");
+    vec![
+        malformed("v4 longer than its frame", with(udp.clone(), 17, 36)),
+        malformed("v4 shorter than its header", with(udp.clone(), 17, 19)),
+        malformed("v4 of no length", with(udp.clone(), 17, 0)),
+        malformed("udp ports behind the end of v4", with(udp.clone(), 17, 27)),
+        malformed("an icmp type behind the end of v4", with(v4(&A, &B).ping(), 17, 27)),
+        sends(&A, "v4 with padding", [&udp[..], &[0; 9]].concat()).reaches(&B),
+        malformed("v6 longer than its frame", with(udp_v6.clone(), 19, 16)),
+        malformed("udp ports behind the end of v6", with(udp_v6.clone(), 19, 7)),
+        malformed("v6 of no length", with(udp_v6.clone(), 19, 0)),
+        malformed("an icmpv6 type behind the end", with(v6(&A, &B).ping(), 19, 7)),
+        malformed("an extension header behind the end", {
+            let packet = v6(&A, &B).extension(DESTINATION_OPTIONS, &[1, 4, 0, 0, 0, 0]);
+            with(packet.tcp(1, 2, b"x"), 19, 7)
+        }),
+        malformed("a target behind the end", {
+            with(v6(&A, &B).advertise(0x60, A.v6(), None), 19, 23)
+        }),
+        malformed("a quoted packet behind the end", {
+            let quoted = v4(&B, &A).udp(1, 2, b"x");
+            with(v4(&A, &B).icmp(3, 3, &[&[0; 4][..], &quoted[14..]].concat()), 17, 47)
+        }),
+        sends(&A, "v6 with padding", [&udp_v6[..], &[0; 9]].concat()).reaches(&B),
+    ]
+}
+
+/// A transport header that comes in pieces, of which one may replace another (RFC 1858, RFC 3128, RFC 7112).
+fn fragments() -> Vec<Row> {
+    let header = [0, 1, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 2, 0x20, 0];
+    vec![
+        malformed("half a tcp header", {
+            v4(&A, &B).fragment(0, true).protocol(PROTOCOL_TCP, &header)
+        }),
+        malformed("the other half of a tcp header", {
+            v4(&A, &B).fragment(8, true).protocol(PROTOCOL_TCP, &header)
+        }),
+        sends(&A, "behind a tcp header", {
+            v4(&A, &B).fragment(16, false).protocol(PROTOCOL_TCP, &header)
+        })
+        .reaches(&B),
+        malformed("half a tcp header over v6", {
+            v6(&A, &B).fragment(0, true).protocol(PROTOCOL_TCP, &header)
+        }),
+        malformed("the other half of a tcp header over v6", {
+            v6(&A, &B).fragment(8, true).protocol(PROTOCOL_TCP, &header)
+        }),
+        sends(&A, "behind a tcp header over v6", {
+            v6(&A, &B).fragment(16, false).protocol(PROTOCOL_TCP, &header)
+        })
+        .reaches(&B),
     ]
 }
 

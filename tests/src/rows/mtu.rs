@@ -130,6 +130,11 @@ fn answered() -> Vec<Row> {
     ]
 }
 
+/// What an ICMP error says of a packet, all of which it quotes.
+fn quoting(frame: &[u8]) -> Vec<u8> {
+    [&[0; 4], &frame[14..]].concat()
+}
+
 fn unanswered() -> Vec<Row> {
     let drops = |name, from: &Port, frame| sends(from, name, frame).is_dropped(DropReason::TooBig);
     vec![
@@ -138,8 +143,12 @@ fn unanswered() -> Vec<Row> {
             &A,
             ethernet(A.mac(), B.mac(), 0x88b5, &[7; 1501]),
         ),
-        drops("an icmp error too big", &A, v4(&A, &SMALL).icmp(3, 3, &[7; 1400])),
-        drops("an icmpv6 error too big", &A, v6(&A, &SMALL).icmp(1, 4, &[7; 1400])),
+        drops("an icmp error too big", &A, {
+            v4(&A, &SMALL).icmp(3, 3, &quoting(&v4(&SMALL, &A).udp(1, 2, &[7; 1400])))
+        }),
+        drops("an icmpv6 error too big", &A, {
+            v6(&A, &SMALL).icmp(1, 4, &quoting(&v6(&SMALL, &A).udp(1, 2, &[7; 1400])))
+        }),
         drops("a later v4 fragment too big", &A, {
             v4(&A, &SMALL).fragment(64, true).protocol(PROTOCOL_UDP, &[7; 1400])
         }),

@@ -125,6 +125,12 @@ fn advertisements() -> Vec<Row> {
                 .advertise(0x60, SMALL.v6(), Some(A.mac()))
         })
         .is_dropped(spoofed),
+        sends(
+            &A,
+            "an advertisement whose options may be in another fragment",
+            to_b().fragment(0, true).advertise(0x60, A.v6(), None),
+        )
+        .is_dropped(DropReason::Malformed),
         sends(&MORE, "an advertisement of a further address", {
             ip((MORE.mac(), B.mac()), MORE.v6(), B.v6()).advertise(0x60, EXTRA_V6, Some(MORE.mac()))
         })

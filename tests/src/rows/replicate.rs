@@ -199,7 +199,7 @@ fn refused_packets() -> Vec<Row> {
         sends(&A, "a broadcast over loopback", {
             ip(to_all(&A), A.v4(), Ipv4Addr::LOCALHOST).udp(1, 53, b"?")
         })
-        .is_dropped(DropReason::NoUplink),
+        .is_dropped(DropReason::Martian),
         sends(&A, "a broadcast over the world's v4", {
             ip(to_all(&A), A.v4(), WORLD_V4).ping()
         })

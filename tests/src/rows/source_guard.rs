@@ -13,7 +13,7 @@ use crate::{
 const STRANGE: Mac = Mac([2, 0, 0, 0, 0, 9]);
 
 pub fn rows() -> Vec<Row> {
-    [macs(), addresses(), v6_addresses(), mapped_addresses()]
+    [macs(), addresses(), v6_addresses(), mapped_addresses(), destinations()]
         .into_iter()
         .flatten()
         .collect()
@@ -55,7 +55,7 @@ fn addresses() -> Vec<Row> {
     let to_all = (A.mac(), Mac::BROADCAST);
     let none = Ipv4Addr::UNSPECIFIED;
     vec![
-        sends(&A, "a neighbour's v4", ip(macs, B.v4(), B.v4()).ping()).is_dropped(DropReason::SpoofedAddress),
+        sends(&A, "a neighbour's v4", ip(macs, SMALL.v4(), B.v4()).ping()).is_dropped(DropReason::SpoofedAddress),
         sends(
             &A,
             "the gateway's v4",
@@ -83,7 +83,7 @@ fn addresses() -> Vec<Row> {
         sends(
             &A,
             "a neighbour's v4 in a later fragment",
-            ip(macs, B.v4(), B.v4()).fragment(8, false).protocol(17, b"x"),
+            ip(macs, SMALL.v4(), B.v4()).fragment(8, false).protocol(17, b"x"),
         )
         .is_dropped(DropReason::SpoofedAddress),
         sends(
@@ -96,6 +96,12 @@ fn addresses() -> Vec<Row> {
             &A,
             "no v4 and other ports",
             ip(to_all, none, ALL_ONES).udp(68, 68, b"x"),
+        )
+        .is_dropped(DropReason::DhcpServer),
+        sends(
+            &A,
+            "no v4 yet, asking one neighbour",
+            ip(macs, none, B.v4()).udp(68, 67, b"discover"),
         )
         .is_dropped(DropReason::SpoofedAddress),
         sends(&A, "no v4 and no udp", ip(to_all, none, ALL_ONES).ping()).is_dropped(DropReason::SpoofedAddress),
@@ -151,7 +157,7 @@ fn v6_addresses() -> Vec<Row> {
         .icmp(143, 0, &[0, 0, 0, 0]);
     let everyone = [&ALPHA_HOST, &B, &SMALL, &FREE, &MORE, &SIX];
     vec![
-        sends(&A, "a neighbour's v6", ip(macs, B.v6(), B.v6()).ping()).is_dropped(DropReason::SpoofedAddress),
+        sends(&A, "a neighbour's v6", ip(macs, SMALL.v6(), B.v6()).ping()).is_dropped(DropReason::SpoofedAddress),
         sends(
             &A,
             "the gateway's v6",
@@ -161,7 +167,7 @@ fn v6_addresses() -> Vec<Row> {
         sends(
             &A,
             "a neighbour's link-local",
-            ip(macs, B.link_local(), B.link_local()).ping(),
+            ip(macs, SMALL.link_local(), B.link_local()).ping(),
         )
         .is_dropped(DropReason::SpoofedAddress),
         sends(
@@ -180,6 +186,10 @@ fn v6_addresses() -> Vec<Row> {
         )
         .is_dropped(DropReason::SpoofedAddress),
         sends(&A, "no v6 and a listener report", report).is_copied_to(&everyone),
+        sends(&A, "no v6 and a listener report to one", {
+            ip(macs, none, B.v6()).hops(1).icmp(143, 0, &[0, 0, 0, 0])
+        })
+        .is_dropped(DropReason::SpoofedAddress),
         sends(
             &MORE,
             "a further v6",
@@ -253,5 +263,31 @@ fn mapped_addresses() -> Vec<Row> {
             ip((ALPHA_HOST.mac(), A.mac()), mapped(ALPHA_HOST.v4()), A.v6()).ping()
         })
         .is_dropped(spoofed),
+    ]
+}
+
+/// Nobody has these: a receiver that believed them would take the packet for its own.
+fn destinations() -> Vec<Row> {
+    let to_v4 = |to: [u8; 4]| ip((A.mac(), B.mac()), A.v4(), Ipv4Addr::from(to)).udp(1, 2, b"x");
+    let to_v6 = |to: Ipv6Addr| ip((A.mac(), B.mac()), A.v6(), to).udp(1, 2, b"x");
+    let martian = DropReason::Martian;
+    vec![
+        sends(&A, "to a neighbour's loopback", to_v4([127, 0, 0, 1])).is_dropped(martian),
+        sends(&A, "to the end of loopback", to_v4([127, 255, 255, 255])).is_dropped(martian),
+        sends(&A, "to no v4", to_v4([0; 4])).is_dropped(martian),
+        sends(&A, "to this network", to_v4([0, 1, 2, 3])).is_dropped(martian),
+        sends(&A, "to itself", to_v4(A.v4().octets())).is_dropped(martian),
+        sends(&A, "to itself over v6", to_v6(A.v6())).is_dropped(martian),
+        sends(&A, "just before loopback", to_v4([126, 255, 255, 255])).reaches(&B),
+        sends(&A, "just behind loopback", to_v4([128, 0, 0, 0])).reaches(&B),
+        sends(&A, "to a neighbour's loopback over v6", to_v6(Ipv6Addr::LOCALHOST)).is_dropped(martian),
+        sends(&A, "to no v6", to_v6(Ipv6Addr::UNSPECIFIED)).is_dropped(martian),
+        sends(&A, "to a neighbour's v4 mapped into v6", to_v6(B.v4().to_ipv6_mapped())).is_dropped(martian),
+        sends(
+            &FREE,
+            "to a neighbour's loopback without guard",
+            ip((FREE.mac(), B.mac()), FREE.v4(), Ipv4Addr::LOCALHOST).ping(),
+        )
+        .is_dropped(martian),
     ]
 }

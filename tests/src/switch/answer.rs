@@ -93,7 +93,7 @@ fn may_be_answered(ip: &Ip) -> bool {
     };
     let group = |address: IpAddr| address.is_multicast() || address == IpAddr::from([255; 4]);
     let answerable = !ip.source.is_unspecified() && !group(ip.source) && !group(ip.destination);
-    !error && !ip.is_later_fragment && answerable
+    !error && !ip.is_later_fragment() && answerable
 }
 
 fn host(address: Address) -> IpAddr {

@@ -14,10 +14,16 @@ use crate::packet::{Arp, NEIGHBOUR_ADVERTISEMENT, NEIGHBOUR_SOLICITATION, SOURCE
 const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const REDIRECT: u8 = 137;
+/// Redirect and router advertisement (RFC 792, RFC 1256).
+const ROUTERS: [u8; 2] = [5, 9];
+/// Unreachable, source quench, time exceeded, parameter problem (RFC 792), and those of IPv6 (RFC 4443).
+const ERRORS: [u8; 4] = [3, 4, 11, 12];
+const ERRORS_V6: [u8; 4] = [1, 2, 3, 4];
 /// Multicast listener report, done, and report version 2 (RFC 2710, RFC 3810).
 const LISTENER: [u8; 3] = [131, 132, 143];
 const DHCP_CLIENT: u16 = 68;
 const DHCP_SERVER: u16 = 67;
+const DHCP_CLIENT_V6: u16 = 546;
 const DHCP_SERVER_V6: u16 = 547;
 
 /// Options of a neighbour message that are read.
@@ -36,8 +42,12 @@ impl Switch {
                     let v6 = passage.may(flags::V6) || ip.source.is_ipv4();
                     v6.then_some(()).ok_or(DropReason::NoV6)?;
                 } else {
-                    guard_servers(passage, ip)?;
+                    guard_dhcp(passage, ip)?;
+                }
+                if !passage.is_from_host() {
+                    guard_routers(passage, ip)?;
                     if guarded {
+                        self.guard_error(passage, ip)?;
                         self.guard_neighbour(passage, ip)?;
                     }
                 }
@@ -54,8 +64,11 @@ impl Switch {
     /// A container speaks from its own addresses; the host from any of its own, for a container
     /// hears the world through publications alone.
     fn guard_address(&self, passage: &Passage, ip: &Ip) -> Result<(), DropReason> {
+        let to = ip.destination;
         let (allowed, reason) = if is_mapped(ip.source) {
             (false, DropReason::SpoofedAddress)
+        } else if is_mapped(to) || to.is_unspecified() || to.is_loopback() || to == ip.source {
+            (false, DropReason::Martian)
         } else if ip.source.is_unspecified() {
             (speaks_without_address(ip), DropReason::SpoofedAddress)
         } else if passage.is_from_host() {
@@ -75,6 +88,18 @@ impl Switch {
             .ok_or(DropReason::SpoofedArp)
     }
 
+    /// An ICMP error is about a packet to its sender.
+    fn guard_error(&self, passage: &Passage, ip: &Ip) -> Result<(), DropReason> {
+        let is_error = ip.icmp()?.is_some_and(|kind| ERRORS.contains(&kind))
+            || ip.icmpv6().is_some_and(|kind| ERRORS_V6.contains(&kind));
+        if !is_error {
+            return Ok(());
+        }
+        let to = ip.quoted_destination()?;
+        let own = !is_mapped(to) && self.owns(passage.sender, to);
+        own.then_some(()).ok_or(DropReason::SpoofedError)
+    }
+
     /// Neighbour messages speak for their sender only: an advertisement and a test for duplicates
     /// about its addresses, and all of them about its MAC.
     fn guard_neighbour(&self, passage: &Passage, ip: &Ip) -> Result<(), DropReason> {
@@ -84,6 +109,9 @@ impl Switch {
             Some(NEIGHBOUR_ADVERTISEMENT) => (true, TARGET_LINK_LAYER, 24),
             _ => return Ok(()),
         };
+        if ip.more_fragments {
+            return Err(DropReason::Malformed);
+        }
         if claims {
             let target = ip.target()?.into();
             if is_mapped(target) || !self.owns(passage.sender, target) {
@@ -102,7 +130,7 @@ impl Switch {
             if *kind == option && mac != passage.sender.mac.0 {
                 return Err(DropReason::SpoofedNeighbour);
             }
-            rest = rest.get(usize::from(*length) * 8..).unwrap_or_default();
+            rest = rest.get(usize::from(*length) * 8..).ok_or(DropReason::Malformed)?;
         }
         rest.is_empty().then_some(()).ok_or(DropReason::Malformed)
     }
@@ -124,26 +152,34 @@ fn guard_link(passage: &Passage) -> Result<(), DropReason> {
     Ok(())
 }
 
-fn guard_servers(passage: &Passage, ip: &Ip) -> Result<(), DropReason> {
-    let server = if ip.source.is_ipv4() {
-        DHCP_SERVER
+fn guard_dhcp(passage: &Passage, ip: &Ip) -> Result<(), DropReason> {
+    let (client, server) = if ip.source.is_ipv4() {
+        (DHCP_CLIENT, DHCP_SERVER)
     } else {
-        DHCP_SERVER_V6
+        (DHCP_CLIENT_V6, DHCP_SERVER_V6)
     };
-    if ip.udp_port(0) == Some(server) && !passage.may(flags::ALLOW_DHCP_SERVER) {
+    let speaks = ip.udp_port(0) == Some(server) || ip.udp_port(2) == Some(client);
+    if speaks && !passage.may(flags::ALLOW_DHCP_SERVER) {
         return Err(DropReason::DhcpServer);
     }
-    let router = matches!(ip.icmpv6(), Some(ROUTER_ADVERTISEMENT | REDIRECT));
+    Ok(())
+}
+
+fn guard_routers(passage: &Passage, ip: &Ip) -> Result<(), DropReason> {
+    let router = matches!(ip.icmpv6(), Some(ROUTER_ADVERTISEMENT | REDIRECT))
+        || ip.icmp()?.is_some_and(|kind| ROUTERS.contains(&kind));
     if router && !passage.may(flags::ALLOW_ROUTER_ADVERTISEMENT) {
         return Err(DropReason::RouterAdvertisement);
     }
     Ok(())
 }
 
-/// Asking for an address by DHCP, testing one for duplicates, reporting its groups.
+/// To everybody: asking for an address by DHCP, testing one for duplicates, reporting its groups.
 fn speaks_without_address(ip: &Ip) -> bool {
-    match ip.source {
-        IpAddr::V4(_) => ip.udp_port(0) == Some(DHCP_CLIENT) && ip.udp_port(2) == Some(DHCP_SERVER),
-        IpAddr::V6(_) => ip.is_solicitation() || ip.icmpv6().is_some_and(|kind| LISTENER.contains(&kind)),
-    }
+    let to_group = ip.destination.is_multicast() || ip.destination == IpAddr::from([255; 4]);
+    to_group
+        && match ip.source {
+            IpAddr::V4(_) => ip.udp_port(0) == Some(DHCP_CLIENT) && ip.udp_port(2) == Some(DHCP_SERVER),
+            IpAddr::V6(_) => ip.is_solicitation() || ip.icmpv6().is_some_and(|kind| LISTENER.contains(&kind)),
+        }
 }

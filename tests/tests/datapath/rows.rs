@@ -46,6 +46,7 @@ rows! {
     source_guard: source_guard_by_program, source_guard_by_explanation, source_guard_by_model;
     neighbour_guard: neighbour_guard_by_program, neighbour_guard_by_explanation, neighbour_guard_by_model;
     link_guard: link_guard_by_program, link_guard_by_explanation, link_guard_by_model;
+    error_guard: error_guard_by_program, error_guard_by_explanation, error_guard_by_model;
     neighbour: neighbour_by_program, neighbour_by_explanation, neighbour_by_model;
     forward: s08_forward_keeps_ttl_by_program, forward_by_explanation, forward_by_model;
     replicate: replicate_by_program, replicate_by_explanation, replicate_by_model;
