@@ -83,7 +83,7 @@ mod hooks {
     #[classifier]
     pub fn from_endpoint(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
-        verdict::commit(frame, decide(frame))
+        verdict::commit(frame, decide::<true>(frame))
     }
 
     /// Ingress of every uplink: a frame arrives from the world.
@@ -113,7 +113,7 @@ mod hooks {
     /// BPF_PROG_TEST_RUN. Returns the CPU whose DECISION it filled.
     #[classifier]
     pub fn explain_endpoint(context: TcContext) -> i32 {
-        explain(decide(Frame::new(context.skb.skb)))
+        explain(decide::<false>(Frame::new(context.skb.skb)))
     }
 
     #[classifier]
@@ -134,15 +134,16 @@ mod hooks {
         }
     }
 
-    /// What becomes of a frame: only looks up, changes nothing.
+    /// What becomes of a frame: only looks up, changes nothing. `TWICE`: with the stages once more for the most
+    /// common packets, so that LLVM knows their family; it takes more of the stack.
     #[inline(always)]
-    fn decide(frame: Frame) -> Decision {
+    fn decide<const TWICE: bool>(frame: Frame) -> Decision {
         let Some(endpoint) = maps::endpoint(frame.ifindex()) else {
             return Decision::drop(DropReason::UnknownEndpoint);
         };
         let decision = match Packet::parse(frame) {
             Err(reason) => Decision::drop(reason),
-            Ok(packet) if packet.headers.family == Family::V4 => judge(frame, &packet, endpoint),
+            Ok(packet) if !TWICE || packet.headers.family == Family::V4 => judge(frame, &packet, endpoint),
             Ok(packet) => {
                 let copy = packet; // whose address is taken, so that the original stays in registers
                 judge_other(frame, &copy, endpoint)
@@ -178,7 +179,7 @@ mod hooks {
         }
     }
 
-    /// The stages once more, so that above LLVM knows the family of the most common packets.
+    /// The stages once more.
     #[inline(never)]
     fn judge_other(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
         judge(frame, packet, endpoint)

@@ -92,12 +92,12 @@ pub fn near(frame: Frame, host_end: u32, address: Address) -> Near {
 /// [`Near`] in one word.
 #[unsafe(no_mangle)]
 extern "C" fn probe_route(skb: *mut __sk_buff, host_end: u32, first: u64, second: u64) -> u64 {
-    /// Bits to change: none, then some of the lowest.
-    const PROBES: [u32; 4] = [0, 1, 2, 4];
-    let words = [first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32];
-    for bit in PROBES {
+    // bits to change: none, then each of the lowest three
+    for probe in 0..4_u32 {
+        let bit = 1_u32 << probe >> 1;
         let mut memory = core::mem::MaybeUninit::uninit();
-        let near = Address([words[0], words[1], words[2], words[3] ^ bit.to_be()]);
+        let last = (second >> 32) as u32 ^ bit.to_be();
+        let near = Address([first as u32, (first >> 32) as u32, second as u32, last]);
         let query = question(&mut memory, host_end, near);
         // FWD_DISABLED counts as a route: without forwarding on the host end nothing is known
         if ask(Frame::new(skb), query, 0) != BPF_FIB_LKUP_RET_NOT_FWDED {
