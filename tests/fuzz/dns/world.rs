@@ -63,7 +63,7 @@ impl World {
                 let endpoint = world.endpoint(container, network);
                 Asker {
                     client: Client {
-                        network: Arc::new(endpoint.network.clone()),
+                        network: Some(Arc::new(endpoint.network.clone())),
                         address: endpoint.v4.expect("an address").ip(),
                     },
                     sandbox: world.state.sandboxes[&endpoint.sandbox].number,
@@ -73,7 +73,7 @@ impl World {
         // somebody who is no member, and one on a network that is gone
         let stranger = |network: Id| Asker {
             client: Client {
-                network: Arc::new(network),
+                network: Some(Arc::new(network)),
                 address: IpAddr::from([192, 0, 2, 9]),
             },
             sandbox: 0,
