@@ -113,12 +113,22 @@ mod hooks {
     /// BPF_PROG_TEST_RUN. Returns the CPU whose DECISION it filled.
     #[classifier]
     pub fn explain_endpoint(context: TcContext) -> i32 {
+        forget_rule();
         explain(decide::<false>(Frame::new(context.skb.skb)))
     }
 
     #[classifier]
     pub fn explain_uplink(context: TcContext) -> i32 {
+        forget_rule();
         explain(uplink::decide(Frame::new(context.skb.skb)))
+    }
+
+    /// The sheet is the last packet's until a stage reads this one's tuple, and not all do.
+    #[inline(always)]
+    fn forget_rule() {
+        if let Some(work) = maps::work() {
+            work.rule = 0;
+        }
     }
 
     #[inline(always)]
