@@ -7,6 +7,7 @@ mod error;
 mod network;
 mod observe;
 mod policy;
+mod why;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use self::observe::{
     EndpointStats, Finding, FlowFilter, FlowRow, MonitorFilter, MonitorRow, Monitored, Stats, Traffic, Version,
 };
 pub use self::policy::{CutFlow, PolicyChange, PolicyDefault, PolicyFile, PolicyRule};
+pub use self::why::{WhyQuestion, WhyRow, WhyRule};
 use crate::model::{endpoint::Settings, policy::Policy};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -114,6 +116,8 @@ pub enum Request {
     /// What that would change.
     PolicyPlan(PolicyFile),
     Flows(FlowFilter),
+    /// Answers with [`Response::Why`].
+    Why(WhyQuestion),
     /// Answers with a stream of [`Monitored`], a line of JSON each.
     Monitor(MonitorFilter),
     Stats,
@@ -154,6 +158,8 @@ pub enum Response {
     Policy(Policy),
     PolicyChange(PolicyChange),
     Flows(Vec<FlowRow>),
+    /// One for each family that both have.
+    Why(Vec<WhyRow>),
     Stats(Stats),
     Doctor(Vec<Finding>),
     Version(Version),

@@ -141,6 +141,7 @@ impl Core {
             Request::PolicyApply(file) => self.policy_apply(&file),
             Request::PolicyPlan(file) => self.policy_plan(&file),
             Request::Flows(filter) => self.flows(&filter),
+            Request::Why(question) => self.why(&question),
             Request::Stats => self.stats(),
             Request::Doctor => self.doctor(),
             Request::Version => Ok(self.version()),

@@ -27,6 +27,7 @@ pub mod start;
 pub mod stats;
 pub mod uplinks;
 pub mod watch;
+pub mod why;
 
 use std::io::IsTerminal as _;
 use std::os::unix::fs::PermissionsExt as _;

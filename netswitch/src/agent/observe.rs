@@ -1,11 +1,9 @@
 //! Questions about the switch as a whole: health, version.
 
-use std::collections::BTreeSet;
-
 use super::core::Core;
 use crate::api::{Error, Finding, Response, UplinkMode, Version};
 use crate::kernel::Namespace;
-use crate::model::{container::Status, firewall, uplink};
+use crate::model::{container::Status, firewall};
 
 /// `gc_thresh3` unless somebody raised it (net/ipv4/arp.c, net/ipv6/ndisc.c): what holds where a
 /// container around the agent hides the first namespace.
@@ -69,14 +67,12 @@ impl Core {
             .networks
             .values()
             .filter_map(|network| network.bridge.as_ref());
-        let ours: BTreeSet<u32> = self.state.device_indexes().collect();
-        let links = self.kernel.links().unwrap_or_default();
+        let gateways = bridges.map(|bridge| bridge.host_end.clone()).collect();
         let addresses = self.kernel.addresses().unwrap_or_default();
-        let choice = uplink::Choice::of(&self.host.uplinks);
-        let uplinks = uplink::choose(&choice, &links, &addresses, |link| ours.contains(&link.index));
+        let uplinks = self.uplinks(&addresses).unwrap_or_default();
         firewall::Host {
             stack: self.host.mode == UplinkMode::Stack,
-            gateways: bridges.map(|bridge| bridge.host_end.clone()).collect(),
+            gateways,
             uplinks: uplinks.into_iter().map(|uplink| uplink.link.name).collect(),
         }
     }

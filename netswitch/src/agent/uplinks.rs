@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
+use ipnetwork::IpNetwork;
 use netswitch_common::{capacity, host};
 
 use super::core::Core;
@@ -11,6 +12,7 @@ use crate::action::{Action, Device, Entry};
 use crate::api::UplinkMode;
 use crate::datapath::Hook;
 use crate::execute::Executor;
+use crate::kernel;
 use crate::model::endpoint::Endpoint;
 use crate::model::uplink::{self, Choice, Uplink};
 use crate::plan::{entries, view::View};
@@ -67,11 +69,8 @@ impl Core {
     }
 
     fn try_refresh_host(&mut self) -> anyhow::Result<()> {
-        let links = self.kernel.links()?;
         let addresses = self.kernel.addresses()?;
-        let ours: BTreeSet<u32> = self.state.device_indexes().collect();
-        let choice = Choice::of(&self.host.uplinks);
-        let uplinks = uplink::choose(&choice, &links, &addresses, |link| ours.contains(&link.index));
+        let uplinks = self.uplinks(&addresses)?;
         let mut wanted: Vec<Entry> = uplinks.iter().map(Self::entry).collect();
         let local: BTreeSet<IpAddr> = addresses.iter().map(|(_, address)| address.ip()).collect();
         wanted.extend(local.into_iter().map(|address| Entry::Local { address }));
@@ -83,6 +82,16 @@ impl Core {
             tracing::warn!(%error, "an uplink is not as it should be");
         }
         self.let_the_stack_forward(&uplinks)
+    }
+
+    /// As they are now, of a host with these addresses.
+    pub fn uplinks(&mut self, addresses: &[(String, IpNetwork)]) -> kernel::Result<Vec<Uplink>> {
+        let links = self.kernel.links()?;
+        let ours: BTreeSet<u32> = self.state.device_indexes().collect();
+        let choice = Choice::of(&self.host.uplinks);
+        Ok(uplink::choose(&choice, &links, addresses, |link| {
+            ours.contains(&link.index)
+        }))
     }
 
     /// What lets endpoints take frames that XDP redirects to them, in the mode that does.

@@ -25,6 +25,7 @@ pub mod stop;
 pub mod template;
 pub mod usage;
 pub mod version;
+pub mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -78,6 +79,7 @@ pub enum Verb {
     Flows(flows::Flows),
     Monitor(monitor::Monitor),
     Stats(stats::Stats),
+    Why(why::Why),
     Doctor(doctor::Doctor),
     Version(version::Version),
     Agent(agent::Agent),
@@ -148,6 +150,7 @@ impl Arguments {
             Verb::Flows(verb) => verb.run(&client),
             Verb::Monitor(verb) => verb.run(&client),
             Verb::Stats(verb) => verb.run(&client),
+            Verb::Why(verb) => verb.run(&client),
             Verb::Doctor(verb) => verb.run(&client),
             Verb::Version(verb) => verb.run(&client),
             Verb::Agent(verb) => verb.run(),

@@ -23,6 +23,7 @@ pub mod state;
 pub mod testing;
 pub mod time;
 pub mod uplink;
+pub mod why;
 
 use std::fmt;
 

@@ -54,6 +54,7 @@ mod uplink_stack;
 mod uplink_stack_life;
 mod uplink_xdp;
 mod user_network;
+mod why;
 
 use std::net::IpAddr;
 
