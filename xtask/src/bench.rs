@@ -7,6 +7,7 @@
 
 mod field;
 mod peer;
+mod policy;
 mod program;
 mod publication;
 mod question;

@@ -63,7 +63,11 @@ impl Field {
     /// What a datagram costs inside netswitch's programs, where the scenario sends datagrams through them.
     pub fn programs(&mut self) -> Result<Option<Vec<Cost>>> {
         let scenario = self.scenario;
-        let site = self.sites.iter_mut().find(|site| site.peer == Peer::Netswitch);
+        let subject = match scenario {
+            Scenario::PolicyUdp64b => Peer::Netswitch10000Rules,
+            _ => Peer::Netswitch,
+        };
+        let site = self.sites.iter_mut().find(|site| site.peer == subject);
         site.filter(|_| scenario.unit() == "packets/s")
             .map(|site| program::cost(|| scenario.measure(site).map(drop)))
             .transpose()

@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use self::echo::Echo;
+pub use self::segment::{CLIENT, SERVER};
 use crate::bench::{publication, traffic};
 use crate::world::agent::Agent;
 use crate::world::namespace::Namespace;
@@ -42,6 +43,8 @@ pub enum Peer {
     LoopbackAgain,
     /// Containers of netswitch
     Netswitch,
+    /// The same again: the control
+    NetswitchAgain,
     /// The same with BIG TCP, a network option
     NetswitchBigTcp,
     /// With `--uplink-mode xdp`, and a client that finishes its checksums as a network card would
@@ -55,6 +58,14 @@ pub enum Peer {
     /// With a range of 10,000
     #[value(name = "netswitch_10000_ports")]
     Netswitch10000Ports,
+    /// Containers between which a policy of 10 rules lets pass what is measured
+    #[value(name = "netswitch_10_rules")]
+    Netswitch10Rules,
+    /// A policy of 10,000 rules
+    #[value(name = "netswitch_10000_rules")]
+    Netswitch10000Rules,
+    /// A kernel bridge, and the same 10,000 rules of nftables
+    Nftables,
     /// An eBPF program at the asker's veth that sends its questions back as they are
     Echo,
     /// A second one: the control
@@ -81,11 +92,15 @@ impl Peer {
             Self::Loopback => "loopback",
             Self::LoopbackAgain => "loopback_again",
             Self::Netswitch => "netswitch",
+            Self::NetswitchAgain => "netswitch_again",
             Self::NetswitchBigTcp => "netswitch_big_tcp",
             Self::NetswitchXdp => "netswitch_xdp",
             Self::Netswitch1Port => "netswitch_1_port",
             Self::Netswitch1000Ports => "netswitch_1000_ports",
             Self::Netswitch10000Ports => "netswitch_10000_ports",
+            Self::Netswitch10Rules => "netswitch_10_rules",
+            Self::Netswitch10000Rules => "netswitch_10000_rules",
+            Self::Nftables => "nftables",
             Self::Echo => "echo",
             Self::EchoAgain => "echo_again",
             Self::Dnsmasq => "dnsmasq",
@@ -95,7 +110,19 @@ impl Peer {
 
     /// Like another: how far its ratio to that is from 1 is how far any other can be trusted.
     pub fn is_control(self) -> bool {
-        matches!(self, Self::DirectAgain | Self::LoopbackAgain | Self::EchoAgain)
+        matches!(
+            self,
+            Self::DirectAgain | Self::LoopbackAgain | Self::EchoAgain | Self::NetswitchAgain
+        )
+    }
+
+    /// How many rules its policy has, of those whom one governs.
+    fn rules(self) -> Option<u16> {
+        match self {
+            Self::Netswitch10Rules => Some(10),
+            Self::Netswitch10000Rules | Self::Nftables => Some(10_000),
+            _ => None,
+        }
     }
 
     /// What the container publishes, as `-p` takes it.
@@ -171,8 +198,9 @@ pub struct Route<'a> {
 impl Site {
     /// `None` where this machine cannot have such a peer. `binary` is netswitch's; `directory` keeps agents' state.
     pub fn new(peer: Peer, way: Way, binary: &Path, directory: &Path) -> Result<Option<Self>> {
-        if peer == Peer::Docker && !Path::new("/proc/sys/net/bridge").exists() {
-            eprintln!("docker is left out: it needs br_netfilter, which this kernel has not loaded");
+        if matches!(peer, Peer::Docker | Peer::Nftables) && !Path::new("/proc/sys/net/bridge").exists() {
+            let name = peer.name();
+            eprintln!("{name} is left out: it needs br_netfilter, which this kernel has not loaded");
             return Ok(None);
         }
         let start_agent = |host| {
@@ -215,7 +243,7 @@ impl Site {
             Namespaces::Segment { client, server, .. } => Route {
                 client,
                 server,
-                address: segment::SERVER,
+                address: SERVER,
             },
             Namespaces::Loopback(host) => Route {
                 client: host,

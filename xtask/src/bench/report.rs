@@ -22,7 +22,7 @@ struct Floor {
 }
 
 #[rustfmt::skip]
-const FLOORS: [Floor; 22] = [
+const FLOORS: [Floor; 27] = [
     floor(Scenario::TcpStream, Peer::Netswitch, 0.95, Peer::Direct),
     floor(Scenario::TcpStream, Peer::NetswitchBigTcp, 1.10, Peer::Direct),
     floor(Scenario::Udp64b, Peer::Netswitch, 0.88, Peer::Direct),
@@ -39,6 +39,11 @@ const FLOORS: [Floor; 22] = [
     limit(Scenario::Publish1000Ports, Peer::Netswitch, 50.0),
     limit(Scenario::Publish10000PortRange, Peer::Netswitch, 10.0),
     limit(Scenario::Publish10000PortRangeMemory, Peer::Netswitch, 1024.0),
+    floor(Scenario::PolicyUdp64b, Peer::Netswitch10000Rules, 0.85, Peer::Netswitch),
+    floor(Scenario::PolicyAtScale, Peer::Netswitch10000Rules, 1.05, Peer::Netswitch10Rules),
+    limit(Scenario::PolicyApply, Peer::Netswitch, 300.0),
+    limit(Scenario::PolicyReplace, Peer::Netswitch, 300.0),
+    limit(Scenario::PolicyCut, Peer::Netswitch10000Rules, 100.0),
     floor(Scenario::DnsQps, Peer::Netswitch, 0.90, Peer::Echo),
     floor(Scenario::DnsQpsOneCpu, Peer::Netswitch, 2.00, Peer::Dnsmasq),
     floor(Scenario::DnsQps, Peer::NetswitchAgent, 0.80, Peer::Dnsmasq),

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use super::peer::{Peer, Site, Way};
 use super::series::quantile;
 use super::traffic::{CLIENT_CPU, Cpus, server_cpu};
-use super::{program, publication, traffic};
+use super::{policy, program, publication, traffic};
 use crate::world::process;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -46,6 +46,17 @@ pub enum Scenario {
     /// What that range adds to the agent's memory
     #[value(name = "publish_10000_port_range_memory")]
     Publish10000PortRangeMemory,
+    /// `udp_64b` between neighbours, by how many rules of a policy are about them
+    #[value(name = "policy_udp_64b")]
+    PolicyUdp64b,
+    /// What a packet of one connection after the other costs inside the programs, by how many rules there are
+    PolicyAtScale,
+    /// Time of the command that puts 10,000 rules in force
+    PolicyApply,
+    /// The same in the place of 10,000 others
+    PolicyReplace,
+    /// From the start of the command that removes a rule to the first packet refused of a flow that it had allowed
+    PolicyCut,
     /// Questions of a container for another one's address, 64 under way: answers. A server has a CPU of its own
     DnsQps,
     /// The same with asker and server on one CPU
@@ -77,6 +88,11 @@ impl Scenario {
             Self::Publish1000Ports => "publish_1000_ports",
             Self::Publish10000PortRange => "publish_10000_port_range",
             Self::Publish10000PortRangeMemory => "publish_10000_port_range_memory",
+            Self::PolicyUdp64b => "policy_udp_64b",
+            Self::PolicyAtScale => "policy_at_scale",
+            Self::PolicyApply => "policy_apply",
+            Self::PolicyReplace => "policy_replace",
+            Self::PolicyCut => "policy_cut",
             Self::DnsQps => "dns_qps",
             Self::DnsQpsOneCpu => "dns_qps_one_cpu",
             Self::DnsQpsCached => "dns_qps_cached",
@@ -89,15 +105,19 @@ impl Scenario {
     pub fn unit(self) -> &'static str {
         match self {
             Self::TcpStream | Self::MasqTcpStream => "Gbit/s",
-            Self::Udp64b | Self::MasqUdp64b | Self::PublishUdp64b => "packets/s",
+            Self::Udp64b | Self::MasqUdp64b | Self::PublishUdp64b | Self::PolicyUdp64b => "packets/s",
             Self::TcpRr
             | Self::LocalhostTcpRr
             | Self::LocalhostTcpRrOneCpu
             | Self::DnsLatencyP50
             | Self::DnsLatencyP99 => "us",
             Self::PublishTcpCrr | Self::PublishAtScaleTcpCrr => "connections/s",
-            Self::PublishAtScale => "ns/packet",
-            Self::Publish1000Ports | Self::Publish10000PortRange => "ms",
+            Self::PublishAtScale | Self::PolicyAtScale => "ns/packet",
+            Self::Publish1000Ports
+            | Self::Publish10000PortRange
+            | Self::PolicyApply
+            | Self::PolicyReplace
+            | Self::PolicyCut => "ms",
             Self::Publish10000PortRangeMemory => "KiB",
             Self::DnsQps | Self::DnsQpsOneCpu | Self::DnsQpsCached => "answers/s",
             Self::DnsCpu => "ns/answer",
@@ -113,7 +133,14 @@ impl Scenario {
 
     pub fn way(self) -> Way {
         match self {
-            Self::TcpStream | Self::Udp64b | Self::TcpRr => Way::Segment,
+            Self::TcpStream
+            | Self::Udp64b
+            | Self::TcpRr
+            | Self::PolicyUdp64b
+            | Self::PolicyAtScale
+            | Self::PolicyApply
+            | Self::PolicyReplace
+            | Self::PolicyCut => Way::Segment,
             Self::MasqUdp64b | Self::MasqTcpStream => Way::Masquerade,
             Self::LocalhostTcpRr | Self::LocalhostTcpRrOneCpu => Way::Localhost,
             Self::PublishTcpCrr
@@ -134,8 +161,9 @@ impl Scenario {
     pub fn peers(self) -> &'static [Peer] {
         use Peer::{
             Bridge, Direct, DirectAgain, DirectBigTcp, Dnsmasq, Docker, DockerProxy, Echo, EchoAgain, Iptables,
-            Loopback, LoopbackAgain, Netswitch, Netswitch1Port, Netswitch1000Ports, Netswitch10000Ports,
-            NetswitchAgent, NetswitchBigTcp, NetswitchXdp,
+            Loopback, LoopbackAgain, Netswitch, Netswitch1Port, Netswitch10Rules, Netswitch1000Ports,
+            Netswitch10000Ports, Netswitch10000Rules, NetswitchAgain, NetswitchAgent, NetswitchBigTcp, NetswitchXdp,
+            Nftables,
         };
         match self {
             // BIG TCP changes the size of segments, so only bulk TCP is measured with it
@@ -155,7 +183,20 @@ impl Scenario {
             Self::PublishAtScale | Self::PublishAtScaleTcpCrr => {
                 &[Netswitch1Port, Netswitch1000Ports, Netswitch10000Ports]
             }
-            Self::Publish1000Ports | Self::Publish10000PortRange | Self::Publish10000PortRangeMemory => &[Netswitch],
+            Self::Publish1000Ports
+            | Self::Publish10000PortRange
+            | Self::Publish10000PortRangeMemory
+            | Self::PolicyApply
+            | Self::PolicyReplace => &[Netswitch],
+            Self::PolicyUdp64b => &[
+                Netswitch,
+                NetswitchAgain,
+                Netswitch10Rules,
+                Netswitch10000Rules,
+                Bridge,
+                Nftables,
+            ],
+            Self::PolicyAtScale | Self::PolicyCut => &[Netswitch10Rules, Netswitch10000Rules],
             Self::DnsQps | Self::DnsQpsOneCpu | Self::DnsLatencyP50 | Self::DnsLatencyP99 | Self::DnsCpu => {
                 &[Echo, EchoAgain, Dnsmasq, Netswitch, NetswitchAgent]
             }
@@ -168,14 +209,21 @@ impl Scenario {
         let peer = site.peer;
         let figure = match self {
             Self::TcpStream | Self::MasqTcpStream => traffic::tcp_stream(&site.route()),
-            Self::Udp64b | Self::MasqUdp64b | Self::PublishUdp64b => traffic::udp_64b(&site.route()),
+            Self::Udp64b | Self::MasqUdp64b | Self::PublishUdp64b | Self::PolicyUdp64b => {
+                traffic::udp_64b(&site.route())
+            }
             Self::TcpRr | Self::LocalhostTcpRr => traffic::tcp_rr(&site.route(), Cpus::two()),
             Self::LocalhostTcpRrOneCpu => traffic::tcp_rr(&site.route(), Cpus::one()),
             Self::PublishTcpCrr | Self::PublishAtScaleTcpCrr => traffic::tcp_crr(&site.route()),
-            Self::PublishAtScale => program::average(|| traffic::tcp_crr(&site.route()).map(drop)),
+            Self::PublishAtScale | Self::PolicyAtScale => {
+                program::average(|| traffic::tcp_crr(&site.route()).map(drop))
+            }
             Self::Publish1000Ports => publication::milliseconds(site.agent()?, &publication::thousand_singles()),
             Self::Publish10000PortRange => publication::milliseconds(site.agent()?, &publication::long_range()),
             Self::Publish10000PortRangeMemory => publication::kibibytes(site.agent()?, &publication::long_range()),
+            Self::PolicyApply => policy::first(site.agent()?, 10_000),
+            Self::PolicyReplace => policy::replacing(site.agent()?, 10_000),
+            Self::PolicyCut => policy::cut(site),
             Self::DnsQps | Self::DnsQpsCached => site.subject().ask_for_a_while(CLIENT_CPU).map(|(_, rate)| rate),
             Self::DnsQpsOneCpu => site.subject().ask_for_a_while(server_cpu()).map(|(_, rate)| rate),
             Self::DnsLatencyP50 => site.subject().delays().map(|delays| quantile(&delays, 0.5)),

@@ -24,14 +24,9 @@ pub struct Output {
 /// Runs to the end. Memory files stand for the standard streams: unlike a pipe, one that a daemon
 /// inherits does not keep us waiting.
 pub fn output(command: &mut Command, input: &str) -> Result<Output> {
-    let mut stdin = memory_file()?;
-    stdin
-        .write_all(input.as_bytes())
-        .and_then(|()| stdin.rewind())
-        .context("write a command's input")?;
     let (mut stdout, mut stderr) = (memory_file()?, memory_file()?);
     command
-        .stdin(stdin)
+        .stdin(self::input(input)?)
         .stdout(stdout.try_clone()?)
         .stderr(stderr.try_clone()?);
     let mut child = spawn(command)?;
@@ -41,6 +36,15 @@ pub fn output(command: &mut Command, input: &str) -> Result<Output> {
         stdout: contents(&mut stdout)?,
         stderr: contents(&mut stderr)?,
     })
+}
+
+/// A file that is read as `text`, to be a command's standard input.
+pub fn input(text: &str) -> Result<File> {
+    let mut file = memory_file()?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.rewind())
+        .context("write a command's input")?;
+    Ok(file)
 }
 
 /// Runs to the end; failing is an error that quotes what the program said.

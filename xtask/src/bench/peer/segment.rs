@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::{Namespaces, Peer, Site, Way, docker, ping};
-use crate::bench::traffic;
+use crate::bench::{policy, traffic};
 use crate::world::agent::Agent;
 use crate::world::namespace::Namespace;
 use crate::world::{link, process};
@@ -24,11 +24,8 @@ pub fn site(peer: Peer, start_agent: impl FnOnce(Namespace) -> Result<Agent>) ->
             docker::write_rules(&host, &[])?;
             switch = Some(host);
         }
-        Peer::Netswitch | Peer::NetswitchBigTcp => {
-            let started = agent.insert(start_agent(Namespace::new()?)?);
-            attach(started, peer == Peer::NetswitchBigTcp, members)?;
-        }
-        _ => {
+        Peer::Nftables => switch = Some(link::bridge("br0", &members, true)?),
+        Peer::Direct | Peer::DirectAgain | Peer::DirectBigTcp => {
             link::veth((&client, "eth0"), (&server, "eth0"))?;
             for (namespace, address) in members {
                 link::add_address(namespace, "eth0", address, 24)?;
@@ -37,8 +34,20 @@ pub fn site(peer: Peer, start_agent: impl FnOnce(Namespace) -> Result<Agent>) ->
                 }
             }
         }
+        _ => {
+            let started = agent.insert(start_agent(Namespace::new()?)?);
+            attach(started, peer == Peer::NetswitchBigTcp, members)?;
+        }
     }
     ping(&client, SERVER)?;
+    if let Some(count) = peer.rules() {
+        match (&agent, &switch) {
+            (Some(agent), _) => policy::set(agent, count)?,
+            (_, Some(switch)) => policy::set_by_nftables(switch, count)?,
+            _ => {}
+        }
+        ensure!(ping(&client, SERVER).is_err(), "a ping passes that no rule allows");
+    }
     Ok(Site {
         peer,
         agent,
