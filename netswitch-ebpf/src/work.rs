@@ -11,7 +11,7 @@ use netswitch_common::{
 };
 
 use crate::{
-    packet::{Family, Headers},
+    packet::{Family, Headers, Packet},
     rewrite::Macs,
     stages::resolve::{Asked, Record},
 };
@@ -78,6 +78,8 @@ pub struct Work {
     pub start: Address,
     pub route: FlowEnd,
     pub source: Address,
+    /// For `explain_endpoint`, which has no room for it.
+    pub packet: Packet,
     /// What was decided.
     pub decision: Decision,
     pub fragment: FragmentKey,
