@@ -82,10 +82,10 @@ impl<'a> Ground<'a> {
                 Place::Container(_) | Place::Host | Place::World => None,
             };
             let probe = match &sender {
-                Party::Endpoints(endpoints) => self.from_container(endpoints, &receiver, named, to, v6),
-                Party::Host => self.from_host(&receiver, to, v6),
+                Party::Endpoints(endpoints) => self.by_container(endpoints, &receiver, named, to, v6),
+                Party::Host => self.by_host(&receiver, to, v6),
                 Party::World(source) if source.is_none_or(|source| source.is_ipv6() == v6) => {
-                    self.from_world(*source, &receiver, named, to, v6)
+                    self.by_world(*source, &receiver, named, to, v6)
                 }
                 Party::World(_) => None,
             };
@@ -150,7 +150,7 @@ impl<'a> Ground<'a> {
     }
 
     /// To a neighbour's MAC where there is a neighbour, else to the gateway's.
-    fn from_container(
+    fn by_container(
         &self,
         endpoints: &[&Endpoint],
         receiver: &Party<'_>,
@@ -173,11 +173,14 @@ impl<'a> Ground<'a> {
             .clone()
             .find_map(|(endpoint, from)| Some((endpoint, from, neighbour(endpoint)?)));
         if let Some((endpoint, from, (address, mac))) = met {
-            return self.out_of(endpoint, from, address, mac, to);
+            return out_of(endpoint, from, address, mac, to);
         }
-        let leads_out = |endpoint: &Endpoint| match v6 {
-            true => endpoint.default_route_v6,
-            false => endpoint.default_route_v4,
+        let leads_out = |endpoint: &Endpoint| {
+            if v6 {
+                endpoint.default_route_v6
+            } else {
+                endpoint.default_route_v4
+            }
         };
         let exit = near
             .clone()
@@ -191,7 +194,7 @@ impl<'a> Ground<'a> {
             (None, Party::Host) => gateway_of(network, v6)?,
             (None, Party::World(_)) => world(v6),
         };
-        self.out_of(endpoint, from, address, bridge.mac, to)
+        out_of(endpoint, from, address, bridge.mac, to)
     }
 
     /// Whose MAC an address of the endpoint's own subnet has.
@@ -205,17 +208,8 @@ impl<'a> Ground<'a> {
         Some(neighbour.map_or(NOBODY, |neighbour| neighbour.mac))
     }
 
-    fn out_of(&self, endpoint: &Endpoint, from: IpAddr, address: IpAddr, mac: Mac, to: &Target) -> Option<Probe> {
-        Some(Probe {
-            side: Side::Endpoint,
-            index: endpoint.index?,
-            network: Some(endpoint.network.clone()),
-            packet: packet([endpoint.mac, mac], from, address, to.protocol, to.port),
-        })
-    }
-
     /// By the host end of the container's network.
-    fn from_host(&self, receiver: &Party<'_>, to: &Target, v6: bool) -> Option<Probe> {
+    fn by_host(&self, receiver: &Party<'_>, to: &Target, v6: bool) -> Option<Probe> {
         let Party::Endpoints(endpoints) = receiver else {
             return None;
         };
@@ -238,7 +232,7 @@ impl<'a> Ground<'a> {
     }
 
     /// To where the container's port is published, or else to the container's own address.
-    fn from_world(
+    fn by_world(
         &self,
         source: Option<IpAddr>,
         receiver: &Party<'_>,
@@ -293,18 +287,23 @@ impl<'a> Ground<'a> {
             own(endpoint, v6).filter(|_| is_translated(endpoint))?;
             endpoint.publications.iter().find(|publication| fits(publication))
         });
-        match at_the_host {
-            Some(publication) => {
-                let address = Some(publication.host).filter(|address| !address.is_unspecified());
-                let port = publication.first + (to.port - publication.container_first);
-                Some((address.unwrap_or(host), port).into())
-            }
-            None => {
-                let address = endpoints.iter().find_map(|endpoint| own(endpoint, v6))?;
-                Some((address, to.port).into())
-            }
+        if let Some(publication) = at_the_host {
+            let address = Some(publication.host).filter(|address| !address.is_unspecified());
+            let port = publication.first + (to.port - publication.container_first);
+            return Some((address.unwrap_or(host), port).into());
         }
+        let address = endpoints.iter().find_map(|endpoint| own(endpoint, v6))?;
+        Some((address, to.port).into())
     }
+}
+
+fn out_of(endpoint: &Endpoint, from: IpAddr, address: IpAddr, mac: Mac, to: &Target) -> Option<Probe> {
+    Some(Probe {
+        side: Side::Endpoint,
+        index: endpoint.index?,
+        network: Some(endpoint.network.clone()),
+        packet: packet([endpoint.mac, mac], from, address, to.protocol, to.port),
+    })
 }
 
 fn own(endpoint: &Endpoint, v6: bool) -> Option<IpAddr> {
