@@ -184,9 +184,9 @@ fn index_reply(work: &mut Work, index: &FlowIndex) -> Result {
         },
         count,
         first: config.first_port.into(),
-        found: 0,
         direction: index.direction,
     };
+    work.found = 0;
     // SAFETY: the callback has the signature that the helper wants and runs before this returns
     unsafe {
         bpf_loop(
@@ -196,10 +196,9 @@ fn index_reply(work: &mut Work, index: &FlowIndex) -> Result {
             0,
         );
     }
-    if search.found != 0 {
-        Ok(())
-    } else {
-        Err(DropReason::PortsExhausted)
+    match maps::work() {
+        Some(work) if work.found != 0 => Ok(()),
+        _ => Err(DropReason::PortsExhausted),
     }
 }
 
@@ -210,7 +209,6 @@ struct Search {
     step: u32,
     count: u32,
     first: u32,
-    found: u32,
     direction: u32,
 }
 
@@ -238,8 +236,9 @@ extern "C" fn try_port(_round: u64, search: &mut Search) -> i64 {
         serial: work.flow.serial,
         direction: search.direction,
     };
-    search.found = u32::from(put(&work.flow.tuples[1], &index, work.now));
-    i64::from(search.found)
+    // not on the stack: 6.1's verifier follows a callback once, and would take what it saw there for all there is
+    work.found = u32::from(put(&work.flow.tuples[1], &index, work.now));
+    i64::from(work.found)
 }
 
 /// What follows from the tuples: into the record, and for the packet at hand.

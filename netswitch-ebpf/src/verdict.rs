@@ -46,7 +46,15 @@ pub fn commit(frame: Frame, decision: Decision) -> i32 {
         count_path(Verdict::Peer, frame.length());
         return to_peer(frame, decision.ifindex);
     }
-    commit_other(frame, &decision)
+    // not from the stack: verifiers before 6.8 take numbers that a function reads there through a pointer for
+    // those of another path, and cut off what they then hold for unreachable
+    match maps::work() {
+        Some(work) => {
+            work.decision = decision;
+            commit_other(frame, &work.decision)
+        }
+        None => TC_ACT_SHOT,
+    }
 }
 
 #[inline(never)]

@@ -67,6 +67,8 @@ pub struct Work {
     pub is_orphan: u8,
     /// For a new flow: whether its reply tuple needs a port of the masquerade range.
     pub wants_port: u8,
+    /// Whether a port was found for it.
+    pub found: u32,
     /// A flow that this one takes the place of; serial 0: none.
     pub replaced: FlowKey,
     pub replaced_serial: u32,
