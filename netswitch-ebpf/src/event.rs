@@ -7,14 +7,14 @@ use aya_ebpf::{
     helpers::bpf_ktime_get_ns,
 };
 use netswitch_common::{
-    address::{Address, Mac},
+    address::Mac,
     event::{Event, INTERVAL, ShownKey, level},
     flow::Tuple,
     verdict::{Decision, DropReason, Verdict},
 };
 
 use crate::{
-    headers::{ETHERNET_LENGTH, ethertype},
+    headers::ethertype,
     maps,
     packet::{Family, Frame, Packet},
     rewrite::Macs,
@@ -102,7 +102,12 @@ extern "C" fn tell_packet(skb: *mut __sk_buff, what: u64, source: u32, destinati
                 // of what it cannot read it leaves zeros
                 let _ = tuple::read(frame, packet.headers, 0);
             }
-            Family::Arp => read_arp(frame, work),
+            Family::Arp => {
+                if let Ok(arp) = frame.arp() {
+                    work.tuple.from = arp.sender();
+                    work.tuple.to = arp.target();
+                }
+            }
             Family::Other => {}
         }
     }
@@ -113,24 +118,6 @@ extern "C" fn tell_packet(skb: *mut __sk_buff, what: u64, source: u32, destinati
         network,
         frame.length(),
     )
-}
-
-/// Who asks, and for whom.
-#[inline(always)]
-fn read_arp(frame: Frame, work: &mut Work) {
-    let mut addresses = [0_u16; 7];
-    if frame.load(ETHERNET_LENGTH + 14, &mut addresses).is_ok() {
-        let [from_high, from_low, .., to_high, to_low] = addresses;
-        work.tuple.from = Address::v4(word(from_high, from_low));
-        work.tuple.to = Address::v4(word(to_high, to_low));
-    }
-}
-
-/// Four bytes in network order from two and two.
-#[inline(always)]
-fn word(high: u16, low: u16) -> u32 {
-    let ([a, b], [c, d]) = (high.to_ne_bytes(), low.to_ne_bytes());
-    u32::from_ne_bytes([a, b, c, d])
 }
 
 /// What the sheet describes.

@@ -43,6 +43,8 @@ mod packet;
 #[cfg(target_arch = "bpf")]
 mod park;
 #[cfg(target_arch = "bpf")]
+mod replicate;
+#[cfg(target_arch = "bpf")]
 mod resolve;
 #[cfg(target_arch = "bpf")]
 mod rewrite;

@@ -1,14 +1,9 @@
 //! Commit: the only place where a decision has effects. Counts, spends, copies, rewrites, redirects.
 
-use core::ffi::c_void;
-
 use aya_ebpf::{
     Global,
-    bindings::{BPF_ANY, BPF_F_INGRESS, BPF_NOEXIST, TC_ACT_SHOT},
-    helpers::{
-        bpf_clone_redirect, bpf_get_prandom_u32, bpf_loop, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer,
-        bpf_skb_change_type,
-    },
+    bindings::{BPF_F_INGRESS, BPF_NOEXIST, TC_ACT_SHOT},
+    helpers::{bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_type},
     programs::TcContext,
 };
 use netswitch_common::{
@@ -19,9 +14,8 @@ use netswitch_common::{
 use crate::{
     deny, event, maps, names, open,
     packet::Frame,
-    park, resolve,
+    park, replicate, resolve,
     rewrite::{self, Macs},
-    stages::{policy, replicate},
     translate,
     work::Work,
 };
@@ -36,8 +30,6 @@ const PACKET_HOST: u32 = 0;
 /// it itself; earlier kernels leave it to us. The verifier removes the branch that is not taken.
 #[unsafe(no_mangle)]
 static KERNEL_SETS_PACKET_TYPE: Global<u8> = Global::new(0);
-/// Copies of one broadcast or multicast frame.
-const COPIES: u32 = 512;
 
 /// The short way: into a container, while nobody listens.
 #[inline(always)]
@@ -131,7 +123,7 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
         }
         Some(Verdict::Replicate) => {
             count_path(Verdict::Replicate, length);
-            to_members(frame, decision);
+            replicate::to_members(frame, decision);
             return TC_ACT_SHOT; // the copies are on their way, the original is used up
         }
         Some(Verdict::AnswerArp) => rewrite::answer_arp(frame, decision).map(|()| Verdict::AnswerArp),
@@ -360,7 +352,7 @@ const AF_INET6: u32 = 10;
 
 /// The one thing that no kernel takes off a packet which changes namespaces this way.
 #[inline(always)]
-fn clear_mark(frame: Frame) {
+pub fn clear_mark(frame: Frame) {
     // SAFETY: the context of the running program
     unsafe { (*frame.0).mark = 0 };
 }
@@ -397,77 +389,4 @@ pub fn count_drop(endpoint: u32, reason: u32, packets: u64, length: u32) {
             return;
         }
     }
-}
-
-/// What `bpf_loop` passes from copy to copy.
-#[repr(C)]
-struct Copies {
-    frame: Frame,
-    network: u32,
-    members: u32,
-    slot: u32,
-    made: u32,
-    sender: u32,
-    _pad: u32,
-}
-
-#[inline(always)]
-fn to_members(frame: Frame, decision: &Decision) {
-    if let Some((key, bucket)) = replicate::next_bucket(decision.source) {
-        let _ = maps::BUCKETS.insert(key, bucket, u64::from(BPF_ANY));
-    }
-    // SAFETY: the context of the running program
-    unsafe { (*frame.0).mark = 0 };
-    if decision.ifindex != 0 {
-        // SAFETY: as above
-        unsafe { bpf_clone_redirect(frame.0, decision.ifindex, 0) };
-        return;
-    }
-    let members = match maps::network(decision.network) {
-        Some(network) if network.members != 0 => network.members,
-        _ => return,
-    };
-    let mut copies = Copies {
-        frame,
-        network: decision.network,
-        members,
-        // SAFETY: no argument
-        slot: unsafe { bpf_get_prandom_u32() } % members,
-        made: 0,
-        sender: frame.ifindex(),
-        _pad: 0,
-    };
-    let rounds = members.min(COPIES + 1); // one of them may be the sender
-    // SAFETY: the callback has the signature that the helper wants and runs before this returns
-    unsafe {
-        bpf_loop(rounds, copy as *mut c_void, (&raw mut copies).cast(), 0);
-    }
-    let others = members - 1;
-    if others > COPIES {
-        let missed = u64::from(others - COPIES);
-        count_drop(
-            decision.source,
-            DropReason::ReplicationLimit as u32,
-            missed,
-            frame.length(),
-        );
-        if event::wants_drops() {
-            event::dropped(frame, decision, DropReason::ReplicationLimit);
-        }
-    }
-}
-
-/// One copy, out of the host-side device, so that it arrives at the member.
-extern "C" fn copy(_round: u64, copies: &mut Copies) -> i64 {
-    let slot = copies.slot;
-    copies.slot = if slot + 1 < copies.members { slot + 1 } else { 0 };
-    if let Some(member) = maps::member(copies.network, slot) {
-        if member.ifindex == copies.sender || policy::denies_to(member.id) {
-            return 0;
-        }
-        copies.made += 1;
-        // SAFETY: the context of the running program
-        unsafe { bpf_clone_redirect(copies.frame.0, member.ifindex, 0) };
-    }
-    i64::from(copies.made >= COPIES)
 }

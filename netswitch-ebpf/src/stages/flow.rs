@@ -195,7 +195,7 @@ extern "C" fn leave_flow(skb: *mut __sk_buff, verdict: u32, ifindex: u32, networ
 /// What becomes of a packet whose flow the policy does not let begin, or go on.
 #[inline(always)]
 pub fn refused(work: &mut Work, verdict: u32) -> Option<Decision> {
-    if work.denied == 0 && (verdict != Verdict::Open as u32 || policy::admit().is_ok()) {
+    if work.denied == 0 && (verdict != Verdict::Open as u32 || !policy::denies_new()) {
         return None;
     }
     Some(Decision {
@@ -272,15 +272,21 @@ fn answer(
     }
 }
 
-/// The end that a container is.
+/// The end that an endpoint is, in place: the stack has no room for another one.
 #[inline(always)]
-pub fn set_end(end: &mut FlowEnd, endpoint: &Endpoint) {
-    end.endpoint = endpoint.id;
-    end.generation = endpoint.generation;
+pub fn set_end(end: &mut FlowEnd, endpoint: u32, generation: u32, mtu: u16, mac: Mac) {
+    end.endpoint = endpoint;
+    end.generation = generation;
     end.ifindex = 0;
-    end.mtu = endpoint.mtu;
-    end.mac = endpoint.mac;
+    end.mtu = mtu;
+    end.mac = mac;
     end.next_hop = Address::NONE;
+}
+
+/// The end that a packet's sender is.
+#[inline(always)]
+pub fn set_sender(end: &mut FlowEnd, endpoint: &Endpoint) {
+    set_end(end, endpoint.id, endpoint.generation, endpoint.mtu, endpoint.mac);
 }
 
 /// Starts the template of a new flow from the packet's tuple: what it becomes goes from `work.source` to

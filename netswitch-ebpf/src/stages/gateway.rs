@@ -101,9 +101,6 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<u32, Dro
         }
         place => place?,
     };
-    let Some(work) = maps::work() else {
-        return Err(DropReason::NoUplink);
-    };
     match place {
         Place::World if endpoint.flags & flags::INTERNAL != 0 => return Err(DropReason::InternalNetwork),
         Place::World => {

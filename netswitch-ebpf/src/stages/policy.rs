@@ -2,9 +2,9 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
-    address::Address,
+    address::{Address, Mac},
     endpoint::{Endpoint, Kind, Port, flags},
-    flow::{Flow, FlowEnd},
+    flow::{Flow, FlowEnd, FlowState},
     policy::{self, PairKey, action, half, identity},
     verdict::{Decision, DropReason, Verdict},
 };
@@ -66,13 +66,10 @@ pub fn denies_to(endpoint: u32) -> bool {
     epoch != 0 && flags_of(endpoint, epoch) & policy::flags::DENY_IN != 0
 }
 
-/// For the flow that begins with this packet: whether it may, as far as the policy goes.
+/// Whether the policy keeps the flow that begins with this packet from beginning.
 #[inline(always)]
-pub fn admit() -> Result<(), DropReason> {
-    if epoch() != 0 && judge_flow(NEW) == action::DENY {
-        return Err(DropReason::PolicyDenied);
-    }
-    Ok(())
+pub fn denies_new() -> bool {
+    epoch() != 0 && judge_flow(NEW) == action::DENY
 }
 
 /// For a flow that was found and that another policy has allowed: whether it may go on.
@@ -263,14 +260,14 @@ fn begin(work: &mut Work, endpoint: &Endpoint, port: &Port, mac: [u16; 3], netwo
     work.source = work.tuple.from;
     work.key.owner = endpoint.id;
     work.wants_port = 0;
-    flow::set_end(&mut work.flow.ends[0], endpoint);
-    let end = &mut work.flow.ends[1];
-    end.endpoint = port.id;
-    end.generation = port.generation;
-    end.ifindex = 0;
-    end.mtu = port.mtu;
-    end.mac = netswitch_common::address::Mac::from_words(mac);
-    end.next_hop = Address::NONE;
+    flow::set_sender(&mut work.flow.ends[0], endpoint);
+    flow::set_end(
+        &mut work.flow.ends[1],
+        port.id,
+        port.generation,
+        port.mtu,
+        Mac::from_words(mac),
+    );
     let to_port = work.tuple.to_port;
     flow::begin(work, to_port, network);
 }
@@ -283,7 +280,7 @@ fn turn_round() {
         work.flow.tuples = [reply, original];
         let [one, other] = work.flow.ends;
         work.flow.ends = [other, one];
-        work.flow.state = netswitch_common::flow::FlowState::Established as u8;
+        work.flow.state = FlowState::Established as u8;
     }
 }
 

@@ -134,7 +134,7 @@ fn begin(publication: &Publication, endpoint: &Endpoint) -> Result {
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
-    flow::set_end(&mut work.flow.ends[0], endpoint);
+    flow::set_sender(&mut work.flow.ends[0], endpoint);
     work.key.owner = endpoint.id;
     // its own stack would drop what comes from its own address
     lead(publication, endpoint.id == publication.endpoint)
@@ -158,20 +158,16 @@ fn lead(publication: &Publication, to_itself: bool) -> Result {
         (true, true) => network.gateway_v4,
         (true, false) => network.gateway_v6,
     };
-    set_end(&mut work.flow.ends[1], publication);
+    flow::set_end(
+        &mut work.flow.ends[1],
+        publication.endpoint,
+        publication.generation,
+        publication.mtu,
+        publication.mac,
+    );
     let port = publication.port(u16::from_be(work.tuple.to_port)).to_be();
     flow::begin(work, port, publication.network);
     work.flow.publication = work.publication;
     work.wants_port = u8::from(from_gateway);
     Ok(())
-}
-
-#[inline(always)]
-fn set_end(end: &mut FlowEnd, publication: &Publication) {
-    end.endpoint = publication.endpoint;
-    end.generation = publication.generation;
-    end.ifindex = 0;
-    end.mtu = publication.mtu;
-    end.mac = publication.mac;
-    end.next_hop = Address::NONE;
 }

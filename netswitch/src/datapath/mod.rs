@@ -8,6 +8,7 @@ mod events;
 mod flows;
 mod layout;
 mod log;
+mod names;
 mod policy;
 mod raw;
 mod run;

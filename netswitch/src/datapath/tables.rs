@@ -1,7 +1,7 @@
 //! Typed handles of the maps that the agent writes.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use aya::{
     Ebpf, Pod,
@@ -40,11 +40,11 @@ pub struct Tables {
     pub(super) cidrs: LpmTrie<MapData, CidrKey, u32>,
     pub(super) pairs: HashMap<MapData, PairKey, u32>,
     pub(super) rulings: LpmTrie<MapData, RulingKey, Ruling>,
-    views: Array<MapData, View>,
-    names: HashMap<MapData, NameKey, Name>,
+    pub(super) views: Array<MapData, View>,
+    pub(super) names: HashMap<MapData, NameKey, Name>,
     uplinks: HashMap<MapData, u32, Uplink>,
     locals: HashMap<MapData, Address, u32>,
-    resolvers: HashMap<MapData, u64, Address>,
+    pub(super) resolvers: HashMap<MapData, u64, Address>,
     config: Array<MapData, Config>,
     pub(super) flows: HashMap<MapData, Tuple, FlowIndex>,
     pub(super) records: HashMap<MapData, FlowKey, Flow>,
@@ -214,27 +214,6 @@ impl Tables {
         self.config.set(0, config, 0).map_err(Error::map("CONFIG"))
     }
 
-    /// Cookies of the network namespaces in which 127.0.0.11 leads somewhere.
-    pub fn resolvers(&self) -> Result<Vec<u64>> {
-        self.resolvers
-            .keys()
-            .collect::<std::result::Result<_, _>>()
-            .map_err(Error::map("RESOLVERS"))
-    }
-
-    /// Where it leads in one of them; `None`: nowhere any more.
-    pub fn set_resolver(&mut self, cookie: u64, gateway: Option<Ipv4Addr>) -> Result<()> {
-        match gateway {
-            Some(gateway) => {
-                let gateway = Address::from(IpAddr::V4(gateway));
-                self.resolvers
-                    .insert(cookie, gateway, 0)
-                    .map_err(Error::map("RESOLVERS"))
-            }
-            None => absent_is_fine("RESOLVERS", self.resolvers.remove(&cookie)),
-        }
-    }
-
     /// What the maps hold of the host: its uplinks and its addresses.
     pub fn host_entries(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
@@ -249,25 +228,6 @@ impl Tables {
             entries.push(Entry::Uplink {
                 device: device(ifindex),
                 value,
-            });
-        }
-        Ok(entries)
-    }
-
-    /// What the switch answers names from.
-    pub fn name_entries(&self) -> Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for (sandbox, row) in (0..).zip(self.views.iter()) {
-            let value = row.map_err(Error::map("VIEWS"))?;
-            if value != View::default() {
-                entries.push(Entry::View { sandbox, value });
-            }
-        }
-        for row in &self.names {
-            let (key, value) = row.map_err(Error::map("NAMES"))?;
-            entries.push(Entry::Name {
-                key,
-                value: Box::new(value),
             });
         }
         Ok(entries)

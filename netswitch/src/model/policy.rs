@@ -3,6 +3,25 @@
 //! A rule that denies beats one that allows, which beats the default; their order does not matter. What a rule
 //! allows passes between networks, too. `compile` turns it into what the maps hold.
 
+/// In the store and over the wire a type is what a user writes and reads.
+macro_rules! stored_as_text {
+    ($name:ty) => {
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+
 pub mod change;
 pub mod check;
 pub mod compile;
@@ -139,19 +158,7 @@ impl FromStr for Subject {
     }
 }
 
-impl TryFrom<String> for Subject {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Subject> for String {
-    fn from(subject: Subject) -> Self {
-        subject.to_string()
-    }
-}
+stored_as_text!(Subject);
 
 /// What becomes of what no rule speaks of; `None`: as the network says, and that allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

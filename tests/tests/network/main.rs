@@ -100,6 +100,16 @@ fn dual(world: &World, name: &str, number: u32, options: &[&str]) {
     world.ok(&[&["network", "create"], &subnets[..], options, &[name]].concat());
 }
 
+/// `from` resolves `name` to this and nothing else.
+#[track_caller]
+fn finds(world: &World, from: &str, name: &str, expected: &[&str]) {
+    let said = world.exec(from, &["getent", "ahosts", name]).stdout;
+    let mut found: Vec<&str> = said.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found, expected, "{from} looks for {name}: {said}");
+}
+
 /// The drop counter of a container reaches a number.
 #[track_caller]
 fn drops_reach(world: &World, container: &str, network: &str, reason: &str, least: u64) {

@@ -4,21 +4,11 @@ use std::fs;
 
 use tests::world::{Output, World, eventually};
 
-use super::{dual, words};
+use super::{dual, finds, words};
 
 /// One echo by name, as the tutorial prints it.
 fn ping_name(world: &World, from: &str, name: &str) -> Output {
     world.exec(from, &["ping", "-c", "1", "-W", "5", name])
-}
-
-/// `from` resolves `name` to this and nothing else.
-#[track_caller]
-fn finds(world: &World, from: &str, name: &str, expected: &[&str]) {
-    let said = world.exec(from, &["getent", "ahosts", name]).stdout;
-    let mut found: Vec<&str> = said.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    found.sort_unstable();
-    found.dedup();
-    assert_eq!(found, expected, "{from} looks for {name}: {said}");
 }
 
 /// No resolver, or one that says no: the tutorial's text or the other.

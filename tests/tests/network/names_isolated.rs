@@ -2,7 +2,7 @@
 
 use tests::world::{Namespace, World};
 
-use super::{dual, words};
+use super::{dual, finds, words};
 
 const MODES: [&str; 4] = [
     "-o",
@@ -18,16 +18,6 @@ fn isolated() -> World {
     world.run("db", &words("--net alone --network-alias store"));
     world.run("app", &words("--net alone --network-alias all"));
     world
-}
-
-/// Everything that the C library finds.
-#[track_caller]
-fn finds(world: &World, from: &str, name: &str, expected: &[&str]) {
-    let said = world.exec(from, &["getent", "ahosts", name]).stdout;
-    let mut found: Vec<&str> = said.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    found.sort_unstable();
-    found.dedup();
-    assert_eq!(found, expected, "{from} looks for {name}: {said}");
 }
 
 fn ask(inside: &Namespace, question: &str) -> String {

@@ -85,19 +85,7 @@ impl FromStr for Selector {
     }
 }
 
-impl TryFrom<String> for Selector {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Selector> for String {
-    fn from(selector: Selector) -> Self {
-        selector.to_string()
-    }
-}
+stored_as_text!(Selector);
 
 /// Reads `10.0.0.0/8`, or an address alone.
 fn address(text: &str) -> Option<IpNetwork> {

@@ -1,0 +1,92 @@
+//! Replicate: commit's way to copy a frame to the members of its network.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::BPF_ANY,
+    helpers::{bpf_clone_redirect, bpf_get_prandom_u32, bpf_loop},
+};
+use netswitch_common::verdict::{Decision, DropReason};
+
+use crate::{
+    event, maps,
+    packet::Frame,
+    stages::{policy, replicate::next_bucket},
+    verdict::{clear_mark, count_drop},
+};
+
+/// Copies of one broadcast or multicast frame.
+const COPIES: u32 = 512;
+
+/// What `bpf_loop` passes from copy to copy.
+#[repr(C)]
+struct Copies {
+    frame: Frame,
+    network: u32,
+    members: u32,
+    slot: u32,
+    made: u32,
+    sender: u32,
+    _pad: u32,
+}
+
+/// To every other member, or to the one that the decision names.
+#[inline(always)]
+pub fn to_members(frame: Frame, decision: &Decision) {
+    if let Some((key, bucket)) = next_bucket(decision.source) {
+        let _ = maps::BUCKETS.insert(key, bucket, u64::from(BPF_ANY));
+    }
+    clear_mark(frame);
+    if decision.ifindex != 0 {
+        // SAFETY: the context of the running program
+        unsafe { bpf_clone_redirect(frame.0, decision.ifindex, 0) };
+        return;
+    }
+    let members = match maps::network(decision.network) {
+        Some(network) if network.members != 0 => network.members,
+        _ => return,
+    };
+    let mut copies = Copies {
+        frame,
+        network: decision.network,
+        members,
+        // SAFETY: no argument
+        slot: unsafe { bpf_get_prandom_u32() } % members,
+        made: 0,
+        sender: frame.ifindex(),
+        _pad: 0,
+    };
+    let rounds = members.min(COPIES + 1); // one of them may be the sender
+    // SAFETY: the callback has the signature that the helper wants and runs before this returns
+    unsafe {
+        bpf_loop(rounds, copy as *mut c_void, (&raw mut copies).cast(), 0);
+    }
+    let others = members - 1;
+    if others > COPIES {
+        let missed = u64::from(others - COPIES);
+        count_drop(
+            decision.source,
+            DropReason::ReplicationLimit as u32,
+            missed,
+            frame.length(),
+        );
+        if event::wants_drops() {
+            event::dropped(frame, decision, DropReason::ReplicationLimit);
+        }
+    }
+}
+
+/// One copy, out of the host-side device, so that it arrives at the member.
+extern "C" fn copy(_round: u64, copies: &mut Copies) -> i64 {
+    let slot = copies.slot;
+    copies.slot = if slot + 1 < copies.members { slot + 1 } else { 0 };
+    if let Some(member) = maps::member(copies.network, slot) {
+        if member.ifindex == copies.sender || policy::denies_to(member.id) {
+            return 0;
+        }
+        copies.made += 1;
+        // SAFETY: the context of the running program
+        unsafe { bpf_clone_redirect(copies.frame.0, member.ifindex, 0) };
+    }
+    i64::from(copies.made >= COPIES)
+}
