@@ -42,6 +42,13 @@ pub mod flags {
     pub const MORE_ADDRESSES: u32 = 1 << 13;
     /// Ports of this endpoint are published: answers to its neighbours may have to be translated.
     pub const PUBLISHES: u32 = 1 << 14;
+    /// The host's own stack is closed to the container (`netswitch.host_access`, gateway mode isolated).
+    pub const NO_HOST_V4: u32 = 1 << 20;
+    pub const NO_HOST_V6: u32 = 1 << 21;
+    /// But for its own gateway's resolver and echo (`netswitch.host_access=dns`).
+    pub const MAY_ASK: u32 = 1 << 22;
+    /// The metadata addresses are closed (`netswitch.metadata=deny`).
+    pub const NO_METADATA: u32 = 1 << 23;
 }
 
 /// Value of ENDPOINTS; its key is the ifindex of the host-side veth or of a network's switch end.

@@ -130,6 +130,10 @@ named! {
         Martian = 30, "martian";
         /// An ICMP error about a packet that its sender was not the destination of.
         SpoofedError = 31, "spoofed-error";
+        /// To the host's own stack where that is closed (`netswitch.host_access`, gateway mode isolated).
+        HostAccess = 50, "host-access";
+        /// To a metadata address where that is closed (`netswitch.metadata`).
+        Metadata = 51, "metadata";
     }
 }
 

@@ -182,6 +182,18 @@ impl Frame {
         }
     }
 
+    /// What it says it is, untagged; for frames that have been parsed.
+    #[inline(always)]
+    pub fn family(self) -> Family {
+        let mut kind = 0_u16;
+        match self.load(12, &mut kind).map(|()| kind) {
+            Ok(ethertype::IPV4) => Family::V4,
+            Ok(ethertype::IPV6) => Family::V6,
+            Ok(ethertype::ARP) => Family::Arp,
+            _ => Family::Other,
+        }
+    }
+
     /// Whether a packet that has been parsed is IPv4 and not IPv6.
     #[inline(always)]
     pub fn is_v4(self) -> Result<bool, DropReason> {

@@ -11,7 +11,7 @@ use netswitch_common::verdict::{Decision, DropReason};
 use crate::{
     event, maps,
     packet::Frame,
-    stages::{policy, replicate::next_bucket},
+    stages::{policy, replicate::{is_for_host, next_bucket}},
     verdict::{clear_mark, count_drop},
 };
 
@@ -27,7 +27,8 @@ struct Copies {
     slot: u32,
     made: u32,
     sender: u32,
-    _pad: u32,
+    /// Device of a member that hears nothing of this; 0: all do.
+    without: u32,
 }
 
 /// To every other member, or to the one that the decision names.
@@ -42,9 +43,13 @@ pub fn to_members(frame: Frame, decision: &Decision) {
         unsafe { bpf_clone_redirect(frame.0, decision.ifindex, 0) };
         return;
     }
-    let members = match maps::network(decision.network) {
-        Some(network) if network.members != 0 => network.members,
-        _ => return,
+    let Some(network) = maps::network(decision.network).filter(|network| network.members != 0) else {
+        return;
+    };
+    let members = network.members;
+    let without = match is_for_host(frame) {
+        true => 0,
+        false => network.switch_end,
     };
     let mut copies = Copies {
         frame,
@@ -54,7 +59,7 @@ pub fn to_members(frame: Frame, decision: &Decision) {
         slot: unsafe { bpf_get_prandom_u32() } % members,
         made: 0,
         sender: frame.ifindex(),
-        _pad: 0,
+        without,
     };
     let rounds = members.min(COPIES + 1); // one of them may be the sender
     // SAFETY: the callback has the signature that the helper wants and runs before this returns
@@ -81,7 +86,7 @@ extern "C" fn copy(_round: u64, copies: &mut Copies) -> i64 {
     let slot = copies.slot;
     copies.slot = if slot + 1 < copies.members { slot + 1 } else { 0 };
     if let Some(member) = maps::member(copies.network, slot) {
-        if member.ifindex == copies.sender || policy::denies_to(member.id) {
+        if member.ifindex == copies.sender || member.ifindex == copies.without || policy::denies_to(member.id) {
             return 0;
         }
         copies.made += 1;

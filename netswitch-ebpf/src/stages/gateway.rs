@@ -11,7 +11,7 @@ use netswitch_common::{
 
 use super::{
     flow::{self, WayBack},
-    forward, fragment, masquerade, names, policy, publish, resolve, route, source_guard, stack, tuple,
+    forward, fragment, host, masquerade, names, policy, publish, resolve, route, source_guard, stack, tuple,
 };
 use crate::{
     maps,
@@ -30,18 +30,22 @@ enum Place {
 
 /// Answers of [`decide_gateway`]: for the host itself; for the agent on it; for its stack to carry on; decided
 /// already, in `work`.
-const FOR_HOST: u32 = 0;
-const QUESTION: u32 = 1;
+pub const FOR_HOST: u32 = 0;
+pub const QUESTION: u32 = 1;
 const FOR_STACK: u32 = 2;
-const DECIDED: u32 = 3;
+pub const DECIDED: u32 = 3;
 
 /// For a container's frame to the gateway's MAC.
 #[inline(always)]
 pub fn decide(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Decision {
-    if resolve::find(frame, headers, endpoint) {
+    if host::may_ask(endpoint, headers.family) && resolve::find(frame, headers, endpoint) {
         return flow::decided();
     }
-    let verdict = match decide_gateway(frame.0, headers.bits(), endpoint) {
+    let mut answer = decide_gateway(frame.0, headers.bits(), endpoint);
+    if endpoint.flags & host::CLOSED != 0 {
+        answer = host::restrict(frame, headers, endpoint, answer);
+    }
+    let verdict = match answer {
         FOR_HOST if policy::concerns(endpoint.id, port.id) => policy::judge(frame, headers, endpoint, port),
         FOR_HOST | FOR_STACK => Verdict::Host as u32,
         QUESTION => Verdict::Question as u32,
@@ -172,6 +176,7 @@ pub fn check(frame: Frame, family: Family, endpoint: &Endpoint) -> Result<(), Dr
         return Err(DropReason::NoUplink);
     };
     let Addresses { to, .. } = frame.addresses(family)?;
+    host::check_metadata(endpoint, to)?;
     match place(frame, family, to, endpoint, network)? {
         Place::Host | Place::Group => Ok(()),
         Place::World if endpoint.flags & flags::INTERNAL != 0 => Err(DropReason::InternalNetwork),

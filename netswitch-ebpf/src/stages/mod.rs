@@ -6,6 +6,7 @@ pub mod flow;
 pub mod forward;
 pub mod fragment;
 pub mod gateway;
+pub mod host;
 pub mod masquerade;
 pub mod names;
 pub mod neighbour;

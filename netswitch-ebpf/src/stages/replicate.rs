@@ -6,7 +6,7 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{gateway, policy};
+use super::{gateway, host, policy};
 use crate::{
     maps,
     packet::{Family, Frame},
@@ -28,12 +28,12 @@ pub fn decide(frame: Frame, family: Family, endpoint: &Endpoint) -> Decision {
     if family != Family::Arp && policy::denies_from(endpoint.id) {
         return Decision::drop(DropReason::PolicyDenied);
     }
-    to_members(endpoint)
+    to_members(endpoint, family)
 }
 
 /// Only looks into the sender's bucket; `commit` takes from it.
 #[inline(never)]
-fn to_members(endpoint: &Endpoint) -> Decision {
+fn to_members(endpoint: &Endpoint, family: Family) -> Decision {
     if next_bucket(endpoint.id).is_none() {
         return Decision::drop(DropReason::ReplicationRate);
     }
@@ -44,6 +44,9 @@ fn to_members(endpoint: &Endpoint) -> Decision {
     if endpoint.flags & flags::NO_ICC == 0 || endpoint.kind == Kind::Host as u8 {
         return everyone;
     }
+    if !host::is_open(endpoint, family) {
+        return Decision::drop(DropReason::HostAccess);
+    }
     match maps::member(endpoint.network, HOST_SLOT) {
         Some(host) => Decision {
             ifindex: host.ifindex,
@@ -52,6 +55,12 @@ fn to_members(endpoint: &Endpoint) -> Decision {
         },
         None => Decision::drop(DropReason::NoSuchNeighbour),
     }
+}
+
+/// Whether the host hears a frame to all members.
+#[inline(always)]
+pub fn is_for_host(frame: Frame) -> bool {
+    maps::endpoint(frame.ifindex()).is_none_or(|endpoint| host::is_open(endpoint, frame.family()))
 }
 
 /// The key and the state of an endpoint's bucket after one more frame; `None` if that is too much.

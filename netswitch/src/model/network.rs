@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netswitch_common::address::Mac;
+use netswitch_common::{address::Mac, endpoint::flags};
 use serde::{Deserialize, Serialize};
 
 use super::Id;
@@ -66,9 +66,10 @@ impl Network {
         self.bridge.as_ref().is_some_and(|bridge| bridge.host_names)
     }
 
-    /// Where its containers' questions about names are answered: the gateways that the host has.
+    /// Where its containers' questions about names are answered: the gateways that the host has,
+    /// and that they may reach.
     pub fn resolvers(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        let bridge = self.bridge.iter();
+        let bridge = self.bridge.iter().filter(|bridge| bridge.may_ask());
         bridge.flat_map(move |bridge| {
             let gateways = self.pools.iter().map(|pool| pool.gateway);
             gateways.filter(move |gateway| bridge.gateway.mode(gateway.is_ipv6()) != gateway::Mode::Isolated)
@@ -82,6 +83,18 @@ impl Network {
             let gateways = self.pools.iter().map(|pool| pool.gateway);
             gateways.filter(move |gateway| bridge.gateway.mode(gateway.is_ipv6()) == gateway::Mode::Isolated)
         })
+    }
+}
+
+impl Bridge {
+    /// Whether its containers may ask the agent for names.
+    fn may_ask(&self) -> bool {
+        self.closed & (flags::NO_HOST_V4 | flags::MAY_ASK) != flags::NO_HOST_V4
+    }
+
+    /// Whether the host end has a link-local address: not where gateway mode isolated keeps the host off.
+    pub fn has_link_local(&self, has_ipv6: bool) -> bool {
+        self.gateway.mode(has_ipv6) != gateway::Mode::Isolated
     }
 }
 
@@ -131,6 +144,9 @@ pub struct Bridge {
     pub big_tcp: Option<u32>,
     /// Per-network opt-ins, bits of [`netswitch_common::endpoint::flags`].
     pub allow: u32,
+    /// What `netswitch.host_access` and `netswitch.metadata` close, bits of the same.
+    #[serde(default)]
+    pub closed: u32,
     /// How its containers meet the world.
     #[serde(default)]
     pub gateway: gateway::Gateway,

@@ -38,6 +38,11 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
             .find(|pool| pool.subnet.is_ipv6() == v6 && bridge.gateway.mode(v6) != Mode::Isolated)
             .map_or(Address::NONE, |pool| pool.gateway.into())
     };
+    let link_local = if bridge.has_link_local(network.enable_ipv6) {
+        Address::from_octets(bridge.mac.link_local())
+    } else {
+        Address::NONE
+    };
     let mtu = mtu(bridge.mtu);
     let port = port(bridge.host_port, bridge.host_port_generation, flags, mtu, Kind::Host);
     let mut entries = vec![
@@ -52,7 +57,7 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
                 mtu,
                 gateway_v4: gateway(false),
                 gateway_v6: gateway(true),
-                link_local: Address::from_octets(bridge.mac.link_local()),
+                link_local,
                 source_v4: bridge.gateway.source_v4.map_or(Address::NONE, Into::into),
                 source_v6: bridge.gateway.source_v6.map_or(Address::NONE, Into::into),
                 ..Default::default()
@@ -80,7 +85,7 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
                 mac: bridge.mac,
                 v4: gateway(false).as_v4().unwrap_or(0),
                 v6: gateway(true),
-                link_local: Address::from_octets(bridge.mac.link_local()),
+                link_local,
                 ..Default::default()
             },
         },
@@ -232,6 +237,7 @@ pub fn addresses_of(endpoint: &Endpoint, network: &Network) -> Vec<IpAddr> {
 fn flags_of(network: &Network, bridge: &Bridge) -> u32 {
     let flag = |set: bool, flag: u32| if set { flag } else { 0 };
     bridge.allow
+        | bridge.closed
         | flag(!bridge.icc, flags::NO_ICC)
         | flag(network.internal, flags::INTERNAL)
         | flag(network.enable_ipv6, flags::V6)
@@ -240,6 +246,10 @@ fn flags_of(network: &Network, bridge: &Bridge) -> u32 {
         | flag(bridge.gateway.mode(false) == Mode::Routed, flags::ROUTED_V4)
         | flag(bridge.gateway.mode(true) == Mode::Routed, flags::ROUTED_V6)
         | flag(bridge.gateway.is_isolated(), flags::ISOLATED)
+        | flag(bridge.gateway.mode(false) == Mode::Isolated, flags::NO_HOST_V4)
+        | flag(bridge.gateway.mode(true) == Mode::Isolated, flags::NO_HOST_V6)
+        // the switch itself answers for names where the host is not
+        | flag(bridge.gateway.is_isolated() && bridge.closed & flags::NO_HOST_V4 == 0, flags::MAY_ASK)
 }
 
 fn mtu(mtu: u32) -> u16 {

@@ -102,10 +102,13 @@ pub fn host_addresses(network: &Network, bridge: &Bridge) -> Vec<ipnetwork::IpNe
         .pools
         .iter()
         .filter_map(|pool| ipnetwork::IpNetwork::new(pool.gateway, pool.subnet.prefix()).ok());
-    let link_local = std::net::IpAddr::from(bridge.mac.link_local());
+    let link_local = bridge
+        .has_link_local(network.enable_ipv6)
+        .then(|| std::net::IpAddr::from(bridge.mac.link_local()));
+    let link_local = link_local.and_then(|address| ipnetwork::IpNetwork::new(address, 64).ok());
     // a network of gateway mode isolated has no host on it
     let gateways = gateways.filter(|gateway| bridge.gateway.mode(gateway.is_ipv6()) != Mode::Isolated);
-    gateways.chain(ipnetwork::IpNetwork::new(link_local, 64).ok()).collect()
+    gateways.chain(link_local).collect()
 }
 
 fn remove_network(network: &Network, actions: &mut Vec<Action>) {

@@ -131,6 +131,7 @@ pub(super) fn bridge(
         icc: options.icc,
         big_tcp: options.big_tcp,
         allow: options.allow,
+        closed: options.closed,
         gateway: options.gateway,
         name_servers: options.name_servers.clone(),
         host_names: options.host_names,

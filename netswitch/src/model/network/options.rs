@@ -44,6 +44,7 @@ pub struct Options {
     pub icc: bool,
     pub big_tcp: Option<u32>,
     pub allow: u32,
+    pub closed: u32,
     pub gateway: Gateway,
     pub name_servers: Vec<IpAddr>,
     pub host_names: bool,
@@ -56,6 +57,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
         icc: true,
         big_tcp: None,
         allow: 0,
+        closed: 0,
         gateway: Gateway::default(),
         name_servers: Vec::new(),
         host_names: false,
@@ -74,6 +76,8 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
             GATEWAY_MODE_V6 => parsed.gateway.mode_v6 = gateway_mode(key, value)?,
             HOST_NAMES => parsed.host_names = boolean(key, value)?,
             "netswitch.dns" => parsed.name_servers = name_servers(key, value)?,
+            "netswitch.host_access" => parsed.closed |= host_access(key, value)?,
+            "netswitch.metadata" => parsed.closed |= metadata(key, value)?,
             "netswitch.big_tcp" => parsed.big_tcp = big_tcp(key, value)?,
             "netswitch.allow_vlan" => parsed.allow |= allow(flags::ALLOW_VLAN)?,
             "netswitch.allow_link_control" => parsed.allow |= allow(flags::ALLOW_LINK_CONTROL)?,
@@ -122,6 +126,24 @@ fn gateway_mode(key: &str, value: &str) -> Result<Mode> {
         "isolated" => Ok(Mode::Isolated),
         "nat-unprotected" => Err(no_effect(&format!("{key}={value}"))),
         _ => Err(unreadable(key, value, &format!("unknown gateway mode {value}"))),
+    }
+}
+
+/// How much of the host is closed.
+fn host_access(key: &str, value: &str) -> Result<u32> {
+    match value {
+        "all" => Ok(0),
+        "dns" => Ok(flags::NO_HOST_V4 | flags::NO_HOST_V6 | flags::MAY_ASK),
+        "none" => Ok(flags::NO_HOST_V4 | flags::NO_HOST_V6),
+        _ => Err(unreadable(key, value, "must be all, dns or none")),
+    }
+}
+
+fn metadata(key: &str, value: &str) -> Result<u32> {
+    match value {
+        "allow" => Ok(0),
+        "deny" => Ok(flags::NO_METADATA),
+        _ => Err(unreadable(key, value, "must be allow or deny")),
     }
 }
 
@@ -195,6 +217,8 @@ mod tests {
                 ("netswitch.allow_vlan", "1"),
                 ("netswitch.allow_link_control", "0"),
                 ("netswitch.allow_dhcp_server", "true"),
+                ("netswitch.host_access", "dns"),
+                ("netswitch.metadata", "deny"),
             ],
             true,
         );
@@ -205,6 +229,7 @@ mod tests {
             icc: false,
             big_tcp: Some(196_608),
             allow,
+            closed: flags::NO_HOST_V4 | flags::NO_HOST_V6 | flags::MAY_ASK | flags::NO_METADATA,
             gateway: Gateway {
                 host_binding: Some([0, 0, 0, 0].into()),
                 ..Gateway::default()
@@ -217,6 +242,10 @@ mod tests {
             read(&[("netswitch.big_tcp", "131072")], false).unwrap().big_tcp,
             Some(131_072)
         );
+        let none = read(&[("netswitch.host_access", "none")], false).unwrap().closed;
+        assert_eq!(none, flags::NO_HOST_V4 | flags::NO_HOST_V6);
+        let open = [("netswitch.host_access", "all"), ("netswitch.metadata", "allow")];
+        assert_eq!(read(&open, false).unwrap().closed, 0);
         assert_eq!(read(&[("netswitch.big_tcp", "0")], false).unwrap().big_tcp, None);
         assert_eq!(read(&[(MTU, "0")], false).unwrap().mtu, 1500);
         assert_eq!(read(&[(BRIDGE_NAME, "")], false).unwrap().host_end, None);
@@ -283,6 +312,16 @@ mod tests {
                 "invalid device name \"sixteen-letters-\"",
             ),
             (BRIDGE_NAME, "a/b", "invalid device name \"a/b\""),
+            (
+                "netswitch.host_access",
+                "some",
+                "failed to parse netswitch.host_access value: some (must be all, dns or none)",
+            ),
+            (
+                "netswitch.metadata",
+                "",
+                "failed to parse netswitch.metadata value:  (must be allow or deny)",
+            ),
             (
                 "netswitch.big_tcp",
                 "600000",

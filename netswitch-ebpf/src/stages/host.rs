@@ -1,0 +1,166 @@
+//! Host: what a container says to the host's own stack where that is closed to it. What the host has begun
+//! goes on; the host's sockets know what that is.
+
+use aya_ebpf::{
+    bindings::{__sk_buff, bpf_sock_tuple},
+    helpers::{bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
+};
+use netswitch_common::{
+    address::Address,
+    endpoint::{Endpoint, flags},
+    verdict::{Decision, DropReason},
+};
+
+use super::{gateway, tuple};
+use crate::{
+    headers::{icmpv6, protocol},
+    maps,
+    packet::{Addresses, Family, Frame, Headers},
+    work::Work,
+};
+
+/// The metadata services of cloud providers: 169.254.169.254 and fd00:ec2::254.
+const METADATA_V4: Address = Address([0, 0, 0xffff_u32.to_be(), 0xa9fe_a9fe_u32.to_be()]);
+const METADATA_V6: Address = Address([0xfd00_0ec2_u32.to_be(), 0, 0, 0x254_u32.to_be()]);
+
+/// Any of these in an endpoint's flags: [`restrict`] has to look.
+pub const CLOSED: u32 = flags::NO_HOST_V4 | flags::NO_HOST_V6 | flags::NO_METADATA;
+
+/// `BPF_F_CURRENT_NETNS`: that of the host-side device.
+const CURRENT_NAMESPACE: u64 = u64::MAX;
+/// The kernel's `TCP_LISTEN`.
+const LISTENS: u32 = 10;
+
+/// Whether the host's stack is open to what the endpoint sends in a family; what is no IP at all needs both.
+#[inline(always)]
+pub fn is_open(endpoint: &Endpoint, family: Family) -> bool {
+    let closed = match family {
+        // its answers are all that the host hears
+        Family::Arp => 0,
+        Family::V4 => flags::NO_HOST_V4,
+        Family::V6 => flags::NO_HOST_V6,
+        Family::Other => flags::NO_HOST_V4 | flags::NO_HOST_V6,
+    };
+    endpoint.flags & closed == 0
+}
+
+/// Whether the agent may be asked for names.
+#[inline(always)]
+pub fn may_ask(endpoint: &Endpoint, family: Family) -> bool {
+    is_open(endpoint, family) || endpoint.flags & flags::MAY_ASK != 0
+}
+
+/// Whether the endpoint may speak to an address as far as metadata services are concerned.
+#[inline(always)]
+pub fn check_metadata(endpoint: &Endpoint, to: Address) -> Result<(), DropReason> {
+    match endpoint.flags & flags::NO_METADATA != 0 && (to == METADATA_V4 || to == METADATA_V6) {
+        true => Err(DropReason::Metadata),
+        false => Ok(()),
+    }
+}
+
+/// What becomes of a frame to the gateway's MAC, whose place [`gateway`] has found, where something is closed.
+#[inline(always)]
+pub fn restrict(frame: Frame, headers: Headers, endpoint: &Endpoint, answer: u32) -> u32 {
+    restrict_host(frame.0, headers.bits(), endpoint, answer)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn restrict_host(skb: *mut __sk_buff, headers: u64, endpoint: *const Endpoint, answer: u32) -> u32 {
+    // SAFETY: from `restrict`; the verifier checks that the endpoint is one
+    let (headers, endpoint) = unsafe { (Headers::from_bits(headers), endpoint.as_ref()) };
+    let Some(endpoint) = endpoint else {
+        return answer;
+    };
+    match judge(Frame::new(skb), headers, endpoint, answer) {
+        Ok(()) => answer,
+        Err(reason) => {
+            if let Some(work) = maps::work() {
+                work.decision = Decision::drop(reason);
+            }
+            gateway::DECIDED
+        }
+    }
+}
+
+#[inline(always)]
+fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint, answer: u32) -> Result<(), DropReason> {
+    let Addresses { to, .. } = frame.addresses(headers.family)?;
+    check_metadata(endpoint, to)?;
+    let is_closed = match answer {
+        gateway::FOR_HOST => !is_open(endpoint, headers.family),
+        gateway::QUESTION => !may_ask(endpoint, headers.family),
+        _ => false,
+    };
+    if !is_closed {
+        return Ok(());
+    }
+    // what is no IP, or cannot be read, belongs to nothing that the host has begun
+    let is_packet = matches!(headers.family, Family::V4 | Family::V6)
+        && !to.is_group()
+        && tuple::read(frame, headers, endpoint.network).is_ok();
+    let may_echo = endpoint.flags & flags::MAY_ASK != 0
+        && maps::network(endpoint.network).is_some_and(|network| gateway::is_gateway(network, to));
+    match is_packet && maps::work().is_some_and(|work| is_welcome(frame.0, work, may_echo)) {
+        true => Ok(()),
+        false => Err(DropReason::HostAccess),
+    }
+}
+
+#[inline(always)]
+fn is_welcome(skb: *mut __sk_buff, work: &Work, may_echo: bool) -> bool {
+    match work.tuple.protocol as u8 {
+        // an error: the stack compares it with what it has sent
+        _ if work.quoted != 0 => true,
+        protocol::TCP => is_expected(skb, work, true),
+        protocol::UDP => is_expected(skb, work, false),
+        // an answer has its identifier where questions have none
+        protocol::ICMP if work.is_v4() => may_echo || work.tuple.to_port != 0,
+        protocol::ICMPV6 if !work.is_v4() => {
+            may_echo || work.tuple.to_port != 0 || work.headers.is_icmpv6(icmpv6::NEIGHBOUR_ADVERTISEMENT)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a socket of the host's speaks with this peer already, and does not just listen.
+#[inline(always)]
+fn is_expected(skb: *mut __sk_buff, work: &Work, is_tcp: bool) -> bool {
+    let mut memory = core::mem::MaybeUninit::<bpf_sock_tuple>::uninit();
+    let tuple = memory.as_mut_ptr();
+    let peers = &work.tuple;
+    // SAFETY: integers inside the tuple, as many of them as its size says
+    let size = unsafe {
+        if work.is_v4() {
+            let v4 = &raw mut (*tuple).__bindgen_anon_1.ipv4;
+            (*v4).saddr = peers.from.0[3];
+            (*v4).daddr = peers.to.0[3];
+            (*v4).sport = peers.from_port;
+            (*v4).dport = peers.to_port;
+            size_of_val(&*v4)
+        } else {
+            let v6 = &raw mut (*tuple).__bindgen_anon_1.ipv6;
+            (*v6).saddr = peers.from.0;
+            (*v6).daddr = peers.to.0;
+            (*v6).sport = peers.from_port;
+            (*v6).dport = peers.to_port;
+            size_of_val(&*v6)
+        }
+    };
+    // SAFETY: the context of the running program and a tuple of that size; what is found is given back
+    unsafe {
+        let socket = match is_tcp {
+            true => bpf_skc_lookup_tcp(skb.cast(), tuple, size as u32, CURRENT_NAMESPACE, 0),
+            false => bpf_sk_lookup_udp(skb.cast(), tuple, size as u32, CURRENT_NAMESPACE, 0),
+        };
+        if socket.is_null() {
+            return false;
+        }
+        let speaks = match is_tcp {
+            true => (&raw const (*socket).state).read_volatile() != LISTENS,
+            false => (&raw const (*socket).dst_port).read_volatile() != 0,
+        };
+        bpf_sk_release(socket.cast());
+        speaks
+    }
+}
