@@ -11,7 +11,10 @@ use netswitch_common::verdict::{Decision, DropReason};
 use crate::{
     event, maps,
     packet::Frame,
-    stages::{policy, replicate::{is_for_host, next_bucket}},
+    stages::{
+        policy,
+        replicate::{is_for_host, next_bucket},
+    },
     verdict::{clear_mark, count_drop},
 };
 

@@ -1,4 +1,4 @@
-//! The fixed world of the datapath rows: seven networks and their ports.
+//! The fixed world of the datapath rows: eight networks and their ports.
 //!
 //! Device numbers are chosen, not found: a fresh namespace lets us pick them, so rows can name them.
 
@@ -57,6 +57,12 @@ pub static SLIM: Network = Network {
     mtu: 1300,
     ..network("slim", 7, flags::V6)
 };
+/// The host and the metadata services are closed.
+pub static SHUT: Network = network(
+    "shut",
+    8,
+    flags::V6 | flags::NO_HOST_V4 | flags::NO_HOST_V6 | flags::NO_METADATA,
+);
 
 pub static A: Port = container("a", 1, &ALPHA, 2);
 pub static B: Port = container("b", 2, &ALPHA, 3);
@@ -95,6 +101,17 @@ pub static S: Port = Port {
     flags: flags::ISOLATED,
     ..container("s", 17, &SLIM, 2)
 };
+pub static P: Port = container("p", 18, &SHUT, 2);
+/// May ask for names.
+pub static Q: Port = Port {
+    flags: flags::MAY_ASK,
+    ..container("q", 19, &SHUT, 3)
+};
+/// Its neighbours do not hear it either.
+pub static R: Port = Port {
+    flags: flags::NO_ICC,
+    ..container("r", 20, &SHUT, 4)
+};
 
 pub static ALPHA_HOST: Port = host("alpha", 101, &ALPHA);
 pub static BETA_HOST: Port = host("beta", 102, &BETA);
@@ -106,12 +123,13 @@ pub static SLIM_HOST: Port = Port {
     mtu: 1300,
     ..host("slim", 107, &SLIM)
 };
+pub static SHUT_HOST: Port = host("shut", 108, &SHUT);
 
 /// Last part of the addresses at which a network without a host would answer for names.
 pub const RESOLVER: u8 = 53;
 
-pub static NETWORKS: [&Network; 7] = [&ALPHA, &BETA, &QUIET, &INNER, &OPEN, &CROWD, &SLIM];
-pub static PORTS: [&Port; 24] = [
+pub static NETWORKS: [&Network; 8] = [&ALPHA, &BETA, &QUIET, &INNER, &OPEN, &CROWD, &SLIM, &SHUT];
+pub static PORTS: [&Port; 28] = [
     &A,
     &B,
     &SMALL,
@@ -129,6 +147,9 @@ pub static PORTS: [&Port; 24] = [
     &X,
     &Y,
     &S,
+    &P,
+    &Q,
+    &R,
     &ALPHA_HOST,
     &BETA_HOST,
     &QUIET_HOST,
@@ -136,6 +157,7 @@ pub static PORTS: [&Port; 24] = [
     &OPEN_HOST,
     &CROWD_HOST,
     &SLIM_HOST,
+    &SHUT_HOST,
 ];
 
 /// Addresses that MORE may use beside its own.

@@ -5,6 +5,7 @@ pub mod error_guard;
 pub mod flow;
 pub mod forward;
 pub mod gateway;
+pub mod host;
 pub mod link_guard;
 pub mod malformed;
 pub mod mtu;
@@ -196,6 +197,7 @@ pub fn all() -> Vec<Row> {
         forward::rows(),
         replicate::rows(),
         gateway::rows(),
+        host::rows(),
         mtu::rows(),
         malformed::rows(),
     ]

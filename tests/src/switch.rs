@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod guard;
 pub mod headers;
+pub mod host;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use netswitch_common::{
 
 use crate::packet::Arp;
 use headers::{Headers, Ip, Payload};
+use host::{METADATA, is_gateway};
 
 /// Copies that one frame is good for.
 pub const MOST_COPIES: usize = 512;
@@ -162,7 +164,8 @@ impl Switch {
         let mut others = BTreeMap::new();
         for (_, index) in self.members.range((sender.network, 0)..(sender.network + 1, 0)) {
             let member = self.endpoints.get(index);
-            if member.is_some_and(|member| member.id != sender.id && hears(sender, member.kind)) {
+            let may = |kind| hears(sender, kind) && (kind != Kind::Host as u8 || passage.finds_the_host_open());
+            if member.is_some_and(|member| member.id != sender.id && may(member.kind)) {
                 *others.entry(*index).or_default() += 1;
             }
         }
@@ -176,6 +179,9 @@ impl Switch {
             return Ok(());
         }
         match self.to_the_host(passage) {
+            Ok(()) | Err(DropReason::NotRouted) if passage.may(flags::NO_ICC) && !passage.finds_the_host_open() => {
+                Err(DropReason::HostAccess)
+            }
             Err(DropReason::NotRouted) => Ok(()),
             judgement => judgement,
         }
@@ -193,6 +199,9 @@ impl Switch {
         }
         let verdict = if port.kind == Kind::Host as u8 {
             self.to_the_host(passage)?;
+            if !passage.finds_the_host_open() && !passage.goes_on_with_the_host() {
+                return Err(DropReason::HostAccess);
+            }
             Verdict::Host
         } else {
             Verdict::Peer
@@ -215,12 +224,14 @@ impl Switch {
             return Ok(());
         };
         let (sender, network, to) = (passage.sender, passage.network, ip.destination);
-        let gateways = [network.gateway_v4, network.gateway_v6, network.link_local];
         let broadcast = to == IpAddr::from([255; 4]);
+        if passage.may(flags::NO_METADATA) && METADATA.contains(&to) {
+            return Err(DropReason::Metadata);
+        }
         if is_mapped(to) || to.is_unspecified() || to.is_loopback() {
             return Err(DropReason::Martian);
         }
-        if gateways.contains(&Address::from(to)) || broadcast || to.is_multicast() {
+        if is_gateway(network, to) || broadcast || to.is_multicast() {
             return Ok(());
         }
         if matches!(to, IpAddr::V6(to) if to.is_unicast_link_local()) {
@@ -288,8 +299,7 @@ impl Switch {
 
     /// Whether an address is the host's: its network's gateway, or by a FIB look-up.
     fn is_local(&self, network: &Network, address: IpAddr) -> bool {
-        [network.gateway_v4, network.gateway_v6, network.link_local].contains(&address.into())
-            || self.host_addresses.contains(&address)
+        is_gateway(network, address) || self.host_addresses.contains(&address)
     }
 }
 

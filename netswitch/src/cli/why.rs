@@ -89,10 +89,19 @@ fn line(row: &WhyRow) -> String {
     }
     match &row.rule {
         Some(rule) => line += &format!("; rule {}: {}", rule.number, rule.text),
-        None if row.reason == "policy-denied" => line += "; no rule allows it (default deny)",
-        None => {}
+        None => line += because(&row.reason),
     }
     line
+}
+
+/// What a user can look up, where the reason alone does not name it.
+fn because(reason: &str) -> &'static str {
+    match reason {
+        "policy-denied" => "; no rule allows it (default deny)",
+        "host-access" => "; the network closes the host (netswitch.host_access, or gateway mode isolated)",
+        "metadata" => "; the network closes metadata services (netswitch.metadata)",
+        _ => "",
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use netswitch_common::{
 
 use crate::{
     fixture::{
-        A, ALPHA_HOST, B, D, HOST_V4, MORE, Port, RESOLVER, S, SMALL, UPLINK_INDEX, WORLD_V4,
+        A, ALPHA_HOST, B, D, HOST_V4, MORE, Port, Q, RESOLVER, S, SHUT_HOST, SMALL, UPLINK_INDEX, WORLD_V4,
         uplink::{self, FROM_WORLD, into, out},
     },
     packet::{Ip, ip},
@@ -144,6 +144,7 @@ fn names() -> Vec<FlowRow> {
         ..uplink::config(capacity::MASQUERADE_PORTS, 64)
     };
     let asked = |data: &[u8]| sent(&A, ip(out(&A), A.v4(), ALPHA_HOST.v4()).udp(4000, 53, data));
+    let asks_q = sent(&Q, ip(out(&Q), Q.v4(), SHUT_HOST.v4()).udp(4000, 53, b"?"));
     let answer = ip(into(&A), ALPHA_HOST.v4(), A.v4()).udp(AGENT, 4000, b"!");
     let wire = question::wire("web");
     let view = Entry::View {
@@ -170,6 +171,12 @@ fn names() -> Vec<FlowRow> {
     );
     vec![
         row("a question for the agent", asked(b"?"), Verdict::Question).configured(config),
+        row(
+            "a question for the agent where the rest of the host is closed",
+            asks_q,
+            Verdict::Question,
+        )
+        .configured(config),
         row("its answer to it", sent(&ALPHA_HOST, answer), Verdict::Answer).configured(config),
         FlowRow {
             entries: vec![view, web],

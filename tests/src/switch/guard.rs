@@ -17,8 +17,8 @@ const REDIRECT: u8 = 137;
 /// Redirect and router advertisement (RFC 792, RFC 1256).
 const ROUTERS: [u8; 2] = [5, 9];
 /// Unreachable, source quench, time exceeded, parameter problem (RFC 792), and those of IPv6 (RFC 4443).
-const ERRORS: [u8; 4] = [3, 4, 11, 12];
-const ERRORS_V6: [u8; 4] = [1, 2, 3, 4];
+pub(super) const ERRORS: [u8; 4] = [3, 4, 11, 12];
+pub(super) const ERRORS_V6: [u8; 4] = [1, 2, 3, 4];
 /// Multicast listener report, done, and report version 2 (RFC 2710, RFC 3810).
 const LISTENER: [u8; 3] = [131, 132, 143];
 const DHCP_CLIENT: u16 = 68;

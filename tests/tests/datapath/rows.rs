@@ -51,6 +51,7 @@ rows! {
     forward: s08_forward_keeps_ttl_by_program, forward_by_explanation, forward_by_model;
     replicate: replicate_by_program, replicate_by_explanation, replicate_by_model;
     gateway: s36_s39_gateway_by_program, gateway_by_explanation, gateway_by_model;
+    host: host_by_program, host_by_explanation, host_by_model;
     mtu: mtu_by_program, mtu_by_explanation, mtu_by_model;
     malformed: malformed_by_program, malformed_by_explanation, malformed_by_model;
 }

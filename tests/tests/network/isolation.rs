@@ -123,6 +123,7 @@ fn is_closed(world: &World, addresses: [&str; 2], reason: &str) {
 #[test]
 fn host_access_none_leaves_nothing_of_the_host() {
     let (world, _services) = closed(&["-o", "netswitch.host_access=none"]);
+    assert_eq!(world.network("shut")["Options"]["netswitch.host_access"], "none");
     let one = world.inside("one");
     for addresses in [GATEWAY, HOST] {
         is_closed(&world, addresses, "host-access");
@@ -223,6 +224,7 @@ fn the_host_hears_no_broadcast_where_it_is_closed() {
 fn metadata_deny_closes_the_metadata_addresses_alone() {
     const METADATA: [&str; 2] = ["169.254.169.254", "fd00:ec2::254"];
     let (world, _services) = closed(&["-o", "netswitch.metadata=deny"]);
+    assert_eq!(world.network("shut")["Options"]["netswitch.metadata"], "deny");
     let add = format!(
         "ip addr add {}/32 dev eth0 && ip addr add {}/128 dev eth0 nodad",
         METADATA[0], METADATA[1]

@@ -148,6 +148,55 @@ fn what_isolation_closes() {
 }
 
 #[test]
+fn what_closes_the_host() {
+    let world = World::with_lan();
+    let [v4, v6] = ["4", "6"].map(|family| format!("com.docker.network.bridge.gateway_mode_ipv{family}=isolated"));
+    dual(
+        &world,
+        "dns",
+        4,
+        &["-o", "netswitch.host_access=dns", "-o", "netswitch.metadata=deny"],
+    );
+    dual(&world, "off", 5, &["--internal", "-o", &v4, "-o", &v6]);
+    world.run("one", &["--net", "dns"]);
+    world.run("two", &["--net", "off"]);
+    let closed = "the network closes the host (netswitch.host_access, or gateway mode isolated)";
+    says(
+        &world,
+        "one",
+        "host:22",
+        &[
+            &format!("dropped host-access: tcp 10.4.0.2 -> 10.4.0.1:22 on dns; {closed}"),
+            &format!("dropped host-access: tcp fd4::2 -> [fd4::1]:22 on dns; {closed}"),
+        ],
+    );
+    says(
+        &world,
+        "two",
+        "host",
+        &[
+            &format!("dropped host-access: icmp 10.5.0.2 -> 192.168.56.99 on off; {closed}"),
+            &format!("dropped host-access: icmp fd5::2 -> 2001:db8:56::99 on off; {closed}"),
+        ],
+    );
+    says(
+        &world,
+        "one",
+        "10.4.0.1:53/udp",
+        &["allowed: udp 10.4.0.2 -> 10.4.0.1:53 on dns, to (host), translated"],
+    );
+    says(
+        &world,
+        "one",
+        "169.254.169.254:80",
+        &[
+            "dropped metadata: tcp 10.4.0.2 -> 169.254.169.254:80 on dns; the network closes metadata services \
+           (netswitch.metadata)",
+        ],
+    );
+}
+
+#[test]
 fn to_the_world_and_from_it() {
     let world = World::with_lan();
     dual(&world, "front", 7, &[]);

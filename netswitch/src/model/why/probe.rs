@@ -191,10 +191,22 @@ impl<'a> Ground<'a> {
         let address = match (named, receiver) {
             (Some(address), _) => address,
             (None, Party::Endpoints(others)) => others.iter().find_map(|other| own(other, v6))?,
-            (None, Party::Host) => gateway_of(network, v6)?,
+            (None, Party::Host) => self.host_on(network, bridge, v6)?,
             (None, Party::World(_)) => world(v6),
         };
         out_of(endpoint, from, address, bridge.mac, to)
+    }
+
+    /// The host as a network's containers know it: by their gateway, or by another address where that is none.
+    fn host_on(&self, network: &Network, bridge: &Bridge, v6: bool) -> Option<IpAddr> {
+        if bridge.gateway.mode(v6) != gateway::Mode::Isolated {
+            return gateway_of(network, v6);
+        }
+        let may_be = |address: &&IpAddr| match address {
+            IpAddr::V4(v4) => !v6 && !v4.is_loopback(),
+            IpAddr::V6(address) => v6 && !address.is_loopback() && !address.is_unicast_link_local(),
+        };
+        self.local.iter().find(may_be).copied()
     }
 
     /// Whose MAC an address of the endpoint's own subnet has.
