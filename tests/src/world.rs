@@ -6,6 +6,7 @@ mod capture;
 mod dial;
 mod kernel;
 mod lan;
+mod listener;
 mod namespace;
 mod objects;
 mod output;
@@ -30,6 +31,7 @@ pub use self::capture::{Capture, Captured, send, send_all, send_offloaded, send_
 pub use self::dial::{Answer, Dial, any, ask_stream};
 pub use self::kernel::{Interface, interfaces};
 pub use self::lan::{FAR, HOST, LAN, SECOND_HOST, SECOND_LAN, addresses};
+pub use self::listener::Listener;
 pub use self::namespace::Namespace;
 pub use self::objects::{Object, objects};
 pub use self::output::Output;
@@ -42,14 +44,21 @@ pub use self::traffic::{Stream, datagrams, exchange, transfer};
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Polls until something holds; panics with its name and what was seen last.
-pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> T {
-    let start = Instant::now();
+#[track_caller]
+pub fn eventually<T>(what: &str, check: impl FnMut() -> Result<T, String>) -> T {
+    within(PATIENCE, check).unwrap_or_else(|seen| panic!("not within {PATIENCE:?}: {what}\nseen last: {seen}"))
+}
+
+/// Polls until something holds, or what was seen last when the time is over.
+pub fn within<T>(patience: Duration, mut check: impl FnMut() -> Result<T, String>) -> Result<T, String> {
+    let end = Instant::now() + patience;
+    let mut pause = Duration::from_millis(1);
     loop {
         match check() {
-            Ok(value) => return value,
-            Err(seen) if start.elapsed() > PATIENCE => panic!("not within {PATIENCE:?}: {what}\nseen last: {seen}"),
-            Err(_) => thread::sleep(Duration::from_millis(20)),
+            Err(_) if Instant::now() < end => thread::sleep(pause),
+            result => return result,
         }
+        pause = (2 * pause).min(Duration::from_millis(20));
     }
 }
 

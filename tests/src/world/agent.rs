@@ -171,7 +171,7 @@ impl World {
 }
 
 /// Ends a child with a signal, and by force where that takes too long.
-fn end(child: &mut Child, signal: Signal) -> io::Result<ExitStatus> {
+pub(super) fn end(child: &mut Child, signal: Signal) -> io::Result<ExitStatus> {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
     // it may have ended by itself
     let _ = kill(pid, signal);

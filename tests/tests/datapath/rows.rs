@@ -2,7 +2,7 @@
 
 use netswitch::datapath::Hook;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use netswitch_common::{endpoint::Kind, verdict::Count};
 use tests::{
@@ -16,7 +16,11 @@ use tests::{
         meaning,
     },
     switch::{Counter, Effect, MOST_COPIES, Switch},
+    world::within,
 };
+
+/// For a packet to be counted.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// TC actions.
 const SHOT: i32 = 2;
@@ -80,7 +84,7 @@ fn every_drop_happens_on_a_wire_too() {
         report(rows, |row| {
             let before = loaded.counters();
             send(sender(row).expect("a container"), &row.frame);
-            wait_for(|| {
+            within(PATIENCE, || {
                 let moved = packets(moved(&before, &loaded.counters()));
                 equal("counters", &moved, &row.counters())
             })
@@ -92,17 +96,6 @@ fn every_drop_happens_on_a_wire_too() {
 fn sender(row: &Row) -> Option<&'static Port> {
     let mut containers = PORTS.iter().filter(|port| port.kind == Kind::Container);
     containers.find(|port| port.index() == row.index).copied()
-}
-
-/// Asks again until it is so, for two seconds.
-fn wait_for(mut check: impl FnMut() -> Result<(), String>) -> Result<(), String> {
-    let end = Instant::now() + Duration::from_secs(2);
-    loop {
-        match check() {
-            Err(_) if Instant::now() < end => std::thread::yield_now(),
-            result => return result,
-        }
-    }
 }
 
 fn packets(counters: BTreeMap<Counter, (u64, u64)>) -> BTreeMap<Counter, u64> {

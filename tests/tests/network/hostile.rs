@@ -1,5 +1,6 @@
-//! A hostile container: what it says in frames of its own making, who hears it, and as what it is counted against
-//! it. The cases stand in tables (DATAPATH §5; conformance cases 26, 30 and 32), for both families.
+//! A hostile container: what it says in frames of its own making, who hears it, as what it is counted against it, and
+//! what `netswitch monitor` tells of it. The cases stand in tables (DATAPATH §5; conformance cases 26, 30 and 32), for
+//! both families.
 
 mod address;
 mod error;
@@ -14,14 +15,12 @@ mod router;
 mod server;
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::net::IpAddr;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use netswitch_common::address::Mac;
 use tests::packet::{Ip, describe, ip, multicast_mac};
-use tests::world::{Capture, HOST, LAN, Namespace, World, send, send_offloaded};
+use tests::world::{Capture, HOST, LAN, Listener, Namespace, World, send, send_offloaded, within};
 
 use super::{address, dual};
 
@@ -60,7 +59,7 @@ use Place::{Host, Lan, Victim};
 /// What becomes of the frames of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fate {
-    /// Nobody hears them, and each is counted for this reason.
+    /// Nobody hears them, and each is counted and told for this reason.
     Dropped(&'static str),
     /// They arrive here and nowhere else.
     Heard(&'static [Place]),
@@ -90,6 +89,13 @@ fn answered(name: impl Into<String>, frame: Vec<u8>) -> Case {
     case(Fate::Answered, name, vec![frame])
 }
 
+impl Case {
+    fn complaint(&self, fault: &str) -> String {
+        let frames: Vec<_> = self.frames.iter().map(|frame| describe(frame)).collect();
+        format!("{}: {fault}\n  {}", self.name, frames.join("\n  "))
+    }
+}
+
 fn case(fate: Fate, name: impl Into<String>, frames: Vec<Vec<u8>>) -> Case {
     Case {
         name: name.into(),
@@ -102,6 +108,8 @@ fn case(fate: Fate, name: impl Into<String>, frames: Vec<Vec<u8>>) -> Case {
 /// A host with an uplink and two networks: attacker and victim on one, a stranger on the other. The victim
 /// publishes port 80 as the host's 8080.
 struct Field {
+    /// Of what is dropped; ends before the agent does.
+    monitor: Listener,
     world: World,
     attacker: Namespace,
     places: Vec<(Place, Capture)>,
@@ -137,6 +145,7 @@ impl Field {
         ];
         Self {
             attacker: world.inside("attacker"),
+            monitor: Listener::start(&world, &["--drops", "--from", "attacker"]),
             places,
             own: world.mac("attacker", "mynet"),
             victim: world.mac("victim", "mynet"),
@@ -168,16 +177,13 @@ impl Field {
 
     /// Runs the cases of a table one by one, and tells of all that do not hold.
     #[track_caller]
-    fn holds(&self, cases: Vec<Case>) {
+    fn holds(&self, cases: &[Case]) {
         let count = cases.len();
-        let failures: Vec<_> = cases
-            .into_iter()
-            .filter_map(|case| {
-                let fault = self.judge(&case).err()?;
-                let frames: Vec<_> = case.frames.iter().map(|frame| describe(frame)).collect();
-                Some(format!("{}: {fault}\n  {}", case.name, frames.join("\n  ")))
-            })
+        let mut failures: Vec<_> = cases
+            .iter()
+            .filter_map(|case| Some(case.complaint(&self.judge(case).err()?)))
             .collect();
+        failures.extend(self.monitored(cases).err());
         assert!(
             failures.is_empty(),
             "{} of {count}:\n{}",
@@ -203,17 +209,38 @@ impl Field {
             *counted.entry(reason.to_owned()).or_default() += case.frames.len() as u64;
         }
         let mut heard = BTreeMap::new();
-        wait_for(&expected, || {
+        within(PATIENCE, || {
             for (place, count) in self.heard(case) {
                 *heard.entry(place).or_insert(0) += count;
             }
-            heard.keys().copied().collect::<Vec<_>>()
-        })
-        .map_err(|heard| format!("heard by {heard:?}, not {expected:?}; counted {:?}", self.drops()))?;
-        wait_for(&counted, || self.drops()).map_err(|found| format!("counted {found:?}, not {counted:?}"))?;
+            let heard: Vec<_> = heard.keys().copied().collect();
+            let complaint = || format!("heard by {heard:?}, not {expected:?}; counted {:?}", self.drops());
+            (heard == expected).then_some(()).ok_or_else(complaint)
+        })?;
+        within(PATIENCE, || {
+            let found = self.drops();
+            let complaint = || format!("counted {found:?}, not {counted:?}");
+            (found == counted).then_some(()).ok_or_else(complaint)
+        })?;
         // after it was counted nothing more of it can come
         let late = self.heard(case).into_keys().find(|place| !expected.contains(place));
         late.map_or(Ok(()), |place| Err(format!("heard by {place:?}")))
+    }
+
+    /// Of each frame that was to be dropped the monitor tells, in their order, and of nothing else.
+    fn monitored(&self, cases: &[Case]) -> Result<(), String> {
+        for case in cases {
+            let Fate::Dropped(reason) = case.fate else { continue };
+            for _ in &case.frames {
+                let line = self.monitor.next(PATIENCE).unwrap_or_default();
+                // before the reason: time, verdict, network, from, to, protocol, addresses and an arrow, length
+                let words: Vec<&str> = line.split_whitespace().collect();
+                if words.get(1..4) != Some(&["drop", "mynet", "attacker"]) || words.get(10) != Some(&reason) {
+                    return Err(case.complaint(&format!("the monitor tells {line:?}, not {reason}")));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What was counted against the attacker.
@@ -249,21 +276,6 @@ fn group(family: usize) -> Mac {
     match family {
         0 => EVERYBODY,
         _ => multicast_mac(address(ALL_NODES[1])),
-    }
-}
-
-/// Looks again until it sees what is wanted; the last other thing seen if it does not.
-fn wait_for<T: PartialEq + Debug>(wanted: &T, mut look: impl FnMut() -> T) -> Result<(), T> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let seen = look();
-        if seen == *wanted {
-            return Ok(());
-        }
-        if Instant::now() > end {
-            return Err(seen);
-        }
-        thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -2,72 +2,15 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
-use std::sync::mpsc;
+use std::process::Stdio;
 use std::thread;
 
 use netswitch_common::address::Mac;
 use serde_json::Value;
 use tests::packet::ip;
-use tests::world::{PATIENCE, Service, Transport, World, send};
+use tests::world::{Listener, Service, Transport, World, send};
 
 use super::{address, dual, ping};
-
-/// A `netswitch monitor` that has begun, and what it prints.
-struct Listener {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Listener {
-    fn start(world: &World, options: &[&str]) -> Self {
-        let mut command = world.command(&[&["monitor"], options].concat());
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            let lines = output.lines().map_while(Result::ok);
-            lines
-                .take_while(|line| sender.send(line.clone()).is_ok())
-                .for_each(drop);
-        });
-        let listener = Self { child, lines };
-        // the titles say that it listens
-        listener.expect("titles", |line| line.starts_with("TIME"));
-        listener
-    }
-
-    /// The first line that is the one.
-    #[track_caller]
-    fn expect(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
-        let mut seen = Vec::new();
-        loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if is(&line) => return line,
-                Ok(line) => seen.push(line),
-                Err(error) => panic!("{what}: {error}; seen: {seen:#?}"),
-            }
-        }
-    }
-
-    /// A line with these words, in this order.
-    #[track_caller]
-    fn expect_words(&self, text: &str) {
-        let wanted: Vec<&str> = text.split_whitespace().collect();
-        self.expect(text, |line| {
-            let mut words = line.split_whitespace();
-            wanted.iter().all(|wanted| words.any(|word| word == *wanted))
-        });
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// A network with two containers, `one` and `two`.
 fn pair() -> World {
@@ -158,7 +101,7 @@ fn the_agent_ends_at_once_although_somebody_listens() {
     let world = pair();
     let mut listener = Listener::start(&world, &[]);
     world.stop_agent();
-    assert_eq!(listener.child.wait().unwrap().code(), Some(1));
+    assert_eq!(listener.wait().code(), Some(1));
     // one that was killed leaves nothing turned on, either: the next one's listeners hear of everything
     world.start_agent(&[]);
     let killed = Listener::start(&world, &[]);

@@ -43,17 +43,17 @@ const NOWHERE: [&[&str]; 2] = [
 #[test]
 fn case_26_sources_over_ipv4() {
     let field = Field::new();
-    field.holds(sources(&field, 0));
-    field.holds(own(&field, 0));
-    field.holds(martians(&field, 0));
+    field.holds(&sources(&field, 0));
+    field.holds(&own(&field, 0));
+    field.holds(&martians(&field, 0));
 }
 
 #[test]
 fn case_26_sources_over_ipv6() {
     let field = Field::new();
-    field.holds(sources(&field, 1));
-    field.holds(own(&field, 1));
-    field.holds(martians(&field, 1));
+    field.holds(&sources(&field, 1));
+    field.holds(&own(&field, 1));
+    field.holds(&martians(&field, 1));
 }
 
 fn sources(field: &Field, family: usize) -> Vec<Case> {

@@ -6,9 +6,9 @@ use super::*;
 fn case_26_errors_about_others() {
     let field = Field::new();
     for family in FAMILIES {
-        field.holds(errors(&field, family));
+        field.holds(&errors(&field, family));
     }
-    field.holds(redirects(&field));
+    field.holds(&redirects(&field));
 }
 
 /// What it says, its type and code, and what follows the checksum.

@@ -35,6 +35,7 @@ fn reports_of_groups_are_limited_and_counted() {
                 _ => Ok(()),
             }
         });
+        field.monitor.expect_words("drop mynet attacker replication-rate");
         let heard = field.heard(&one);
         assert!(
             heard.contains_key(&Victim) && !heard.contains_key(&Place::Stranger),
@@ -83,6 +84,7 @@ fn case_12_nobody_takes_all_ports_to_a_destination() {
     world.run("victim", &["--net", "mynet"]);
     let _service = Service::start(world.lan(), Transport::Udp, 7, "lan");
     let (attacker, victim) = (world.inside("attacker"), world.inside("victim"));
+    let monitor = Listener::start(&world, &["--drops"]);
     let sockets: Vec<_> = attacker.enter(|| {
         let socket = || {
             let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -95,6 +97,7 @@ fn case_12_nobody_takes_all_ports_to_a_destination() {
         let _ = socket.send(b"who?");
     }
     drops_reach(&world, "attacker", "mynet", "ports-exhausted", 1);
+    monitor.expect_words("drop mynet attacker (world) udp ports-exhausted");
     for _ in 0..20 {
         Dial::udp(LAN[0], 7).answered(&victim);
     }

@@ -12,8 +12,8 @@ fn case_30_first_fragments_and_what_follows_them() {
     let victim = field.world.inside("victim");
     let _service = Service::start(&victim, Transport::Udp, 80, "victim");
     for family in FAMILIES {
-        field.holds(tcp(&field, family));
-        field.holds(udp(&field, family));
+        field.holds(&tcp(&field, family));
+        field.holds(&udp(&field, family));
     }
 }
 

@@ -7,8 +7,8 @@ use super::*;
 #[test]
 fn case_30_lengths_that_lie() {
     let field = Field::new();
-    field.holds(v4(&field));
-    field.holds(v6(&field));
+    field.holds(&v4(&field));
+    field.holds(&v6(&field));
 }
 
 /// The frame with other bytes at an offset.

@@ -9,16 +9,16 @@ use super::*;
 #[test]
 fn case_26_macs_and_where_they_lead() {
     let field = Field::new();
-    field.holds(sources(&field));
-    field.holds(destinations(&field));
+    field.holds(&sources(&field));
+    field.holds(&destinations(&field));
 }
 
 #[test]
 fn case_32_tags_control_frames_and_ethertypes() {
     let field = Field::new();
-    field.holds(tags(&field));
-    field.holds(control(&field));
-    field.holds(ethertypes(&field));
+    field.holds(&tags(&field));
+    field.holds(&control(&field));
+    field.holds(&ethertypes(&field));
 }
 
 fn sources(field: &Field) -> Vec<Case> {

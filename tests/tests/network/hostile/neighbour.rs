@@ -10,8 +10,8 @@ use super::*;
 #[test]
 fn case_26_arp() {
     let field = Field::new();
-    field.holds(claims(&field));
-    field.holds(questions(&field));
+    field.holds(&claims(&field));
+    field.holds(&questions(&field));
     let victim = field.world.inside("victim");
     for target in [ATTACKER[0], GATEWAY[0]] {
         crate::ping(&victim, target, 64);
@@ -21,8 +21,8 @@ fn case_26_arp() {
 #[test]
 fn case_26_neighbour_discovery() {
     let field = Field::new();
-    field.holds(advertisements(&field));
-    field.holds(solicitations(&field));
+    field.holds(&advertisements(&field));
+    field.holds(&solicitations(&field));
     let victim = field.world.inside("victim");
     for target in [ATTACKER[1], GATEWAY[1]] {
         crate::ping(&victim, target, 64);

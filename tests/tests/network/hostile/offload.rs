@@ -18,7 +18,7 @@ const SEGMENTS: [u8; 2] = [1, 4];
 fn case_30_frames_that_leave_work_to_others() {
     let field = Field::new();
     for family in FAMILIES {
-        field.holds(offloaded(&field, family));
+        field.holds(&offloaded(&field, family));
     }
 }
 

@@ -18,7 +18,7 @@ fn a_network_may_opt_in() {
     let bpdu = ethernet(field.own, Mac([1, 0x80, 0xc2, 0, 0, 0]), 0x88cc, MARK);
     let link_local = Ipv6Addr::from(field.own.link_local()).to_string();
     let router = field.packet(field.victim, &link_local, VICTIM[1]).hops(255);
-    field.holds(vec![
+    field.holds(&[
         heard(&[Victim], "a DHCP offer", field.to_victim(0).udp(67, 68, MARK)),
         heard(
             &[Victim],
@@ -39,7 +39,7 @@ fn a_network_may_opt_in() {
 #[test]
 fn drops_are_named_by_container() {
     let field = Field::new();
-    field.holds(vec![dropped("spoofed-address", "another's address", {
+    field.holds(&[dropped("spoofed-address", "another's address", {
         field.packet(field.victim, NOBODY[0], VICTIM[0]).udp(1, 9, MARK)
     })]);
     let table = field.world.ok(&["stats"]);

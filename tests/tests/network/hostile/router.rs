@@ -13,9 +13,9 @@ const ADVERTISEMENT: [u8; 12] = [64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
 #[test]
 fn case_26_case_30_routers_and_where_they_hide() {
     let field = Field::new();
-    field.holds(plain(&field));
-    field.holds(hidden(&field));
-    field.holds(split(&field));
+    field.holds(&plain(&field));
+    field.holds(&hidden(&field));
+    field.holds(&split(&field));
     // and the victim has no other router than before
     let routes = field
         .world

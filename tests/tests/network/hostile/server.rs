@@ -11,9 +11,9 @@ const PORTS: [(u16, u16); 2] = [(67, 68), (547, 546)];
 fn case_26_dhcp_servers() {
     let field = Field::new();
     for family in FAMILIES {
-        field.holds(offers(&field, family));
+        field.holds(&offers(&field, family));
     }
-    field.holds(hidden_v4(&field));
+    field.holds(&hidden_v4(&field));
 }
 
 fn offers(field: &Field, family: usize) -> Vec<Case> {
