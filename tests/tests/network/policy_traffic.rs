@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use tests::world::{Dial, HOST, LAN, PATIENCE, Service, Transport, World, ask_stream};
+use tests::world::{Dial, HOST, LAN, Output, PATIENCE, Service, Transport, World, ask_stream};
 
 use super::{address, drops_reach, dual, no_ping, ping};
 
@@ -70,6 +70,56 @@ fn a_change_reaches_connections_that_are_open() {
     world.ok(&["policy", "default", "allow", "db"]);
     world.ok(&["policy", "deny", "any", "db:80"]);
     Dial::tcp("10.7.0.3", 80).unanswered(&web);
+}
+
+#[test]
+fn a_plan_names_the_flows_it_would_cut_and_cuts_none() {
+    let world = World::with_lan();
+    dual(&world, "front", 7, &[]);
+    world.run("web", &["--net", "front"]);
+    world.run("db", &["--net", "front"]);
+    let (web, db) = (world.inside("web"), world.inside("db"));
+    let _services = [80, 81].map(|port| Service::start(&db, Transport::Tcp, port, "db"));
+    let _outside = Service::start(world.lan(), Transport::Tcp, 80, "lan");
+    world.ok(&["policy", "allow", "web", "db:80-81"]);
+    let open = |host, port| {
+        let stream = web.enter(|| Dial::tcp(host, port).open(PATIENCE)).unwrap();
+        assert!(is_alive(&stream));
+        stream
+    };
+    let near = [open("10.7.0.3", 80), open("fd7::3", 80)];
+    let kept = open("10.7.0.3", 81);
+    let far = open(LAN[0], 80);
+    let rule = |to: &str, port| {
+        format!("[[rule]]\naction = \"deny\"\nfrom = \"web\"\nto = \"{to}\"\nprotocol = \"tcp\"\nports = [{port}]\n\n")
+    };
+    let file = rule("db", 80) + &rule("world", 80);
+    let command = |verb| Output::with_input(&mut world.command(&["policy", verb, "-"]), &file).ok();
+    let before = world.snapshot();
+    let planned = command("plan");
+    assert_eq!(world.snapshot().difference(&before), None);
+    let cuts = |stream: &TcpStream, to: &str, rule: &str| {
+        let from = stream.local_addr().unwrap();
+        format!("cuts tcp web ({from}) -> {to}: {rule}")
+    };
+    let mut expected = [
+        "- allow web db:80-81/tcp".to_owned(),
+        "+ deny web db:80/tcp".to_owned(),
+        "+ deny web world:80/tcp".to_owned(),
+        cuts(&near[0], "db (10.7.0.3:80)", "deny web db:80/tcp"),
+        cuts(&near[1], "db ([fd7::3]:80)", "deny web db:80/tcp"),
+        cuts(&far, &format!("world ({}:80)", LAN[0]), "deny web world:80/tcp"),
+    ];
+    let mut planned: Vec<&str> = planned.lines().collect();
+    // flows come in no order
+    expected.sort_unstable();
+    planned.sort_unstable();
+    assert_eq!(planned, expected);
+    assert!(near.iter().chain([&kept, &far]).all(is_alive));
+    command("apply");
+    assert!(!near.iter().chain([&far]).any(is_alive));
+    assert!(is_alive(&kept));
+    assert_eq!(command("plan"), "nothing changes");
 }
 
 #[test]
