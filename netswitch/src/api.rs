@@ -84,6 +84,10 @@ pub enum Request {
     ContainerLogs {
         container: String,
     },
+    /// Answers with [`Response::Namespace`]: where a running container's interfaces are.
+    ContainerNamespace {
+        container: String,
+    },
     /// A namespace that someone else made becomes a container.
     Attach(Attach),
     Detach {
@@ -154,6 +158,7 @@ pub enum Response {
         path: PathBuf,
         running: bool,
     },
+    Namespace(PathBuf),
     Ports(Vec<PublishedPorts>),
     Policy(Policy),
     PolicyChange(PolicyChange),

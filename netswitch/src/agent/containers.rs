@@ -2,7 +2,9 @@
 
 use super::core::Core;
 use crate::api::{ContainerCreate, Error, Filters, Response};
+use crate::kernel::Namespace;
 use crate::model::container::{Owner, create, inspect, lifecycle, list};
+use crate::plan::view;
 use crate::shim;
 
 impl Core {
@@ -49,6 +51,23 @@ impl Core {
             return Err(Error::conflict(format!("Container {} is not running", container.id)));
         }
         Ok(self.shim_of(container))
+    }
+
+    pub fn container_namespace(&self, key: &str) -> Result<Response, Error> {
+        let container = self.state.container(key)?;
+        let sandbox = container.sandbox.as_ref().and_then(|id| self.state.sandboxes.get(id));
+        let is_there = container.owner == Owner::Attached || container.is_running();
+        match sandbox
+            .filter(|_| is_there)
+            .map(|sandbox| view::namespace(&sandbox.origin))
+        {
+            Some(Namespace::Path(path)) => Ok(Response::Namespace(path)),
+            Some(Namespace::Host) => Err(Error::conflict(format!(
+                "container {} is on the host's own network",
+                container.name
+            ))),
+            None => Err(Error::conflict(format!("Container {} is not running", container.id))),
+        }
     }
 
     pub fn container_logs(&self, key: &str) -> Result<Response, Error> {

@@ -129,6 +129,7 @@ impl Core {
             Request::ContainerInspect { container } => self.container_inspect(&container),
             Request::ContainerExec { container } => self.container_exec(&container),
             Request::ContainerLogs { container } => self.container_logs(&container),
+            Request::ContainerNamespace { container } => self.container_namespace(&container),
             Request::Attach(attach) => self.attach(&attach),
             Request::Detach { container } => self.detach(&container),
             Request::Publish { container, specs } => self.publish(&container, &specs),

@@ -8,10 +8,12 @@ pub mod failure;
 pub mod flows;
 pub mod help;
 pub mod inspect;
+pub mod interrupt;
 pub mod logs;
 pub mod monitor;
 pub mod network;
 pub mod options;
+pub mod pcap;
 pub mod policy;
 pub mod print;
 pub mod ps;
@@ -78,6 +80,7 @@ pub enum Verb {
     Unpublish(publish::Unpublish),
     Flows(flows::Flows),
     Monitor(monitor::Monitor),
+    Pcap(pcap::Pcap),
     Stats(stats::Stats),
     Why(why::Why),
     Doctor(doctor::Doctor),
@@ -149,6 +152,7 @@ impl Arguments {
             Verb::Unpublish(verb) => verb.run(&client),
             Verb::Flows(verb) => verb.run(&client),
             Verb::Monitor(verb) => verb.run(&client),
+            Verb::Pcap(verb) => verb.run(&client),
             Verb::Stats(verb) => verb.run(&client),
             Verb::Why(verb) => verb.run(&client),
             Verb::Doctor(verb) => verb.run(&client),

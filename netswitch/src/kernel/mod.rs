@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod announce;
+pub mod capture;
 pub mod ethtool;
 pub mod fake;
 pub mod link;

@@ -34,6 +34,7 @@ mod names_isolated;
 mod names_kernel;
 mod names_questions;
 mod observe;
+mod pcap;
 mod policy;
 mod policy_traffic;
 mod publish_closed;
