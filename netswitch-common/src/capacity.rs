@@ -27,6 +27,9 @@ pub const STANDINGS: u32 = SLOTS;
 pub const PAIRS: u32 = 2_097_152;
 pub const RULINGS: u32 = 2_097_152;
 pub const CIDRS: u32 = 524_288;
+/// Prefixes and what names have led to, of all endpoints together.
+pub const LEASHES: u32 = 524_288;
+pub const LEASH_PORTS: u32 = 524_288;
 /// Flows of all endpoints together.
 pub const RECORDS: u32 = 1_048_576;
 /// Two for each flow.

@@ -25,6 +25,7 @@ pub mod endpoint;
 pub mod event;
 pub mod flow;
 pub mod host;
+pub mod leash;
 pub mod name;
 pub mod neighbour;
 pub mod network;

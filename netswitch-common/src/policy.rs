@@ -36,6 +36,9 @@ pub mod flags {
     /// What no rule allows, it may not send (begin to); get.
     pub const DENY_OUT: u32 = 1 << 1;
     pub const DENY_IN: u32 = 1 << 2;
+    /// It may begin to speak only with whom its container's leash names ([`crate::leash`]), or its network's.
+    pub const LEASHED: u32 = 1 << 3;
+    pub const LEASHED_BY_NETWORK: u32 = 1 << 4;
 }
 
 /// Which half of a [`Standing`] an epoch reads.

@@ -125,6 +125,8 @@ named! {
         Fragment = 27, "fragment";
         /// A rule of the policy denies it, or none allows it where one has to.
         PolicyDenied = 28, "policy-denied";
+        /// To whom the container's leash does not name (`--egress`), or its network's.
+        Egress = 29, "egress";
         /// To an address that no packet on a wire has: `0.0.0.0/8`, `127.0.0.0/8`, `::`, `::1`, `::ffff:0:0/96`,
         /// or its own source.
         Martian = 30, "martian";

@@ -13,6 +13,7 @@ use netswitch_common::{
     event::ShownKey,
     flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
+    leash::{Classes, LeashKey, LeashPortsKey, Leashed},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -87,6 +88,14 @@ static PAIRS: HashMap<PairKey, u32> = HashMap::pinned(capacity::PAIRS, BPF_F_NO_
 /// Agent -> policy.
 #[map]
 static RULINGS: LpmTrie<RulingKey, Ruling> = LpmTrie::pinned(capacity::RULINGS, 0);
+
+/// By an endpoint's generation, and address. Agent -> leash.
+#[map]
+static LEASHES: LpmTrie<LeashKey, Leashed> = LpmTrie::pinned(capacity::LEASHES, 0);
+
+/// By an endpoint's generation, protocol and port. Agent -> leash.
+#[map]
+static LEASH_PORTS: LpmTrie<LeashPortsKey, Classes> = LpmTrie::pinned(capacity::LEASH_PORTS, 0);
 
 /// By packet, either direction. Commit -> flow; the agent removes what is stale.
 #[map]
@@ -264,6 +273,24 @@ pub fn ruling(pair: PairKey, protocol: u8, port: u16) -> Option<Ruling> {
         port,
     };
     RULINGS.get(Key::new(64, key)).copied()
+}
+
+/// What a leash says about an address.
+#[inline(always)]
+pub fn leashed(leash: u32, address: Address) -> Option<&'static Leashed> {
+    LEASHES.get(Key::new(160, LeashKey { leash, address }))
+}
+
+/// The classes of a protocol and port (network order).
+#[inline(always)]
+pub fn leash_ports(leash: u32, protocol: u8, port: u16) -> Option<&'static Classes> {
+    let key = LeashPortsKey {
+        leash,
+        protocol,
+        _pad: 0,
+        port,
+    };
+    LEASH_PORTS.get(Key::new(64, key))
 }
 
 #[inline(always)]

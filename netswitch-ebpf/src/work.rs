@@ -60,6 +60,8 @@ pub struct Work {
     pub unjudged: u8,
     pub rejudged: u8,
     pub denied: u8,
+    /// Whether it was a leash that denied, and no rule.
+    pub leashed: u8,
     /// Rule and epoch of the policy's last answer.
     pub rule: u32,
     pub epoch: u32,

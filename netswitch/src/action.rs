@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netswitch_common::{address::Mac, endpoint, host, name, neighbour, network, policy, publish};
+use netswitch_common::{address::Mac, endpoint, host, leash, name, neighbour, network, policy, publish};
 
 use crate::{
     api::UplinkMode,
@@ -213,6 +213,18 @@ pub enum Entry {
         length: u32,
         value: policy::Ruling,
     },
+    /// Addresses that a leash names, by an endpoint's generation.
+    Leashed {
+        leash: u32,
+        network: IpNetwork,
+        classes: leash::Classes,
+    },
+    LeashPorts {
+        key: leash::LeashPortsKey,
+        /// How many bits of the key count.
+        length: u32,
+        classes: leash::Classes,
+    },
     /// Which epoch's policy is in force. Cannot be removed: [`Action::Put`] it with `before`.
     PolicyEpoch(u32),
     Uplink {
@@ -252,6 +264,8 @@ pub enum Place {
     Cidr(u32, IpNetwork),
     Pair(policy::PairKey),
     Ruling(policy::RulingKey, u32),
+    Leashed(u32, IpNetwork),
+    LeashPorts(leash::LeashPortsKey, u32),
     PolicyEpoch,
     /// As [`Place::Endpoint`].
     Uplink(Result<u32, String>),
@@ -278,6 +292,8 @@ impl Entry {
             Self::Cidr { epoch, network, .. } => Place::Cidr(*epoch, *network),
             Self::Pair { key, .. } => Place::Pair(*key),
             Self::Ruling { key, length, .. } => Place::Ruling(*key, *length),
+            Self::Leashed { leash, network, .. } => Place::Leashed(*leash, *network),
+            Self::LeashPorts { key, length, .. } => Place::LeashPorts(*key, *length),
             Self::PolicyEpoch(_) => Place::PolicyEpoch,
             Self::Local { address } => Place::Local(*address),
         }
@@ -308,6 +324,8 @@ impl Entry {
             | Self::Cidr { .. }
             | Self::Pair { .. }
             | Self::Ruling { .. }
+            | Self::Leashed { .. }
+            | Self::LeashPorts { .. }
             | Self::PolicyEpoch(_)
             | Self::Uplink { .. }
             | Self::Local { .. } => {}
@@ -337,6 +355,8 @@ impl Entry {
             | Self::Cidr { .. }
             | Self::Pair { .. }
             | Self::Ruling { .. }
+            | Self::Leashed { .. }
+            | Self::LeashPorts { .. }
             | Self::PolicyEpoch(_)
             | Self::Local { .. } => Vec::new(),
         }

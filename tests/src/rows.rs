@@ -6,6 +6,7 @@ pub mod flow;
 pub mod forward;
 pub mod gateway;
 pub mod host;
+pub mod leash;
 pub mod link_guard;
 pub mod malformed;
 pub mod mtu;
@@ -197,7 +198,6 @@ pub fn all() -> Vec<Row> {
         forward::rows(),
         replicate::rows(),
         gateway::rows(),
-        host::rows(),
         mtu::rows(),
         malformed::rows(),
     ]

@@ -100,6 +100,8 @@ impl Switch {
             | Entry::Cidr { .. }
             | Entry::Pair { .. }
             | Entry::Ruling { .. }
+            | Entry::Leashed { .. }
+            | Entry::LeashPorts { .. }
             | Entry::PolicyEpoch(_)
             | Entry::Uplink { .. }
             | Entry::Local { .. } => {}

@@ -200,7 +200,7 @@ pub fn refused(work: &mut Work, verdict: u32) -> Option<Decision> {
     }
     Some(Decision {
         destination: work.end.endpoint,
-        ..Decision::drop(DropReason::PolicyDenied)
+        ..Decision::drop(policy::reason(work))
     })
 }
 

@@ -7,6 +7,7 @@ pub mod forward;
 pub mod fragment;
 pub mod gateway;
 pub mod host;
+pub mod leash;
 pub mod masquerade;
 pub mod names;
 pub mod neighbour;

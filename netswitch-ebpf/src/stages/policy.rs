@@ -11,7 +11,7 @@ use netswitch_common::{
 
 use super::{
     flow::{self, WayBack},
-    forward, fragment, masquerade, tuple,
+    forward, fragment, leash, masquerade, tuple,
 };
 use crate::{
     headers::{protocol, tcp},
@@ -48,15 +48,22 @@ pub fn may_meet(endpoint: &Endpoint, port: &Port) -> bool {
 }
 
 #[inline(always)]
-fn flags_of(endpoint: u32, epoch: u32) -> u32 {
+pub fn flags_of(endpoint: u32, epoch: u32) -> u32 {
     maps::standing(endpoint).map_or(0, |standing| standing.flags[half(epoch)])
 }
 
-/// Whether an endpoint may not send what no rule can speak of: other than IP, and to groups.
+/// Why an endpoint may not send what no rule and no leash can speak of: other than IP, and to groups.
 #[inline(always)]
-pub fn denies_from(endpoint: u32) -> bool {
+pub fn denial_from(endpoint: u32) -> Option<DropReason> {
     let epoch = epoch();
-    epoch != 0 && flags_of(endpoint, epoch) & policy::flags::DENY_OUT != 0
+    if epoch == 0 {
+        return None;
+    }
+    let flags = flags_of(endpoint, epoch);
+    if flags & leash::LEASHED != 0 {
+        return Some(DropReason::Egress);
+    }
+    (flags & policy::flags::DENY_OUT != 0).then_some(DropReason::PolicyDenied)
 }
 
 /// Whether it may not get it.
@@ -69,7 +76,16 @@ pub fn denies_to(endpoint: u32) -> bool {
 /// Whether the policy keeps the flow that begins with this packet from beginning.
 #[inline(always)]
 pub fn denies_new() -> bool {
-    epoch() != 0 && judge_flow(NEW) == action::DENY
+    epoch() != 0 && judge_new(NEW) == action::DENY
+}
+
+/// Why the last flow that was asked about may not pass.
+#[inline(always)]
+pub fn reason(work: &Work) -> DropReason {
+    match work.leashed {
+        0 => DropReason::PolicyDenied,
+        _ => DropReason::Egress,
+    }
 }
 
 /// For a flow that was found and that another policy has allowed: whether it may go on.
@@ -78,6 +94,16 @@ pub fn again(work: &mut Work) {
     match judge_flow(KNOWN) {
         action::DENY => work.denied = 1,
         _ => work.rejudged = 1,
+    }
+}
+
+/// What leash and policy say about the flow that begins. A leash is not asked about flows that have begun: it
+/// stays as it is as long as its endpoint.
+#[inline(always)]
+fn judge_new(question: u32) -> u32 {
+    match leash::holds(question == AGAINST) {
+        true => action::DENY,
+        false => judge_flow(question),
     }
 }
 
@@ -90,6 +116,7 @@ extern "C" fn judge_flow(question: u32) -> u32 {
     let epoch = epoch();
     work.epoch = epoch;
     work.rule = 0;
+    work.leashed = 0;
     let answer = if question == KNOWN {
         match maps::record(work.key) {
             Some(flow) => match look(flow, epoch, false) {
@@ -197,11 +224,15 @@ extern "C" fn judge_member(skb: *mut __sk_buff, headers: u64, endpoint: *const E
 fn look_at(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Result<Verdict, DropReason> {
     let may_meet = forward::may_meet(endpoint, port.kind);
     if !matches!(headers.family, Family::V4 | Family::V6) {
-        return match (may_meet, denies_from(endpoint.id) || denies_to(port.id)) {
-            (false, _) => Err(DropReason::IccDisabled),
-            (true, true) => Err(DropReason::PolicyDenied),
-            (true, false) if port.kind == Kind::Host as u8 => Ok(Verdict::Host),
-            (true, false) => Ok(Verdict::Peer),
+        let denial = match denies_to(port.id) {
+            true => Some(DropReason::PolicyDenied),
+            false => denial_from(endpoint.id),
+        };
+        return match denial {
+            _ if !may_meet => Err(DropReason::IccDisabled),
+            Some(reason) => Err(reason),
+            None if port.kind == Kind::Host as u8 => Ok(Verdict::Host),
+            None => Ok(Verdict::Peer),
         };
     }
     tuple::read(frame, headers, endpoint.network)?;
@@ -219,7 +250,7 @@ fn look_at(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> 
     if is_known {
         return match work.denied {
             0 => Ok(Verdict::Follow),
-            _ => Err(DropReason::PolicyDenied),
+            _ => Err(reason(work)),
         };
     }
     if work.quoted != 0 {
@@ -227,7 +258,7 @@ fn look_at(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> 
     }
     let mac = frame.destination_mac()?;
     begin(work, endpoint, port, mac, endpoint.network);
-    match judge_flow(NEW) {
+    match judge_new(NEW) {
         action::ALLOW => return Ok(Verdict::Admit),
         NOTHING if may_meet => return Ok(Verdict::Admit),
         _ => {}
@@ -235,21 +266,29 @@ fn look_at(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> 
     let Some(work) = maps::work() else {
         return Err(DropReason::Malformed);
     };
-    // of a connection that began before anybody kept count: it goes on if either side might have begun it
-    if work.tuple.protocol == u32::from(protocol::TCP) && work.tcp_flags & (tcp::SYN | tcp::ACK) != tcp::SYN {
+    // of a connection that began before anybody kept count: it goes on if either side might have begun it; a
+    // leash has kept count from the beginning
+    if work.leashed == 0
+        && work.tuple.protocol == u32::from(protocol::TCP)
+        && work.tcp_flags & (tcp::SYN | tcp::ACK) != tcp::SYN
+    {
         let rule = work.rule;
-        let said = judge_flow(AGAINST);
+        let said = judge_new(AGAINST);
         if said == action::ALLOW || said == NOTHING && may_meet {
             turn_round();
             return Ok(Verdict::Admit);
         }
         if let Some(work) = maps::work() {
             work.rule = rule;
+            work.leashed = 0;
         }
     }
-    match (may_meet, maps::work().map_or(0, |work| work.rule)) {
+    match (
+        may_meet,
+        maps::work().map_or(0, |work| work.rule | u32::from(work.leashed)),
+    ) {
         (false, 0) => Err(DropReason::IccDisabled),
-        _ => Err(DropReason::PolicyDenied),
+        _ => Err(maps::work().map_or(DropReason::PolicyDenied, |work| reason(work))),
     }
 }
 
@@ -314,9 +353,9 @@ fn enter(work: &mut Work, endpoint: &Endpoint) -> Result<(), DropReason> {
         return Err(DropReason::OtherNetwork);
     }
     begin(work, endpoint, &neighbour.port, neighbour.mac.words(), network);
-    match judge_flow(NEW) {
+    match judge_new(NEW) {
         action::ALLOW => Ok(()),
         NOTHING => Err(DropReason::OtherNetwork),
-        _ => Err(DropReason::PolicyDenied),
+        _ => Err(maps::work().map_or(DropReason::PolicyDenied, |work| reason(work))),
     }
 }

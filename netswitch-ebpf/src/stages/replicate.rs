@@ -25,8 +25,10 @@ pub fn decide(frame: Frame, family: Family, endpoint: &Endpoint) -> Decision {
             Err(reason) => return Decision::drop(reason),
         }
     }
-    if family != Family::Arp && policy::denies_from(endpoint.id) {
-        return Decision::drop(DropReason::PolicyDenied);
+    if family != Family::Arp
+        && let Some(reason) = policy::denial_from(endpoint.id)
+    {
+        return Decision::drop(reason);
     }
     to_members(endpoint, family)
 }

@@ -61,6 +61,7 @@ impl Core {
             self.datapath.flush_log();
             if swept.elapsed() > SWEEP_INTERVAL {
                 self.sweep_flows();
+                self.sweep_leashes();
                 self.listen_for_host();
                 swept = Instant::now();
             }
@@ -154,6 +155,9 @@ impl Core {
 
     /// Makes `changes` true in the kernel, the maps and the store, or leaves all of them as they were.
     pub fn build(&mut self, mut changes: Changes) -> Result<(), Error> {
+        if changes.is_leashed() {
+            self.wake_policy()?;
+        }
         let mark = self.policy.mark();
         if let Err(error) = self.try_build(&mut changes) {
             self.policy.rewind(mark);

@@ -7,6 +7,7 @@ pub mod answer;
 mod datagrams;
 pub mod forward;
 mod host;
+pub mod leash;
 pub mod limits;
 mod listeners;
 mod loopback;
@@ -39,6 +40,7 @@ use crate::plan;
 use answer::Answerer;
 use forward::Forwarder;
 use host::HostListener;
+use leash::Teacher;
 use listeners::Listeners;
 use server::Server;
 
@@ -61,7 +63,8 @@ impl Core {
         let (directory, published) = watch::channel(Arc::new(Directory::new(&self.state)));
         let host_names = self.host.host_names;
         let upstream = upstream::follow(resolv_conf, host_names, &runtime).context("following resolv.conf")?;
-        let server = Server::new(Answerer::new(published, Forwarder::new(upstream)));
+        let teacher = Teacher::new(self.datapath.tables().leashes());
+        let server = Server::new(Answerer::new(published, Forwarder::new(upstream), teacher));
         // the last agent's, if nobody has taken it since: questions on their way still find an answer
         let port = self.datapath.tables().config()?.names_port;
         let host = HostListener::new(runtime.clone(), server.clone(), host_names);

@@ -66,6 +66,15 @@ impl Core {
             tracing::warn!(%error, "flows that are over were not removed");
         }
     }
+
+    /// Frees what names have led leashes to, once that is over.
+    pub fn sweep_leashes(&mut self) {
+        let leashed = self.state.endpoints.values().filter(|endpoint| endpoint.is_leashed());
+        let living = leashed.map(|endpoint| endpoint.generation).collect();
+        if let Err(error) = self.datapath.tables().leashes().forget(&living) {
+            tracing::warn!(%error, "what leashes have learnt was not forgotten");
+        }
+    }
 }
 
 fn concerns(filter: &FlowFilter, flow: &Flow) -> bool {

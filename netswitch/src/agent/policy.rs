@@ -71,7 +71,8 @@ impl Core {
     /// What applying a file would change, and which flows it would cut.
     pub fn policy_plan(&mut self, file: &PolicyFile) -> Result<Response, Error> {
         let change = change::replace(&self.state, &file.name, &file.text)?;
-        let compiled = compile(&self.state, Arc::new(change.policy), self.state.numbers.policy_epoch)?;
+        let (last, is_leashed) = (self.state.numbers.policy_epoch, self.state.is_leashed());
+        let compiled = compile(&self.state, Arc::new(change.policy), last, is_leashed)?;
         let cut = self.cut(&compiled)?;
         Ok(Response::PolicyChange(PolicyChange {
             added: change.added,
@@ -89,8 +90,25 @@ impl Core {
         if change.policy == *self.state.policy {
             return Ok(());
         }
-        let policy = Arc::new(change.policy);
-        let new = compile(&self.state, Arc::clone(&policy), self.state.numbers.policy_epoch)?;
+        self.put_in_force(Arc::new(change.policy), change.last_rule, self.state.is_leashed())
+    }
+
+    /// Before there is a first leash: even a policy that says nothing is in force then, for leashes are asked
+    /// where rules are.
+    pub fn wake_policy(&mut self) -> Result<(), Error> {
+        match self.policy.epoch {
+            0 => self.put_in_force(Arc::clone(&self.state.policy), self.state.numbers.rule, true),
+            _ => Ok(()),
+        }
+    }
+
+    fn put_in_force(&mut self, policy: Arc<Policy>, last_rule: u32, even_silent: bool) -> Result<(), Error> {
+        let new = compile(
+            &self.state,
+            Arc::clone(&policy),
+            self.state.numbers.policy_epoch,
+            even_silent,
+        )?;
         let standings = plan::policy::standings(&self.state, &self.policy);
         let actions = plan::policy::install(&self.state, &standings, self.policy.epoch, &new);
         let done = self.executor().all(actions).map_err(internal)?;
@@ -98,7 +116,7 @@ impl Core {
             policy: Some(policy),
             numbers: Some(Numbers {
                 policy_epoch: new.epoch.max(self.state.numbers.policy_epoch),
-                rule: change.last_rule,
+                rule: last_rule,
                 ..self.state.numbers
             }),
             ..Changes::default()
@@ -133,7 +151,8 @@ impl Core {
         if epoch != 0 && half(before) != half(epoch) {
             before = next_epoch(before);
         }
-        let new = compile(&self.state, Arc::clone(&self.state.policy), before)?;
+        let is_leashed = self.state.is_leashed();
+        let new = compile(&self.state, Arc::clone(&self.state.policy), before, is_leashed)?;
         let numbers = Numbers {
             policy_epoch: new.epoch.max(before),
             ..self.state.numbers
@@ -197,8 +216,9 @@ impl Core {
 }
 
 /// A policy with the classes of everybody there is, under the epoch after `last`.
-fn compile(state: &State, policy: Arc<Policy>, last: u32) -> Result<Compiled, Error> {
-    let epoch = if policy.is_silent() { 0 } else { next_epoch(last) };
+fn compile(state: &State, policy: Arc<Policy>, last: u32, even_silent: bool) -> Result<Compiled, Error> {
+    let is_in_force = even_silent || !policy.is_silent();
+    let epoch = if is_in_force { next_epoch(last) } else { 0 };
     let mut compiled = Compiled::new(policy, epoch)?;
     let none = Changes::default();
     let view = View {
@@ -244,6 +264,7 @@ impl<'a> People<'a> {
                 container: &container.name,
                 labels: &container.labels,
                 network: &network.name,
+                leashes: endpoint.leashes.flags(),
             };
             let person = Person {
                 name: &container.name,

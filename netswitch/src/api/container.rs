@@ -27,6 +27,9 @@ pub struct ContainerCreate {
     pub dns: Vec<String>,
     pub dns_search: Vec<String>,
     pub dns_options: Vec<String>,
+    /// As typed, `a:443,b:80`.
+    #[serde(default)]
+    pub egress: Vec<String>,
     pub links: Vec<String>,
     pub expose: Vec<String>,
     pub publish: Vec<String>,
@@ -43,6 +46,8 @@ pub struct Attach {
     pub settings: Settings,
     #[serde(default)]
     pub dns: Vec<String>,
+    #[serde(default)]
+    pub egress: Vec<String>,
     #[serde(default)]
     pub publish: Vec<String>,
     pub labels: BTreeMap<String, String>,

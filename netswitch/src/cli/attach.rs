@@ -19,6 +19,9 @@ pub struct Attach {
     /// Set custom DNS servers
     #[arg(long, value_name = "list", value_parser = options::name_server)]
     dns: Vec<String>,
+    /// Names and networks that the container may speak to (e.g., 'api.example.com:443,*.example.org,10.0.0.0/8')
+    #[arg(long, value_name = "list", value_parser = options::egress)]
+    egress: Vec<String>,
     /// IPv4 address (e.g., 172.30.100.104)
     #[arg(long, value_name = "string", default_value = "")]
     ip: String,
@@ -84,6 +87,7 @@ impl Attach {
                 ..Settings::default()
             },
             dns: self.dns,
+            egress: self.egress,
             publish: self.publish,
             labels: options::map(self.label),
         }))

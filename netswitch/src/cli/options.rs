@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::failure::Failure;
 use crate::api::Filters;
-use crate::model::{container, parse};
+use crate::model::{container, parse, policy::Leash};
 
 /// Go's spellings of a truth value.
 pub fn boolean(text: &str) -> Result<bool, String> {
@@ -86,6 +86,11 @@ pub fn extra_host(text: &str) -> Result<String, String> {
 pub fn name_server(text: &str) -> Result<String, String> {
     let server = container::dns::server(text).map_err(|error| error.message)?;
     Ok(server.to_string())
+}
+
+/// `--egress`.
+pub fn egress(text: &str) -> Result<String, String> {
+    text.parse().map(|leash: Leash| leash.to_string())
 }
 
 /// `--dns-search`.

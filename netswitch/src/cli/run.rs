@@ -31,6 +31,9 @@ pub struct Run {
     /// Set custom DNS search domains
     #[arg(long, value_name = "list", value_parser = options::search_domain)]
     dns_search: Vec<String>,
+    /// Names and networks that the container may speak to (e.g., 'api.example.com:443,*.example.org,10.0.0.0/8')
+    #[arg(long, value_name = "list", value_parser = options::egress)]
+    egress: Vec<String>,
     /// Set environment variables
     #[arg(short, long, value_name = "list", value_parser = options::variable)]
     env: Vec<String>,
@@ -138,6 +141,7 @@ impl Run {
             dns: self.dns,
             dns_search: self.dns_search,
             dns_options: self.dns_option,
+            egress: self.egress,
             links: self.link,
             expose: self.expose,
             publish: self.publish,

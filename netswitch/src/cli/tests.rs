@@ -326,6 +326,8 @@ Options:
       --config-from string   The network from which to copy the configuration
       --config-only          Create a configuration only network
   -d, --driver string        Driver to manage the Network (default \"bridge\")
+      --egress list          Names and networks that its containers may
+                             speak to
       --gateway strings      IPv4 or IPv6 Gateway for the master subnet
       --host-names           Answer the host's own questions for NAME.NETWORK
       --ingress              Create swarm routing-mesh network

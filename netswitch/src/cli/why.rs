@@ -98,8 +98,9 @@ fn line(row: &WhyRow) -> String {
 fn because(reason: &str) -> &'static str {
     match reason {
         "policy-denied" => "; no rule allows it (default deny)",
-        "host-access" => "; the network closes the host (netswitch.host_access, or gateway mode isolated)",
-        "metadata" => "; the network closes metadata services (netswitch.metadata)",
+        "host-access" => "; the host is closed to it (netswitch.host_access, gateway mode isolated, or --egress)",
+        "metadata" => "; metadata services are closed to it (netswitch.metadata, or --egress)",
+        "egress" => "; no leash names it (--egress), or no name that the container has asked for",
         _ => "",
     }
 }

@@ -65,7 +65,7 @@ fn end_flow(
 }
 
 /// What `bpf_ktime_get_ns` says.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
     time.map_or(0, |time| {
         u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0)

@@ -10,6 +10,7 @@ use netswitch_common::{
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
     flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
+    leash::{Classes, LeashKey, LeashPortsKey, Leashed},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -113,6 +114,14 @@ pub const MAPS: &[(&str, Layout)] = &[
     (
         "RULINGS",
         layout::<lpm_trie::Key<RulingKey>, Ruling>(MapType::LpmTrie, capacity::RULINGS),
+    ),
+    (
+        "LEASHES",
+        layout::<lpm_trie::Key<LeashKey>, Leashed>(MapType::LpmTrie, capacity::LEASHES),
+    ),
+    (
+        "LEASH_PORTS",
+        layout::<lpm_trie::Key<LeashPortsKey>, Classes>(MapType::LpmTrie, capacity::LEASH_PORTS),
     ),
     ("FLOWS", layout::<Tuple, FlowIndex>(MapType::Hash, capacity::FLOWS)),
     ("RECORDS", layout::<FlowKey, Flow>(MapType::Hash, capacity::RECORDS)),

@@ -7,6 +7,7 @@ mod counters;
 mod events;
 mod flows;
 mod layout;
+mod leash;
 mod log;
 mod names;
 mod policy;
@@ -33,6 +34,7 @@ use aya::{
 pub use attach::Hook;
 pub use events::Events;
 pub use layout::{Layout, MAPS};
+pub use leash::Leashes;
 pub use run::Ran;
 pub use tables::Tables;
 use tables::take;
@@ -63,6 +65,8 @@ pub enum Error {
     },
     #[error("map {map}: {source}")]
     Map { map: String, source: MapError },
+    #[error("a leash has learnt as many addresses as it may")]
+    LeashFull,
     #[error("map {map} has no entry {key}")]
     OutOfRange { map: &'static str, key: u32 },
     #[error("eBPF object: {0}")]

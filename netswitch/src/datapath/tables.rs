@@ -13,6 +13,7 @@ use netswitch_common::{
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
     flow::{Flow, FlowIndex, FlowKey, Quota, Tuple},
     host::{Config, Uplink},
+    leash::{Classes, LeashPortsKey},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -21,7 +22,7 @@ use netswitch_common::{
     verdict::{Count, DropKey},
 };
 
-use super::{Error, Result};
+use super::{Error, Result, leash::Leashes};
 use crate::action::{Device, Entry};
 
 /// Every map that the agent writes or counts by. Layouts were checked before this was made.
@@ -40,6 +41,8 @@ pub struct Tables {
     pub(super) cidrs: LpmTrie<MapData, CidrKey, u32>,
     pub(super) pairs: HashMap<MapData, PairKey, u32>,
     pub(super) rulings: LpmTrie<MapData, RulingKey, Ruling>,
+    pub(super) leashes: Leashes,
+    pub(super) leash_ports: LpmTrie<MapData, LeashPortsKey, Classes>,
     pub(super) views: Array<MapData, View>,
     pub(super) names: HashMap<MapData, NameKey, Name>,
     uplinks: HashMap<MapData, u32, Uplink>,
@@ -71,6 +74,8 @@ impl Tables {
             cidrs: take(ebpf, "CIDRS")?,
             pairs: take(ebpf, "PAIRS")?,
             rulings: take(ebpf, "RULINGS")?,
+            leashes: Leashes::new(take(ebpf, "LEASHES")?),
+            leash_ports: take(ebpf, "LEASH_PORTS")?,
             views: take(ebpf, "VIEWS")?,
             names: take(ebpf, "NAMES")?,
             uplinks: take(ebpf, "UPLINKS")?,
@@ -158,6 +163,7 @@ impl Tables {
             | Entry::Pair { .. }
             | Entry::Ruling { .. }
             | Entry::PolicyEpoch(_) => self.write_policy(entry),
+            Entry::Leashed { .. } | Entry::LeashPorts { .. } => self.write_leash(entry),
             Entry::Uplink { device, value } => {
                 let key = index(device)?;
                 self.uplinks.insert(key, value, 0).map_err(Error::map("UPLINKS"))
@@ -200,6 +206,7 @@ impl Tables {
             | Entry::Pair { .. }
             | Entry::Ruling { .. }
             | Entry::PolicyEpoch(_) => self.remove_policy(entry),
+            Entry::Leashed { .. } | Entry::LeashPorts { .. } => self.remove_leash(entry),
             Entry::Uplink { device, .. } => absent_is_fine("UPLINKS", self.uplinks.remove(&index(device)?)),
             Entry::Local { address } => absent_is_fine("LOCALS", self.locals.remove(&Address::from(*address))),
         }
@@ -311,6 +318,7 @@ impl Tables {
             let (key, _) = row.map_err(Error::map("SOURCES"))?;
             entries.extend(source_of(&key));
         }
+        entries.extend(self.leash_entries()?);
         Ok(entries)
     }
 

@@ -47,6 +47,11 @@ impl Changes {
     }
 
     /// The endpoints that a sandbox has afterwards.
+    /// Whether there are endpoints with a leash afterwards.
+    pub fn is_leashed(&self) -> bool {
+        self.endpoints.values().flatten().any(Endpoint::is_leashed)
+    }
+
     pub fn endpoints_of_sandbox<'a>(&'a self, before: &'a State, sandbox: &Id) -> Vec<&'a Endpoint> {
         let unchanged = before.endpoints_of_sandbox(sandbox);
         let unchanged = unchanged.filter(|endpoint| !self.endpoints.contains_key(&endpoint.id));

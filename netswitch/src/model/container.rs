@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Id, endpoint::Settings, publish::Binding};
+use super::{Id, endpoint::Settings, policy::Leash, publish::Binding};
 use dns::Dns;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Container {
     pub links: Vec<Link>,
     #[serde(default)]
     pub dns: Dns,
+    /// `--egress`.
+    #[serde(default)]
+    pub egress: Option<Leash>,
     pub process: Process,
     /// `-p`: asked for, whether it runs or not.
     #[serde(default)]

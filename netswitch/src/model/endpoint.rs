@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 use serde::{Deserialize, Serialize};
 
-use super::{Id, publish::Publication};
+use super::{Id, policy::Leashes, publish::Publication};
 
 /// Exists while its container runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +40,16 @@ pub struct Endpoint {
     pub index: Option<u32>,
     #[serde(default)]
     pub publications: Vec<Publication>,
+    /// As they were when it was made.
+    #[serde(default, skip_serializing_if = "Leashes::is_none")]
+    pub leashes: Leashes,
 }
 
 impl Endpoint {
+    pub const fn is_leashed(&self) -> bool {
+        !self.leashes.is_none()
+    }
+
     /// Its addresses with prefix length, v4 first.
     pub fn addresses(&self) -> impl Iterator<Item = IpNetwork> + use<> {
         self.v4.into_iter().chain(self.v6)

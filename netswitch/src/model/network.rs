@@ -15,7 +15,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::{address::Mac, endpoint::flags};
 use serde::{Deserialize, Serialize};
 
-use super::Id;
+use super::{Id, policy::Leash};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -153,6 +153,9 @@ pub struct Bridge {
     /// `netswitch.dns`: whom its containers' questions go to; empty for the host's servers.
     #[serde(default)]
     pub name_servers: Vec<IpAddr>,
+    /// `netswitch.egress`.
+    #[serde(default)]
+    pub egress: Option<Leash>,
     /// `netswitch.host_names`: whether the host's own programs may ask for its names.
     #[serde(default)]
     pub host_names: bool,

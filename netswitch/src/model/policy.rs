@@ -26,6 +26,7 @@ pub mod change;
 pub mod check;
 pub mod compile;
 pub mod file;
+pub mod leash;
 pub mod ports;
 pub mod protocol;
 pub mod rule;
@@ -37,7 +38,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{ports::Ports, protocol::Protocol, rule::Rule, selector::Selector};
+pub use self::{
+    leash::{Leash, Leashes},
+    ports::Ports,
+    protocol::Protocol,
+    rule::Rule,
+    selector::Selector,
+};
 
 /// The policy, whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

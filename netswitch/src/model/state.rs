@@ -107,6 +107,11 @@ impl State {
         state
     }
 
+    /// Whether any endpoint has a leash.
+    pub fn is_leashed(&self) -> bool {
+        self.endpoints.values().any(Endpoint::is_leashed)
+    }
+
     /// Makes the changes; costs as much as they are many.
     pub fn apply(&mut self, changes: &Changes) {
         // all old values leave the indexes before any new one enters: slots and names may change hands

@@ -7,6 +7,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::{
     address::{Address, Mac},
     endpoint::{self, Kind, Port, PortKey, Slot, flags},
+    leash::LeashPortsKey,
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Subnet, SubnetKind},
     publish,
@@ -134,7 +135,10 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, sand
     } else {
         flags::PUBLISHES
     };
-    let flags = flags_of(network, bridge) | publishes;
+    let mut flags = flags_of(network, bridge) | publishes;
+    if endpoint.is_leashed() {
+        flags |= shield(flags);
+    }
     let mtu = mtu(endpoint.mtu);
     let address = |address: Option<IpNetwork>| address.map_or(Address::NONE, |address| address.ip().into());
     let port = port(endpoint.number, endpoint.generation, flags, mtu, Kind::Container);
@@ -193,7 +197,44 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, sand
     for publication in &endpoint.publications {
         entries.extend(of_publication(publication, endpoint, bridge));
     }
+    entries.extend(of_leashes(endpoint));
     entries
+}
+
+/// Whom its leashes let it speak with, as far as that is known beforehand.
+fn of_leashes(endpoint: &Endpoint) -> Vec<Entry> {
+    if !endpoint.is_leashed() {
+        return Vec::new();
+    }
+    let leash = endpoint.generation;
+    let prefixes = endpoint.leashes.prefixes().into_iter();
+    let prefixes = prefixes.map(|(network, classes)| Entry::Leashed {
+        leash,
+        network,
+        classes,
+    });
+    let ports = endpoint.leashes.ports().into_iter();
+    let ports = ports.map(|(protocol, port, length, classes)| Entry::LeashPorts {
+        key: LeashPortsKey {
+            leash,
+            protocol,
+            _pad: 0,
+            port: port.to_be(),
+        },
+        length,
+        classes,
+    });
+    prefixes.chain(ports).collect()
+}
+
+/// What is closed to whoever has a leash: the host, but for names, and metadata services.
+const fn shield(flags: u32) -> u32 {
+    let may_ask = if flags & flags::NO_HOST_V4 == 0 {
+        flags::MAY_ASK
+    } else {
+        0
+    };
+    flags::NO_HOST_V4 | flags::NO_HOST_V6 | flags::NO_METADATA | may_ask
 }
 
 /// Where a published port leads, and whom it lets in.

@@ -31,6 +31,7 @@ pub fn member<'a>(view: &View<'a>, endpoint: &Endpoint) -> Option<(u32, Who<'a>)
         container: &container.name,
         labels: &container.labels,
         network: &view.network(&endpoint.network)?.name,
+        leashes: endpoint.leashes.flags(),
     };
     Some((endpoint.number, who))
 }

@@ -86,7 +86,7 @@ impl World {
         let (publish, published) = watch::channel(directory);
         let (upstream, host) = watch::channel(Upstream::new(&[]));
         Self {
-            answerer: Answerer::new(published, Forwarder::new(host)),
+            answerer: Answerer::new(published, Forwarder::new(host), Teacher::default()),
             switch,
             askers,
             _published: (publish, upstream),

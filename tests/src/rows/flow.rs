@@ -130,6 +130,7 @@ pub fn rows() -> Vec<FlowRow> {
         exhausted(),
         names(),
         super::policy::rows(),
+        super::leash::rows(),
     ]
     .into_iter()
     .flatten()

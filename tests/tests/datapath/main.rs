@@ -3,6 +3,7 @@
 
 mod difference;
 mod layout;
+mod leash;
 mod names;
 mod nat;
 mod rate;

@@ -12,6 +12,7 @@ mod container;
 mod default_network;
 mod docker_client;
 mod dual_stack;
+mod egress;
 mod firewall;
 mod footprint;
 mod host_names;

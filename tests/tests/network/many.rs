@@ -31,6 +31,7 @@ fn fifteen_hundred_endpoints_talk() {
             network: "bridge".into(),
             settings: Settings::default(),
             dns: Vec::new(),
+            egress: Vec::new(),
             publish: Vec::new(),
             labels: [].into(),
         };

@@ -8,7 +8,7 @@ use tests::world::{LAN, Namespace, World, eventually};
 use super::words;
 
 /// A world whose agent reads this resolv.conf.
-fn with_servers(text: &str) -> World {
+pub fn resolving(text: &str) -> World {
     let mut world = World::without_agent();
     world.add_lan();
     let file = resolv_conf(&world);
@@ -23,7 +23,7 @@ fn resolv_conf(world: &World) -> PathBuf {
 }
 
 /// A real name server at an address, which answers for `one.test` with this; more options by the caller.
-fn serve(world: &World, namespace: &Namespace, at: &str, answer: &str, options: &[&str]) {
+pub fn serve_names(world: &World, namespace: &Namespace, at: &str, answer: &str, options: &[&str]) {
     let own = [
         "--keep-in-foreground",
         "--no-resolv",
@@ -48,7 +48,7 @@ fn serve(world: &World, namespace: &Namespace, at: &str, answer: &str, options: 
 }
 
 /// What `dig` in a container prints, with these arguments.
-fn dig(world: &World, from: &str, arguments: &str) -> String {
+pub fn dig(world: &World, from: &str, arguments: &str) -> String {
     world.exec(from, &[&["dig"], &words(arguments)[..]].concat()).ok()
 }
 
@@ -69,10 +69,10 @@ fn finds(world: &World, from: &str, name: &str, answer: &str) {
 
 #[test]
 fn the_hosts_servers_are_asked_and_followed_live() {
-    let world = with_servers(&format!("nameserver {}\n", LAN[0]));
-    serve(&world, world.lan(), LAN[0], "192.0.2.1", &[]);
-    serve(&world, world.lan(), LAN[1], "192.0.2.2", &[]);
-    serve(&world, &world.host, "127.0.0.53", "192.0.2.3", &[]);
+    let world = resolving(&format!("nameserver {}\n", LAN[0]));
+    serve_names(&world, world.lan(), LAN[0], "192.0.2.1", &[]);
+    serve_names(&world, world.lan(), LAN[1], "192.0.2.2", &[]);
+    serve_names(&world, &world.host, "127.0.0.53", "192.0.2.3", &[]);
     world.ok(&["network", "create", "mynet"]);
     world.run("usual", &[]);
     world.run("app", &["--net", "mynet"]);
@@ -102,7 +102,7 @@ fn the_hosts_servers_are_asked_and_followed_live() {
 
 #[test]
 fn answers_are_passed_on_whatever_their_kind() {
-    let world = with_servers(&format!("nameserver {}\n", LAN[0]));
+    let world = resolving(&format!("nameserver {}\n", LAN[0]));
     let text = "x".repeat(250);
     let records = [
         "--mx-host=one.test,mail.one.test,10".to_owned(),
@@ -115,7 +115,7 @@ fn answers_are_passed_on_whatever_their_kind() {
         "--address=/nothing.test/".into(),
     ];
     let records: Vec<&str> = records.iter().map(String::as_str).collect();
-    serve(&world, world.lan(), LAN[0], "192.0.2.1", &records);
+    serve_names(&world, world.lan(), LAN[0], "192.0.2.1", &records);
     world.run("app", &[]);
     for (question, answer) in [
         ("one.test MX", "10 mail.one.test."),
@@ -144,10 +144,10 @@ fn answers_are_passed_on_whatever_their_kind() {
 
 #[test]
 fn a_containers_servers_are_asked_before_its_networks_and_the_hosts() {
-    let world = with_servers(&format!("nameserver {}\n", LAN[0]));
-    serve(&world, world.lan(), LAN[0], "192.0.2.1", &[]);
-    serve(&world, world.lan(), LAN[1], "192.0.2.2", &[]);
-    serve(&world, &world.host, "127.0.0.9", "192.0.2.3", &[]);
+    let world = resolving(&format!("nameserver {}\n", LAN[0]));
+    serve_names(&world, world.lan(), LAN[0], "192.0.2.1", &[]);
+    serve_names(&world, world.lan(), LAN[1], "192.0.2.2", &[]);
+    serve_names(&world, &world.host, "127.0.0.9", "192.0.2.3", &[]);
     world.ok(&["network", "create", "-o", &format!("netswitch.dns={}", LAN[1]), "mynet"]);
     world.run("usual", &[]);
     world.run("network", &["--net", "mynet"]);
@@ -172,8 +172,8 @@ fn a_containers_servers_are_asked_before_its_networks_and_the_hosts() {
 
 #[test]
 fn an_internal_network_has_its_own_names_and_no_others() {
-    let world = with_servers(&format!("nameserver {}\n", LAN[0]));
-    serve(&world, world.lan(), LAN[0], "192.0.2.1", &[]);
+    let world = resolving(&format!("nameserver {}\n", LAN[0]));
+    serve_names(&world, world.lan(), LAN[0], "192.0.2.1", &[]);
     world.ok(&words("network create --internal --subnet 10.2.0.0/24 inner"));
     world.run("db", &["--net", "inner"]);
     world.run("app", &words("--net inner --dns 192.168.56.1"));
@@ -189,8 +189,8 @@ fn an_internal_network_has_its_own_names_and_no_others() {
 #[test]
 fn a_dead_server_costs_little_and_the_next_one_answers() {
     // nobody has the first address: not even a refusal comes back
-    let world = with_servers(&format!("nameserver 192.168.56.77\nnameserver {}\n", LAN[0]));
-    serve(&world, world.lan(), LAN[0], "192.0.2.1", &[]);
+    let world = resolving(&format!("nameserver 192.168.56.77\nnameserver {}\n", LAN[0]));
+    serve_names(&world, world.lan(), LAN[0], "192.0.2.1", &[]);
     world.ok(&["network", "create", "--subnet", "10.2.0.0/24", "mynet"]);
     world.run("db", &["--net", "mynet"]);
     world.run("app", &["--net", "mynet"]);
@@ -235,7 +235,7 @@ fn a_stalled_client_is_no_ones_loss() {
 #[test]
 fn a_question_that_comes_back_to_us_ends() {
     // a gateway of ours as the host's server: nobody answers the host there
-    let world = with_servers("nameserver 10.2.0.1\n");
+    let world = resolving("nameserver 10.2.0.1\n");
     world.ok(&["network", "create", "--subnet", "10.2.0.0/24", "mynet"]);
     world.run("db", &["--net", "mynet"]);
     world.run("app", &["--net", "mynet"]);

@@ -160,7 +160,7 @@ fn what_closes_the_host() {
     dual(&world, "off", 5, &["--internal", "-o", &v4, "-o", &v6]);
     world.run("one", &["--net", "dns"]);
     world.run("two", &["--net", "off"]);
-    let closed = "the network closes the host (netswitch.host_access, or gateway mode isolated)";
+    let closed = "the host is closed to it (netswitch.host_access, gateway mode isolated, or --egress)";
     says(
         &world,
         "one",
@@ -190,8 +190,8 @@ fn what_closes_the_host() {
         "one",
         "169.254.169.254:80",
         &[
-            "dropped metadata: tcp 10.4.0.2 -> 169.254.169.254:80 on dns; the network closes metadata services \
-           (netswitch.metadata)",
+            "dropped metadata: tcp 10.4.0.2 -> 169.254.169.254:80 on dns; metadata services are closed to it \
+             (netswitch.metadata, or --egress)",
         ],
     );
 }

@@ -10,6 +10,7 @@ use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use tokio::sync::watch;
 
 use super::forward::Forwarder;
+use super::leash::{Leashed, Teacher};
 use super::limits::Client;
 use crate::model::directory::{Directory, Forward, TIME_TO_LIVE, View};
 
@@ -21,6 +22,7 @@ const DATAGRAM_PLAIN: u16 = 512;
 pub struct Answerer {
     directory: watch::Receiver<Arc<Directory>>,
     forwarder: Forwarder,
+    teacher: Teacher,
     /// A name with several addresses begins with another one each time.
     turn: AtomicUsize,
 }
@@ -45,13 +47,15 @@ pub struct Question {
     answer: Answer,
     query: Query,
     forward: Forward,
+    leashed: Arc<Leashed>,
 }
 
 impl Answerer {
-    pub fn new(directory: watch::Receiver<Arc<Directory>>, forwarder: Forwarder) -> Self {
+    pub fn new(directory: watch::Receiver<Arc<Directory>>, forwarder: Forwarder, teacher: Teacher) -> Self {
         Self {
             directory,
             forwarder,
+            teacher,
             turn: AtomicUsize::new(0),
         }
     }
@@ -75,14 +79,21 @@ impl Answerer {
             return answer.refuse(ResponseCode::ServFail);
         };
         if self.fill(&mut answer.message, &directory, view, query) {
+            self.teach(&view.leashes, query, &answer.message.answers);
             return Outcome::Answered(answer);
         }
         if view.forward == Forward::Others {
             return answer.deny(&directory, view, query);
         }
+        let may_ask = view.leashes.is_empty() || text(query.name()).is_some_and(|name| view.may_ask_for(&name));
         Outcome::Unknown(Question {
             query: query.clone(),
-            forward: view.forward.clone(),
+            forward: if may_ask {
+                view.forward.clone()
+            } else {
+                Forward::Refused
+            },
+            leashed: Arc::clone(&view.leashes),
             answer,
         })
     }
@@ -123,14 +134,25 @@ impl Answerer {
         }
     }
 
+    fn teach(&self, leashed: &Leashed, query: &Query, answers: &[Record]) {
+        if leashed.is_empty() || answers.is_empty() {
+            return;
+        }
+        if let Some(name) = text(query.name()) {
+            self.teacher.teach(leashed, &name, answers);
+        }
+    }
+
     /// Asks others.
     pub async fn ask(&self, question: Question) -> Answer {
         let Question {
             mut answer,
             query,
             forward,
+            leashed,
         } = question;
         let found = self.forwarder.ask(&forward, &query).await;
+        self.teach(&leashed, &query, &found.answers);
         answer.message.metadata.response_code = found.code;
         answer.message.add_answers(found.answers);
         answer.message.insert_authorities(found.authorities);

@@ -7,7 +7,7 @@ use crate::api::{self, Request};
 use crate::cli::failure::Failure;
 use crate::cli::options;
 use crate::client::Client;
-use crate::model::network::options::HOST_NAMES;
+use crate::model::network::options::{EGRESS, HOST_NAMES};
 
 /// Create a network
 #[derive(Debug, Args)]
@@ -28,6 +28,9 @@ pub struct Create {
     /// Driver to manage the Network (default "bridge")
     #[arg(short, long, value_name = "string", default_value = "bridge")]
     driver: String,
+    /// Names and networks that its containers may speak to
+    #[arg(long, value_name = "list", value_parser = options::egress)]
+    egress: Vec<String>,
     /// IPv4 or IPv6 Gateway for the master subnet
     #[arg(long, value_name = "strings", value_delimiter = ',')]
     gateway: Vec<String>,
@@ -75,6 +78,9 @@ impl Create {
         let mut options = options::map(self.opt);
         if self.host_names {
             options.insert(HOST_NAMES.into(), "true".into());
+        }
+        if !self.egress.is_empty() {
+            options.insert(EGRESS.into(), self.egress.join(","));
         }
         Ok(Request::NetworkCreate(api::NetworkCreate {
             name: self.network,

@@ -11,6 +11,7 @@ use crate::{
         endpoint::add::{add, check, check_form, choose_default_routes},
         names,
         network::Driver,
+        policy::Leash,
         publish::{change, settle::settle},
         sandbox::{Origin, Sandbox},
         state::State,
@@ -63,6 +64,7 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
         attachments: BTreeMap::new(),
         links: Vec::new(),
         dns: Dns::parse(&asked.dns, &[], &[])?,
+        egress: Leash::given(&asked.egress).map_err(Error::bad_request)?,
         process: Process::default(),
         bindings: change::bindings(&asked.publish)?,
         publish_all: false,
@@ -123,6 +125,7 @@ mod tests {
             network: network.into(),
             settings: Settings::default(),
             dns: Vec::new(),
+            egress: Vec::new(),
             publish: Vec::new(),
             labels: BTreeMap::new(),
         }

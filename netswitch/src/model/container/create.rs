@@ -11,6 +11,7 @@ use crate::{
         endpoint::{Settings, add},
         names,
         network::options::no_effect,
+        policy::Leash,
         publish::change,
         state::State,
     },
@@ -29,6 +30,7 @@ pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Resu
     let bindings = change::bindings(&asked.publish)?;
     let process = process(asked)?;
     let dns = Dns::parse(&asked.dns, &asked.dns_search, &asked.dns_options)?;
+    let egress = Leash::given(&asked.egress).map_err(Error::bad_request)?;
     let id = facts.id();
     let name = if asked.name.is_empty() {
         names::generate(state, facts, &id)
@@ -67,6 +69,7 @@ pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Resu
         attachments,
         links,
         dns,
+        egress,
         process,
         bindings,
         publish_all: asked.publish_all,
@@ -172,6 +175,7 @@ fn check_conflicts(mode: &Mode, asked: &ContainerCreate) -> Result<()> {
                 "conflicting options: custom host-to-IP mapping and the network mode",
             ),
             (mac, "conflicting options: mac-address and the network mode"),
+            (!asked.egress.is_empty(), "conflicting options: egress and the network mode"),
             (
                 !asked.publish.is_empty() || asked.publish_all,
                 "conflicting options: port publishing and the container type network mode",
@@ -184,6 +188,7 @@ fn check_conflicts(mode: &Mode, asked: &ContainerCreate) -> Result<()> {
         .into_iter()
         .find_map(|(conflict, message)| conflict.then_some(message)),
         Mode::Host if mac => Some("conflicting options: mac-address and the network mode"),
+        Mode::Host if !asked.egress.is_empty() => Some("conflicting options: egress and the network mode"),
         Mode::Host if !asked.links.is_empty() => Some(HOST_LINKS),
         Mode::None if mac => return Err(no_effect("--mac-address with --network none")),
         Mode::Host | Mode::None | Mode::Networks(_) => None,

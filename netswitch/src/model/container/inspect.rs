@@ -37,6 +37,7 @@ pub fn inspect(state: &State, key: &str) -> Result<Value, Error> {
         "Config": config(container),
         "NetworkSettings": network_settings(state, container),
         "Owner": container.owner,
+        "Egress": container.egress,
     }))
 }
 

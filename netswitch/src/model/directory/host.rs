@@ -1,6 +1,8 @@
 //! What the host's own programs find: `name.network` and addresses, of the networks that allow it. Everything
 //! else they ask others for, so it matters what is ours.
 
+use std::sync::Arc;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -18,6 +20,8 @@ impl Default for View {
             number: 0,
             networks: Vec::new(),
             forward: Forward::Others,
+            leashes: Arc::default(),
+            in_kernel: false,
         }
     }
 }

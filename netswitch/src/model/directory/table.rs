@@ -64,7 +64,7 @@ impl Directory {
             let names = self.networks.get(&seen.network)?;
             seen.links.is_empty().then_some(names)
         });
-        let Some(names) = found.collect::<Option<Vec<&Names>>>() else {
+        let Some(names) = found.collect::<Option<Vec<&Names>>>().filter(|_| view.in_kernel) else {
             return Some((view.number, answered));
         };
         // `a.b` is looked for on all networks before `a` is on the network `b`

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::model::{
     Id,
     container::{Container, parse},
     endpoint::Endpoint,
     network::Network,
+    policy::Leashes,
     state::State,
 };
 
@@ -18,6 +20,10 @@ pub struct View {
     /// In the order of its interfaces.
     pub(super) networks: Vec<Seen>,
     pub forward: Forward,
+    /// Of its endpoints that have one, by generation.
+    pub leashes: Arc<[(u32, Leashes)]>,
+    /// Whether the switch itself may answer: not where a leash has to learn from the agent's answers.
+    pub(super) in_kernel: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +51,10 @@ impl View {
     pub(super) fn of_sandbox(state: &State, sandbox: &Id) -> Option<Self> {
         let mut endpoints: Vec<&Endpoint> = state.endpoints_of_sandbox(sandbox).collect();
         endpoints.sort_by_key(|endpoint| (endpoint.interface.len(), &endpoint.interface));
+        let leashed = endpoints.iter().filter(|endpoint| endpoint.is_leashed());
+        let leashes: Arc<[_]> = leashed
+            .map(|endpoint| (endpoint.generation, endpoint.leashes.clone()))
+            .collect();
         let found: Vec<(&Network, &Container)> = endpoints
             .into_iter()
             .filter_map(|endpoint| {
@@ -63,6 +73,8 @@ impl View {
         Some(Self {
             number: state.sandboxes.get(sandbox).map_or(0, |sandbox| sandbox.number),
             forward: forward(found.iter().all(|(network, _)| network.internal), servers),
+            in_kernel: leashes.is_empty() || found.iter().all(|(network, _)| network.resolvers().next().is_none()),
+            leashes,
             networks: found
                 .iter()
                 .map(|(network, container)| Seen {
@@ -71,6 +83,12 @@ impl View {
                 })
                 .collect(),
         })
+    }
+
+    /// Whether it may know where a name leads, in lower case and without the dot at its end: with leashes not
+    /// those that none of them names, lest they carry words out of the container.
+    pub fn may_ask_for(&self, name: &str) -> bool {
+        self.leashes.is_empty() || self.leashes.iter().any(|(_, leashes)| leashes.permits_name(name))
     }
 
     pub(super) fn of_network(network: &Network) -> Self {
@@ -82,6 +100,8 @@ impl View {
                 links: HashMap::new(),
             }],
             forward: forward(network.internal, servers),
+            leashes: Arc::default(),
+            in_kernel: true,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
         container::{Container, parse},
         names,
         network::{Network, Pool, create::free_device, options::no_effect},
+        policy::Leashes,
         state::State,
     },
 };
@@ -142,6 +143,10 @@ pub fn add(
         default_route_v6: false,
         index: None,
         publications: Vec::new(),
+        leashes: Leashes {
+            container: container.egress.clone(),
+            network: network.bridge.as_ref().and_then(|bridge| bridge.egress.clone()),
+        },
     };
     draft.put_endpoint(endpoint);
     draft.put_network(network);

@@ -135,6 +135,7 @@ pub(super) fn bridge(
         gateway: options.gateway,
         name_servers: options.name_servers.clone(),
         host_names: options.host_names,
+        egress: options.egress.clone(),
         host_end_index: None,
         switch_end_index: None,
     })

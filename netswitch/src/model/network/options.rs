@@ -8,7 +8,7 @@ use netswitch_common::endpoint::flags;
 
 use crate::{
     api::{Error, ErrorKind},
-    model::parse,
+    model::{parse, policy::Leash},
 };
 
 type Result<T> = std::result::Result<T, Error>;
@@ -25,6 +25,7 @@ pub const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
 pub const MTU: &str = "com.docker.network.driver.mtu";
 /// `network create --host-names`.
 pub const HOST_NAMES: &str = "netswitch.host_names";
+pub const EGRESS: &str = "netswitch.egress";
 
 pub const DEFAULT_MTU: u32 = 1500;
 /// RFC 791: every host takes 68 bytes. RFC 8200: every IPv6 link carries 1280.
@@ -48,6 +49,7 @@ pub struct Options {
     pub gateway: Gateway,
     pub name_servers: Vec<IpAddr>,
     pub host_names: bool,
+    pub egress: Option<Leash>,
 }
 
 pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> {
@@ -61,6 +63,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
         gateway: Gateway::default(),
         name_servers: Vec::new(),
         host_names: false,
+        egress: None,
     };
     for (key, value) in options {
         let allow = |flag: u32| Ok::<_, Error>(if boolean(key, value)? { flag } else { 0 });
@@ -75,6 +78,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
             GATEWAY_MODE_V4 => parsed.gateway.mode_v4 = gateway_mode(key, value)?,
             GATEWAY_MODE_V6 => parsed.gateway.mode_v6 = gateway_mode(key, value)?,
             HOST_NAMES => parsed.host_names = boolean(key, value)?,
+            EGRESS => parsed.egress = Some(value.parse().map_err(|error: String| unreadable(key, value, &error))?),
             "netswitch.dns" => parsed.name_servers = name_servers(key, value)?,
             "netswitch.host_access" => parsed.closed |= host_access(key, value)?,
             "netswitch.metadata" => parsed.closed |= metadata(key, value)?,
@@ -217,6 +221,7 @@ mod tests {
                 ("netswitch.allow_vlan", "1"),
                 ("netswitch.allow_link_control", "0"),
                 ("netswitch.allow_dhcp_server", "true"),
+                (EGRESS, "*.example.org:443"),
                 ("netswitch.host_access", "dns"),
                 ("netswitch.metadata", "deny"),
             ],
@@ -236,6 +241,7 @@ mod tests {
             },
             name_servers: vec![[192, 0, 2, 53].into(), "fd00::53".parse().unwrap()],
             host_names: true,
+            egress: Some("*.example.org:443".parse().unwrap()),
         };
         assert_eq!(options, Ok(expected));
         assert_eq!(

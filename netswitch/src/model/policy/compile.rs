@@ -36,6 +36,8 @@ pub enum Who<'a> {
         container: &'a str,
         labels: &'a BTreeMap<String, String>,
         network: &'a str,
+        /// [`flags`] of its leashes.
+        leashes: u32,
     },
 }
 
@@ -160,6 +162,7 @@ impl Compiled {
                 container,
                 labels,
                 network,
+                ..
             } => {
                 let labels = labels.iter().flat_map(|(key, value)| {
                     [None, Some(value.clone())].map(|value| Selector::Label {
@@ -200,12 +203,17 @@ impl Compiled {
         let flag = |set: bool, flag: u32| if set { flag } else { 0 };
         match who {
             Who::Host => (identity::HOST, flag(!key.is_empty(), flags::CONCERNED)),
-            Who::Member { container, network, .. } => {
+            Who::Member {
+                container,
+                network,
+                leashes,
+                ..
+            } => {
                 let identity = self.identities.get(&key).copied().unwrap_or(identity::NONE);
                 let (incoming, outgoing) = self.policy.denies(container, network);
-                let concerned = !key.is_empty() || incoming || outgoing;
+                let concerned = !key.is_empty() || incoming || outgoing || *leashes != 0;
                 let denies = flag(incoming, flags::DENY_IN) | flag(outgoing, flags::DENY_OUT);
-                (identity, flag(concerned, flags::CONCERNED) | denies)
+                (identity, flag(concerned, flags::CONCERNED) | denies | leashes)
             }
         }
     }

@@ -60,4 +60,16 @@ impl FromStr for Ports {
     }
 }
 
+/// The fewest prefixes of 16 bits for `first..=last`: where each begins, and its length.
+pub fn blocks(first: u32, last: u32) -> impl Iterator<Item = (u16, u32)> {
+    let mut next = first;
+    std::iter::from_fn(move || {
+        let port = u16::try_from(next).ok().filter(|_| next <= last)?;
+        let room = (last - next + 1).ilog2();
+        let bits = next.trailing_zeros().min(room).min(16);
+        next += 1 << bits;
+        Some((port, 16 - bits))
+    })
+}
+
 stored_as_text!(Ports);

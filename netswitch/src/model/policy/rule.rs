@@ -20,7 +20,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// With what goes without saying: ports are TCP's, as for `-p`.
+    /// With what goes without saying.
     pub fn new(
         action: Action,
         from: Selector,
@@ -28,18 +28,11 @@ impl Rule {
         protocol: Option<Protocol>,
         ports: Vec<Ports>,
     ) -> Result<Self, String> {
-        let implied = if ports.is_empty() { Protocol::Any } else { Protocol::TCP };
-        let protocol = protocol.unwrap_or(implied);
-        if !ports.is_empty() && !protocol.has_ports() {
-            return Err(format!(
-                "protocol {protocol} has no ports\nhint: leave them out, or tcp, udp or sctp"
-            ));
-        }
         Ok(Self {
             action,
             from,
             to,
-            protocol,
+            protocol: protocol_of_ports(protocol, &ports)?,
             ports: Ports::normal(ports),
         })
     }
@@ -47,7 +40,7 @@ impl Rule {
     /// Reads the arguments of `policy allow` and `policy deny`.
     pub fn parse(action: Action, from: &str, to: &str) -> Result<Self, String> {
         let (to, protocol, ports) = destination(to)?;
-        Self::new(action, from.parse()?, to, protocol, ports)
+        Self::new(action, from.parse()?, to.parse()?, protocol, ports)
     }
 
     /// `80,443`; empty for all.
@@ -74,8 +67,20 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Reads `TO[:PORT[-PORT],…][/PROTO]`.
-fn destination(text: &str) -> Result<(Selector, Option<Protocol>, Vec<Ports>), String> {
+/// The protocol of ports: TCP's, as for `-p`, unless another is named.
+pub(super) fn protocol_of_ports(protocol: Option<Protocol>, ports: &[Ports]) -> Result<Protocol, String> {
+    let implied = if ports.is_empty() { Protocol::Any } else { Protocol::TCP };
+    let protocol = protocol.unwrap_or(implied);
+    if !ports.is_empty() && !protocol.has_ports() {
+        return Err(format!(
+            "protocol {protocol} has no ports\nhint: leave them out, or tcp, udp or sctp"
+        ));
+    }
+    Ok(protocol)
+}
+
+/// Takes `TO[:PORT[-PORT],…][/PROTO]` apart.
+pub(super) fn destination(text: &str) -> Result<(&str, Option<Protocol>, Vec<Ports>), String> {
     if let Some((inside, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         let (ports, protocol) = match rest.split_once('/') {
             Some((ports, protocol)) => (ports, Some(protocol.parse()?)),
@@ -86,7 +91,7 @@ fn destination(text: &str) -> Result<(Selector, Option<Protocol>, Vec<Ports>), S
             None if ports.is_empty() => Vec::new(),
             None => return Err(format!("{text:?} is no destination\nhint: [2001:db8::/32]:443/tcp")),
         };
-        return Ok((inside.parse()?, protocol, ports));
+        return Ok((inside, protocol, ports));
     }
     let (rest, protocol) = protocol(text)?;
     // the colons of an address are no ports'
@@ -96,8 +101,8 @@ fn destination(text: &str) -> Result<(Selector, Option<Protocol>, Vec<Ports>), S
         !is_address && !is_kind && ports.starts_with(|first: char| first.is_ascii_digit())
     });
     match split {
-        Some((to, ports)) => Ok((to.parse()?, protocol, Ports::list(ports)?)),
-        None => Ok((rest.parse()?, protocol, Vec::new())),
+        Some((to, ports)) => Ok((to, protocol, Ports::list(ports)?)),
+        None => Ok((rest, protocol, Vec::new())),
     }
 }
 

@@ -74,7 +74,7 @@ impl FromStr for Selector {
             }
         }
         if let Some(network) = address(text) {
-            return cidr(text, network);
+            return whole(text, network).map(Self::Cidr);
         }
         if is_name(text) {
             return Ok(Self::Container(text.to_owned()));
@@ -88,7 +88,7 @@ impl FromStr for Selector {
 stored_as_text!(Selector);
 
 /// Reads `10.0.0.0/8`, or an address alone.
-fn address(text: &str) -> Option<IpNetwork> {
+pub(super) fn address(text: &str) -> Option<IpNetwork> {
     let (address, prefix) = text.split_once('/').unwrap_or((text, ""));
     let address: IpAddr = address.parse().ok()?;
     let bits = if address.is_ipv4() { 32 } else { 128 };
@@ -99,12 +99,13 @@ fn address(text: &str) -> Option<IpNetwork> {
     }
 }
 
-fn cidr(text: &str, network: IpNetwork) -> Result<Selector, String> {
+/// If it ends where its prefix does.
+pub(super) fn whole(text: &str, network: IpNetwork) -> Result<IpNetwork, String> {
     if network.network() != network.ip() {
         let (whole, prefix) = (network.network(), network.prefix());
         return Err(format!("{text} has bits beyond its prefix\nhint: {whole}/{prefix}"));
     }
-    Ok(Selector::Cidr(network))
+    Ok(network)
 }
 
 /// As containers may be named.

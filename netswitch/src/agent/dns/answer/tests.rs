@@ -38,7 +38,7 @@ impl Asker {
                 network: Some(Arc::new(endpoint.network.clone())),
                 address: endpoint.v4.unwrap().ip(),
             },
-            answerer: Answerer::new(directory, Forwarder::new(host)),
+            answerer: Answerer::new(directory, Forwarder::new(host), Teacher::default()),
             world,
             _published: (publish, upstream),
         }

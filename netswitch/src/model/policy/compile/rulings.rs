@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netswitch_common::policy::{PROTOCOL_BITS, Ruling, RulingKey, SET_BITS, action};
 
-use super::{super::Action, Entry, Rule};
+use super::{
+    super::{Action, ports},
+    Entry, Rule,
+};
 
 /// Rules that speak of one thing, by number.
 #[derive(Clone, Debug, Default)]
@@ -81,7 +84,7 @@ pub fn of<'a>(rules: impl Iterator<Item = (u32, &'a Rule)>, set: u32, entries: &
             entries.push((key(protocol, 0), PROTOCOL_BITS, ruling));
         }
         for (first, last, ruling) in runs(said.edges, whole) {
-            for (port, length) in blocks(first, last) {
+            for (port, length) in ports::blocks(first, last) {
                 entries.push((key(protocol, port), PROTOCOL_BITS + length, ruling));
             }
         }
@@ -111,16 +114,4 @@ fn runs(mut edges: Vec<(u32, Edge, Action, u32)>, whole: Option<Ruling>) -> Vec<
         }
     }
     runs
-}
-
-/// The fewest prefixes of 16 bits for `first..=last`: where each begins, and its length.
-fn blocks(first: u32, last: u32) -> impl Iterator<Item = (u16, u32)> {
-    let mut next = first;
-    std::iter::from_fn(move || {
-        let port = u16::try_from(next).ok().filter(|_| next <= last)?;
-        let room = (last - next + 1).ilog2();
-        let bits = next.trailing_zeros().min(room).min(16);
-        next += 1 << bits;
-        Some((port, 16 - bits))
-    })
 }

@@ -14,6 +14,7 @@ fn who(endpoint: &Endpoint) -> Who<'_> {
         container: &endpoint.0,
         labels: &endpoint.1,
         network: &endpoint.2,
+        leashes: 0,
     }
 }
 

@@ -1,0 +1,44 @@
+//! Leash: whether an endpoint may begin to speak with somebody, where `--egress` says with whom it may.
+
+use netswitch_common::{address::Address, policy::flags};
+
+use super::policy;
+use crate::{maps, work::Work};
+
+/// Any of these in a standing's flags: there is a leash to be asked.
+pub const LEASHED: u32 = flags::LEASHED | flags::LEASHED_BY_NETWORK;
+
+/// Whether a leash keeps the flow on the sheet from beginning at its first end; or, `against`, at its other
+/// end. Asked is whom the packet was sent to, before any translation. The answer is in `work`, too.
+#[inline(always)]
+pub fn holds(against: bool) -> bool {
+    ask_leash(u32::from(against)) != 0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ask_leash(against: u32) -> u32 {
+    let Some(work) = maps::work() else { return 1 };
+    let [original, _] = &work.flow.tuples;
+    let [one, other] = &work.flow.ends;
+    let (end, to, port) = match against {
+        0 => (one, original.to, original.to_port),
+        _ => (other, original.from, original.from_port),
+    };
+    let kinds = match end.endpoint {
+        0 => 0,
+        endpoint => policy::flags_of(endpoint, policy::epoch()) & LEASHED,
+    };
+    work.leashed = u8::from(kinds != 0 && !permits(kinds, work, end.generation, to, port));
+    work.leashed.into()
+}
+
+#[inline(always)]
+fn permits(kinds: u32, work: &Work, leash: u32, to: Address, port: u16) -> bool {
+    let protocol = work.flow.tuples[0].protocol as u8;
+    let (Some(leashed), Some(ports)) = (maps::leashed(leash, to), maps::leash_ports(leash, protocol, port)) else {
+        return false;
+    };
+    let classes = leashed.classes(work.now);
+    let lets_go = |kind: u32, which: usize| kinds & kind == 0 || classes[which] & ports[which] != 0;
+    lets_go(flags::LEASHED, 0) && lets_go(flags::LEASHED_BY_NETWORK, 1)
+}
