@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use netswitch::agent::dns::answer::Answerer;
 use netswitch::agent::dns::forward::{Forwarder, Upstream};
+use netswitch::agent::dns::leash::Teacher;
 use netswitch::agent::dns::limits::Client;
 use netswitch::model::{Id, directory::Directory, testing};
 use tokio::sync::watch;

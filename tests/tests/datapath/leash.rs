@@ -53,7 +53,7 @@ fn an_address_passes_as_long_as_a_name_leads_there() {
         learn(Duration::ZERO);
         // the program reads the time of the last tick
         assert!((6000..60_000).any(|port| !passes(loaded, port)));
-        learn(Duration::from_secs(3600));
+        learn(Duration::from_hours(1));
         assert!(passes(loaded, 5002));
         // what lasts longer stays
         learn(Duration::ZERO);
@@ -72,7 +72,7 @@ fn a_leash_learns_no_more_than_there_is_room_for() {
         let leashes = loaded.datapath.tables().leashes();
         let learn =
             |number: u32, lasts| leashes.learn(LEASH, std::net::Ipv4Addr::from(number).into(), [0; 2], LEARNT, lasts);
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         let room = (1..10_000).take_while(|number| learn(*number, hour).is_ok()).count();
         assert_eq!(room, 4096);
         learn(1, hour).expect("what it has learnt it may learn again");
