@@ -188,6 +188,24 @@ fn a_leash_holds_without_the_agent_and_with_the_next() {
 }
 
 #[test]
+fn a_leash_holds_on_the_way_through_the_hosts_stack() {
+    let (world, _services) = world();
+    world.stop_agent();
+    let file = format!("--resolv-conf={}", world.directory.join("resolv.conf").display());
+    world.start_agent(&["--uplink-mode=stack", &file]);
+    dual(&world, "front", 7, &[]);
+    world.run("box", &["--net", "front", "--egress", LEASH]);
+    let inside = world.inside("box");
+    assert_eq!(dig(&world, "box", "+short api.test"), LAN[0]);
+    assert_eq!(dig(&world, "box", "+short api.test AAAA"), LAN[1]);
+    for to in LAN {
+        assert_eq!(Dial::tcp(to, 80).answered(&inside).name, "lan");
+        closed(&world, &Dial::tcp(to, 81));
+    }
+    closed(&world, &Dial::tcp(SECOND[0], 81));
+}
+
+#[test]
 fn networks_and_attached_namespaces_have_leashes() {
     let (world, _services) = world();
     dual(&world, "front", 7, &["--egress", "api.test:80,api.test:81"]);
