@@ -58,8 +58,8 @@ impl Client {
         }
     }
 
-    /// Reads an answer that is a stream of lines, as they come, until `each` has had enough or the agent ends it;
-    /// `begin` is told once the agent has begun.
+    /// Reads an answer that is a stream of lines, as they come, one or more at a time, until `each` has had enough or
+    /// the agent ends it; `begin` is told once the agent has begun.
     pub fn follow(
         &self,
         request: &api::Request,
@@ -84,10 +84,8 @@ impl Client {
             while let Some(frame) = answer.frame().await {
                 read.extend_from_slice(frame.map_err(exchange)?.data_ref().map_or(&[], |data| data));
                 let whole = read.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-                for line in String::from_utf8_lossy(&read[..whole]).lines() {
-                    if !each(line) {
-                        return Ok(());
-                    }
+                if whole > 0 && !each(&String::from_utf8_lossy(&read[..whole])) {
+                    return Ok(());
                 }
                 read.drain(..whole);
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use netswitch_common::event::{Event, level};
+use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
@@ -20,8 +21,10 @@ pub use labels::Labels;
 /// How often the ring is read: the programs wake nobody. It holds what comes meanwhile, up to 200,000 events a second.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Events that wait for a listener who is slow; further ones are counted and left out.
-const WAITING: usize = 4096;
+/// Bytes that go to a listener at once, and how many such pieces wait for one who is slow: 100,000 events, about.
+/// Further ones are counted and left out.
+const PIECE: usize = 64 * 1024;
+const WAITING: usize = 512;
 
 /// At most so many at once, so that the end of a listener is noticed under any load.
 const BATCH: usize = 20_000;
@@ -48,7 +51,10 @@ struct State {
 /// Somebody at the other end of a connection.
 struct Listener {
     filter: MonitorFilter,
-    lines: mpsc::Sender<Bytes>,
+    pieces: mpsc::Sender<Bytes>,
+    /// Lines that are not on their way yet, and how many.
+    lines: Vec<u8>,
+    count: u64,
     /// Events left out since the last that arrived.
     missed: u64,
 }
@@ -86,19 +92,21 @@ impl Monitor {
 }
 
 impl Core {
-    /// Lines of JSON about what happens from now on, one [`Monitored`] each.
+    /// Lines of JSON about what happens from now on, one [`Monitored`] each; several come together.
     pub fn listen(&self, filter: MonitorFilter) -> Result<mpsc::Receiver<Bytes>, Error> {
         let filter = MonitorFilter {
             from: self.named(filter.from)?,
             to: self.named(filter.to)?,
             ..filter
         };
-        let (lines, receiver) = mpsc::channel(WAITING);
+        let (pieces, receiver) = mpsc::channel(WAITING);
         let mut state = self.monitor.0.lock();
         state.labels = Labels::of(&self.state);
         state.listeners.push(Listener {
             filter,
-            lines,
+            pieces,
+            lines: Vec::new(),
+            count: 0,
             missed: 0,
         });
         if state.level == level::NONE {
@@ -145,7 +153,7 @@ async fn read(shared: Arc<Shared>) {
 impl State {
     /// What has come since the last time to everyone who still listens; false once nobody does.
     fn pass_on(&mut self) -> bool {
-        self.listeners.retain(|listener| !listener.lines.is_closed());
+        self.listeners.retain(|listener| !listener.pieces.is_closed());
         self.adjust();
         if self.listeners.is_empty() {
             return false;
@@ -160,7 +168,7 @@ impl State {
         self.missed = missed;
         for listener in &mut self.listeners {
             listener.missed += more;
-            listener.confess();
+            listener.send();
         }
         true
     }
@@ -170,8 +178,7 @@ impl State {
         let mut line = None;
         for listener in &mut self.listeners {
             if listener.filter.lets_through(&row) {
-                let line = line.get_or_insert_with(|| to_line(&Monitored::Event(Box::new(row.clone()))));
-                listener.send(line.clone());
+                listener.add(line.get_or_insert_with(|| to_line(&row)));
             }
         }
     }
@@ -194,27 +201,32 @@ impl State {
 }
 
 impl Listener {
-    fn send(&mut self, line: Bytes) {
-        self.confess();
-        if self.missed > 0 || self.lines.try_send(line).is_err() {
-            self.missed += 1;
+    fn add(&mut self, line: &[u8]) {
+        self.lines.extend_from_slice(line);
+        self.count += 1;
+        if self.lines.len() >= PIECE {
+            self.send();
         }
     }
 
-    /// Says how many were left out, if there is room for it.
-    fn confess(&mut self) {
-        if self.missed == 0 {
-            return;
+    /// What there is to say, behind what was left out before it, if there is room for it.
+    fn send(&mut self) {
+        let mut said = Vec::new();
+        if self.missed > 0 {
+            said = to_line(&Monitored::Missed { missed: self.missed });
         }
-        let line = to_line(&Monitored::Missed { missed: self.missed });
-        if self.lines.try_send(line).is_ok() {
+        said.append(&mut self.lines);
+        let count = std::mem::take(&mut self.count);
+        if said.is_empty() || self.pieces.try_send(said.into()).is_ok() {
             self.missed = 0;
+        } else {
+            self.missed += count;
         }
     }
 }
 
-fn to_line(said: &Monitored) -> Bytes {
+fn to_line(said: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(said).unwrap_or_default();
     line.push(b'\n');
-    line.into()
+    line
 }
