@@ -6,6 +6,7 @@
 //! first: how far its ratio is from 1 is how far any other can be trusted.
 
 mod field;
+mod monitor;
 mod peer;
 mod policy;
 mod program;
@@ -80,6 +81,9 @@ pub fn run(args: Args) -> Result<()> {
         all.push(series);
         if let Some(costs) = field.programs()? {
             report::print_programs(scenario, &costs);
+        }
+        if let Some(told) = field.told() {
+            report::print_told(scenario, told);
         }
         // results are worth keeping even where something stayed behind
         finished = finished.and(field.finish());

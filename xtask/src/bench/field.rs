@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::monitor::Told;
 use super::peer::{Peer, Site};
 use super::program::{self, Cost};
 use super::scenario::Scenario;
@@ -65,12 +66,19 @@ impl Field {
         let scenario = self.scenario;
         let subject = match scenario {
             Scenario::PolicyUdp64b => Peer::Netswitch10000Rules,
+            Scenario::MonitorUdp64b | Scenario::MonitorNewFlows => Peer::NetswitchMonitored,
             _ => Peer::Netswitch,
         };
         let site = self.sites.iter_mut().find(|site| site.peer == subject);
         site.filter(|_| scenario.unit() == "packets/s")
             .map(|site| program::cost(|| scenario.measure(site).map(drop)))
             .transpose()
+    }
+
+    /// What listeners heard in all rounds, where there were any.
+    pub fn told(&self) -> Option<Told> {
+        let site = self.sites.iter().find(|site| site.peer == Peer::NetswitchMonitored);
+        site.map(|site| site.told)
     }
 
     /// Takes everything down and says when something stayed.

@@ -15,7 +15,7 @@ use clap::ValueEnum;
 
 use self::echo::Echo;
 pub use self::segment::{CLIENT, SERVER};
-use crate::bench::{publication, traffic};
+use crate::bench::{monitor::Told, publication, traffic};
 use crate::world::agent::Agent;
 use crate::world::namespace::Namespace;
 use crate::world::process::{self, Background};
@@ -45,6 +45,8 @@ pub enum Peer {
     Netswitch,
     /// The same again: the control
     NetswitchAgain,
+    /// The same while `netswitch monitor` listens to everything
+    NetswitchMonitored,
     /// The same with BIG TCP, a network option
     NetswitchBigTcp,
     /// With `--uplink-mode xdp`, and a client that finishes its checksums as a network card would
@@ -93,6 +95,7 @@ impl Peer {
             Self::LoopbackAgain => "loopback_again",
             Self::Netswitch => "netswitch",
             Self::NetswitchAgain => "netswitch_again",
+            Self::NetswitchMonitored => "netswitch_monitored",
             Self::NetswitchBigTcp => "netswitch_big_tcp",
             Self::NetswitchXdp => "netswitch_xdp",
             Self::Netswitch1Port => "netswitch_1_port",
@@ -161,6 +164,8 @@ pub struct Site {
     servers: Vec<Background>,
     namespaces: Namespaces,
     way: Way,
+    /// What listeners have heard of its traffic.
+    pub told: Told,
 }
 
 enum Namespaces {
@@ -231,6 +236,7 @@ impl Site {
                 servers: Vec::new(),
                 namespaces: Namespaces::Loopback(host),
                 way,
+                told: Told::default(),
             }),
             _ => outside::site(peer, way, start_agent),
         }

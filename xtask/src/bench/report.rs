@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use super::monitor::Told;
 use super::peer::Peer;
 use super::program::Cost;
 use super::scenario::Scenario;
@@ -22,7 +23,7 @@ struct Floor {
 }
 
 #[rustfmt::skip]
-const FLOORS: [Floor; 27] = [
+const FLOORS: [Floor; 29] = [
     floor(Scenario::TcpStream, Peer::Netswitch, 0.95, Peer::Direct),
     floor(Scenario::TcpStream, Peer::NetswitchBigTcp, 1.10, Peer::Direct),
     floor(Scenario::Udp64b, Peer::Netswitch, 0.88, Peer::Direct),
@@ -44,6 +45,8 @@ const FLOORS: [Floor; 27] = [
     limit(Scenario::PolicyApply, Peer::Netswitch, 300.0),
     limit(Scenario::PolicyReplace, Peer::Netswitch, 300.0),
     limit(Scenario::PolicyCut, Peer::Netswitch10000Rules, 100.0),
+    floor(Scenario::MonitorUdp64b, Peer::NetswitchMonitored, 0.90, Peer::Netswitch),
+    floor(Scenario::MonitorNewFlows, Peer::NetswitchMonitored, 0.90, Peer::Netswitch),
     floor(Scenario::DnsQps, Peer::Netswitch, 0.90, Peer::Echo),
     floor(Scenario::DnsQpsOneCpu, Peer::Netswitch, 2.00, Peer::Dnsmasq),
     floor(Scenario::DnsQps, Peer::NetswitchAgent, 0.80, Peer::Dnsmasq),
@@ -106,6 +109,10 @@ pub fn print_programs(scenario: Scenario, costs: &[Cost]) {
         println!("  {:<18} {:>7.0} ns/packet", cost.name, cost.nanoseconds);
     }
     println!();
+}
+
+pub fn print_told(scenario: Scenario, told: Told) {
+    println!("monitor under {}: {told}\n", scenario.name());
 }
 
 /// Whether all floors of the scenarios played hold. One whose peers were not measured does not.

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use super::peer::{Peer, Site, Way};
 use super::series::quantile;
 use super::traffic::{CLIENT_CPU, Cpus, server_cpu};
-use super::{policy, program, publication, traffic};
+use super::{monitor, policy, program, publication, traffic};
 use crate::world::process;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -57,6 +57,11 @@ pub enum Scenario {
     PolicyReplace,
     /// From the start of the command that removes a rule to the first packet refused of a flow that it had allowed
     PolicyCut,
+    /// `udp_64b` between neighbours, with and without a listener
+    #[value(name = "monitor_udp_64b")]
+    MonitorUdp64b,
+    /// 100,000 packets a second between neighbours, each of a flow of its own: what arrives
+    MonitorNewFlows,
     /// Questions of a container for another one's address, 64 under way: answers. A server has a CPU of its own
     DnsQps,
     /// The same with asker and server on one CPU
@@ -93,6 +98,8 @@ impl Scenario {
             Self::PolicyApply => "policy_apply",
             Self::PolicyReplace => "policy_replace",
             Self::PolicyCut => "policy_cut",
+            Self::MonitorUdp64b => "monitor_udp_64b",
+            Self::MonitorNewFlows => "monitor_new_flows",
             Self::DnsQps => "dns_qps",
             Self::DnsQpsOneCpu => "dns_qps_one_cpu",
             Self::DnsQpsCached => "dns_qps_cached",
@@ -105,7 +112,12 @@ impl Scenario {
     pub fn unit(self) -> &'static str {
         match self {
             Self::TcpStream | Self::MasqTcpStream => "Gbit/s",
-            Self::Udp64b | Self::MasqUdp64b | Self::PublishUdp64b | Self::PolicyUdp64b => "packets/s",
+            Self::Udp64b
+            | Self::MasqUdp64b
+            | Self::PublishUdp64b
+            | Self::PolicyUdp64b
+            | Self::MonitorUdp64b
+            | Self::MonitorNewFlows => "packets/s",
             Self::TcpRr
             | Self::LocalhostTcpRr
             | Self::LocalhostTcpRrOneCpu
@@ -140,7 +152,9 @@ impl Scenario {
             | Self::PolicyAtScale
             | Self::PolicyApply
             | Self::PolicyReplace
-            | Self::PolicyCut => Way::Segment,
+            | Self::PolicyCut
+            | Self::MonitorUdp64b
+            | Self::MonitorNewFlows => Way::Segment,
             Self::MasqUdp64b | Self::MasqTcpStream => Way::Masquerade,
             Self::LocalhostTcpRr | Self::LocalhostTcpRrOneCpu => Way::Localhost,
             Self::PublishTcpCrr
@@ -162,8 +176,8 @@ impl Scenario {
         use Peer::{
             Bridge, Direct, DirectAgain, DirectBigTcp, Dnsmasq, Docker, DockerProxy, Echo, EchoAgain, Iptables,
             Loopback, LoopbackAgain, Netswitch, Netswitch1Port, Netswitch10Rules, Netswitch1000Ports,
-            Netswitch10000Ports, Netswitch10000Rules, NetswitchAgain, NetswitchAgent, NetswitchBigTcp, NetswitchXdp,
-            Nftables,
+            Netswitch10000Ports, Netswitch10000Rules, NetswitchAgain, NetswitchAgent, NetswitchBigTcp,
+            NetswitchMonitored, NetswitchXdp, Nftables,
         };
         match self {
             // BIG TCP changes the size of segments, so only bulk TCP is measured with it
@@ -197,6 +211,7 @@ impl Scenario {
                 Nftables,
             ],
             Self::PolicyAtScale | Self::PolicyCut => &[Netswitch10Rules, Netswitch10000Rules],
+            Self::MonitorUdp64b | Self::MonitorNewFlows => &[Netswitch, NetswitchAgain, NetswitchMonitored],
             Self::DnsQps | Self::DnsQpsOneCpu | Self::DnsLatencyP50 | Self::DnsLatencyP99 | Self::DnsCpu => {
                 &[Echo, EchoAgain, Dnsmasq, Netswitch, NetswitchAgent]
             }
@@ -224,6 +239,8 @@ impl Scenario {
             Self::PolicyApply => policy::first(site.agent()?, 10_000),
             Self::PolicyReplace => policy::replacing(site.agent()?, 10_000),
             Self::PolicyCut => policy::cut(site),
+            Self::MonitorUdp64b => monitor::beside(site, traffic::udp_64b),
+            Self::MonitorNewFlows => monitor::beside(site, monitor::new_flows),
             Self::DnsQps | Self::DnsQpsCached => site.subject().ask_for_a_while(CLIENT_CPU).map(|(_, rate)| rate),
             Self::DnsQpsOneCpu => site.subject().ask_for_a_while(server_cpu()).map(|(_, rate)| rate),
             Self::DnsLatencyP50 => site.subject().delays().map(|delays| quantile(&delays, 0.5)),

@@ -180,13 +180,13 @@ fn signal(child: &Child, signal: Signal) {
     let _ = killpg(Pid::from_raw(child.id().cast_signed()), signal);
 }
 
-fn memory_file() -> Result<File> {
+pub fn memory_file() -> Result<File> {
     Ok(memfd_create(c"output", MFdFlags::MFD_CLOEXEC)
         .context("make a memory file")?
         .into())
 }
 
-fn contents(file: &mut File) -> Result<String> {
+pub fn contents(file: &mut File) -> Result<String> {
     let mut bytes = Vec::new();
     file.rewind()
         .and_then(|()| file.read_to_end(&mut bytes))

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use anyhow::{Context, Result};
 
 use super::{Namespaces, Peer, Route, Site, Way, docker, ping};
-use crate::bench::traffic;
+use crate::bench::{monitor::Told, traffic};
 use crate::world::agent::Agent;
 use crate::world::namespace::Namespace;
 use crate::world::{link, process};
@@ -59,6 +59,7 @@ pub fn site(peer: Peer, way: Way, start_agent: impl FnOnce(Namespace) -> Result<
             host: bridge,
         },
         way,
+        told: Told::default(),
     })
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::echo::Echo;
 use super::segment::{CLIENT, SERVER};
 use super::{Namespaces, Peer, Route, Site, Way, docker::GATEWAY};
+use crate::bench::monitor::Told;
 use crate::bench::question::Subject;
 use crate::bench::traffic::server_cpu;
 use crate::world::agent::Agent;
@@ -67,6 +68,7 @@ pub fn site(peer: Peer, way: Way, start_agent: impl FnOnce(Namespace) -> Result<
             _echo: echo,
         },
         way,
+        told: Told::default(),
     };
     site.subject().wait()?;
     Ok(site)

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use anyhow::{Result, ensure};
 
 use super::{Namespaces, Peer, Site, Way, docker, ping};
-use crate::bench::{policy, traffic};
+use crate::bench::{monitor::Told, policy, traffic};
 use crate::world::agent::Agent;
 use crate::world::namespace::Namespace;
 use crate::world::{link, process};
@@ -58,6 +58,7 @@ pub fn site(peer: Peer, start_agent: impl FnOnce(Namespace) -> Result<Agent>) ->
             _switch: switch,
         },
         way: Way::Segment,
+        told: Told::default(),
     })
 }
 
