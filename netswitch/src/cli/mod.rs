@@ -25,6 +25,7 @@ pub mod start;
 pub mod stats;
 pub mod stop;
 pub mod template;
+pub mod top;
 pub mod usage;
 pub mod version;
 pub mod why;
@@ -82,6 +83,7 @@ pub enum Verb {
     Monitor(monitor::Monitor),
     Pcap(pcap::Pcap),
     Stats(stats::Stats),
+    Top(top::Top),
     Why(why::Why),
     Doctor(doctor::Doctor),
     Version(version::Version),
@@ -154,6 +156,7 @@ impl Arguments {
             Verb::Monitor(verb) => verb.run(&client),
             Verb::Pcap(verb) => verb.run(&client),
             Verb::Stats(verb) => verb.run(&client),
+            Verb::Top(verb) => verb.run(&client),
             Verb::Why(verb) => verb.run(&client),
             Verb::Doctor(verb) => verb.run(&client),
             Verb::Version(verb) => verb.run(&client),

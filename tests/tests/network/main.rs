@@ -51,6 +51,7 @@ mod reserved;
 mod restart;
 mod run;
 mod silence;
+mod top;
 mod uplink;
 mod uplink_stack;
 mod uplink_stack_life;
