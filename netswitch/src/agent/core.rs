@@ -156,7 +156,7 @@ impl Core {
     /// Makes `changes` true in the kernel, the maps and the store, or leaves all of them as they were.
     pub fn build(&mut self, mut changes: Changes) -> Result<(), Error> {
         if changes.is_leashed() {
-            self.wake_policy()?;
+            self.wake_policy(&mut changes)?;
         }
         let mark = self.policy.mark();
         if let Err(error) = self.try_build(&mut changes) {

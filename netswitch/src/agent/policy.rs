@@ -93,13 +93,16 @@ impl Core {
         self.put_in_force(Arc::new(change.policy), change.last_rule, self.state.is_leashed())
     }
 
-    /// Before there is a first leash: even a policy that says nothing is in force then, for leashes are asked
-    /// where rules are.
-    pub fn wake_policy(&mut self) -> Result<(), Error> {
-        match self.policy.epoch {
-            0 => self.put_in_force(Arc::clone(&self.state.policy), self.state.numbers.rule, true),
-            _ => Ok(()),
+    /// Before changes that bring a first leash: even a policy that says nothing is in force then, for leashes
+    /// are asked where rules are.
+    pub fn wake_policy(&mut self, changes: &mut Changes) -> Result<(), Error> {
+        if self.policy.epoch == 0 {
+            self.put_in_force(Arc::clone(&self.state.policy), self.state.numbers.rule, true)?;
+            if let Some(numbers) = &mut changes.numbers {
+                numbers.policy_epoch = self.state.numbers.policy_epoch;
+            }
         }
+        Ok(())
     }
 
     fn put_in_force(&mut self, policy: Arc<Policy>, last_rule: u32, even_silent: bool) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! `--egress`: a container on a leash begins to speak with whom it names, and with nobody else.
 
+use std::time::Duration;
+
 use tests::world::{Dial, HOST, LAN, Namespace, PATIENCE, Service, Transport, World, ask_stream};
 
 use super::names_forward::{dig, resolving, serve_names};
@@ -153,12 +155,16 @@ fn neighbours_are_on_the_leash_by_name() {
     // they may begin, and are answered
     assert_eq!(Dial::tcp("10.7.0.2", 80).answered(&other).name, "box");
     ping(&other, "10.7.0.2", 64);
-    // a rule of the policy opens nothing beside the leash, but closes
-    world.ok(&["policy", "allow", "box", "other"]);
-    closed(&world, &Dial::tcp("10.7.0.4", 80));
+    // a rule of the policy closes, what is open too, but opens nothing beside the leash
+    let open = inside.enter(|| Dial::tcp("10.7.0.3", 80).open(PATIENCE)).unwrap();
+    ask_stream(&open).unwrap();
+    open.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     world.ok(&["policy", "deny", "box", "db"]);
+    ask_stream(&open).unwrap_err();
     let _ = Dial::tcp("10.7.0.3", 80).unanswered(&inside);
     assert_ne!(world.drops("box", "front", "policy-denied"), 0);
+    world.ok(&["policy", "allow", "box", "other"]);
+    closed(&world, &Dial::tcp("10.7.0.4", 80));
 }
 
 #[test]
