@@ -56,6 +56,8 @@ map_type!(Member, 8);
 pub enum SubnetKind {
     /// The subnet of one of our networks.
     Network = 1,
+    /// The same of one that the host is not on (gateway mode isolated).
+    Isolated = 2,
 }
 
 /// Value of SUBNETS; the key is an LPM key over [`Address`] (v4 prefixes are 96 bits longer).

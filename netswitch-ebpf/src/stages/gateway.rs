@@ -212,7 +212,11 @@ fn place(
     };
     // a network may be wider than one of the host's own (SEED S30): the more specific route wins
     match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
-        Some((_, owner)) if near.ifindex != owner.host_end && near.ifindex != 0 && !is_gateway(owner, to) => Ok(other),
+        Some((subnet, owner))
+            if !route::leads_to(subnet, owner, near.ifindex) && near.ifindex != 0 && !is_gateway(owner, to) =>
+        {
+            Ok(other)
+        }
         Some((subnet, _)) if subnet.network != endpoint.network => Err(DropReason::OtherNetwork),
         // inside the own subnet the host has its broadcast address and what else the host end carries
         Some(_) if other == Place::World => Err(DropReason::NotRouted),

@@ -88,8 +88,8 @@ pub fn decide_world(frame: Frame, publication: &Publication) -> Result {
     let client = work.tuple.from;
     work.goal = client;
     work.start = work.tuple.to;
-    let subnet = maps::subnet(client).and_then(|subnet| maps::network(subnet.network));
-    if subnet.is_some_and(|network| uplink::is_inside(frame, network, client)) {
+    let subnet = maps::subnet(client).and_then(|subnet| Some((subnet, maps::network(subnet.network)?)));
+    if subnet.is_some_and(|(subnet, network)| uplink::is_inside(frame, subnet, network, client)) {
         return Err(DropReason::SpoofedAddress);
     }
     let Some(network) = maps::network(publication.network) else {
@@ -134,6 +134,14 @@ fn begin(publication: &Publication, endpoint: &Endpoint) -> Result {
     let Some(work) = maps::work() else {
         return Err(DropReason::NoUplink);
     };
+    // where the host is not on the network, it is no way to what others publish at it either (gateway mode isolated)
+    let gateway = maps::network(endpoint.network).map(|network| match work.is_v4() {
+        true => network.gateway_v4,
+        false => network.gateway_v6,
+    });
+    if gateway.is_none_or(Address::is_none) {
+        return Err(DropReason::HostAccess);
+    }
     flow::set_sender(&mut work.flow.ends[0], endpoint);
     work.key.owner = endpoint.id;
     // its own stack would drop what comes from its own address

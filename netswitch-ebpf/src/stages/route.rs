@@ -12,7 +12,7 @@ use netswitch_common::{
     address::{Address, Mac},
     flow::{Flow, direction},
     host::Uplink,
-    network::Network,
+    network::{Network, Subnet, SubnetKind},
     verdict::DropReason,
 };
 
@@ -87,6 +87,13 @@ pub fn near(frame: Frame, host_end: u32, address: Address) -> Near {
         ifindex: found as u32,
         is_local: found >> 32 != 0,
     }
+}
+
+/// Whether an address of a network's subnet is there, by the device that the host's routes lead to; they know
+/// nothing of a network that the host is not on.
+#[inline(always)]
+pub fn leads_to(subnet: &Subnet, network: &Network, ifindex: u32) -> bool {
+    ifindex == network.host_end || subnet.kind == SubnetKind::Isolated as u32
 }
 
 /// [`Near`] in one word.

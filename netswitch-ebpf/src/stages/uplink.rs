@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::Address,
-    network::Network,
+    network::{Network, Subnet},
     verdict::{Decision, DropReason, Verdict},
 };
 
@@ -77,7 +77,7 @@ fn judge(frame: Frame, headers: Headers) -> bool {
     };
     let to = work.destination;
     match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
-        Some((subnet, network)) if gateway::is_gateway(network, to) || is_inside(frame, network, to) => {
+        Some((subnet, network)) if gateway::is_gateway(network, to) || is_inside(frame, subnet, network, to) => {
             let endpoint = maps::neighbour(subnet.network, to).map_or(0, |neighbour| neighbour.port.id);
             refuse(DropReason::NotPublished, subnet.network, endpoint);
             true
@@ -108,6 +108,6 @@ fn refuse(reason: DropReason, network: u32, endpoint: u32) {
 
 /// Whether an address of a network's subnet is really there: the host may have a more specific route.
 #[inline(always)]
-pub fn is_inside(frame: Frame, network: &Network, address: Address) -> bool {
-    route::near(frame, network.host_end, address).ifindex == network.host_end
+pub fn is_inside(frame: Frame, subnet: &Subnet, network: &Network, address: Address) -> bool {
+    route::leads_to(subnet, network, route::near(frame, network.host_end, address).ifindex)
 }

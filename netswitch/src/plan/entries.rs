@@ -16,7 +16,7 @@ use netswitch_common::{
 use crate::action::{Action, Device, Entry, Place};
 use crate::model::{
     endpoint::Endpoint,
-    network::{Bridge, Network, gateway::Mode},
+    network::{Bridge, Network, Pool, gateway::Mode},
     publish::Publication,
 };
 
@@ -107,15 +107,7 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
             },
         },
     ];
-    for pool in &network.pools {
-        entries.push(Entry::Subnet {
-            subnet: pool.subnet,
-            value: Subnet {
-                network: bridge.number,
-                kind: SubnetKind::Network as u32,
-            },
-        });
-    }
+    entries.extend(network.pools.iter().map(|pool| subnet(pool, bridge)));
     let host_addresses = super::host_addresses(network, bridge).into_iter();
     let host_addresses = host_addresses.map(|address| address.ip());
     for address in host_addresses.chain(network.switch_resolvers()) {
@@ -273,6 +265,20 @@ pub fn addresses_of(endpoint: &Endpoint, network: &Network) -> Vec<IpAddr> {
     let given = endpoint.v4.into_iter().chain(endpoint.v6).map(|address| address.ip());
     let link_local = network.enable_ipv6.then(|| IpAddr::from(endpoint.mac.link_local()));
     given.chain(link_local).collect()
+}
+
+fn subnet(pool: &Pool, bridge: &Bridge) -> Entry {
+    let kind = match bridge.gateway.mode(pool.subnet.is_ipv6()) {
+        Mode::Isolated => SubnetKind::Isolated,
+        Mode::Nat | Mode::Routed => SubnetKind::Network,
+    };
+    Entry::Subnet {
+        subnet: pool.subnet,
+        value: Subnet {
+            network: bridge.number,
+            kind: kind as u32,
+        },
+    }
 }
 
 fn flags_of(network: &Network, bridge: &Bridge) -> u32 {

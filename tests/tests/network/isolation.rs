@@ -41,7 +41,7 @@ fn without_icc_containers_reach_the_host_alone() {
     let icc = "com.docker.network.bridge.enable_icc=false";
     world.ok(&["network", "create", "-o", icc, "--subnet", "10.4.0.0/24", "quiet"]);
     world.run("one", &["--net", "quiet"]);
-    world.run("two", &["--net", "quiet"]);
+    world.run("two", &["--net", "quiet", "--expose", "80"]);
     let one = world.inside("one");
     no_ping(&one, "10.4.0.3");
     let counted = world.drops("one", "quiet", "icc-disabled");
@@ -59,6 +59,11 @@ fn without_icc_containers_reach_the_host_alone() {
     });
     ping(&one, "10.4.0.1", 64);
     ping(&world.host, "10.4.0.3", 64);
+    // as in Docker, a link is a name here and no way
+    world.run("three", &["--net", "quiet", "--link", "two:db"]);
+    let _service = Service::start_v4(&world.inside("two"), Transport::Tcp, 80, "two");
+    let _ = Dial::tcp("10.4.0.3", 80).unanswered(&world.inside("three"));
+    drops_reach(&world, "three", "quiet", "icc-disabled", 1);
 }
 
 #[test]
@@ -276,4 +281,29 @@ fn an_isolated_network_does_not_reach_the_host_by_its_mac() {
     }
     is_closed(&world, HOST, "host-access");
     is_closed(&world, LAN, "internal-network");
+    // what others publish at the host is no way in, and a route of the host's is none to it
+    let routes = format!(
+        "ip route add default via {} && ip -6 route add default via {}",
+        HOST[0], HOST[1]
+    );
+    world.lan().sh(&routes).ok();
+    let routes = format!(
+        "ip route add default via {} && ip -6 route add default via {}",
+        LAN[0], LAN[1]
+    );
+    world.host.sh(&routes).ok();
+    let two = world.inside("two");
+    for transport in Transport::BOTH {
+        for (own, host) in ONE.into_iter().zip(HOST) {
+            let before = world.drops("one", "shut", "host-access");
+            let _ = Dial::new(transport, (address(host), 8080).into()).unanswered(&one);
+            drops_reach(&world, "one", "shut", "host-access", before + 1);
+            let before = world.drops("two", "web", "other-network");
+            let _ = Dial::new(transport, (address(own), 7000).into()).unanswered(&two);
+            drops_reach(&world, "two", "web", "other-network", before + 1);
+            let before = world.drops("one", "shut", "not-published");
+            let _ = Dial::new(transport, (address(own), 7000).into()).unanswered(world.lan());
+            drops_reach(&world, "one", "shut", "not-published", before + 1);
+        }
+    }
 }
