@@ -1,6 +1,7 @@
 //! Harness and the plain user-space model of the switch.
 
 pub mod fixture;
+pub mod isolation;
 pub mod loaded;
 pub mod maps;
 pub mod packet;

@@ -8,6 +8,7 @@ mod check;
 mod command;
 mod demo;
 mod fuzz;
+mod isolation;
 mod load;
 mod place;
 mod progress;
@@ -43,6 +44,8 @@ enum Command {
     Test(test::Arguments),
     /// Feed the agent generated inputs until one is too much, or for so many runs
     Fuzz(fuzz::Arguments),
+    /// Record what Docker Engine isolates, for docs/isolation.md
+    Isolation,
     /// Check formatting, lints, licences and advisories
     Check,
     /// Measure against a direct veth pair, the kernel bridge, and docker0 with its rules and its proxy
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Isolation => isolation::run(),
         Command::Check => check::run(),
         Command::Bench(arguments) => bench::run(arguments),
     };

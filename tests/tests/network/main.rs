@@ -19,6 +19,7 @@ mod host_names;
 mod hostile;
 mod inspect;
 mod isolation;
+mod isolation_table;
 mod many;
 mod masquerade;
 mod masquerade_fragments;

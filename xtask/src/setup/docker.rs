@@ -19,6 +19,15 @@ pub(crate) fn proxy() -> Result<PathBuf> {
     program("usr/sbin/docker-proxy")
 }
 
+/// The whole engine, with what its containers run; fetched when it is not there yet.
+pub(crate) fn engine() -> Result<PathBuf> {
+    let engine = place::tools().join("engine");
+    if !engine.exists() {
+        apt::unpack(&["busybox-static", "containerd", "runc", "docker.io"], &engine)?;
+    }
+    Ok(engine)
+}
+
 fn program(packaged: &str) -> Result<PathBuf> {
     let name = packaged.rsplit('/').next().unwrap_or(packaged);
     let program = place::tools().join(name);

@@ -10,7 +10,7 @@ mod machine;
 use anyhow::Result;
 use clap::ValueEnum as _;
 
-pub(crate) use self::docker::{client as docker_client, proxy as docker_proxy};
+pub(crate) use self::docker::{client as docker_client, engine as docker_engine, proxy as docker_proxy};
 pub(crate) use self::machine::{Machine, machine, why_not as why_no_machine};
 
 /// What a command needs on the machine.
