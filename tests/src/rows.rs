@@ -198,6 +198,7 @@ pub fn all() -> Vec<Row> {
         forward::rows(),
         replicate::rows(),
         gateway::rows(),
+        host::rows(),
         mtu::rows(),
         malformed::rows(),
     ]
