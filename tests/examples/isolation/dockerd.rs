@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use nix::sys::signal::{Signal, kill};
@@ -25,7 +25,7 @@ pub struct Dockerd {
 
 impl Dockerd {
     /// From a folder with `usr/sbin/dockerd` and what it needs, and `bin/busybox` for the containers.
-    pub fn start(packages: PathBuf) -> Self {
+    pub fn start(packages: &Path) -> Self {
         let packages = packages.canonicalize().expect("the folder of an engine");
         let mut world = World::without_agent();
         world.add_lan();

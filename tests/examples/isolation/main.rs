@@ -18,7 +18,7 @@ const SENDERS: [From; 4] = [From::SameNetwork, From::OtherNetwork, From::Interna
 
 fn main() {
     let packages = PathBuf::from(env::args_os().nth(1).expect("the folder of an engine"));
-    let engine = Dockerd::start(packages);
+    let engine = Dockerd::start(&packages);
     let scene = Scene::new(&engine, &SENDERS);
     let page = fs::read_to_string(table::path()).expect("the page");
     let mut rows = table::read(&page);
@@ -33,11 +33,11 @@ fn main() {
 fn record(scene: &Scene, row: &mut Row) {
     for (protocol, cell) in Protocol::ALL.into_iter().zip(&mut row.engine) {
         let question = scene.question(row.from, row.to, protocol, row.is_v6);
-        *cell = match question.map(|question| scene.answers_shortly(&question)) {
+        let said = match question.map(|question| scene.answers_shortly(&question)) {
             None => NOTHING,
             Some(true) => OPEN,
             Some(false) => "closed",
-        }
-        .to_owned();
+        };
+        said.clone_into(cell);
     }
 }

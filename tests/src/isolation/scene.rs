@@ -143,7 +143,9 @@ impl Scene {
         let world = engine.world();
         furnish(world);
         let networks: Vec<Network> = senders.iter().map(|from| from.network()).chain([MARKET]).collect();
-        networks.iter().for_each(|network| make(engine, network));
+        for network in &networks {
+            make(engine, network);
+        }
         let shop = start(engine, &MARKET, 2, &["-p", "8080:7000", "-p", "8080:7000/udp"]);
         let mut services = both(&shop, UNSPECIFIED, "shop");
         let mut namespaces = Vec::new();
@@ -159,8 +161,9 @@ impl Scene {
             );
             namespaces.push((*from, sender));
         }
-        let places = namespaces.iter().map(|(_, sender)| sender).chain([&world.host, &shop]);
-        places.for_each(settle);
+        for place in namespaces.iter().map(|(_, sender)| sender).chain([&world.host, &shop]) {
+            settle(place);
+        }
         // at each address: from one for all of them datagrams are answered by another one
         for (place, name, addresses) in [
             (&world.host, "host", HOST),
@@ -311,5 +314,5 @@ fn knows_the_way(sender: &Namespace, network: &Network, gateway: &str, neighbour
 
 fn mac(place: &Namespace, device: &str) -> String {
     let found = interfaces(place).into_iter().find(|found| found.name == device);
-    found.unwrap_or_else(|| panic!("no {device}")).mac.to_string()
+    found.unwrap_or_else(|| panic!("no {device}")).mac
 }
