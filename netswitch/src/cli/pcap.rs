@@ -4,7 +4,8 @@ mod pcapng;
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use nix::net::if_::if_nameindex;
@@ -34,10 +35,9 @@ pub struct Pcap {
     container: String,
 }
 
-/// How long an interruption may go unnoticed.
+/// Between two looks for frames, and for whether there are interfaces still.
+const PAUSE: Duration = Duration::from_millis(5);
 const INTERVAL: Duration = Duration::from_millis(100);
-/// Nothing comes at once.
-const NOW: Duration = Duration::ZERO;
 
 impl Pcap {
     pub fn run(self, client: &Client) -> Result<(), Failure> {
@@ -90,19 +90,21 @@ impl Pcap {
 
     fn copy(&self, capture: &mut Capture, file: &mut Writer, index: Option<u32>) -> io::Result<()> {
         file.introduce(index)?;
-        let mut patience = NOW;
+        let mut looked = Instant::now();
         while !interrupt::caught() && self.count.is_none_or(|count| file.packets < count) {
-            if let Some(frame) = capture.next(patience)? {
+            if let Some(frame) = capture.oldest()? {
                 file.add(&frame)?;
-                patience = NOW;
                 continue;
             }
             // whoever reads along sees it now
             file.out.flush()?;
-            if patience == INTERVAL && interfaces(index).is_empty() {
-                break;
+            if looked.elapsed() > INTERVAL {
+                looked = Instant::now();
+                if interfaces(index).is_empty() {
+                    break;
+                }
             }
-            patience = INTERVAL;
+            thread::sleep(PAUSE);
         }
         file.out.flush()
     }
@@ -164,7 +166,7 @@ impl Writer {
                 .map_or_else(|| format!("interface {index}"), |(_, name)| name)
         })?;
         self.packets += 1;
-        self.out.write_all(&pcapng::packet(number, frame))
+        pcapng::packet(&mut self.out, number, frame)
     }
 
     /// The number that the file has for an interface.

@@ -2,13 +2,11 @@
 
 use std::{
     io, mem,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
-    time::Duration,
+    os::fd::{AsRawFd as _, OwnedFd},
 };
 
 use nix::{
     errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt},
 };
 
@@ -79,15 +77,9 @@ impl Capture {
         })
     }
 
-    /// The next frame, or `None` if there is none in time.
-    pub fn next(&mut self, patience: Duration) -> io::Result<Option<Frame<'_>>> {
-        let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+    /// The oldest frame that waits. Nobody waits for one: to be woken would cost the CPU of those who send.
+    pub fn oldest(&mut self) -> io::Result<Option<Frame<'_>>> {
         loop {
-            let mut ready = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut ready, patience) {
-                Ok(0) | Err(Errno::EINTR) => return Ok(None),
-                result => result?,
-            };
             match self.receive() {
                 Ok(received) if self.is_wanted(&received) => return Ok(Some(self.frame(&received))),
                 Ok(_) => {}

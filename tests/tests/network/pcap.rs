@@ -129,7 +129,7 @@ fn tcpdump_reads_along() {
     let mut capture = Running::start(&world, &["two"]);
     let mut tcpdump = world.host.command("timeout");
     tcpdump
-        .args([&super::patience(), "tcpdump", "-n", "-l", "-c", "1", "-r", "-"])
+        .args([&super::patience(), "tcpdump", "-n", "-l", "-c", "1", "-r", "-", "icmp"])
         .stdin(capture.child.stdout.take().unwrap());
     let one = world.inside("one");
     std::thread::scope(|scope| {

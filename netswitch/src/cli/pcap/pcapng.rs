@@ -1,5 +1,7 @@
 //! Blocks of pcapng, the format of Wireshark and tcpdump (draft-ietf-opsawg-pcapng), in this machine's byte order.
 
+use std::io::{self, Write};
+
 use crate::kernel::capture::Frame;
 
 const SECTION: u32 = 0x0a0d_0d0a;
@@ -44,29 +46,35 @@ pub fn interface(name: &str, longest: u32) -> Vec<u8> {
     block(INTERFACE, body)
 }
 
-/// A packet of such an interface.
+/// A packet of such an interface; its bytes are not copied on the way.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "halves of a number, and lengths of frames"
 )]
-pub fn packet(interface: u32, frame: &Frame<'_>) -> Vec<u8> {
-    let words = [
+pub fn packet(out: &mut impl Write, interface: u32, frame: &Frame<'_>) -> io::Result<()> {
+    let kept = frame.bytes.len();
+    let padding = kept.next_multiple_of(4) - kept;
+    // eleven words beside the frame
+    let length = (44 + kept + padding) as u32;
+    let head = [
+        PACKET,
+        length,
         interface,
         (frame.time >> 32) as u32,
         frame.time as u32,
-        frame.bytes.len() as u32,
+        kept as u32,
         frame.length as u32,
     ];
-    let mut body = words.map(u32::to_ne_bytes).concat();
-    body.extend(frame.bytes);
-    pad(&mut body);
     let direction = if frame.is_outgoing { OUTBOUND } else { INBOUND };
-    option(&mut body, FLAGS, &direction.to_ne_bytes());
-    block(PACKET, body)
+    out.write_all(head.map(u32::to_ne_bytes).as_flattened())?;
+    out.write_all(frame.bytes)?;
+    out.write_all(&[0; 3][..padding])?;
+    out.write_all([FLAGS, 4].map(u16::to_ne_bytes).as_flattened())?;
+    out.write_all([direction, 0, length].map(u32::to_ne_bytes).as_flattened())
 }
 
 /// Kind and length before the body, the length behind it again; an option of no kind ends the list.
-#[expect(clippy::cast_possible_truncation, reason = "a frame and a few words")]
+#[expect(clippy::cast_possible_truncation, reason = "names and a few words")]
 fn block(kind: u32, mut body: Vec<u8>) -> Vec<u8> {
     body.extend([0; 4]);
     let length = (body.len() as u32 + 12).to_ne_bytes();
@@ -77,10 +85,6 @@ fn block(kind: u32, mut body: Vec<u8>) -> Vec<u8> {
 fn option(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
     body.extend([kind, value.len() as u16].map(u16::to_ne_bytes).concat());
     body.extend(value);
-    pad(body);
-}
-
-fn pad(body: &mut Vec<u8>) {
     body.resize(body.len().next_multiple_of(4), 0);
 }
 
@@ -102,7 +106,8 @@ mod tests {
             length: 60,
             bytes: &[1, 2, 3, 4, 5],
         };
-        let written = packet(3, &frame);
+        let mut written = Vec::new();
+        packet(&mut written, 3, &frame).unwrap();
         let length = 52;
         assert_eq!(written.len(), length);
         let length = u32::try_from(length).unwrap();
