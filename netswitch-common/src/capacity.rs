@@ -23,6 +23,8 @@ pub const NAMES: u32 = 524_288;
 /// One per sandbox.
 pub const VIEWS: u32 = SLOTS;
 pub const STANDINGS: u32 = SLOTS;
+/// One per sandbox that has any.
+pub const LIMITS: u32 = SLOTS;
 /// Of two epochs, for a moment: one is written while the other holds.
 pub const PAIRS: u32 = 2_097_152;
 pub const RULINGS: u32 = 2_097_152;

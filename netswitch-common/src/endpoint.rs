@@ -49,6 +49,10 @@ pub mod flags {
     pub const MAY_ASK: u32 = 1 << 22;
     /// The metadata addresses are closed (`netswitch.metadata=deny`).
     pub const NO_METADATA: u32 = 1 << 23;
+    /// The container has a limit of flows: those with its neighbours are counted, too.
+    pub const COUNT_FLOWS: u32 = 1 << 30;
+    /// The container has limits of what it sends and receives ([`crate::verdict::Decision::LIMITED`]).
+    pub const LIMITED: u32 = 1 << 31;
 }
 
 /// Value of ENDPOINTS; its key is the ifindex of the host-side veth or of a network's switch end.

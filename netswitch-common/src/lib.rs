@@ -26,6 +26,7 @@ pub mod event;
 pub mod flow;
 pub mod host;
 pub mod leash;
+pub mod limit;
 pub mod name;
 pub mod neighbour;
 pub mod network;

@@ -132,6 +132,10 @@ named! {
         Martian = 30, "martian";
         /// An ICMP error about a packet that its sender was not the destination of.
         SpoofedError = 31, "spoofed-error";
+        /// Beyond the bytes a second that the container may send or receive (`--rate`).
+        RateLimit = 40, "rate-limit";
+        /// Beyond the packets a second (`--pps`).
+        PacketRate = 41, "packet-rate";
         /// To the host's own stack where that is closed (`netswitch.host_access`, gateway mode isolated).
         HostAccess = 50, "host-access";
         /// To a metadata address where that is closed (`netswitch.metadata`).
@@ -143,7 +147,7 @@ named! {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// A [`Verdict`].
+    /// A [`Verdict`], and [`Decision::LIMITED`].
     pub verdict: u32,
     /// A [`DropReason`], or 0.
     pub reason: u32,
@@ -164,6 +168,9 @@ pub struct Decision {
 map_type!(Decision, 32);
 
 impl Decision {
+    /// Beside a verdict: its receiver, or its sender, may have limits, which commit has to look at.
+    pub const LIMITED: u32 = crate::endpoint::flags::LIMITED;
+
     #[inline(always)]
     pub const fn drop(reason: DropReason) -> Self {
         Self {

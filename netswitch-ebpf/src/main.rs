@@ -27,11 +27,15 @@
 fn main() {}
 
 #[cfg(target_arch = "bpf")]
+mod atomic;
+#[cfg(target_arch = "bpf")]
 mod deny;
 #[cfg(target_arch = "bpf")]
 mod event;
 #[cfg(target_arch = "bpf")]
 mod headers;
+#[cfg(target_arch = "bpf")]
+mod limit;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
@@ -69,12 +73,12 @@ mod hooks {
         programs::{SkLookupContext, SockAddrContext, TcContext, XdpContext},
     };
     use netswitch_common::{
-        endpoint::Endpoint,
+        endpoint::{Endpoint, flags},
         verdict::{Decision, DropReason},
     };
 
     use crate::{
-        maps,
+        limit, maps,
         packet::{Family, Frame, Packet},
         sockets::{self, Moment},
         stages::{flow, forward, neighbour, number, outcome, replicate, source_guard, stack, uplink},
@@ -85,14 +89,17 @@ mod hooks {
     #[classifier]
     pub fn from_endpoint(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
-        verdict::commit(frame, decide(frame))
+        match maps::endpoint(frame.ifindex()) {
+            Some(endpoint) => verdict::commit(frame, decide(frame, endpoint), Some(endpoint)),
+            None => verdict::refuse(frame, 0, DropReason::UnknownEndpoint),
+        }
     }
 
     /// Ingress of every uplink: a frame arrives from the world.
     #[classifier]
     pub fn from_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
-        verdict::commit(frame, uplink::decide(frame))
+        verdict::commit(frame, uplink::decide(frame), None)
     }
 
     /// Egress of every uplink in stack mode: the host's stack sends a frame to the world.
@@ -100,7 +107,7 @@ mod hooks {
     pub fn to_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
         match stack::decide(frame) {
-            Some(decision) => verdict::commit(frame, decision),
+            Some(decision) => verdict::commit(frame, decision, None),
             None => verdict::TCX_NEXT,
         }
     }
@@ -117,13 +124,18 @@ mod hooks {
     pub fn explain_endpoint(context: TcContext) -> i32 {
         forget_rule();
         judge_on_paper(Frame::new(context.skb.skb));
-        explain(flow::decided())
+        explain(Frame::new(context.skb.skb))
     }
 
     #[classifier]
     pub fn explain_uplink(context: TcContext) -> i32 {
         forget_rule();
-        explain(uplink::decide(Frame::new(context.skb.skb)))
+        let frame = Frame::new(context.skb.skb);
+        let decision = uplink::decide(frame);
+        if let Some(work) = maps::work() {
+            work.decision = decision;
+        }
+        explain(frame)
     }
 
     /// The sheet is the last packet's until a stage reads this one's tuple, and not all do.
@@ -134,8 +146,20 @@ mod hooks {
         }
     }
 
+    /// Writes the decision on the sheet down.
     #[inline(always)]
-    fn explain(decision: Decision) -> i32 {
+    fn explain(frame: Frame) -> i32 {
+        let mut decision = flow::decided();
+        if decision.verdict & Decision::LIMITED != 0 {
+            decision.verdict &= !Decision::LIMITED;
+            if let Some((_, reason)) = limit::ask(frame) {
+                decision = Decision {
+                    source: decision.source,
+                    network: decision.network,
+                    ..Decision::drop(reason)
+                };
+            }
+        }
         match maps::DECISION.get_ptr_mut(0) {
             // SAFETY: a per-CPU entry, and nothing else runs on this CPU meanwhile
             Some(slot) => unsafe {
@@ -160,6 +184,7 @@ mod hooks {
             Err(reason) => Decision::drop(reason),
             Ok(()) => judge_other(frame, &work.packet, endpoint),
         };
+        work.decision.verdict |= endpoint.flags & flags::LIMITED;
         work.decision.source = endpoint.id;
         work.decision.network = endpoint.network;
     }
@@ -175,10 +200,7 @@ mod hooks {
 
     /// What becomes of a frame: only looks up, changes nothing.
     #[inline(always)]
-    fn decide(frame: Frame) -> Decision {
-        let Some(endpoint) = maps::endpoint(frame.ifindex()) else {
-            return Decision::drop(DropReason::UnknownEndpoint);
-        };
+    fn decide(frame: Frame, endpoint: &Endpoint) -> Decision {
         let decision = match Packet::parse(frame) {
             Err(reason) => Decision::drop(reason),
             Ok(packet) if packet.headers.family == Family::V4 => judge(frame, &packet, endpoint),

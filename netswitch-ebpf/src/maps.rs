@@ -14,6 +14,7 @@ use netswitch_common::{
     flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashKey, LeashPortsKey, Leashed},
+    limit::Limits,
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -76,6 +77,10 @@ static SOURCES: LpmTrie<SourceKey, u32> = LpmTrie::pinned(capacity::SOURCES, 0);
 /// By endpoint id. Agent -> policy.
 #[map]
 static STANDINGS: Array<Standing> = Array::pinned(capacity::STANDINGS, 0);
+
+/// By sandbox. Agent, and the meters commit -> commit.
+#[map]
+pub static LIMITS: HashMap<u32, Limits> = HashMap::pinned(capacity::LIMITS, BPF_F_NO_PREALLOC);
 
 /// Of the world. Agent -> policy.
 #[map]

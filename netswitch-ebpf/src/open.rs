@@ -14,7 +14,8 @@ use netswitch_common::{
 };
 
 use crate::{
-    maps,
+    atomic::fetch_add,
+    limit, maps,
     stages::{flow, masquerade, number, outcome},
     work::Work,
 };
@@ -72,7 +73,7 @@ fn make(work: &mut Work) -> Result {
 #[inline(always)]
 fn claim(work: &mut Work) -> Result {
     let owner = work.key.owner;
-    let quota = maps::config().map_or(0, |config| config.flow_quota);
+    let quota = limit::flow_quota(owner);
     let Some(state) = maps::QUOTAS.get_ptr_mut(owner) else {
         return Err(DropReason::FlowQuota);
     };
@@ -283,21 +284,4 @@ fn note_hairpin(work: &Work) {
             unsafe { fetch_add(&raw mut (*quota).hairpins, 1) };
         }
     }
-}
-
-/// Atomic addition; what was there before.
-///
-/// # Safety
-/// `word` must point into a map's value.
-#[inline(always)]
-unsafe fn fetch_add(word: *mut u32, mut value: u32) -> u32 {
-    // SAFETY: the caller's; BPF has this instruction since version 3 of its machine (5.12)
-    unsafe {
-        core::arch::asm!(
-            "{value} = atomic_fetch_add((u32 *)({word} + 0), {value})",
-            word = in(reg) word,
-            value = inout(wreg) value,
-        );
-    }
-    value
 }

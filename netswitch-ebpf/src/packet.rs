@@ -59,6 +59,13 @@ impl Frame {
         unsafe { (*self.0).gso_size }
     }
 
+    /// How many packets this will be cut into, where the sender has said it.
+    #[inline(always)]
+    pub fn segments(self) -> u32 {
+        // SAFETY: as above
+        unsafe { (*self.0).gso_segs }
+    }
+
     /// A VLAN tag that the kernel has moved out of the frame.
     #[inline(always)]
     fn has_tag_aside(self) -> bool {

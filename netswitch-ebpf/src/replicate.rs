@@ -9,7 +9,7 @@ use aya_ebpf::{
 use netswitch_common::verdict::{Decision, DropReason};
 
 use crate::{
-    event, maps,
+    event, limit, maps,
     packet::Frame,
     stages::{
         policy,
@@ -90,6 +90,10 @@ extern "C" fn copy(_round: u64, copies: &mut Copies) -> i64 {
     copies.slot = if slot + 1 < copies.members { slot + 1 } else { 0 };
     if let Some(member) = maps::member(copies.network, slot) {
         if member.ifindex == copies.sender || member.ifindex == copies.without || policy::denies_to(member.id) {
+            return 0;
+        }
+        if let Some((member, reason)) = limit::charge_copy(copies.frame, member.id) {
+            count_drop(member, reason as u32, 1, copies.frame.length());
             return 0;
         }
         copies.made += 1;

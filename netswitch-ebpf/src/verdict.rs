@@ -7,12 +7,13 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use netswitch_common::{
+    endpoint::Endpoint,
     flow::{FlowState, direction, timeout},
     verdict::{Count, Decision, DropKey, DropReason, Verdict},
 };
 
 use crate::{
-    deny, event, maps, names, open,
+    deny, event, limit, maps, names, open,
     packet::Frame,
     park, replicate, resolve,
     rewrite::{self, Macs},
@@ -31,22 +32,29 @@ const PACKET_HOST: u32 = 0;
 #[unsafe(no_mangle)]
 static KERNEL_SETS_PACKET_TYPE: Global<u8> = Global::new(0);
 
-/// The short way: into a container, while nobody listens.
+/// The short way: into a container, while nobody listens. The sender, if it is an endpoint, is asked for its limits.
 #[inline(always)]
-pub fn commit(frame: Frame, decision: Decision) -> i32 {
+pub fn commit(frame: Frame, decision: Decision, sender: Option<&Endpoint>) -> i32 {
     if decision.verdict == Verdict::Peer as u32 && !event::wants_flows() {
         count_path(Verdict::Peer, frame.length());
         return to_peer(frame, decision.ifindex);
     }
     // not from the stack: verifiers before 6.8 take numbers that a function reads there through a pointer for
     // those of another path, and cut off what they then hold for unreachable
-    match maps::work() {
-        Some(work) => {
-            work.decision = decision;
-            commit_other(frame, &work.decision)
-        }
-        None => TC_ACT_SHOT,
+    let Some(work) = maps::work() else {
+        return TC_ACT_SHOT;
+    };
+    work.decision = decision;
+    if let Some(sender) = sender {
+        // SAFETY: a field of a map's entry; read here and no earlier, or it would need a place on the stack
+        work.decision.verdict |= unsafe { (&raw const sender.flags).read_volatile() } & Decision::LIMITED;
     }
+    if work.decision.verdict & Decision::LIMITED != 0 {
+        if let Some((endpoint, reason)) = limit::charge(frame) {
+            return refuse(frame, endpoint, reason);
+        }
+    }
+    commit_other(frame, &work.decision)
 }
 
 #[inline(never)]
@@ -163,11 +171,32 @@ fn finish(frame: Frame, decision: &Decision, rewritten: Result<Verdict, DropReas
                 }
             }
             count_path(Verdict::Drop, length);
-            let context = TcContext::new(frame.0);
-            aya_log_ebpf::debug!(&context, "drop {} at {}", decision.reason, frame.ifindex());
+            log(frame, decision.reason);
             TC_ACT_SHOT
         }
     }
+}
+
+/// Drops a frame before anything has been done about it, charged to an endpoint that need not be its sender.
+#[inline(never)]
+pub fn refuse(frame: Frame, endpoint: u32, reason: DropReason) -> i32 {
+    if let Some(work) = maps::work().filter(|_| event::wants_drops()) {
+        if endpoint == 0 {
+            work.decision = Decision::drop(reason);
+        }
+        event::dropped(frame, &work.decision, reason);
+    }
+    count_drop(endpoint, reason as u32, 1, frame.length());
+    count_path(Verdict::Drop, frame.length());
+    log(frame, reason as u32);
+    TC_ACT_SHOT
+}
+
+/// What `agent --datapath-log debug` shows.
+#[inline(always)]
+fn log(frame: Frame, reason: u32) {
+    let context = TcContext::new(frame.0);
+    aya_log_ebpf::debug!(&context, "drop {} at {}", reason, frame.ifindex());
 }
 
 /// Tells whoever listens of a packet that is still as it came.

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netswitch_common::{address::Mac, endpoint, host, leash, name, neighbour, network, policy, publish};
+use netswitch_common::{address::Mac, endpoint, host, leash, limit, name, neighbour, network, policy, publish};
 
 use crate::{
     api::UplinkMode,
@@ -227,6 +227,11 @@ pub enum Entry {
     },
     /// Which epoch's policy is in force. Cannot be removed: [`Action::Put`] it with `before`.
     PolicyEpoch(u32),
+    /// Of the container that has the sandbox.
+    Limits {
+        sandbox: u32,
+        value: limit::Limits,
+    },
     Uplink {
         device: Device,
         value: host::Uplink,
@@ -267,6 +272,7 @@ pub enum Place {
     Leashed(u32, IpNetwork),
     LeashPorts(leash::LeashPortsKey, u32),
     PolicyEpoch,
+    Limits(u32),
     /// As [`Place::Endpoint`].
     Uplink(Result<u32, String>),
     Local(IpAddr),
@@ -295,6 +301,7 @@ impl Entry {
             Self::Leashed { leash, network, .. } => Place::Leashed(*leash, *network),
             Self::LeashPorts { key, length, .. } => Place::LeashPorts(*key, *length),
             Self::PolicyEpoch(_) => Place::PolicyEpoch,
+            Self::Limits { sandbox, .. } => Place::Limits(*sandbox),
             Self::Local { address } => Place::Local(*address),
         }
     }
@@ -327,6 +334,7 @@ impl Entry {
             | Self::Leashed { .. }
             | Self::LeashPorts { .. }
             | Self::PolicyEpoch(_)
+            | Self::Limits { .. }
             | Self::Uplink { .. }
             | Self::Local { .. } => {}
         }
@@ -358,6 +366,7 @@ impl Entry {
             | Self::Leashed { .. }
             | Self::LeashPorts { .. }
             | Self::PolicyEpoch(_)
+            | Self::Limits { .. }
             | Self::Local { .. } => Vec::new(),
         }
     }

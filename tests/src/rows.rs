@@ -248,7 +248,14 @@ mod tests {
         assert_eq!(names.len(), rows.len() + flows.len());
     }
 
-    /// As far as rows of one frame and rows of flows go; a rate takes many frames: `tests/datapath/rate.rs`.
+    /// They take many frames: `tests/datapath/rate.rs`, `tests/datapath/limit.rs`.
+    const RATES: [DropReason; 3] = [
+        DropReason::ReplicationRate,
+        DropReason::RateLimit,
+        DropReason::PacketRate,
+    ];
+
+    /// As far as rows of one frame and rows of flows go.
     #[test]
     fn every_verdict_and_every_reason_has_a_row() {
         let mut counted: BTreeSet<Counter> = all().iter().flat_map(|row| row.counters().into_keys()).collect();
@@ -261,11 +268,7 @@ mod tests {
             let is_counted = counted
                 .iter()
                 .any(|counter| matches!(counter, Counter::Drop(_, found) if found == reason));
-            assert!(
-                is_counted || *reason == DropReason::ReplicationRate,
-                "no row counts {}",
-                reason.name()
-            );
+            assert!(is_counted || RATES.contains(reason), "no row counts {}", reason.name());
         }
     }
 }

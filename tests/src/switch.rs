@@ -103,6 +103,7 @@ impl Switch {
             | Entry::Leashed { .. }
             | Entry::LeashPorts { .. }
             | Entry::PolicyEpoch(_)
+            | Entry::Limits { .. }
             | Entry::Uplink { .. }
             | Entry::Local { .. } => {}
         }

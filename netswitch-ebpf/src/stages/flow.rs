@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::{Address, Mac},
-    endpoint::Endpoint,
+    endpoint::{Endpoint, flags},
     flow::{Flow, FlowEnd, FlowState, direction, timeout},
     verdict::{Decision, DropReason, Verdict},
 };
@@ -242,6 +242,7 @@ fn decide(frame: Frame, work: &Work, verdict: u32, way_back: WayBack) -> Decisio
     }
     match maps::slot(work.end.endpoint).and_then(|slot| Some((slot, maps::network(slot.network)?))) {
         Some((slot, network)) => Decision {
+            verdict: verdict | slot.flags & flags::LIMITED,
             ifindex: slot.ifindex,
             mac: network.mac,
             ..decision

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// SCTP's mark for packets that it has cut to the path's MTU itself (the kernel's GSO_BY_FRAGS).
-const CUT_ALREADY: u32 = 0xffff;
+pub const CUT_ALREADY: u32 = 0xffff;
 /// The hop-by-hop header that BIG TCP over IPv6 carries until it is cut into packets.
 const JUMBO_LENGTH: u32 = 8;
 
@@ -35,9 +35,11 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
         }
     }
     let verdict = if names::is_answer(frame, packet.headers, endpoint) {
-        Verdict::Answer as u32
-    } else if policy::concerns(endpoint.id, port.id) {
+        Verdict::Answer as u32 | Decision::LIMITED
+    } else if is_followed(endpoint, port) {
         policy::judge(frame, packet.headers, endpoint, port)
+    } else if (endpoint.flags | port.flags) & flags::LIMITED != 0 {
+        Verdict::Peer as u32 | Decision::LIMITED
     } else {
         Verdict::Peer as u32
     };
@@ -48,7 +50,11 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
 #[inline(always)]
 pub fn deliver(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
     match maps::port(endpoint.network, packet.destination) {
-        Some(port) => to_port(frame, packet.headers, endpoint, port, Verdict::Peer as u32),
+        Some(port) => {
+            // commit finds out whether it has: here the stack has no room, and this way is long
+            let verdict = Verdict::Peer as u32 | Decision::LIMITED;
+            to_port(frame, packet.headers, endpoint, port, verdict)
+        }
         None => Decision::drop(DropReason::NoSuchNeighbour),
     }
 }
@@ -78,6 +84,12 @@ pub fn may_meet(endpoint: &Endpoint, kind: u8) -> bool {
     endpoint.flags & flags::NO_ICC == 0 || endpoint.kind == Kind::Host as u8 || kind == Kind::Host as u8
 }
 
+/// Whether what passes between neighbours has records: for the policy, or because an end has only so many.
+#[inline(always)]
+pub fn is_followed(endpoint: &Endpoint, port: &Port) -> bool {
+    (endpoint.flags | port.flags) & flags::COUNT_FLOWS != 0 || policy::concerns(endpoint.id, port.id)
+}
+
 /// The device through which an answer reaches the sender: `bpf_redirect_peer` refuses the host's.
 #[inline(always)]
 pub fn way_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
@@ -98,6 +110,16 @@ pub fn fits_when_cut(frame: Frame, headers: Headers, mtu: u16) -> bool {
     if segment == CUT_ALREADY || headers.transport == 0 {
         return true;
     }
+    match segment_headers(frame, headers) {
+        0 => false,
+        length => length + segment <= u32::from(mtu),
+    }
+}
+
+/// Bytes in front of the data of each packet that this will be cut into, from the IP header on; 0 if they
+/// cannot be read.
+#[inline(always)]
+pub fn segment_headers(frame: Frame, headers: Headers) -> u32 {
     let mut length = u32::from(headers.transport) - ETHERNET_LENGTH;
     if headers.protocol == protocol::TCP {
         let mut offset_and_flags = [0_u8; 2];
@@ -105,7 +127,7 @@ pub fn fits_when_cut(frame: Frame, headers: Headers, mtu: u16) -> bool {
             .load(u32::from(headers.transport) + 12, &mut offset_and_flags)
             .is_err()
         {
-            return false;
+            return 0;
         }
         length += u32::from(offset_and_flags[0] >> 4) * 4;
     } else {
@@ -118,7 +140,7 @@ pub fn fits_when_cut(frame: Frame, headers: Headers, mtu: u16) -> bool {
     {
         length -= JUMBO_LENGTH;
     }
-    length + segment <= u32::from(mtu)
+    length
 }
 
 /// Tells the sender, unless the protocols forbid it.

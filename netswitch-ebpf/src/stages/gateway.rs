@@ -46,7 +46,7 @@ pub fn decide(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) 
         answer = host::restrict(frame, headers, endpoint, answer);
     }
     let verdict = match answer {
-        FOR_HOST if policy::concerns(endpoint.id, port.id) => policy::judge(frame, headers, endpoint, port),
+        FOR_HOST if forward::is_followed(endpoint, port) => policy::judge(frame, headers, endpoint, port),
         FOR_HOST | FOR_STACK => Verdict::Host as u32,
         QUESTION => Verdict::Question as u32,
         _ => Verdict::Drop as u32,

@@ -207,7 +207,7 @@ extern "C" fn judge_member(skb: *mut __sk_buff, headers: u64, endpoint: *const E
         _ => Err(DropReason::Malformed),
     };
     match found {
-        Ok(verdict) => verdict as u32,
+        Ok(verdict) => verdict as u32 | port.map_or(0, |port| port.flags & flags::LIMITED),
         Err(reason) => {
             if let Some(work) = maps::work() {
                 work.decision = Decision {

@@ -1,5 +1,6 @@
 //! Redirect: packets of a published port's flow go from XDP straight into the container. What opens a flow,
-//! changes its state or its deadline, is not plain or has no finished checksum goes on to tcx untouched.
+//! changes its state or its deadline, is not plain, has no finished checksum or is for a container with limits
+//! goes on to tcx untouched.
 
 use aya_ebpf::{
     helpers::{bpf_ktime_get_coarse_ns, bpf_redirect},
@@ -7,6 +8,7 @@ use aya_ebpf::{
 };
 use netswitch_common::{
     checksum,
+    endpoint::flags,
     flow::{Tuple, direction},
     verdict::Verdict,
 };
@@ -31,6 +33,9 @@ pub fn redirect(context: &XdpContext, packet: &Plain) -> Option<u32> {
     }
     let work = maps::work()?;
     let slot = maps::slot(work.end.endpoint)?;
+    if slot.flags & flags::LIMITED != 0 {
+        return None;
+    }
     let length = length(context);
     if packet.hop_limit <= 1 || length > u32::from(work.end.mtu) + ETHERNET_LENGTH {
         return None;

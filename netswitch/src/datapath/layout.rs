@@ -11,6 +11,7 @@ use netswitch_common::{
     flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashKey, LeashPortsKey, Leashed},
+    limit::Limits,
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -106,6 +107,7 @@ pub const MAPS: &[(&str, Layout)] = &[
         "STANDINGS",
         layout::<u32, Standing>(MapType::Array, capacity::STANDINGS),
     ),
+    ("LIMITS", layout::<u32, Limits>(MapType::Hash, capacity::LIMITS)),
     (
         "CIDRS",
         layout::<lpm_trie::Key<CidrKey>, u32>(MapType::LpmTrie, capacity::CIDRS),

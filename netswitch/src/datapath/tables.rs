@@ -14,6 +14,7 @@ use netswitch_common::{
     flow::{Flow, FlowIndex, FlowKey, Quota, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashPortsKey},
+    limit::{Limits, Meters},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -45,6 +46,7 @@ pub struct Tables {
     pub(super) leash_ports: LpmTrie<MapData, LeashPortsKey, Classes>,
     pub(super) views: Array<MapData, View>,
     pub(super) names: HashMap<MapData, NameKey, Name>,
+    limits: HashMap<MapData, u32, Limits>,
     uplinks: HashMap<MapData, u32, Uplink>,
     locals: HashMap<MapData, Address, u32>,
     pub(super) resolvers: HashMap<MapData, u64, Address>,
@@ -78,6 +80,7 @@ impl Tables {
             leash_ports: take(ebpf, "LEASH_PORTS")?,
             views: take(ebpf, "VIEWS")?,
             names: take(ebpf, "NAMES")?,
+            limits: take(ebpf, "LIMITS")?,
             uplinks: take(ebpf, "UPLINKS")?,
             locals: take(ebpf, "LOCALS")?,
             resolvers: take(ebpf, "RESOLVERS")?,
@@ -164,6 +167,7 @@ impl Tables {
             | Entry::Ruling { .. }
             | Entry::PolicyEpoch(_) => self.write_policy(entry),
             Entry::Leashed { .. } | Entry::LeashPorts { .. } => self.write_leash(entry),
+            Entry::Limits { sandbox, value } => self.limits.insert(sandbox, value, 0).map_err(Error::map("LIMITS")),
             Entry::Uplink { device, value } => {
                 let key = index(device)?;
                 self.uplinks.insert(key, value, 0).map_err(Error::map("UPLINKS"))
@@ -207,6 +211,7 @@ impl Tables {
             | Entry::Ruling { .. }
             | Entry::PolicyEpoch(_) => self.remove_policy(entry),
             Entry::Leashed { .. } | Entry::LeashPorts { .. } => self.remove_leash(entry),
+            Entry::Limits { sandbox, .. } => absent_is_fine("LIMITS", self.limits.remove(sandbox)),
             Entry::Uplink { device, .. } => absent_is_fine("UPLINKS", self.uplinks.remove(&index(device)?)),
             Entry::Local { address } => absent_is_fine("LOCALS", self.locals.remove(&Address::from(*address))),
         }
@@ -319,6 +324,16 @@ impl Tables {
             entries.extend(source_of(&key));
         }
         entries.extend(self.leash_entries()?);
+        for row in &self.limits {
+            let (sandbox, value) = row.map_err(Error::map("LIMITS"))?;
+            // how much of them is used is the switch's own
+            let value = Limits {
+                sent: Meters::default(),
+                received: Meters::default(),
+                ..value
+            };
+            entries.push(Entry::Limits { sandbox, value });
+        }
         Ok(entries)
     }
 

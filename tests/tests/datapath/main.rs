@@ -4,6 +4,7 @@
 mod difference;
 mod layout;
 mod leash;
+mod limit;
 mod names;
 mod nat;
 mod rate;
