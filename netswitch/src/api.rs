@@ -26,7 +26,7 @@ pub use self::observe::{
 };
 pub use self::policy::{CutFlow, PolicyChange, PolicyDefault, PolicyFile, PolicyRule};
 pub use self::why::{WhyQuestion, WhyRow, WhyRule};
-use crate::model::{endpoint::Settings, policy::Policy};
+use crate::model::{container::limits::Change, endpoint::Settings, policy::Policy};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -68,6 +68,11 @@ pub enum Request {
     ContainerRemove {
         container: String,
         force: bool,
+    },
+    /// Other limits, at once where it runs.
+    ContainerUpdate {
+        container: String,
+        limits: Change,
     },
     ContainerList {
         all: bool,

@@ -118,17 +118,14 @@ pub fn plan(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec<Action>
             plan::add_endpoint(state_dir, &view, endpoint, &mut made);
             rebuilt.insert(endpoint.id.clone());
         } else {
-            wanted.extend(entries::of_endpoint(
-                endpoint,
-                network,
-                bridge,
-                view.sandbox_number(&endpoint.sandbox),
-            ));
+            let holder = view.holder(endpoint);
+            wanted.extend(entries::of_endpoint(endpoint, network, bridge, holder));
             attach(&endpoint.host_device, endpoint.index, snapshot, &mut actions);
             set_up(&endpoint.host_device, true, snapshot, &mut actions);
         }
     }
     wanted.extend(plan::published::all(state));
+    wanted.extend(plan::limits::all(state));
     differences(snapshot, wanted, &mut actions);
     actions.extend(made);
     actions.extend(default_routes(&view, &rebuilt));

@@ -3,7 +3,7 @@
 use super::core::Core;
 use crate::api::{ContainerCreate, Error, Filters, Response};
 use crate::kernel::Namespace;
-use crate::model::container::{Owner, create, inspect, lifecycle, list};
+use crate::model::container::{Owner, create, inspect, lifecycle, limits, list};
 use crate::plan::view;
 use crate::shim;
 
@@ -27,6 +27,12 @@ impl Core {
         for directory in [self.state_dir(&id), self.run_dir(&id)] {
             let _ = std::fs::remove_dir_all(directory);
         }
+        Ok(Response::Done)
+    }
+
+    pub fn container_update(&mut self, key: &str, limits: limits::Change) -> Result<Response, Error> {
+        let changes = limits::update(&self.state, key, limits)?;
+        self.build(changes)?;
         Ok(Response::Done)
     }
 

@@ -126,6 +126,7 @@ impl Core {
                 wait_for_attach,
             } => self.container_start(&container, wait_for_attach),
             Request::ContainerRemove { container, force } => self.container_remove(&container, force),
+            Request::ContainerUpdate { container, limits } => self.container_update(&container, limits),
             Request::ContainerList { all, filters } => self.container_list(all, &filters),
             Request::ContainerInspect { container } => self.container_inspect(&container),
             Request::ContainerExec { container } => self.container_exec(&container),

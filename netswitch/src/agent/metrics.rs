@@ -153,6 +153,7 @@ mod tests {
                 ..Traffic::default()
             }),
             flows: 2,
+            ..EndpointStats::default()
         };
         let text = render(&Stats {
             endpoints: vec![endpoint],

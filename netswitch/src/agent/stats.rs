@@ -58,6 +58,7 @@ impl Core {
             let stats = EndpointStats {
                 container: container.map_or_else(String::new, |container| container.name.clone()),
                 network: network.map_or_else(String::new, |network| network.name.clone()),
+                limits: container.map(|container| container.limits).unwrap_or_default(),
                 traffic: traffic.map(|traffic| Traffic {
                     received_packets: traffic.received_packets,
                     received_bytes: traffic.received_bytes,

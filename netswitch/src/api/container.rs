@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{endpoint::Settings, publish::Protocol};
+use crate::model::{container::limits::Change, endpoint::Settings, publish::Protocol};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -34,6 +34,7 @@ pub struct ContainerCreate {
     pub expose: Vec<String>,
     pub publish: Vec<String>,
     pub publish_all: bool,
+    pub limits: Change,
     pub labels: BTreeMap<String, String>,
     pub remove: bool,
 }
@@ -50,6 +51,8 @@ pub struct Attach {
     pub egress: Vec<String>,
     #[serde(default)]
     pub publish: Vec<String>,
+    #[serde(default)]
+    pub limits: Change,
     pub labels: BTreeMap<String, String>,
 }
 

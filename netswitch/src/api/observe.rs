@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::publish::Protocol;
+use crate::model::{container::limits::Limits, publish::Protocol};
 
 /// Which flows to list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -111,6 +111,12 @@ pub struct EndpointStats {
     pub traffic: Option<Traffic>,
     /// That have a record: translated, or followed for the policy.
     pub flows: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub limits: Limits,
+}
+
+fn is_none(limits: &Limits) -> bool {
+    *limits == Limits::default()
 }
 
 /// What a container received and sent on one network.

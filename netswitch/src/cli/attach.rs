@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::failure::Failure;
-use super::{options, print};
+use super::{options, print, update::Limits};
 use crate::api::{self, NamespaceOf, Request};
 use crate::client::Client;
 use crate::model::{endpoint::Settings, parse, publish};
@@ -35,6 +35,8 @@ pub struct Attach {
     /// Set meta data on the container
     #[arg(short, long, value_name = "list", value_parser = options::label)]
     label: Vec<(String, String)>,
+    #[command(flatten)]
+    limits: Limits,
     /// MAC address of the interface (e.g., 92:d0:c6:0a:29:33)
     #[arg(long, value_name = "string", default_value = "")]
     mac_address: String,
@@ -89,6 +91,7 @@ impl Attach {
             dns: self.dns,
             egress: self.egress,
             publish: self.publish,
+            limits: self.limits.change(),
             labels: options::map(self.label),
         }))
     }

@@ -26,6 +26,7 @@ pub mod stats;
 pub mod stop;
 pub mod template;
 pub mod top;
+pub mod update;
 pub mod usage;
 pub mod version;
 pub mod why;
@@ -74,6 +75,7 @@ pub enum Verb {
     Inspect(inspect::Inspect),
     Logs(logs::Logs),
     Rm(rm::Rm),
+    Update(update::Update),
     Attach(attach::Attach),
     Detach(attach::Detach),
     Port(publish::Port),
@@ -147,6 +149,7 @@ impl Arguments {
             Verb::Inspect(verb) => verb.run(&client),
             Verb::Logs(verb) => verb.run(&client),
             Verb::Rm(verb) => verb.run(&client),
+            Verb::Update(verb) => verb.run(&client),
             Verb::Attach(verb) => verb.run(&client),
             Verb::Detach(verb) => verb.run(&client),
             Verb::Port(verb) => verb.run(&client),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::failure::{self, Failure};
-use super::{options, print};
+use super::{options, print, update::Limits};
 use crate::api::{ContainerCreate, Request, Response};
 use crate::client::Client;
 use crate::model::{endpoint::Settings, parse, publish};
@@ -65,6 +65,8 @@ pub struct Run {
     /// Container IPv4/IPv6 link-local addresses
     #[arg(long, value_name = "list")]
     link_local_ip: Vec<String>,
+    #[command(flatten)]
+    limits: Limits,
     /// Container MAC address (e.g., 92:d0:c6:0a:29:33)
     #[arg(long, value_name = "string", default_value = "")]
     mac_address: String,
@@ -146,6 +148,7 @@ impl Run {
             expose: self.expose,
             publish: self.publish,
             publish_all: self.publish_all,
+            limits: self.limits.change(),
             labels: options::map(self.label),
             remove: self.rm,
         })))

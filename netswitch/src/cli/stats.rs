@@ -12,6 +12,7 @@ use super::print;
 use super::template::Template;
 use crate::api::{self, Request, Response};
 use crate::client::Client;
+use crate::model::container::limits::Limits;
 
 /// Display packets by what became of them, and drops by reason
 #[derive(Debug, Args)]
@@ -80,9 +81,16 @@ fn tables(stats: &api::Stats) -> String {
         "FLOWS",
     ];
     let mut traffic = vec![titles.map(str::to_owned).to_vec()];
+    let has_limits = stats
+        .endpoints
+        .iter()
+        .any(|endpoint| endpoint.limits != Limits::default());
+    if has_limits {
+        traffic[0].push("LIMITS".to_owned());
+    }
     for endpoint in &stats.endpoints {
         let Some(counts) = &endpoint.traffic else { continue };
-        traffic.push(vec![
+        let mut row = vec![
             endpoint.container.clone(),
             endpoint.network.clone(),
             print::bytes(counts.received_bytes),
@@ -90,7 +98,11 @@ fn tables(stats: &api::Stats) -> String {
             print::bytes(counts.sent_bytes),
             counts.sent_packets.to_string(),
             endpoint.flows.to_string(),
-        ]);
+        ];
+        if has_limits {
+            row.push(endpoint.limits.to_string());
+        }
+        traffic.push(row);
     }
     let mut drops = vec![
         ["CONTAINER", "NETWORK", "DROPPED", "REASON"]
@@ -131,6 +143,7 @@ mod tests {
                 sent_bytes: 2_000_000,
             }),
             flows: 0,
+            limits: Limits::default(),
         };
         let stats = api::Stats {
             endpoints: vec![endpoint("web", "spoofed-mac", 7), endpoint("", "no-ipv6", 1)],
@@ -152,6 +165,11 @@ mod tests {
              \"received_packets\":3,\"received_bytes\":294,\"sent_packets\":20,\"sent_bytes\":2000000,\"flows\":0},\
              {\"container\":\"\",\"network\":\"mynet\",\"drops\":{\"no-ipv6\":1},\"flows\":0}]\n"
         );
+        let mut stats = stats;
+        stats.endpoints[0].limits.rate = 100_000_000;
+        let text = render(&stats, "").unwrap();
+        assert!(text.contains("FLOWS     LIMITS\n"), "{text}");
+        assert!(text.contains("20        0         100mbit\n"), "{text}");
         assert_eq!(render(&stats, "{{index .drops \"spoofed-mac\"}}").unwrap(), "7\n\n");
     }
 }

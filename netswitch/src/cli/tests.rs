@@ -90,6 +90,24 @@ fn a_runs_command_begins_with_the_first_word() {
 }
 
 #[test]
+fn limits_are_read_before_anybody_is_asked() {
+    let run = &request("netswitch run --rate 100mbit --max-flows none true")["container-create"];
+    assert_eq!(
+        run["limits"],
+        serde_json::json!({"rate": 100_000_000, "packets": null, "flows": 0})
+    );
+    let attach = &request("netswitch attach x --netns /n --pps 5")["attach"];
+    assert_eq!(attach["limits"]["packets"], 5);
+    let (text, status) = refused("netswitch update --rate 1kbit web");
+    assert_eq!(status, 125);
+    assert_eq!(
+        text,
+        "invalid argument \"1kbit\" for \"--rate\" flag: a rate is from 8kbit to 1tbit\nSee 'netswitch update --help'.\n"
+    );
+    assert!(help("netswitch update --help").contains("--rate rate"));
+}
+
+#[test]
 fn an_exec_takes_a_container_and_a_command() {
     let Verb::Exec(exec) = read("netswitch exec -it -u 1:2 -w /tmp -e A=b tomcat01 ip -4 addr")
         .unwrap()

@@ -6,6 +6,7 @@ pub mod dns;
 pub mod files;
 pub mod inspect;
 pub mod lifecycle;
+pub mod limits;
 pub mod list;
 pub mod parse;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Id, endpoint::Settings, policy::Leash, publish::Binding};
 use dns::Dns;
+use limits::Limits;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
@@ -45,6 +47,8 @@ pub struct Container {
     /// `-P`: a port of the host for each exposed one.
     #[serde(default)]
     pub publish_all: bool,
+    #[serde(default)]
+    pub limits: Limits,
     pub status: Status,
     /// While it runs.
     pub sandbox: Option<Id>,

@@ -15,6 +15,7 @@ use netswitch_common::{
 
 use crate::action::{Action, Device, Entry, Place};
 use crate::model::{
+    container::limits::Limits,
     endpoint::Endpoint,
     network::{Bridge, Network, Pool, gateway::Mode},
     publish::Publication,
@@ -116,8 +117,16 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
     entries
 }
 
-/// An endpoint's entries. `sandbox` is its number.
-pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, sandbox: u32) -> Vec<Entry> {
+/// What the container that an endpoint belongs to adds to its entries.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Holder {
+    /// Number of its sandbox.
+    pub sandbox: u32,
+    pub limits: Limits,
+}
+
+/// An endpoint's entries.
+pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, holder: Holder) -> Vec<Entry> {
     let device = Device {
         name: endpoint.host_device.clone(),
         index: endpoint.index,
@@ -127,7 +136,7 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, sand
     } else {
         flags::PUBLISHES
     };
-    let mut flags = flags_of(network, bridge) | publishes;
+    let mut flags = flags_of(network, bridge) | publishes | holder.limits.flags();
     if endpoint.is_leashed() {
         flags |= shield(flags);
     }
@@ -151,7 +160,7 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, sand
                 id: endpoint.number,
                 generation: endpoint.generation,
                 network: bridge.number,
-                sandbox,
+                sandbox: holder.sandbox,
                 flags,
                 mtu,
                 kind: Kind::Container as u8,

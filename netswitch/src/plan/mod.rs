@@ -2,6 +2,7 @@
 //! they say what the state says.
 
 pub mod entries;
+pub mod limits;
 pub mod names;
 pub mod policy;
 pub mod published;
@@ -26,6 +27,7 @@ use view::View;
 pub fn plan(state_dir: &Path, before: &State, changes: &Changes) -> Vec<Action> {
     let view = View { before, changes };
     let published = published::changed(&view);
+    let (limits, limits_gone) = limits::changed(&view);
     let mut actions = published.taken_back;
     for endpoint in view.removed_endpoints() {
         remove_endpoint(&view, endpoint, &mut actions);
@@ -41,12 +43,14 @@ pub fn plan(state_dir: &Path, before: &State, changes: &Changes) -> Vec<Action> 
     for namespace in view.added_namespaces() {
         actions.push(Action::SetUpLoopback { namespace });
     }
+    actions.extend(limits);
     for endpoint in view.added_endpoints() {
         add_endpoint(state_dir, &view, endpoint, &mut actions);
     }
     for (old, new) in view.changed_endpoints() {
         change_endpoint(&view, old, new, &mut actions);
     }
+    actions.extend(limits_gone);
     actions.extend(published.given_out);
     actions.extend(default_routes(&view));
     actions
@@ -175,7 +179,7 @@ pub fn add_endpoint(state_dir: &Path, view: &View<'_>, endpoint: &Endpoint, acti
         near: end(&endpoint.host_device, false),
         far: end(&endpoint.interface, true),
     })));
-    let entries = entries::of_endpoint(endpoint, network, bridge, view.sandbox_number(&endpoint.sandbox));
+    let entries = entries::of_endpoint(endpoint, network, bridge, view.holder(endpoint));
     actions.extend(entries.into_iter().map(|entry| Action::Put { entry, before: None }));
     actions.push(Action::Attach {
         device: endpoint.host_device.clone(),
@@ -221,12 +225,7 @@ fn remove_endpoint(view: &View<'_>, endpoint: &Endpoint, actions: &mut Vec<Actio
     let Some((network, bridge)) = view.bridge_before(&endpoint.network) else {
         return;
     };
-    let number = view
-        .before
-        .sandboxes
-        .get(&endpoint.sandbox)
-        .map_or(0, |sandbox| sandbox.number);
-    let mut entries = entries::of_endpoint(endpoint, network, bridge, number);
+    let mut entries = entries::of_endpoint(endpoint, network, bridge, view.holder_before(endpoint));
     // the member that moves into the hole is written when that endpoint changes; only the last
     // slot, which nobody takes, is removed
     let last = view.members(&endpoint.network);
@@ -253,9 +252,8 @@ fn change_endpoint(view: &View<'_>, old: &Endpoint, new: &Endpoint, actions: &mu
     let Some((network, bridge)) = view.bridge(&new.network) else {
         return;
     };
-    let sandbox = view.sandbox_number(&new.sandbox);
-    let before = entries::of_endpoint(old, network, bridge, sandbox);
-    let mut after = entries::of_endpoint(new, network, bridge, sandbox);
+    let before = entries::of_endpoint(old, network, bridge, view.holder_before(old));
+    let mut after = entries::of_endpoint(new, network, bridge, view.holder(new));
     let gone = before.iter().filter(|entry| {
         matches!(entry, Entry::Publication { .. } | Entry::Source { .. })
             && !after.iter().any(|new| new.place() == entry.place())

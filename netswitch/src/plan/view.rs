@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::entries::Holder;
 use crate::kernel::Namespace;
 use crate::model::{
     Id,
     changes::Changes,
-    container::Container,
+    container::{Container, limits::Limits},
     endpoint::Endpoint,
     network::{Bridge, Network},
     sandbox::{Origin, Sandbox},
@@ -64,6 +65,23 @@ impl<'a> View<'a> {
 
     pub fn sandbox_number(&self, id: &Id) -> u32 {
         self.sandbox(id).map_or(0, |sandbox| sandbox.number)
+    }
+
+    /// Of an endpoint that there is afterwards.
+    pub fn holder(&self, endpoint: &Endpoint) -> Holder {
+        Holder {
+            sandbox: self.sandbox_number(&endpoint.sandbox),
+            limits: limits(self.container(&endpoint.container)),
+        }
+    }
+
+    /// Of one that there was before.
+    pub fn holder_before(&self, endpoint: &Endpoint) -> Holder {
+        let sandbox = self.before.sandboxes.get(&endpoint.sandbox);
+        Holder {
+            sandbox: sandbox.map_or(0, |sandbox| sandbox.number),
+            limits: limits(self.before.containers.get(&endpoint.container)),
+        }
     }
 
     pub fn namespace(&self, sandbox: &Id) -> Namespace {
@@ -160,6 +178,10 @@ impl<'a> View<'a> {
     pub fn endpoints(&self, sandbox: &Id) -> Vec<&'a Endpoint> {
         self.changes.endpoints_of_sandbox(self.before, sandbox)
     }
+}
+
+fn limits(container: Option<&Container>) -> Limits {
+    container.map(|container| container.limits).unwrap_or_default()
 }
 
 /// How to open a sandbox.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use netswitch::api::{Attach, NamespaceOf, Request, Response};
-use netswitch::model::endpoint::Settings;
+use netswitch::model::{container::limits::Change, endpoint::Settings};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tests::world::{Namespace, World, echoes};
 
@@ -33,6 +33,7 @@ fn fifteen_hundred_endpoints_talk() {
             dns: Vec::new(),
             egress: Vec::new(),
             publish: Vec::new(),
+            limits: Change::default(),
             labels: [].into(),
         };
         match client.ask(&Request::Attach(asked)) {

@@ -179,6 +179,7 @@ pub(super) mod tests {
                 ..Traffic::default()
             }),
             flows: packets / 100,
+            ..EndpointStats::default()
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Container, Mode, Owner, Process, Status, dns::Dns, lifecycle::removed};
+use super::{Container, Mode, Owner, Process, Status, dns::Dns, lifecycle::removed, limits::Limits};
 use crate::{
     api::{Attach, Error},
     model::{
@@ -68,6 +68,7 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
         process: Process::default(),
         bindings: change::bindings(&asked.publish)?,
         publish_all: false,
+        limits: Limits::default().with(asked.limits)?,
         status: Status::Running {
             pid: 0,
             started: facts.now.clone(),
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
     use crate::{
         api::NamespaceOf,
-        model::{endpoint::Settings, testing::World},
+        model::{container::limits::Change, endpoint::Settings, testing::World},
     };
 
     fn asked(name: &str, network: &str) -> Attach {
@@ -127,6 +128,7 @@ mod tests {
             dns: Vec::new(),
             egress: Vec::new(),
             publish: Vec::new(),
+            limits: Change::default(),
             labels: BTreeMap::new(),
         }
     }

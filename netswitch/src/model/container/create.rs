@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Container, Link, Mode, Owner, Process, Status, dns::Dns, parse};
+use super::{
+    Container, Link, Mode, Owner, Process, Status,
+    dns::Dns,
+    limits::{self, Limits},
+    parse,
+};
 use crate::{
     api::{ContainerCreate, Error},
     model::{
@@ -29,6 +34,8 @@ pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Resu
     check_conflicts(&mode, asked)?;
     let bindings = change::bindings(&asked.publish)?;
     let process = process(asked)?;
+    let limits = Limits::default().with(asked.limits)?;
+    limits::check_mode(&mode, &limits)?;
     let dns = Dns::parse(&asked.dns, &asked.dns_search, &asked.dns_options)?;
     let egress = Leash::given(&asked.egress).map_err(Error::bad_request)?;
     let id = facts.id();
@@ -73,6 +80,7 @@ pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Resu
         process,
         bindings,
         publish_all: asked.publish_all,
+        limits,
         status: Status::Created {
             error: String::new(),
             exit_code: 0,

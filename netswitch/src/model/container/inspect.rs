@@ -38,6 +38,11 @@ pub fn inspect(state: &State, key: &str) -> Result<Value, Error> {
         "NetworkSettings": network_settings(state, container),
         "Owner": container.owner,
         "Egress": container.egress,
+        "Limits": {
+            "Rate": container.limits.rate,
+            "PacketRate": container.limits.packets,
+            "MaxFlows": container.limits.flows,
+        },
     }))
 }
 

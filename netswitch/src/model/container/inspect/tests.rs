@@ -74,7 +74,7 @@ fn keys_are_in_dockers_order() {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(
         keys(&value),
-        "Id Created Path Args State Name RestartCount Platform HostConfig Mounts Config NetworkSettings Owner"
+        "Id Created Path Args State Name RestartCount Platform HostConfig Mounts Config NetworkSettings Owner Egress Limits"
     );
     assert_eq!(
         keys(&value["State"]),
