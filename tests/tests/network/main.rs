@@ -20,6 +20,7 @@ mod hostile;
 mod inspect;
 mod isolation;
 mod isolation_table;
+mod limits;
 mod many;
 mod masquerade;
 mod masquerade_fragments;
