@@ -6,6 +6,7 @@
 //! first: how far its ratio is from 1 is how far any other can be trusted.
 
 mod field;
+mod limits;
 mod monitor;
 mod peer;
 mod policy;

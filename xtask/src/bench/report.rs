@@ -23,7 +23,7 @@ struct Floor {
 }
 
 #[rustfmt::skip]
-const FLOORS: [Floor; 29] = [
+const FLOORS: [Floor; 30] = [
     floor(Scenario::TcpStream, Peer::Netswitch, 0.95, Peer::Direct),
     floor(Scenario::TcpStream, Peer::NetswitchBigTcp, 1.10, Peer::Direct),
     floor(Scenario::Udp64b, Peer::Netswitch, 0.88, Peer::Direct),
@@ -47,6 +47,7 @@ const FLOORS: [Floor; 29] = [
     limit(Scenario::PolicyCut, Peer::Netswitch10000Rules, 100.0),
     floor(Scenario::MonitorUdp64b, Peer::NetswitchMonitored, 0.90, Peer::Netswitch),
     floor(Scenario::MonitorNewFlows, Peer::NetswitchMonitored, 0.90, Peer::Netswitch),
+    limit(Scenario::RateAccuracy, Peer::Netswitch, 5.0),
     floor(Scenario::DnsQps, Peer::Netswitch, 0.90, Peer::Echo),
     floor(Scenario::DnsQpsOneCpu, Peer::Netswitch, 2.00, Peer::Dnsmasq),
     floor(Scenario::DnsQps, Peer::NetswitchAgent, 0.80, Peer::Dnsmasq),

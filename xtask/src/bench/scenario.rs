@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use super::peer::{Peer, Site, Way};
 use super::series::quantile;
 use super::traffic::{CLIENT_CPU, Cpus, server_cpu};
-use super::{monitor, policy, program, publication, traffic};
+use super::{limits, monitor, policy, program, publication, traffic};
 use crate::world::process;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -62,6 +62,8 @@ pub enum Scenario {
     MonitorUdp64b,
     /// 100,000 packets a second between neighbours, each of a flow of its own: what arrives
     MonitorNewFlows,
+    /// How far TCP is from `--rate 100mbit`, ten seconds in each direction: the worse one
+    RateAccuracy,
     /// Questions of a container for another one's address, 64 under way: answers. A server has a CPU of its own
     DnsQps,
     /// The same with asker and server on one CPU
@@ -100,6 +102,7 @@ impl Scenario {
             Self::PolicyCut => "policy_cut",
             Self::MonitorUdp64b => "monitor_udp_64b",
             Self::MonitorNewFlows => "monitor_new_flows",
+            Self::RateAccuracy => "rate_accuracy",
             Self::DnsQps => "dns_qps",
             Self::DnsQpsOneCpu => "dns_qps_one_cpu",
             Self::DnsQpsCached => "dns_qps_cached",
@@ -133,12 +136,13 @@ impl Scenario {
             Self::Publish10000PortRangeMemory => "KiB",
             Self::DnsQps | Self::DnsQpsOneCpu | Self::DnsQpsCached => "answers/s",
             Self::DnsCpu => "ns/answer",
+            Self::RateAccuracy => "%",
         }
     }
 
     pub fn better(self) -> &'static str {
         match self.unit() {
-            "us" | "ns/packet" | "ns/answer" | "ms" | "KiB" => "lower",
+            "us" | "ns/packet" | "ns/answer" | "ms" | "KiB" | "%" => "lower",
             _ => "higher",
         }
     }
@@ -154,7 +158,8 @@ impl Scenario {
             | Self::PolicyReplace
             | Self::PolicyCut
             | Self::MonitorUdp64b
-            | Self::MonitorNewFlows => Way::Segment,
+            | Self::MonitorNewFlows
+            | Self::RateAccuracy => Way::Segment,
             Self::MasqUdp64b | Self::MasqTcpStream => Way::Masquerade,
             Self::LocalhostTcpRr | Self::LocalhostTcpRrOneCpu => Way::Localhost,
             Self::PublishTcpCrr
@@ -201,7 +206,8 @@ impl Scenario {
             | Self::Publish10000PortRange
             | Self::Publish10000PortRangeMemory
             | Self::PolicyApply
-            | Self::PolicyReplace => &[Netswitch],
+            | Self::PolicyReplace
+            | Self::RateAccuracy => &[Netswitch],
             Self::PolicyUdp64b => &[
                 Netswitch,
                 NetswitchAgain,
@@ -241,6 +247,7 @@ impl Scenario {
             Self::PolicyCut => policy::cut(site),
             Self::MonitorUdp64b => monitor::beside(site, traffic::udp_64b),
             Self::MonitorNewFlows => monitor::beside(site, monitor::new_flows),
+            Self::RateAccuracy => limits::deviation(site),
             Self::DnsQps | Self::DnsQpsCached => site.subject().ask_for_a_while(CLIENT_CPU).map(|(_, rate)| rate),
             Self::DnsQpsOneCpu => site.subject().ask_for_a_while(server_cpu()).map(|(_, rate)| rate),
             Self::DnsLatencyP50 => site.subject().delays().map(|delays| quantile(&delays, 0.5)),

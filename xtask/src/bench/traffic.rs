@@ -89,6 +89,16 @@ pub fn tcp_stream(route: &Route) -> Result<f64> {
     received_gigabits(&iperf(route, &[])?)
 }
 
+/// The same of ten seconds, from the server to the client if it is to go `back`.
+pub fn long_tcp_stream(route: &Route, back: bool) -> Result<f64> {
+    let arguments: &[_] = if back {
+        &["--time", "10", "--reverse"]
+    } else {
+        &["--time", "10"]
+    };
+    received_gigabits(&iperf(route, arguments)?)
+}
+
 /// Datagrams that the receiver got, per second.
 pub fn udp_64b(route: &Route) -> Result<f64> {
     received_packets(&iperf(route, &["--udp", "--length", "64", "--bitrate", "0"])?)
