@@ -4,6 +4,7 @@
 
 mod attach;
 mod counters;
+mod dump;
 mod events;
 mod flows;
 mod layout;

@@ -14,7 +14,7 @@ use netswitch_common::{
     flow::{Flow, FlowIndex, FlowKey, Quota, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashPortsKey},
-    limit::{Limits, Meters},
+    limit::Limits,
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -28,16 +28,16 @@ use crate::action::{Device, Entry};
 
 /// Every map that the agent writes or counts by. Layouts were checked before this was made.
 pub struct Tables {
-    endpoints: HashMap<MapData, u32, Endpoint>,
-    ports: HashMap<MapData, PortKey, Port>,
-    addresses: HashMap<MapData, NeighbourKey, Neighbour>,
-    slots: Array<MapData, Slot>,
-    networks: Array<MapData, Network>,
-    members: HashMap<MapData, MemberKey, Member>,
-    subnets: LpmTrie<MapData, Address, Subnet>,
-    published: HashMap<MapData, PublishedKey, PublishedPorts>,
-    publications: HashMap<MapData, u32, Publication>,
-    sources: LpmTrie<MapData, SourceKey, u32>,
+    pub(super) endpoints: HashMap<MapData, u32, Endpoint>,
+    pub(super) ports: HashMap<MapData, PortKey, Port>,
+    pub(super) addresses: HashMap<MapData, NeighbourKey, Neighbour>,
+    pub(super) slots: Array<MapData, Slot>,
+    pub(super) networks: Array<MapData, Network>,
+    pub(super) members: HashMap<MapData, MemberKey, Member>,
+    pub(super) subnets: LpmTrie<MapData, Address, Subnet>,
+    pub(super) published: HashMap<MapData, PublishedKey, PublishedPorts>,
+    pub(super) publications: HashMap<MapData, u32, Publication>,
+    pub(super) sources: LpmTrie<MapData, SourceKey, u32>,
     pub(super) standings: Array<MapData, Standing>,
     pub(super) cidrs: LpmTrie<MapData, CidrKey, u32>,
     pub(super) pairs: HashMap<MapData, PairKey, u32>,
@@ -46,11 +46,11 @@ pub struct Tables {
     pub(super) leash_ports: LpmTrie<MapData, LeashPortsKey, Classes>,
     pub(super) views: Array<MapData, View>,
     pub(super) names: HashMap<MapData, NameKey, Name>,
-    limits: HashMap<MapData, u32, Limits>,
-    uplinks: HashMap<MapData, u32, Uplink>,
-    locals: HashMap<MapData, Address, u32>,
+    pub(super) limits: HashMap<MapData, u32, Limits>,
+    pub(super) uplinks: HashMap<MapData, u32, Uplink>,
+    pub(super) locals: HashMap<MapData, Address, u32>,
     pub(super) resolvers: HashMap<MapData, u64, Address>,
-    config: Array<MapData, Config>,
+    pub(super) config: Array<MapData, Config>,
     pub(super) flows: HashMap<MapData, Tuple, FlowIndex>,
     pub(super) records: HashMap<MapData, FlowKey, Flow>,
     pub(super) quotas: Array<MapData, Quota>,
@@ -226,117 +226,6 @@ impl Tables {
         self.config.set(0, config, 0).map_err(Error::map("CONFIG"))
     }
 
-    /// What the maps hold of the host: its uplinks and its addresses.
-    pub fn host_entries(&self) -> Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for row in &self.locals {
-            let (address, _) = row.map_err(Error::map("LOCALS"))?;
-            entries.push(Entry::Local {
-                address: address.into(),
-            });
-        }
-        for row in &self.uplinks {
-            let (ifindex, value) = row.map_err(Error::map("UPLINKS"))?;
-            entries.push(Entry::Uplink {
-                device: device(ifindex),
-                value,
-            });
-        }
-        Ok(entries)
-    }
-
-    /// Every entry of the maps that follow the state; devices have an index and no name.
-    pub fn dump(&self) -> Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for row in &self.endpoints {
-            let (ifindex, value) = row.map_err(Error::map("ENDPOINTS"))?;
-            entries.push(Entry::Endpoint {
-                device: device(ifindex),
-                value,
-            });
-        }
-        for row in &self.ports {
-            let (key, value) = row.map_err(Error::map("PORTS"))?;
-            entries.push(Entry::Port {
-                key,
-                device: device(value.ifindex),
-                value,
-            });
-        }
-        for row in &self.addresses {
-            let (key, value) = row.map_err(Error::map("ADDRESSES"))?;
-            entries.push(Entry::Address {
-                key,
-                device: device(value.port.ifindex),
-                value,
-            });
-        }
-        for (id, row) in (0..).zip(self.slots.iter()) {
-            let value = row.map_err(Error::map("SLOTS"))?;
-            if value != Slot::default() {
-                entries.push(Entry::Slot {
-                    id,
-                    device: device(value.ifindex),
-                    value,
-                });
-            }
-        }
-        for (number, row) in (0..).zip(self.networks.iter()) {
-            let value = row.map_err(Error::map("NETWORKS"))?;
-            if value != Network::default() {
-                entries.push(Entry::Network {
-                    number,
-                    host_end: device(value.host_end),
-                    switch_end: device(value.switch_end),
-                    value,
-                });
-            }
-        }
-        for row in &self.members {
-            let (key, value) = row.map_err(Error::map("MEMBERS"))?;
-            entries.push(Entry::Member {
-                key,
-                device: device(value.ifindex),
-                value,
-            });
-        }
-        for row in &self.subnets {
-            let (key, value) = row.map_err(Error::map("SUBNETS"))?;
-            if let Some(subnet) = subnet_of(&key) {
-                entries.push(Entry::Subnet { subnet, value });
-            }
-        }
-        for row in &self.published {
-            let (key, value) = row.map_err(Error::map("PUBLISHED"))?;
-            entries.push(Entry::Published {
-                key,
-                value: Box::new(value),
-            });
-        }
-        for row in &self.publications {
-            let (number, value) = row.map_err(Error::map("PUBLICATIONS"))?;
-            if let Ok(number) = u16::try_from(number) {
-                entries.push(Entry::Publication { number, value });
-            }
-        }
-        for row in &self.sources {
-            let (key, _) = row.map_err(Error::map("SOURCES"))?;
-            entries.extend(source_of(&key));
-        }
-        entries.extend(self.leash_entries()?);
-        for row in &self.limits {
-            let (sandbox, value) = row.map_err(Error::map("LIMITS"))?;
-            // how much of them is used is the switch's own
-            let value = Limits {
-                sent: Meters::default(),
-                received: Meters::default(),
-                ..value
-            };
-            entries.push(Entry::Limits { sandbox, value });
-        }
-        Ok(entries)
-    }
-
     pub fn endpoint(&self, ifindex: u32) -> Result<Option<Endpoint>> {
         get("ENDPOINTS", self.endpoints.get(&ifindex, 0))
     }
@@ -387,13 +276,6 @@ fn index(device: &Device) -> Result<u32> {
     device.index.ok_or_else(|| Error::NoIndex(device.name.clone()))
 }
 
-fn device(index: u32) -> Device {
-    Device {
-        name: String::new(),
-        index: Some(index),
-    }
-}
-
 /// Bits in front of an IPv4 address in its [`Address`] form.
 const V4_OFFSET: u8 = 96;
 
@@ -410,7 +292,7 @@ pub(super) fn subnet_of(key: &Key<Address>) -> Option<IpNetwork> {
 }
 
 /// Bits in front of the address in a [`SourceKey`].
-const SOURCE_OFFSET: u32 = 32;
+pub(super) const SOURCE_OFFSET: u32 = 32;
 
 fn source_key(publication: u16, network: &IpNetwork) -> Key<SourceKey> {
     let address = key_of(network);
@@ -419,14 +301,6 @@ fn source_key(publication: u16, network: &IpNetwork) -> Key<SourceKey> {
         address: address.data(),
     };
     Key::new(SOURCE_OFFSET + address.prefix_len(), data)
-}
-
-fn source_of(key: &Key<SourceKey>) -> Option<Entry> {
-    let SourceKey { publication, address } = key.data();
-    Some(Entry::Source {
-        publication: u16::try_from(publication).ok()?,
-        network: subnet_of(&Key::new(key.prefix_len().checked_sub(SOURCE_OFFSET)?, address))?,
-    })
 }
 
 #[cfg(test)]
