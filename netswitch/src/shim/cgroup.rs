@@ -4,6 +4,8 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 const SLICE: &str = "netswitch.slice";
@@ -31,10 +33,18 @@ pub(super) fn leave(id: &str) {
     }
 }
 
-/// Removes the cgroup of a shim that was killed.
+/// How long processes that were killed may take to leave it, and how often to look.
+const EMPTY_WITHIN: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// Removes the cgroup of a shim that was killed, once it is empty: a process closes its files before it leaves.
 pub(super) fn remove(id: &str) {
-    if let Some(root) = root() {
-        _ = fs::remove_dir(scope(&root, id));
+    let Some(root) = root() else { return };
+    let scope = scope(&root, id);
+    let deadline = Instant::now() + EMPTY_WITHIN;
+    let is_busy = || fs::remove_dir(&scope).is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy);
+    while is_busy() && Instant::now() < deadline {
+        thread::sleep(INTERVAL);
     }
 }
 
