@@ -93,6 +93,22 @@ pub enum Verb {
     Shim(shim::Shim),
 }
 
+/// Asks the same of containers, one after the other as Docker does: what can be done is, and named by a line.
+fn each(client: &Client, containers: Vec<String>, request: impl Fn(String) -> Request) -> Result<(), Failure> {
+    let mut errors = Vec::new();
+    for container in containers {
+        match client.ask(&request(container.clone())) {
+            Ok(_) => print::line(&container),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(errors.join("\n")))
+    }
+}
+
 /// Asks for something new, and prints its id.
 fn make(client: &Client, request: &Request) -> Result<(), Failure> {
     let Response::Created { id, warnings } = client.ask(request)? else {

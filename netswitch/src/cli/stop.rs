@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::failure::Failure;
-use super::{options, print};
+use super::options;
 use crate::api::Request;
 use crate::client::Client;
 
@@ -21,21 +21,9 @@ impl Stop {
     pub fn run(self, client: &Client) -> Result<(), Failure> {
         // Docker's -1 waits for as long as it takes.
         let seconds = u64::try_from(self.time).unwrap_or(u64::from(u32::MAX));
-        let mut errors = Vec::new();
-        for container in self.containers {
-            let request = Request::ContainerStop {
-                container: container.clone(),
-                seconds,
-            };
-            match client.ask(&request) {
-                Ok(_) => print::line(&container),
-                Err(error) => errors.push(error.to_string()),
-            }
-        }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::new(errors.join("\n")))
-        }
+        super::each(client, self.containers, |container| Request::ContainerStop {
+            container,
+            seconds,
+        })
     }
 }

@@ -3,7 +3,6 @@
 use clap::Args;
 
 use super::failure::Failure;
-use super::print;
 use crate::api::Request;
 use crate::client::Client;
 use crate::model::container::limits::{self, Change};
@@ -42,7 +41,6 @@ pub struct Update {
 }
 
 impl Update {
-    /// One after the other, as Docker does: those that can be are changed.
     pub fn run(self, client: &Client) -> Result<(), Failure> {
         let limits = self.limits.change();
         if limits == Change::default() {
@@ -50,21 +48,9 @@ impl Update {
                 "you must provide one or more flags when using this command",
             ));
         }
-        let mut errors = Vec::new();
-        for container in self.containers {
-            let request = Request::ContainerUpdate {
-                container: container.clone(),
-                limits,
-            };
-            match client.ask(&request) {
-                Ok(_) => print::line(&container),
-                Err(error) => errors.push(error.to_string()),
-            }
-        }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::new(errors.join("\n")))
-        }
+        super::each(client, self.containers, |container| Request::ContainerUpdate {
+            container,
+            limits,
+        })
     }
 }
