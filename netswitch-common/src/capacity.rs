@@ -34,9 +34,13 @@ pub const LEASHES: u32 = 524_288;
 pub const LEASH_PORTS: u32 = 524_288;
 /// Flows of all endpoints together.
 pub const RECORDS: u32 = 1_048_576;
+/// Those of them that are no endpoint's share: for whoever needs more than that.
+pub const COMMON_RECORDS: u32 = RECORDS / 2;
 /// Two for each flow.
 pub const FLOWS: u32 = 2 * RECORDS;
 pub const QUOTAS: u32 = SLOTS;
+pub const EXTENTS: u32 = SLOTS;
+pub const HAIRPINS: u32 = SLOTS;
 pub const FRAGMENTS: u32 = 8_192;
 /// Fragments that wait, of all packets together.
 pub const PARKED: u32 = 512;

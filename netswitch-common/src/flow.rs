@@ -97,35 +97,41 @@ impl FlowEnd {
     }
 }
 
-/// How far a flow has come (RFC 9293 as seen from the middle). Decides its timeout and who may
-/// take its slot.
-#[repr(u8)]
+/// How far a flow has come (RFC 9293 as seen from the middle), as users see it. Follows from
+/// [`Flow::progress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowState {
     /// No reply yet.
-    New = 0,
-    /// Both sides have spoken.
-    Established = 1,
+    New,
+    /// The responder has spoken, the originator has not been heard since. A stranger brings a flow this far
+    /// with one packet from an address that is not his.
+    Answered,
+    /// The originator was heard after the reply: nf_conntrack's ASSURED.
+    Established,
     /// One side of a TCP connection has finished.
-    Closing = 2,
+    Closing,
     /// Both have, or it was reset. The next SYN is a new flow.
-    Closed = 3,
+    Closed,
 }
 
 impl FlowState {
     #[inline(always)]
-    pub const fn from_number(number: u8) -> Self {
-        match number {
-            0 => Self::New,
-            1 => Self::Established,
-            2 => Self::Closing,
-            _ => Self::Closed,
+    pub const fn of(progress: u32) -> Self {
+        const FINISHED: u32 = progress::FIN_ORIGINAL | progress::FIN_REPLY;
+        match (progress & FINISHED, progress & progress::ASSURED != 0) {
+            _ if progress & progress::RESET != 0 => Self::Closed,
+            (FINISHED, _) => Self::Closed,
+            (0, true) => Self::Established,
+            (_, true) => Self::Closing,
+            _ if progress & progress::ANSWERED != 0 => Self::Answered,
+            _ => Self::New,
         }
     }
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::New => "new",
+            Self::Answered => "answered",
             Self::Established => "established",
             Self::Closing => "closing",
             Self::Closed => "closed",
@@ -133,7 +139,49 @@ impl FlowState {
     }
 }
 
+/// Bits of [`Flow::progress`]. They are set and never cleared, but for [`progress::RESET`].
+pub mod progress {
+    /// The responder has spoken.
+    pub const ANSWERED: u32 = 1 << 0;
+    /// The originator was heard after that. For TCP it has acknowledged what the responder said, which a
+    /// sender with somebody else's address cannot know.
+    pub const ASSURED: u32 = 1 << 1;
+    pub const FIN_ORIGINAL: u32 = 1 << 2;
+    pub const FIN_REPLY: u32 = 1 << 3;
+    /// A TCP reset has passed. The next packet that is none clears it: the reset was not obeyed, perhaps forged.
+    pub const RESET: u32 = 1 << 4;
+    /// The record is being written: its flow is nobody's to find, and its slot nobody's to take.
+    pub const WRITING: u32 = 1 << 31;
+
+    /// FIN of one [`super::direction`].
+    #[inline(always)]
+    pub const fn fin(direction: u32) -> u32 {
+        FIN_ORIGINAL << (direction & 1)
+    }
+}
+
+/// How far an acknowledgement may lie behind and ahead of the sequence number that it has to know for a flow
+/// to be assured: a window's worth each way, so that a guess succeeds once in 21,845 times.
+const ACKNOWLEDGED_BEHIND: u32 = 1 << 16;
+const ACKNOWLEDGED_AHEAD: u32 = 1 << 17;
+
+/// Whether an originator's acknowledgement shows that it has received the responder's first segment. Both
+/// numbers are in host order; `sequence` is the number that follows the segment's SYN, or its first byte's.
+#[inline(always)]
+pub const fn acknowledges(acknowledgement: u32, sequence: u32) -> bool {
+    acknowledgement.wrapping_sub(sequence).wrapping_add(ACKNOWLEDGED_BEHIND) < ACKNOWLEDGED_BEHIND + ACKNOWLEDGED_AHEAD
+}
+
 /// Value of RECORDS.
+///
+/// Several CPUs and the agent use one record at the same time. Its *life* is one word, `serial` and `progress`
+/// together, and only moves by compare-and-exchange:
+/// - Who takes a slot exchanges the old life for a new serial with [`progress::WRITING`], writes the other fields,
+///   and stores the life without that bit last.
+/// - Who reads compares the serial before and after.
+/// - Who changes the progress exchanges a life with the serial that he has found; if the slot has another flow by
+///   then, nothing happens. The other fields that he writes after it concern where the flow's packets go, and
+///   follow the routing tables.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
@@ -141,12 +189,14 @@ pub struct Flow {
     pub deadline: u64,
     /// When its route was last looked up.
     pub routed: u64,
+    /// Never 0 in a flow.
+    pub serial: u32,
+    /// Bits of [`progress`].
+    pub progress: u32,
     /// [`Tuple`]s by [`direction`].
     pub tuples: [Tuple; 2],
     /// The originator and the responder. Packets of a direction go to the other end.
     pub ends: [FlowEnd; 2],
-    /// Never 0 in a flow.
-    pub serial: u32,
     /// [`crate::host::Config::generation`] of the last route look-up.
     pub generation: u32,
     /// [`crate::host::Config::policy_epoch`] under which it was allowed; 0 while there is no policy.
@@ -154,22 +204,58 @@ pub struct Flow {
     /// What the addresses' translation adds to a one's complement sum, per direction; then the ports'.
     pub address_sums: [u32; 2],
     pub port_sums: [u32; 2],
-    /// A [`FlowState`].
-    pub state: u8,
-    /// Directions that have sent FIN: bit 0 the original one, bit 1 replies.
-    pub finished: u8,
-    pub _pad: [u8; 2],
     /// Number of the publication that it came by, or 0.
     pub publication: u32,
     /// Number of the policy's rule that allowed it, or 0.
     pub rule: u32,
+    /// TCP: what the originator has to acknowledge ([`acknowledges`]); host order.
+    pub sequence: u32,
+    pub _pad: u32,
 }
-map_type!(Flow, 216);
+map_type!(Flow, 224);
+
+const _: () = assert!(core::mem::offset_of!(Flow, serial) % size_of::<u64>() == 0);
+const _: () = assert!(core::mem::offset_of!(Flow, progress) == core::mem::offset_of!(Flow, serial) + size_of::<u32>());
+
+/// A life as one word of a little-endian host.
+#[inline(always)]
+pub const fn life(serial: u32, progress: u32) -> u64 {
+    serial as u64 | (progress as u64) << 32
+}
+
+/// The two halves of a life.
+#[inline(always)]
+pub const fn halves(life: u64) -> (u32, u32) {
+    (life as u32, (life >> 32) as u32)
+}
 
 impl Flow {
     #[inline(always)]
     pub const fn is_alive(&self, now: u64) -> bool {
         self.serial != 0 && self.deadline > now
+    }
+
+    pub const fn state(&self) -> FlowState {
+        FlowState::of(self.progress)
+    }
+
+    /// The last packet that moved the deadline passed no earlier than this before it.
+    pub const fn timeout(&self) -> u64 {
+        timeout(self.tuples[0].protocol, self.progress)
+    }
+
+    /// Whether a living flow gives its slot to a new one of the same owner that finds no other. A connection
+    /// keeps it. What anybody can begin with somebody else's address does not, nor what has ended; other
+    /// protocols have nothing like TCP's handshake, so their flows keep it while they are in use.
+    #[inline(always)]
+    pub const fn yields(&self, progress: u32, now: u64) -> bool {
+        match FlowState::of(progress) {
+            FlowState::New | FlowState::Answered | FlowState::Closed => true,
+            FlowState::Established | FlowState::Closing => {
+                let protocol = self.tuples[0].protocol;
+                protocol != TCP && self.deadline.saturating_sub(now) + IDLE < timeout(protocol, progress)
+            }
+        }
     }
 }
 
@@ -177,13 +263,17 @@ impl Flow {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
-    /// How many slots were taken so far, the hand of the clock: the next one is this, modulo the quota.
+    /// How many slots were tried so far, the hand of the clock: the next one is this, modulo the extent. It only
+    /// goes forward, so that no two flows have the same slot and serial.
     pub hand: u32,
-    /// How many flows came to the endpoint from a member of its own network, whose answers do not go
-    /// through the gateway.
-    pub hairpins: u32,
+    /// Before version 5 a count; means nothing.
+    pub _pad: u32,
 }
 map_type!(Quota, 8);
+
+/// How many slots an endpoint uses, from 0: so many, and what EXTENTS says. It grows by as many when too many of
+/// them hold living flows, up to the quota.
+pub const EXTENT: u32 = 64;
 
 /// Key of FRAGMENTS: the packet that a fragment is of (RFC 791, RFC 8200).
 #[repr(C)]
@@ -233,20 +323,26 @@ map_type!(Parked, 1_520);
 
 const SECOND: u64 = 1_000_000_000;
 
+/// How long a flow that keeps its slot only while it is used may be silent.
+const IDLE: u64 = 60 * SECOND;
+
+const TCP: u32 = 6;
+const UDP: u32 = 17;
+const ICMP: u32 = 1;
+const ICMPV6: u32 = 58;
+
 /// How long a flow may be silent. TCP: RFC 5382 (at least 2 h 4 min established), UDP: RFC 4787, ICMP: RFC
-/// 5508; what they leave open is as in `nf_conntrack`.
+/// 5508; what they leave open is as in `nf_conntrack`: 120 s after both sides have finished, so that a port is
+/// not used again while the server remembers the connection (TIME-WAIT).
 #[inline(always)]
-pub const fn timeout(protocol: u32, state: FlowState) -> u64 {
-    const TCP: u32 = 6;
-    const UDP: u32 = 17;
-    const ICMP: u32 = 1;
-    const ICMPV6: u32 = 58;
-    match (protocol, state) {
-        (TCP, FlowState::New) => 60 * SECOND,
+pub const fn timeout(protocol: u32, progress: u32) -> u64 {
+    match (protocol, FlowState::of(progress)) {
+        (TCP, FlowState::New | FlowState::Answered) => 60 * SECOND,
         (TCP, FlowState::Established) => 7_440 * SECOND,
         (TCP, FlowState::Closing) => 240 * SECOND,
-        (TCP, FlowState::Closed) => 10 * SECOND,
-        (ICMP | ICMPV6, _) | (UDP, FlowState::New) => 30 * SECOND,
+        (TCP, FlowState::Closed) if progress & progress::RESET != 0 => 10 * SECOND,
+        (TCP, FlowState::Closed) => 120 * SECOND,
+        (ICMP | ICMPV6, _) | (_, FlowState::New | FlowState::Answered) => 30 * SECOND,
         (UDP, _) => 180 * SECOND,
         _ => 600 * SECOND,
     }
@@ -272,7 +368,87 @@ mod tests {
 
     #[test]
     fn an_idle_connection_lives_longer_than_two_keepalives() {
-        assert!(timeout(6, FlowState::Established) >= (2 * 60 + 4) * 60 * SECOND);
-        assert!(timeout(17, FlowState::Established) >= 120 * SECOND);
+        const ASSURED: u32 = progress::ANSWERED | progress::ASSURED;
+        assert!(timeout(TCP, ASSURED) >= (2 * 60 + 4) * 60 * SECOND);
+        assert!(timeout(UDP, ASSURED) >= 120 * SECOND);
+    }
+
+    #[test]
+    fn a_state_follows_from_what_has_passed() {
+        use progress::{ANSWERED, ASSURED, FIN_ORIGINAL, FIN_REPLY, RESET};
+        for (progress, state) in [
+            (0, FlowState::New),
+            (ANSWERED, FlowState::Answered),
+            (ANSWERED | ASSURED, FlowState::Established),
+            (ANSWERED | ASSURED | FIN_REPLY, FlowState::Closing),
+            (ANSWERED | ASSURED | FIN_ORIGINAL | FIN_REPLY, FlowState::Closed),
+            (ANSWERED | ASSURED | RESET, FlowState::Closed),
+            // a FIN from a stranger makes nothing last longer
+            (FIN_ORIGINAL, FlowState::New),
+            (ANSWERED | FIN_ORIGINAL, FlowState::Answered),
+        ] {
+            assert_eq!(FlowState::of(progress), state, "{progress:#b}");
+        }
+        assert_eq!(progress::fin(direction::ORIGINAL), FIN_ORIGINAL);
+        assert_eq!(progress::fin(direction::REPLY), FIN_REPLY);
+    }
+
+    #[test]
+    fn only_connections_and_what_is_in_use_keep_their_slots() {
+        use progress::{ANSWERED, ASSURED, FIN_ORIGINAL, FIN_REPLY, RESET};
+        const OPEN: u32 = ANSWERED | ASSURED;
+        for (protocol, progress, silent, yields) in [
+            (TCP, 0, 0, true),
+            (TCP, ANSWERED, 0, true),
+            (TCP, OPEN, 7_000, false),
+            (TCP, OPEN | FIN_REPLY, 200, false),
+            (TCP, OPEN | FIN_REPLY | FIN_ORIGINAL, 0, true),
+            (TCP, OPEN | RESET, 0, true),
+            (UDP, ANSWERED, 0, true),
+            (UDP, OPEN, 50, false),
+            (UDP, OPEN, 70, true),
+            (47, OPEN, 50, false),
+            (47, OPEN, 70, true),
+        ] {
+            let now = 1_000 * SECOND;
+            let mut flow = Flow {
+                deadline: now + timeout(protocol, progress) - silent * SECOND,
+                ..Flow::default()
+            };
+            flow.tuples[0].protocol = protocol;
+            assert_eq!(flow.yields(progress, now), yields, "{protocol} {progress:#b} {silent}");
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_has_to_know_the_sequence() {
+        for sequence in [0, 1, 77_777, u32::MAX] {
+            for (offset, knows) in [
+                (0_i32, true),
+                (1, true),
+                (14_600, true),
+                (-1, true),
+                (-70_000, false),
+                (200_000, false),
+                (i32::MAX, false),
+                (i32::MIN, false),
+            ] {
+                let acknowledgement = sequence.wrapping_add_signed(offset);
+                assert_eq!(acknowledges(acknowledgement, sequence), knows, "{sequence} {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_life_is_its_halves() {
+        let flow = Flow {
+            serial: 7,
+            progress: progress::ASSURED,
+            ..Flow::default()
+        };
+        assert_eq!(halves(life(flow.serial, flow.progress)), (7, progress::ASSURED));
+        // SAFETY: two words of the record side by side, aligned as one
+        let word = unsafe { (&raw const flow).cast::<u64>().add(2).read() };
+        assert_eq!(word, life(7, progress::ASSURED));
     }
 }

@@ -28,7 +28,9 @@ pub struct Config {
     pub names_port: u16,
     /// Of the policy in force ([`crate::policy`]); 0: there is none.
     pub policy_epoch: u32,
-    pub _pad: u32,
+    /// Of these, how many it may have whatever other endpoints do; 0: all. The shares take half of RECORDS, the
+    /// rest is for whoever needs more ([`crate::capacity::COMMON_RECORDS`]).
+    pub flow_share: u32,
 }
 map_type!(Config, 32);
 

@@ -38,7 +38,7 @@ pub mod verdict;
 /// Version of every map's layout. Pins live under `<bpffs>/v<ABI_VERSION>/`; raise it when a key,
 /// a value or a meaning in this crate changes, and say how to carry the old entries over in
 /// `netswitch/src/datapath/upgrade.rs`.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Declares that a type may be read from and written to a BPF map as plain bytes.
 ///

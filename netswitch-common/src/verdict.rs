@@ -132,6 +132,12 @@ named! {
         Martian = 30, "martian";
         /// An ICMP error about a packet that its sender was not the destination of.
         SpoofedError = 31, "spoofed-error";
+        /// A table of the switch is full.
+        TableFull = 32, "table-full";
+        /// The kernel has no memory for an entry of a table.
+        NoMemory = 33, "no-memory";
+        /// A helper of the kernel refused what it should not refuse.
+        Internal = 34, "internal";
         /// Beyond the bytes a second that the container may send or receive (`--rate`).
         RateLimit = 40, "rate-limit";
         /// Beyond the packets a second (`--pps`).

@@ -40,6 +40,16 @@ pub unsafe fn add(word: *mut u64, value: u64) {
 /// As for [`add`].
 #[inline(always)]
 pub unsafe fn replace(word: *mut u64, old: u64, new: u64) -> bool {
+    // SAFETY: the caller's
+    unsafe { exchange(word, old, new) == old }
+}
+
+/// Replaces a word that is still what it was; what was there before.
+///
+/// # Safety
+/// As for [`add`].
+#[inline(always)]
+pub unsafe fn exchange(word: *mut u64, old: u64, new: u64) -> u64 {
     let found: u64;
     // SAFETY: the caller's
     unsafe {
@@ -50,5 +60,5 @@ pub unsafe fn replace(word: *mut u64, old: u64, new: u64) -> bool {
             inout("r0") old => found,
         );
     }
-    found == old
+    found
 }

@@ -110,9 +110,19 @@ pub static FLOWS: HashMap<Tuple, FlowIndex> = HashMap::pinned(capacity::FLOWS, B
 #[map]
 pub static RECORDS: HashMap<FlowKey, Flow> = HashMap::pinned(capacity::RECORDS, BPF_F_NO_PREALLOC);
 
-/// By endpoint id. Commit -> commit, forward.
+/// By endpoint id. Commit -> commit.
 #[map]
 pub static QUOTAS: Array<Quota> = Array::pinned(capacity::QUOTAS, 0);
+
+/// By endpoint id; at 0, which is no endpoint's, how much of [`capacity::COMMON_RECORDS`] is taken. Commit ->
+/// commit; the agent lowers it when flows have ended.
+#[map]
+pub static EXTENTS: Array<u32> = Array::pinned(capacity::EXTENTS, 0);
+
+/// By endpoint id: until when it may have flows that came from a member of its own network, whose answers do not
+/// go through the gateway. Commit -> gateway.
+#[map]
+pub static HAIRPINS: Array<u64> = Array::pinned(capacity::HAIRPINS, 0);
 
 /// Commit -> fragment.
 #[map]
@@ -314,6 +324,13 @@ pub fn flow_index(tuple: &Tuple) -> Option<&'static FlowIndex> {
 pub fn record(key: FlowKey) -> Option<&'static Flow> {
     // SAFETY: as for endpoints; other CPUs renew its deadline and state meanwhile, word by word
     unsafe { RECORDS.get(key) }
+}
+
+/// A record's life, as it is now.
+#[inline(always)]
+pub fn life(flow: &Flow) -> u64 {
+    // SAFETY: one aligned word of the record; other CPUs exchange it
+    unsafe { (&raw const flow.serial).cast::<u64>().read_volatile() }
 }
 
 #[inline(always)]

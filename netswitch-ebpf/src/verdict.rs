@@ -8,12 +8,14 @@ use aya_ebpf::{
 };
 use netswitch_common::{
     endpoint::Endpoint,
-    flow::{FlowState, direction, timeout},
+    flow::{Flow, direction, halves, life, progress, timeout},
     verdict::{Count, Decision, DropKey, DropReason, Verdict},
 };
 
 use crate::{
-    deny, event, limit, maps, names, open,
+    atomic, deny, event,
+    headers::tcp,
+    limit, maps, names, open,
     packet::Frame,
     park, replicate, resolve,
     rewrite::{self, Macs},
@@ -313,7 +315,7 @@ fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     Ok(to_world(work))
 }
 
-/// State, deadline, route and policy into the record, where they have changed.
+/// Life, deadline, route and policy into the record, where they have changed.
 #[inline(always)]
 fn renew(work: &Work) {
     if work.renew | work.rerouted | work.rejudged == 0 {
@@ -322,15 +324,20 @@ fn renew(work: &Work) {
     let Some(record) = maps::RECORDS.get_ptr_mut(work.key) else {
         return;
     };
-    // SAFETY: the entry's memory stays until the program has ended (RCU). Two CPUs may write: both write
-    // what a packet of this flow just made true
+    // SAFETY: the entry's memory stays until the program has ended (RCU)
+    let flow = unsafe { &*record };
+    if halves(maps::life(flow)).0 != halves(work.life).0 {
+        return; // another flow has the slot
+    }
+    if work.renew != 0 {
+        let Some(progress) = advance(record, work) else { return };
+        let deadline = work.now + timeout(work.tuple.protocol, progress);
+        // SAFETY: as above; other CPUs write what another packet of the flow has just made true
+        unsafe { (*record).deadline = deadline };
+        open::keep_hairpin(flow, deadline);
+    }
+    // SAFETY: as above
     unsafe {
-        if work.renew != 0 {
-            let state = FlowState::from_number(work.state);
-            (*record).state = work.state;
-            (*record).finished |= work.finished;
-            (*record).deadline = work.now + timeout(work.tuple.protocol, state);
-        }
         if work.rejudged != 0 {
             (*record).policy_epoch = work.epoch;
             (*record).rule = work.rule;
@@ -345,6 +352,36 @@ fn renew(work: &Work) {
             (*record).generation = maps::config().map_or(0, |config| config.generation);
         }
     }
+}
+
+/// How often the life of a record is exchanged anew when other CPUs do so at the same time.
+const EXCHANGES: u32 = 4;
+
+/// Moves the flow's progress on by what the packet adds; returns what it is then. `None`: another flow has the
+/// slot, or other CPUs were faster each time.
+#[inline(always)]
+fn advance(record: *mut Flow, work: &Work) -> Option<u32> {
+    let mut seen = work.life;
+    let (serial, known) = halves(seen);
+    if work.advances & !known & progress::ANSWERED != 0 {
+        let syn = u32::from(work.tcp_flags & tcp::SYN != 0);
+        // SAFETY: as in `renew`
+        unsafe { (*record).sequence = work.sequence.wrapping_add(syn) };
+    }
+    for _ in 0..EXCHANGES {
+        let (current, progress) = halves(seen);
+        if current != serial {
+            return None;
+        }
+        let next = progress & !progress::RESET | work.advances;
+        // SAFETY: as in `renew`; serial and progress are one aligned word
+        let found = unsafe { atomic::exchange((&raw mut (*record).serial).cast(), seen, life(serial, next)) };
+        if found == seen {
+            return Some(next);
+        }
+        seen = found;
+    }
+    None
 }
 
 /// Out of the uplink, to the next hop that the kernel's neighbour table knows or asks for.

@@ -31,8 +31,9 @@ pub struct Work {
     /// Where it leaves.
     pub end: FlowEnd,
     pub key: FlowKey,
-    /// Serial of the flow that was found.
-    pub serial: u32,
+    /// Life of the flow that was found, and what the packet adds to its progress.
+    pub life: u64,
+    pub advances: u32,
     /// One of [`netswitch_common::flow::direction`].
     pub direction: u32,
     /// Of the frame as it will leave; nothing where the neighbour table knows them.
@@ -44,14 +45,14 @@ pub struct Work {
     pub quoted: u32,
     pub quoted_transport: u32,
     pub headers: Headers,
+    /// Of a TCP segment, in host order.
+    pub sequence: u32,
+    pub acknowledgement: u32,
     pub tcp_flags: u8,
     pub hop_limit: u8,
     /// How many of them it makes here: none where the host's stack carries it on.
     pub hops: u8,
-    /// The flow's new state, with [`Work::renew`].
-    pub state: u8,
-    pub finished: u8,
-    /// Whether commit has to write state and deadline into the record.
+    /// Whether commit has to write life and deadline into the record.
     pub renew: u8,
     /// Whether commit has to write the route into the record.
     pub rerouted: u8,
@@ -69,8 +70,11 @@ pub struct Work {
     pub is_orphan: u8,
     /// For a new flow: whether its reply tuple needs a port of the masquerade range.
     pub wants_port: u8,
-    /// Whether a port was found for it.
+    /// What came of the port that was tried last ([`crate::open`]).
     pub found: u32,
+    /// For a new flow: the life of the first record found that yields its slot, and the slot; 0: none.
+    pub yielding: u64,
+    pub yielding_slot: u32,
     /// A flow that this one takes the place of; serial 0: none.
     pub replaced: FlowKey,
     pub replaced_serial: u32,

@@ -4,7 +4,7 @@ use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::{Address, Mac},
     endpoint::{Endpoint, flags},
-    flow::{Flow, FlowEnd, FlowState, direction, timeout},
+    flow::{Flow, FlowEnd, FlowState, acknowledges, direction, halves, progress, timeout},
     verdict::{Decision, DropReason, Verdict},
 };
 
@@ -39,7 +39,24 @@ fn reconsider(frame: Frame) -> bool {
     if work.unjudged != 0 {
         policy::again(work);
     }
-    !is_rerouted || route::again(frame)
+    if !is_rerouted || route::again(frame) {
+        return true;
+    }
+    clear_found();
+    false
+}
+
+/// Clears what the flow that was found has left on the sheet: the packet begins another one in its place.
+#[inline(always)]
+fn clear_found() {
+    if let Some(work) = maps::work() {
+        work.renew = 0;
+        work.rerouted = 0;
+        work.unjudged = 0;
+        work.rejudged = 0;
+        work.denied = 0;
+        work.publication = 0;
+    }
 }
 
 /// The same where there is no routing table to ask: whether it is found and nothing has changed.
@@ -73,10 +90,15 @@ fn matches(work: &mut Work) -> bool {
     let Some(flow) = maps::record(index.key) else {
         return false;
     };
-    let state = FlowState::from_number(flow.state);
+    let life = maps::life(flow);
+    let (serial, progress) = halves(life);
+    if serial != index.serial || progress & progress::WRITING != 0 || !lives(flow, work.now) {
+        return false;
+    }
     // a connection that has ended does not hold up the next one (RFC 9293, 3.6.1)
-    let starts_again = state as u8 == FlowState::Closed as u8 && work.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN;
-    if flow.serial != index.serial || !lives(flow, work.now) || starts_again {
+    if work.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN && FlowState::of(progress) as u8 == FlowState::Closed as u8 {
+        work.replaced = index.key;
+        work.replaced_serial = serial;
         return false;
     }
     let is_stale = route::is_stale(flow, work.now);
@@ -96,13 +118,14 @@ fn matches(work: &mut Work) -> bool {
     work.address_sum = flow.address_sums[this];
     work.port_sum = flow.port_sums[this];
     if work.quoted == 0 {
-        advance(flow, state, work);
+        advance(flow, progress, work);
     }
     work.rerouted = u8::from(work.end.endpoint == 0 && is_stale);
     work.unjudged = u8::from(flow.policy_epoch != policy::epoch());
     work.publication = flow.publication;
-    work.serial = index.serial;
-    true
+    work.life = life;
+    // another CPU may have given the slot to another flow meanwhile
+    halves(maps::life(flow)).0 == serial
 }
 
 /// Whether its time is not over, and both endpoints are still those that it was made for.
@@ -129,34 +152,33 @@ fn is_published(flow: &Flow) -> bool {
     })
 }
 
-/// State and deadline after this packet.
+/// What this packet adds to the flow's progress, and whether the record has to be written for it.
 #[inline(always)]
-fn advance(flow: &Flow, state: FlowState, work: &mut Work) {
-    let mut finished = flow.finished;
-    let next = if work.tuple.protocol != u32::from(protocol::TCP) {
-        match work.direction {
-            direction::ORIGINAL => state,
-            _ => FlowState::Established,
-        }
-    } else if work.tcp_flags & tcp::RST != 0 {
-        FlowState::Closed
-    } else {
-        if work.tcp_flags & tcp::FIN != 0 {
-            finished |= 1 << (work.direction & 1);
-        }
-        match finished {
-            0 if work.direction == direction::REPLY => FlowState::Established,
-            // a reset that nobody obeyed, forged perhaps: the connection goes on
-            0 if state as u8 == FlowState::Closed as u8 => FlowState::Established,
-            0 => state,
-            3 => FlowState::Closed,
-            _ => FlowState::Closing,
-        }
-    };
+fn advance(flow: &Flow, progress: u32, work: &mut Work) {
+    use progress::{ANSWERED, ASSURED, RESET, fin};
+    let is_reply = work.direction != direction::ORIGINAL;
+    let is_tcp = work.tuple.protocol == u32::from(protocol::TCP);
+    let mut advances = 0;
+    if is_tcp && work.tcp_flags & tcp::FIN != 0 {
+        advances |= fin(work.direction);
+    }
+    if is_tcp && work.tcp_flags & tcp::RST != 0 {
+        advances |= RESET;
+    } else if is_reply {
+        advances |= ANSWERED;
+    } else if progress & (ANSWERED | ASSURED) == ANSWERED && (!is_tcp || has_heard(flow, work)) {
+        advances |= ASSURED;
+    }
+    let next = progress & !RESET | advances;
     let deadline = work.now + timeout(work.tuple.protocol, next);
-    work.state = next as u8;
-    work.finished = finished;
-    work.renew = u8::from(next as u8 != flow.state || finished != flow.finished || deadline > flow.deadline + STEP);
+    work.advances = advances;
+    work.renew = u8::from(next != progress || deadline > flow.deadline + STEP);
+}
+
+/// Whether the originator of a TCP flow shows that it has received the responder's answer.
+#[inline(always)]
+fn has_heard(flow: &Flow, work: &Work) -> bool {
+    work.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::ACK && acknowledges(work.acknowledgement, flow.sequence)
 }
 
 /// Where answers to a packet's sender go.
@@ -302,8 +324,8 @@ pub fn begin(work: &mut Work, target_port: u16, zone: u32) {
     work.flow.tuples[1].to_port = work.tuple.from_port;
     work.flow.tuples[1].zone = zone;
     work.flow.tuples[1].protocol = work.tuple.protocol;
-    work.flow.state = FlowState::New as u8;
-    work.flow.finished = 0;
+    work.flow.progress = 0;
+    work.flow.sequence = 0;
     work.flow.policy_epoch = 0;
     work.flow.rule = 0;
     work.flow.publication = 0;

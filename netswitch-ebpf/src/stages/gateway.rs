@@ -1,7 +1,7 @@
 //! Frames that reach the host, by the gateway's MAC or as copies, judged by destination address: the
 //! host itself, another network, or the world.
 
-use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_coarse_ns};
 use netswitch_common::{
     address::Address,
     endpoint::{Endpoint, Port, flags},
@@ -134,10 +134,11 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<u32, Dro
 /// by the host's address goes straight to it, and has to come from where it was asked.
 #[inline(never)]
 pub fn hairpin(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
-    let Some(quota) = maps::QUOTAS.get(endpoint.id) else {
+    let Some(until) = maps::HAIRPINS.get(endpoint.id) else {
         return false;
     };
-    if quota.hairpins == 0
+    // SAFETY: no argument
+    if *until < unsafe { bpf_ktime_get_coarse_ns() }
         || !matches!(headers.family, Family::V4 | Family::V6)
         || tuple::read(frame, headers, endpoint.network).is_err()
         || !flow::find(frame)

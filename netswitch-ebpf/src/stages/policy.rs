@@ -4,7 +4,7 @@ use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::{Address, Mac},
     endpoint::{Endpoint, Kind, Port, flags},
-    flow::{Flow, FlowEnd, FlowState},
+    flow::{Flow, FlowEnd, progress},
     policy::{self, PairKey, action, half, identity},
     verdict::{Decision, DropReason, Verdict},
 };
@@ -319,7 +319,7 @@ fn turn_round() {
         work.flow.tuples = [reply, original];
         let [one, other] = work.flow.ends;
         work.flow.ends = [other, one];
-        work.flow.state = FlowState::Established as u8;
+        work.flow.progress = progress::ANSWERED | progress::ASSURED;
     }
 }
 

@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use netswitch_common::{
     address::{Address, Mac},
-    flow::{Flow, direction},
+    flow::{Flow, direction, halves},
     host::Uplink,
     network::{Network, Subnet, SubnetKind},
     verdict::DropReason,
@@ -270,7 +270,7 @@ fn look_again(frame: Frame) -> bool {
         work.end = work.route;
     } else {
         work.replaced = work.key;
-        work.replaced_serial = work.serial;
+        work.replaced_serial = halves(work.life).0;
     }
     stays
 }
@@ -292,7 +292,7 @@ fn stays_in_stack(frame: Frame, network: &Network, work: &mut Work) -> bool {
     let stays = keeps_address && leads_out(frame, network, work.goal);
     if !stays {
         work.replaced = work.key;
-        work.replaced_serial = work.serial;
+        work.replaced_serial = halves(work.life).0;
     }
     stays
 }

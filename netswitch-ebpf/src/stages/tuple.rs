@@ -91,6 +91,9 @@ fn transport(frame: Frame, headers: Headers, work: &mut Work) -> Result {
         protocol::TCP => {
             // ports, sequence numbers, data offset and flags
             let words: [u16; 7] = frame.read(at).ok_or(DropReason::Malformed)?;
+            let number = |high: u16, low: u16| u32::from(u16::from_be(high)) << 16 | u32::from(u16::from_be(low));
+            work.sequence = number(words[2], words[3]);
+            work.acknowledgement = number(words[4], words[5]);
             work.tcp_flags = words[6].to_ne_bytes()[1];
             (work.tuple.from_port, work.tuple.to_port) = (words[0], words[1]);
         }

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use netswitch_common::{
     checksum,
     endpoint::flags,
-    flow::{Tuple, direction},
+    flow::{Tuple, direction, halves, progress},
     verdict::Verdict,
 };
 
@@ -81,9 +81,14 @@ fn is_of_a_flow(packet: &Plain) -> bool {
     work.quoted = 0;
     work.hops = 1;
     work.renew = 0;
+    // TCP's acknowledgement is not among what was read: until a flow is assured tcx looks at its packets
     flow::is_known()
-        && maps::work()
-            .is_some_and(|work| work.renew == 0 && work.direction == direction::ORIGINAL && work.end.endpoint != 0)
+        && maps::work().is_some_and(|work| {
+            work.renew == 0
+                && halves(work.life).1 & progress::ASSURED != 0
+                && work.direction == direction::ORIGINAL
+                && work.end.endpoint != 0
+        })
 }
 
 /// The checksum behind the IP header after the translation. `None` where the sender's device left it to be

@@ -231,6 +231,9 @@ impl Core {
         if moves_ports {
             self.reserve_ports();
         }
+        if !changes.endpoints.is_empty() {
+            self.share_flows();
+        }
         if withdrawn {
             self.flows_look_again();
         }

@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use netswitch_common::{
     address::Address,
-    flow::{Flow, FlowEnd, FlowState, Tuple},
+    capacity,
+    flow::{EXTENT, Flow, FlowEnd, Tuple},
+    host::Config,
 };
 
 use super::core::{Core, internal};
@@ -62,8 +64,39 @@ impl Core {
                 .iter()
                 .any(|end| end.endpoint != 0 && alive.get(&end.endpoint) != Some(&end.generation))
         };
-        if let Err(error) = self.datapath.tables().sweep_flows(is_gone) {
+        if let Err(error) = self.try_sweep_flows(&alive, is_gone) {
             tracing::warn!(%error, "flows that are over were not removed");
+        }
+    }
+
+    fn try_sweep_flows(
+        &mut self,
+        alive: &HashMap<u32, u32>,
+        is_gone: impl Fn(&Flow) -> bool,
+    ) -> crate::datapath::Result<()> {
+        let tables = self.datapath.tables();
+        let used = tables.sweep_flows(is_gone)?;
+        let share = tables.config()?.flow_share;
+        let mut beyond = 0_u32;
+        for owner in alive.keys() {
+            let used = used.get(owner).copied().unwrap_or(0);
+            beyond = beyond.saturating_add(tables.trim_extent(*owner, used, share)?);
+        }
+        tables.set_common_extent(beyond)
+    }
+
+    /// How many flows each endpoint may have whatever the others do: they share half of the table equally.
+    pub fn share_flows(&mut self) {
+        let flow_share = flow_share(self.state.endpoints.len());
+        let tables = self.datapath.tables();
+        let shared = tables
+            .config()
+            .and_then(|config| match config.flow_share == flow_share {
+                true => Ok(()),
+                false => tables.set_config(&Config { flow_share, ..config }),
+            });
+        if let Err(error) = shared {
+            tracing::warn!(%error, "endpoints keep the shares of flows that they had");
         }
     }
 
@@ -75,6 +108,13 @@ impl Core {
             tracing::warn!(%error, "what leashes have learnt was not forgotten");
         }
     }
+}
+
+/// The share of each of so many endpoints. In steps, so that one endpoint more seldom changes it.
+pub fn flow_share(endpoints: usize) -> u32 {
+    let sharers =
+        u32::try_from(endpoints.max(1)).map_or(u32::MAX, |count| count.checked_next_power_of_two().unwrap_or(u32::MAX));
+    ((capacity::RECORDS - capacity::COMMON_RECORDS) / sharers).max(EXTENT)
 }
 
 fn concerns(filter: &FlowFilter, flow: &Flow) -> bool {
@@ -101,7 +141,7 @@ fn row(flow: &Flow, containers: Vec<String>, now: u64) -> FlowRow {
         to: place(original.to, original.to_port),
         translated_from: place(reply.to, reply.to_port),
         translated_to: place(reply.from, reply.from_port),
-        state: FlowState::from_number(flow.state).name().to_owned(),
+        state: flow.state().name().to_owned(),
         expires: flow.deadline.saturating_sub(now) / SECOND,
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use netswitch_common::{
-    flow::{Flow, FlowEnd, FlowState, timeout},
+    flow::{Flow, FlowEnd},
     policy::{action, half},
 };
 
@@ -201,8 +201,9 @@ impl Core {
         let (before, after) = (Lookup::new(&self.policy), Lookup::new(new));
         let mut cut = Vec::new();
         for (_, flow) in &flows {
-            let timeout = timeout(flow.tuples[0].protocol, FlowState::from_number(flow.state));
-            if flow.deadline.saturating_sub(timeout) + SEEN_WITHIN < now || people.denial(&before, flow).is_some() {
+            if flow.deadline.saturating_sub(flow.timeout()) + SEEN_WITHIN < now
+                || people.denial(&before, flow).is_some()
+            {
                 continue;
             }
             if let Some(answer) = people.denial(&after, flow) {

@@ -8,6 +8,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::{capacity, host};
 
 use super::core::Core;
+use super::flows::flow_share;
 use crate::action::{Action, Device, Entry};
 use crate::api::UplinkMode;
 use crate::datapath::Hook;
@@ -36,7 +37,7 @@ impl Core {
             names_port: before.names_port,
             // the last agent's holds until this one's is in place
             policy_epoch: before.policy_epoch,
-            _pad: 0,
+            flow_share: flow_share(self.state.endpoints.len()),
         };
         self.datapath.tables().set_config(&config)?;
         self.refresh_host();

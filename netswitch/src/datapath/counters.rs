@@ -3,7 +3,6 @@
 use aya::maps::PerCpuValues;
 use netswitch_common::{
     endpoint::{BucketKey, BucketKind},
-    flow::Quota,
     verdict::{Count, DropKey, DropReason, Verdict},
 };
 
@@ -41,12 +40,9 @@ impl Tables {
             kind: BucketKind::Replicate as u32,
         };
         absent_is_fine("BUCKETS", self.buckets.remove(&key))?;
-        // the hand goes on: a flow's serial is never another's in the same slot
-        let quota = Quota {
-            hairpins: 0,
-            ..self.quotas.get(&id, 0).map_err(Error::map("QUOTAS"))?
-        };
-        self.quotas.set(id, quota, 0).map_err(Error::map("QUOTAS"))
+        // QUOTAS stays: its hand goes on, so that a flow's serial is never another's in the same slot
+        self.hairpins.set(id, 0, 0).map_err(Error::map("HAIRPINS"))?;
+        self.extents.set(id, 0, 0).map_err(Error::map("EXTENTS"))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The flows that are alive, and the end of those that are not: housekeeping, which flows do not wait for.
 
-use aya::maps::{HashMap, MapData, MapError};
-use netswitch_common::flow::{Flow, FlowIndex, FlowKey, Tuple, direction};
+use std::collections::HashMap;
+
+use aya::maps::MapError;
+use netswitch_common::flow::{EXTENT, Flow, FlowIndex, FlowKey, direction, progress};
 
 use super::{Error, Result, Tables, tables::absent_is_fine};
 
@@ -12,56 +14,77 @@ impl Tables {
         let mut flows = Vec::new();
         for row in &self.records {
             let (key, flow) = row.map_err(Error::map("RECORDS"))?;
-            if flow.is_alive(now) {
+            if flow.is_alive(now) && flow.progress & progress::WRITING == 0 {
                 flows.push((key, flow));
             }
         }
         Ok((flows, now))
     }
 
-    /// Removes flows whose time is over, and those for which `is_gone` says so. How many.
-    pub fn sweep_flows(&mut self, is_gone: impl Fn(&Flow) -> bool) -> Result<usize> {
+    /// Removes flows whose time is over, and those for which `is_gone` says so. How many slots from 0 hold what is
+    /// left, by owner.
+    pub fn sweep_flows(&mut self, is_gone: impl Fn(&Flow) -> bool) -> Result<HashMap<u32, u32>> {
         let now = now();
-        let dead: Vec<(FlowKey, Flow)> = self
-            .records
-            .iter()
-            .filter_map(std::result::Result::ok)
-            .filter(|(_, flow)| !flow.is_alive(now) || is_gone(flow))
-            .collect();
-        for (key, flow) in &dead {
-            end_flow(&mut self.flows, &mut self.records, *key, flow)?;
+        let mut dead = Vec::new();
+        let mut used = HashMap::new();
+        for (key, flow) in self.records.iter().filter_map(std::result::Result::ok) {
+            if !flow.is_alive(now) || is_gone(&flow) {
+                dead.push(key);
+            } else {
+                let used = used.entry(key.owner).or_default();
+                *used = key.slot.saturating_add(1).max(*used);
+            }
         }
-        Ok(dead.len())
+        for key in dead {
+            self.end_flow(key, &is_gone)?;
+        }
+        Ok(used)
     }
-}
 
-/// The record first: from then on its index entries lead nowhere.
-fn end_flow(
-    flows: &mut HashMap<MapData, Tuple, FlowIndex>,
-    records: &mut HashMap<MapData, FlowKey, Flow>,
-    key: FlowKey,
-    flow: &Flow,
-) -> Result<()> {
-    // its slot may be another flow's by now
-    match records.get(&key, 0) {
-        Ok(current) if current.serial != flow.serial => return Ok(()),
-        Ok(_) => absent_is_fine("RECORDS", records.remove(&key))?,
-        Err(MapError::KeyNotFound) => {}
-        Err(error) => return Err(Error::map("RECORDS")(error)),
-    }
-    for (tuple, direction) in flow.tuples.iter().zip([direction::ORIGINAL, direction::REPLY]) {
-        let own = FlowIndex {
-            key,
-            serial: flow.serial,
-            direction,
-        };
-        match flows.get(tuple, 0) {
-            Ok(index) if index == own => absent_is_fine("FLOWS", flows.remove(tuple))?,
-            Ok(_) | Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(Error::map("FLOWS")(error)),
+    /// Lowers an endpoint's extent to the slots that it uses; returns how much of it lies beyond its share.
+    ///
+    /// A program that makes it larger at the same time may be undone: then it does so again for its next flow.
+    pub fn trim_extent(&mut self, owner: u32, used: u32, share: u32) -> Result<u32> {
+        let grown = self.extents.get(&owner, 0).map_err(Error::map("EXTENTS"))?;
+        let needed = used.next_multiple_of(EXTENT).saturating_sub(EXTENT);
+        if needed < grown {
+            self.extents.set(owner, needed, 0).map_err(Error::map("EXTENTS"))?;
         }
+        let extent = EXTENT + needed.min(grown);
+        Ok(extent.saturating_sub(share.max(EXTENT)))
     }
-    Ok(())
+
+    /// How much all endpoints together have beyond their shares.
+    pub fn set_common_extent(&mut self, beyond: u32) -> Result<()> {
+        self.extents.set(0, beyond, 0).map_err(Error::map("EXTENTS"))
+    }
+
+    /// The record first: from then on its index entries lead nowhere. If a new flow has taken the slot since it was
+    /// looked at, that one's record comes back.
+    fn end_flow(&mut self, key: FlowKey, is_gone: &impl Fn(&Flow) -> bool) -> Result<()> {
+        let bytes = [key.owner.to_ne_bytes(), key.slot.to_ne_bytes()].concat();
+        let Some(value) = self.raw_records.take(&bytes)? else {
+            return Ok(());
+        };
+        // SAFETY: the layout was checked when the map was opened: the value is a Flow's bytes, any of which are valid
+        let flow = unsafe { value.as_ptr().cast::<Flow>().read_unaligned() };
+        if flow.is_alive(now()) && !is_gone(&flow) {
+            return self.raw_records.put_new(&bytes, &value);
+        }
+        for (tuple, direction) in flow.tuples.iter().zip([direction::ORIGINAL, direction::REPLY]) {
+            let own = FlowIndex {
+                key,
+                serial: flow.serial,
+                direction,
+            };
+            match self.flows.get(tuple, 0) {
+                Ok(index) if index == own => absent_is_fine("FLOWS", self.flows.remove(tuple))?,
+                Ok(_) | Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(Error::map("FLOWS")(error)),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What `bpf_ktime_get_ns` says.

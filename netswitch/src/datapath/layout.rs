@@ -128,6 +128,8 @@ pub const MAPS: &[(&str, Layout)] = &[
     ("FLOWS", layout::<Tuple, FlowIndex>(MapType::Hash, capacity::FLOWS)),
     ("RECORDS", layout::<FlowKey, Flow>(MapType::Hash, capacity::RECORDS)),
     ("QUOTAS", layout::<u32, Quota>(MapType::Array, capacity::QUOTAS)),
+    ("EXTENTS", layout::<u32, u32>(MapType::Array, capacity::EXTENTS)),
+    ("HAIRPINS", layout::<u32, u64>(MapType::Array, capacity::HAIRPINS)),
     (
         "FRAGMENTS",
         layout::<FragmentKey, FragmentPorts>(MapType::LruHash, capacity::FRAGMENTS),

@@ -3,6 +3,7 @@
 //! Below `<bpffs>`: `v<ABI version>/<MAP>`, `links/<ifindex>`, `uplinks/<ifindex>` and `egress/<ifindex>`. All outlive the agent.
 
 mod attach;
+mod convert;
 mod counters;
 mod dump;
 mod events;
@@ -64,6 +65,10 @@ pub enum Error {
         found: Layout,
         wanted: Layout,
     },
+    #[error(
+        "{folder} is of version {newer}, newer than this agent's {version}: start the newer agent, or purge with it; left as it is"
+    )]
+    Newer { folder: String, newer: u32, version: u32 },
     #[error("map {map}: {source}")]
     Map { map: String, source: MapError },
     #[error("a leash has learnt as many addresses as it may")]
@@ -139,7 +144,7 @@ impl Datapath {
             _ => Some(log::Log::open(&mut ebpf)?),
         };
         let mut datapath = Self {
-            tables: Tables::open(&mut ebpf)?,
+            tables: Tables::open(&mut ebpf, transition.folder())?,
             ebpf,
             log,
             bpffs: options.bpffs.clone(),

@@ -14,6 +14,10 @@ use super::{Error, Result, layout::Layout};
 const LOOKUP: libc::c_long = 1;
 const UPDATE: libc::c_long = 2;
 const NEXT_KEY: libc::c_long = 4;
+const LOOKUP_AND_DELETE: libc::c_long = 21;
+
+/// `BPF_NOEXIST`.
+const ONLY_NEW: u64 = 1;
 
 /// The part of `union bpf_attr` for single elements.
 #[repr(C)]
@@ -55,6 +59,25 @@ impl RawMap {
         })
     }
 
+    /// Removes an entry and returns what it was at that moment (Linux 5.14).
+    pub(super) fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut value = vec![0; self.value];
+        match self.call(LOOKUP_AND_DELETE, key.as_ptr() as u64, value.as_mut_ptr(), 0) {
+            Ok(()) => Ok(Some(value)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(&self.path)(error)),
+        }
+    }
+
+    /// Writes an entry unless its key has one.
+    pub(super) fn put_new(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.check(key, value)?;
+        match self.call(UPDATE, key.as_ptr() as u64, value.as_ptr().cast_mut(), ONLY_NEW) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::io(&self.path)(error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Every key. Entries that come or go meanwhile may be missed or listed.
     pub(super) fn keys(&self) -> Result<Vec<Vec<u8>>> {
         let mut keys: Vec<Vec<u8>> = Vec::new();
@@ -65,6 +88,7 @@ impl RawMap {
                 NEXT_KEY,
                 last.map_or(0, |key| key.as_mut_ptr() as u64),
                 next.as_mut_ptr(),
+                0,
             ) {
                 Ok(()) => keys.push(next),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(keys),
@@ -75,7 +99,7 @@ impl RawMap {
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut value = vec![0; self.value];
-        match self.call(LOOKUP, key.as_ptr() as u64, value.as_mut_ptr()) {
+        match self.call(LOOKUP, key.as_ptr() as u64, value.as_mut_ptr(), 0) {
             Ok(()) => Ok(Some(value)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io(&self.path)(error)),
@@ -83,12 +107,17 @@ impl RawMap {
     }
 
     pub(super) fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
-        if key.len() != self.layout.key as usize || value.len() != self.value {
-            let text = format!("entry of {} and {} bytes", key.len(), value.len());
-            return Err(Error::io(&self.path)(io::Error::new(io::ErrorKind::InvalidInput, text)));
-        }
-        self.call(UPDATE, key.as_ptr() as u64, value.as_ptr().cast_mut())
+        self.check(key, value)?;
+        self.call(UPDATE, key.as_ptr() as u64, value.as_ptr().cast_mut(), 0)
             .map_err(Error::io(&self.path))
+    }
+
+    fn check(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        if key.len() == self.layout.key as usize && value.len() == self.value {
+            return Ok(());
+        }
+        let text = format!("entry of {} and {} bytes", key.len(), value.len());
+        Err(Error::io(&self.path)(io::Error::new(io::ErrorKind::InvalidInput, text)))
     }
 
     /// Converts an entry; each CPU's value by itself.
@@ -114,13 +143,13 @@ impl RawMap {
 
     /// `key` points to a key of the map's size (or is 0 for the first), `value` to what the command
     /// reads or writes: a value, or a key, of the map's sizes.
-    fn call(&self, command: libc::c_long, key: u64, value: *mut u8) -> io::Result<()> {
+    fn call(&self, command: libc::c_long, key: u64, value: *mut u8, flags: u64) -> io::Result<()> {
         let element = Element {
             map: self.data.fd().as_fd().as_raw_fd().cast_unsigned(),
             _pad: 0,
             key,
             value: value as u64,
-            flags: 0,
+            flags,
         };
         // SAFETY: the callers above pass buffers of the sizes that the kernel itself reported
         let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const element, size_of::<Element>()) };

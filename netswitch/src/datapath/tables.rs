@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 
 use aya::{
     Ebpf, Pod,
@@ -11,7 +12,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::{
     address::Address,
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
-    flow::{Flow, FlowIndex, FlowKey, Quota, Tuple},
+    flow::{Flow, FlowIndex, FlowKey, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashPortsKey},
     limit::Limits,
@@ -23,7 +24,7 @@ use netswitch_common::{
     verdict::{Count, DropKey},
 };
 
-use super::{Error, Result, leash::Leashes};
+use super::{Error, Result, leash::Leashes, raw::RawMap};
 use crate::action::{Device, Entry};
 
 /// Every map that the agent writes or counts by. Layouts were checked before this was made.
@@ -53,14 +54,18 @@ pub struct Tables {
     pub(super) config: Array<MapData, Config>,
     pub(super) flows: HashMap<MapData, Tuple, FlowIndex>,
     pub(super) records: HashMap<MapData, FlowKey, Flow>,
-    pub(super) quotas: Array<MapData, Quota>,
+    /// The same map, for what aya's handle has no command for.
+    pub(super) raw_records: RawMap,
+    pub(super) extents: Array<MapData, u32>,
+    pub(super) hairpins: Array<MapData, u64>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Count>,
     pub(super) paths: PerCpuArray<MapData, Count>,
     pub(super) buckets: HashMap<MapData, BucketKey, Bucket>,
 }
 
 impl Tables {
-    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self> {
+    /// Takes the object's maps, which are pinned in `folder`.
+    pub(super) fn open(ebpf: &mut Ebpf, folder: &Path) -> Result<Self> {
         Ok(Self {
             endpoints: take(ebpf, "ENDPOINTS")?,
             ports: take(ebpf, "PORTS")?,
@@ -87,7 +92,9 @@ impl Tables {
             config: take(ebpf, "CONFIG")?,
             flows: take(ebpf, "FLOWS")?,
             records: take(ebpf, "RECORDS")?,
-            quotas: take(ebpf, "QUOTAS")?,
+            raw_records: RawMap::open(&folder.join("RECORDS"))?,
+            extents: take(ebpf, "EXTENTS")?,
+            hairpins: take(ebpf, "HAIRPINS")?,
             drops: take(ebpf, "DROPS")?,
             paths: take(ebpf, "PATHS")?,
             buckets: take(ebpf, "BUCKETS")?,

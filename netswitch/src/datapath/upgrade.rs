@@ -16,37 +16,11 @@ use aya::maps::MapData;
 
 use super::{
     Error, Result,
+    convert::{CONVERSIONS, Convert},
     layout::{self, Layout, MAPS},
     make_folder,
     raw::RawMap,
 };
-
-/// Makes an entry of this version from one of an older version; `None` leaves it out.
-type Convert = fn(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)>;
-
-/// How maps whose layout changed are carried over: from which version, which map.
-const CONVERSIONS: &[(u32, &str, Convert)] = &[
-    (1, "PATHS", same), // more verdicts
-    (2, "PATHS", same), // again
-    (3, "PATHS", same),
-    (3, "CONFIG", longer::<8>), // the policy's epoch
-    (3, "DECISION", left_out),  // a scratch pad
-];
-
-#[expect(clippy::unnecessary_wraps, reason = "a conversion may leave an entry out")]
-fn same(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    Some((key.to_vec(), value.to_vec()))
-}
-
-/// With `MORE` zeros behind the value.
-#[expect(clippy::unnecessary_wraps, reason = "as above")]
-fn longer<const MORE: usize>(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    Some((key.to_vec(), [value, &[0; MORE]].concat()))
-}
-
-const fn left_out(_key: &[u8], _value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    None
-}
 
 /// A start: where to load, and what is left to do around the moment the programs are replaced.
 pub(super) struct Transition {
@@ -66,10 +40,23 @@ struct Conversion {
     copied: HashMap<Vec<u8>, Vec<u8>>,
 }
 
+/// Refuses to take over from a newer version, whose maps this one may not understand.
+fn refuse_newer(others: &[(u32, PathBuf)], version: u32) -> Result<()> {
+    match others.last() {
+        Some((newer, folder)) if *newer > version => Err(Error::Newer {
+            folder: folder.display().to_string(),
+            newer: *newer,
+            version,
+        }),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn prepare(bpffs: &Path, version: u32) -> Result<Transition> {
     let target = bpffs.join(format!("v{version}"));
     let unfinished = bpffs.join(format!("v{version}-new"));
     let others = other_versions(bpffs, version)?;
+    refuse_newer(&others, version)?;
     let mut transition = Transition {
         folder: target.clone(),
         target,
@@ -140,7 +127,18 @@ impl Conversion {
                 continue;
             }
             if let Some((new_key, new_value)) = old.convert(&key, &value, self.convert) {
-                new.put(&new_key, &new_value)?;
+                // what the new programs have written since the first copy is newer than what the old ones had
+                let before = self.copied.get(&key);
+                let before = before.and_then(|value| old.convert(&key, value, self.convert));
+                let found = new.get(&new_key)?;
+                let is_ours = match (&found, &before) {
+                    (Some(found), Some((_, before))) => found == before,
+                    (Some(found), None) => found.iter().all(|byte| *byte == 0),
+                    (None, _) => true,
+                };
+                if is_ours {
+                    new.put(&new_key, &new_value)?;
+                }
             }
             self.copied.insert(key, value);
         }
@@ -160,16 +158,17 @@ fn plan(from: u32, previous: &Path, folder: &Path) -> Result<Plan> {
         conversions: Vec::new(),
     };
     for (name, wanted) in MAPS {
-        let (old, new) = (previous.join(name), folder.join(name));
-        let Some(found) = layout::of_pin(&old)? else { continue };
         let conversion = CONVERSIONS
             .iter()
-            .find(|(version, map, _)| *version == from && map == name);
+            .find(|conversion| conversion.from.contains(&from) && conversion.new == *name);
+        let source = conversion.map_or(*name, |conversion| conversion.old);
+        let (old, new) = (previous.join(source), folder.join(name));
+        let Some(found) = layout::of_pin(&old)? else { continue };
         match conversion {
-            Some((.., convert)) => plan.conversions.push(Conversion {
+            Some(conversion) => plan.conversions.push(Conversion {
                 old,
                 new,
-                convert: *convert,
+                convert: conversion.convert,
                 copied: HashMap::new(),
             }),
             None if found == *wanted => plan.shared.push((old, new)),

@@ -284,6 +284,6 @@ fn exhausted() -> Vec<FlowRow> {
         refused("no flow is left", comes(1042), &D, DropReason::FlowQuota)
             .configured(one_flow)
             .published(8041, &D, 0)
-            .after(&[comes(1041), answers]),
+            .after(&[comes(1041), answers, comes(1041)]),
     ]
 }

@@ -204,22 +204,27 @@ fn flows_are_counted_by_who_begins_them() {
             ..Limits::default()
         };
         limit(loaded, &A, flags::COUNT_FLOWS, limits);
-        for port in 10..13 {
-            send(loaded, &A, &to(&A, &B).udp(port, 2, b"?"), 1);
-            send(loaded, &B, &to(&B, &A).udp(2, port, b"!"), 1);
+        // a flow is one that counts once its sender has been heard after the answer
+        let speak = |loaded: &mut Loaded, asks: &Port, answers: &Port, port| {
+            send(loaded, asks, &to(asks, answers).udp(port, 2, b"?"), 1);
+            send(loaded, answers, &to(answers, asks).udp(2, port, b"!"), 1);
+            send(loaded, asks, &to(asks, answers).udp(port, 2, b"?"), 1);
+        };
+        for port in [10, 11] {
+            speak(loaded, &A, &B, port);
         }
         assert_eq!(
             (packets(loaded, Verdict::Admit), packets(loaded, Verdict::Follow)),
-            (2 + 1, 2)
+            (2, 4)
         );
+        send(loaded, &A, &to(&A, &B).udp(12, 2, b"?"), 1);
         assert_eq!(drops(loaded, &A, DropReason::FlowQuota), 1);
         // those of others are theirs
         for port in 20..30 {
-            send(loaded, &B, &to(&B, &A).udp(port, 2, b"?"), 1);
-            send(loaded, &A, &to(&A, &B).udp(2, port, b"!"), 1);
+            speak(loaded, &B, &A, port);
         }
         assert_eq!(drops(loaded, &A, DropReason::FlowQuota), 1);
         assert_eq!(drops(loaded, &B, DropReason::FlowQuota), 0);
-        assert_eq!(packets(loaded, Verdict::Follow), 12);
+        assert_eq!(packets(loaded, Verdict::Follow), 4 + 20);
     });
 }

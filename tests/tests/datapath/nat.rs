@@ -35,7 +35,7 @@ pub fn with_uplink(ports: (u16, u16), test: impl FnOnce(&mut Loaded) + Send + 's
     });
 }
 
-fn send(loaded: &Loaded, port: &Port, frame: &[u8]) -> (i32, Vec<u8>) {
+pub fn send(loaded: &Loaded, port: &Port, frame: &[u8]) -> (i32, Vec<u8>) {
     let ran = loaded
         .datapath
         .run(Hook::Endpoint, port.index(), frame, 1)

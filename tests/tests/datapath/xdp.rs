@@ -6,12 +6,12 @@ use netswitch::action::{Device, Entry};
 use netswitch_common::{checksum, host::Uplink, verdict::DropReason};
 use tests::fixture::{
     A, HOST_V4, HOST_V6, UPLINK_MAC, WORLD_V4, WORLD_V6,
-    uplink::{FROM_WORLD, into},
+    uplink::{FROM_WORLD, into, out},
 };
 use tests::loaded::Loaded;
 use tests::packet::{Ip, describe, ip};
 
-use super::nat::{RANGE, drops, publish, receive, with_uplink};
+use super::nat::{RANGE, drops, publish, receive, send, with_uplink};
 
 /// Verdicts of XDP.
 const DROP: i32 = 1;
@@ -69,6 +69,12 @@ fn a_published_ports_flow_is_redirected_once_it_is_open() {
         for (client, host, container) in sides() {
             for finish in TRANSPORTS {
                 let frame = finish(&ip(FROM_WORLD, client, host), 4000, 8080, b"question");
+                let answer = finish(&ip(out(&A), container, client), 80, 4000, b"answer");
+                passes(loaded, &frame);
+                receive(loaded, &frame);
+                passes(loaded, &frame);
+                send(loaded, &A, &answer);
+                // it might be a stranger's until the client has heard the answer
                 passes(loaded, &frame);
                 receive(loaded, &frame);
                 let ran = loaded.datapath.run_guard(&frame).expect("it runs");
@@ -88,10 +94,13 @@ fn a_published_ports_flow_is_redirected_once_it_is_open() {
 #[test]
 fn whatever_is_not_plain_goes_on_to_tcx() {
     guarded(|loaded| {
-        for (client, host, _) in sides() {
+        for (client, host, container) in sides() {
             let at = if host.is_ipv4() { 34 } else { 54 };
             for finish in TRANSPORTS {
-                receive(loaded, &finish(&ip(FROM_WORLD, client, host), 4000, 8080, b"x"));
+                let frame = finish(&ip(FROM_WORLD, client, host), 4000, 8080, b"x");
+                receive(loaded, &frame);
+                send(loaded, &A, &finish(&ip(out(&A), container, client), 80, 4000, b"x"));
+                receive(loaded, &frame);
                 // no hop left; nobody's flow; a frame that is another machine's
                 passes(loaded, &finish(&ip(FROM_WORLD, client, host).hops(1), 4000, 8080, b"x"));
                 passes(loaded, &finish(&ip(FROM_WORLD, client, host), 4001, 8080, b"x"));
