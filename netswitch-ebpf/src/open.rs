@@ -28,8 +28,6 @@ const SLOTS_TRIED: u32 = 16;
 const NEW_SLOTS_TRIED: u32 = 4;
 /// Ports that a new flow tries: with nine tenths of them taken, one in 10^10 finds none.
 const PORTS_TRIED: u32 = 256;
-/// After so many of them a port will do whose last connection has ended but may be remembered by the server.
-const FRESH_PORTS_TRIED: u64 = 128;
 
 /// Makes the flow that `work` describes and the translation of its first packet.
 #[inline(always)]
@@ -295,6 +293,8 @@ fn index_reply(work: &mut Work, index: &FlowIndex) -> Result {
         return Err(DropReason::PortsExhausted);
     };
     let count = u32::from(config.port_count);
+    // first those whose last connection no server can remember; a small range is walked twice
+    let tries = PORTS_TRIED.min(2 * count);
     // SAFETY: no argument
     let random = unsafe { bpf_get_prandom_u32() };
     let mut search = Search {
@@ -306,18 +306,14 @@ fn index_reply(work: &mut Work, index: &FlowIndex) -> Result {
             (random >> 16 & 0x3ff) | 1
         },
         count,
+        fresh: tries / 2,
         first: config.first_port.into(),
         direction: index.direction,
     };
     work.found = TAKEN;
     // SAFETY: the callback has the signature that the helper wants and runs before this returns
     unsafe {
-        bpf_loop(
-            PORTS_TRIED.min(count),
-            try_port as *mut c_void,
-            (&raw mut search).cast(),
-            0,
-        );
+        bpf_loop(tries, try_port as *mut c_void, (&raw mut search).cast(), 0);
     }
     match maps::work().map_or(TAKEN, |work| work.found) {
         PUT => Ok(()),
@@ -332,6 +328,8 @@ struct Search {
     at: u32,
     step: u32,
     count: u32,
+    /// How many tries leave alone what a closed connection has.
+    fresh: u32,
     first: u32,
     direction: u32,
 }
@@ -360,7 +358,7 @@ extern "C" fn try_port(round: u64, search: &mut Search) -> i64 {
         serial: work.flow.serial,
         direction: search.direction,
     };
-    let closed = if round < FRESH_PORTS_TRIED {
+    let closed = if round < u64::from(search.fresh) {
         KEEPS_CLOSED
     } else {
         REPLACES_CLOSED

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{Object, World, objects};
 
 /// Maps that packets change, not requests.
-const COUNTERS: [&str; 11] = [
+const COUNTERS: [&str; 13] = [
     "DROPS",
     "PATHS",
     "BUCKETS",
@@ -16,6 +16,8 @@ const COUNTERS: [&str; 11] = [
     "FLOWS",
     "RECORDS",
     "QUOTAS",
+    "EXTENTS",
+    "HAIRPINS",
     "FRAGMENTS",
     "PARKED",
     "WORK",
