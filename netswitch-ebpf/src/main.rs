@@ -29,37 +29,17 @@ fn main() {}
 #[cfg(target_arch = "bpf")]
 mod atomic;
 #[cfg(target_arch = "bpf")]
-mod deny;
-#[cfg(target_arch = "bpf")]
-mod event;
+mod commit;
 #[cfg(target_arch = "bpf")]
 mod headers;
 #[cfg(target_arch = "bpf")]
-mod limit;
-#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
-mod names;
-#[cfg(target_arch = "bpf")]
-mod open;
-#[cfg(target_arch = "bpf")]
 mod packet;
-#[cfg(target_arch = "bpf")]
-mod park;
-#[cfg(target_arch = "bpf")]
-mod replicate;
-#[cfg(target_arch = "bpf")]
-mod resolve;
-#[cfg(target_arch = "bpf")]
-mod rewrite;
 #[cfg(target_arch = "bpf")]
 mod sockets;
 #[cfg(target_arch = "bpf")]
 mod stages;
-#[cfg(target_arch = "bpf")]
-mod translate;
-#[cfg(target_arch = "bpf")]
-mod verdict;
 #[cfg(target_arch = "bpf")]
 mod work;
 #[cfg(target_arch = "bpf")]
@@ -78,11 +58,11 @@ mod hooks {
     };
 
     use crate::{
-        limit, maps,
+        commit::{self, limit},
+        maps,
         packet::{Family, Frame, Packet},
         sockets::{self, Moment},
         stages::{flow, forward, neighbour, number, outcome, replicate, source_guard, stack, uplink},
-        verdict,
     };
 
     /// Ingress of every host-side veth and of every switch end: a frame leaves a container, or the host.
@@ -90,8 +70,8 @@ mod hooks {
     pub fn from_endpoint(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
         match maps::endpoint(frame.ifindex()) {
-            Some(endpoint) => verdict::commit(frame, decide(frame, endpoint), Some(endpoint)),
-            None => verdict::refuse(frame, 0, DropReason::UnknownEndpoint),
+            Some(endpoint) => commit::commit(frame, decide(frame, endpoint), Some(endpoint)),
+            None => commit::refuse(frame, 0, DropReason::UnknownEndpoint),
         }
     }
 
@@ -99,7 +79,7 @@ mod hooks {
     #[classifier]
     pub fn from_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
-        verdict::commit(frame, uplink::decide(frame), None)
+        commit::commit(frame, uplink::decide(frame), None)
     }
 
     /// Egress of every uplink in stack mode: the host's stack sends a frame to the world.
@@ -107,8 +87,8 @@ mod hooks {
     pub fn to_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
         match stack::decide(frame) {
-            Some(decision) => verdict::commit(frame, decision, None),
-            None => verdict::TCX_NEXT,
+            Some(decision) => commit::commit(frame, decision, None),
+            None => commit::TCX_NEXT,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The only raw packet access: bounds-checked reads, and the one parse into a [`Packet`].
 //!
 //! Nothing here writes: a direct write anywhere in a program makes the kernel copy
-//! the head of every cloned skb (all of TCP) on entry; `rewrite.rs` uses helpers instead.
+//! the head of every cloned skb (all of TCP) on entry; `commit/rewrite.rs` uses helpers instead.
 
 mod v6;
 

@@ -11,8 +11,8 @@ use netswitch_common::{
 };
 
 use crate::{
+    commit::rewrite::Macs,
     packet::{Family, Headers, Packet},
-    rewrite::Macs,
     stages::resolve::{Asked, Record},
 };
 

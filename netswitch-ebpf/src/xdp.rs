@@ -13,11 +13,10 @@ use aya_ebpf::{
 use netswitch_common::{address::Address, flow::Tuple, verdict::DropReason};
 
 use crate::{
-    event,
+    commit::{self, event},
     headers::{ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, ethertype, protocol},
     maps, packet,
     stages::{gateway, route},
-    verdict,
 };
 
 /// What a hook of this kind answers with.
@@ -29,7 +28,7 @@ pub fn guard(context: &XdpContext) -> u32 {
         Judgement::Other => xdp_action::XDP_PASS,
         Judgement::Published => redirect::redirect(context, &packet).unwrap_or(xdp_action::XDP_PASS),
         Judgement::Drop(endpoint, reason) => {
-            verdict::count_drop(endpoint, reason as u32, 1, length(context));
+            commit::count_drop(endpoint, reason as u32, 1, length(context));
             if event::wants_drops() {
                 event::dropped_early(&packet.tuple, endpoint, reason, length(context));
             }

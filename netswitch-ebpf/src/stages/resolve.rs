@@ -13,10 +13,10 @@ use netswitch_common::{
 
 use super::{gateway, names};
 use crate::{
+    commit::resolve::total,
     headers::{ETHERNET_LENGTH, Ipv4, Ipv6, protocol},
     maps,
     packet::{Family, Frame, Headers},
-    resolve::total,
     work::Work,
 };
 

@@ -15,12 +15,14 @@ use netswitch_common::{
 
 use super::{Plain, at, length};
 use crate::{
+    commit::{
+        self,
+        rewrite::Macs,
+        translate::{FrontV4, FrontV6},
+    },
     headers::{ETHERNET_LENGTH, protocol},
     maps,
-    rewrite::Macs,
     stages::flow,
-    translate::{FrontV4, FrontV6},
-    verdict,
     work::Work,
 };
 
@@ -63,7 +65,7 @@ pub fn redirect(context: &XdpContext, packet: &Plain) -> Option<u32> {
             }
         }
     }
-    verdict::count_path(Verdict::Translate, length);
+    commit::count_path(Verdict::Translate, length);
     // SAFETY: only takes numbers
     Some(unsafe { bpf_redirect(slot.ifindex, 0) } as u32)
 }

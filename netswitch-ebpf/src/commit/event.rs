@@ -13,11 +13,11 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
+use super::rewrite::Macs;
 use crate::{
     headers::ethertype,
     maps,
     packet::{Family, Frame, Packet},
-    rewrite::Macs,
     stages::tuple,
     work::Work,
 };

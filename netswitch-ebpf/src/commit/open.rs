@@ -13,9 +13,10 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
+use super::limit;
 use crate::{
     atomic::fetch_add,
-    limit, maps,
+    maps,
     stages::{flow, masquerade, number, outcome},
     work::Work,
 };

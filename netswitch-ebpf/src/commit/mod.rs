@@ -1,5 +1,16 @@
 //! Commit: the only place where a decision has effects. Counts, spends, copies, rewrites, redirects.
 
+mod deny;
+pub mod event;
+pub mod limit;
+mod names;
+mod open;
+mod park;
+mod replicate;
+pub mod resolve;
+pub mod rewrite;
+pub mod translate;
+
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_INGRESS, BPF_NOEXIST, TC_ACT_SHOT},
@@ -12,14 +23,8 @@ use netswitch_common::{
     verdict::{Count, Decision, DropKey, DropReason, Verdict},
 };
 
-use crate::{
-    deny, event, limit, maps, names, open,
-    packet::Frame,
-    park, replicate, resolve,
-    rewrite::{self, Macs},
-    translate,
-    work::Work,
-};
+use self::rewrite::Macs;
+use crate::{maps, packet::Frame, work::Work};
 
 /// To the next program, or to the stack if there is none (`TCX_NEXT`, `TC_ACT_UNSPEC`).
 pub const TCX_NEXT: i32 = -1;

@@ -8,14 +8,14 @@ use aya_ebpf::{
 };
 use netswitch_common::verdict::{Decision, DropReason};
 
+use super::{clear_mark, count_drop, event, limit};
 use crate::{
-    event, limit, maps,
+    maps,
     packet::Frame,
     stages::{
         policy,
         replicate::{is_for_host, next_bucket},
     },
-    verdict::{clear_mark, count_drop},
 };
 
 /// Copies of one broadcast or multicast frame.

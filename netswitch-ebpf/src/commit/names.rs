@@ -2,12 +2,11 @@
 
 use netswitch_common::verdict::DropReason;
 
+use super::{rewrite::store, translate};
 use crate::{
     maps,
     packet::{Frame, LONGEST},
-    rewrite::store,
     stages::names::{PORT, agent_port},
-    translate,
 };
 
 type Result = core::result::Result<(), DropReason>;

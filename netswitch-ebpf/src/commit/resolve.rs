@@ -7,11 +7,11 @@ use aya_ebpf::{
 };
 use netswitch_common::{address::Address, checksum, verdict::DropReason};
 
+use super::rewrite::{Macs, store};
 use crate::{
     headers::{Ipv4, Ipv6, protocol},
     maps,
     packet::Frame,
-    rewrite::{Macs, store},
     stages::{
         number, outcome,
         resolve::{Message, Record, plain_transport},

@@ -14,11 +14,11 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
+use super::rewrite::{Macs, store};
 use crate::{
     headers::{ETHERNET_LENGTH, protocol},
     maps,
     packet::{Frame, LONGEST},
-    rewrite::{Macs, store},
     stages::{number, outcome},
     work::Work,
 };

@@ -3,17 +3,19 @@
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{address::Address, verdict::DropReason};
 
+use super::{
+    resolve::{ANSWER, KEPT, turned},
+    rewrite::{Macs, store},
+    translate,
+};
 use crate::{
     headers::{ETHERNET_LENGTH, protocol},
     maps,
     packet::Frame,
-    resolve::{ANSWER, KEPT, turned},
-    rewrite::{Macs, store},
     stages::{
         number, outcome,
         resolve::{Message, plain_transport},
     },
-    translate,
     work::Work,
 };
 
