@@ -11,6 +11,7 @@ use aya_ebpf::{
     bindings::__sk_buff,
     helpers::{bpf_skb_load_bytes, bpf_skb_pull_data},
 };
+pub use netswitch_common::family::Family;
 use netswitch_common::{address::Address, verdict::DropReason};
 
 use crate::headers::{
@@ -233,16 +234,6 @@ pub unsafe fn bounds<const DATA: usize, const END: usize>(context: *const core::
         );
     }
     (data, end)
-}
-
-#[repr(u8)]
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// Anything that is not below, tagged frames included: only its MACs count.
-    Other = 0,
-    Arp = 1,
-    V4 = 2,
-    V6 = 3,
 }
 
 /// What the stages need to know of a frame. Small enough for registers: the addresses, which only

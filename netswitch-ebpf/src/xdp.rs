@@ -16,7 +16,7 @@ use crate::{
     commit::{self, event},
     headers::{ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, ethertype, protocol},
     maps, packet,
-    stages::{gateway, route},
+    stages::route,
 };
 
 /// What a hook of this kind answers with.
@@ -163,7 +163,7 @@ fn refused(context: &XdpContext, tuple: &Tuple) -> Option<u32> {
         return None;
     }
     let network = maps::network(subnet.network)?;
-    let is_there = gateway::is_gateway(network, tuple.to) || leads_to(context, network.host_end, tuple.to);
+    let is_there = network.is_gateway(tuple.to) || leads_to(context, network.host_end, tuple.to);
     is_there.then(|| maps::neighbour(subnet.network, tuple.to).map_or(0, |neighbour| neighbour.port.id))
 }
 

@@ -2,9 +2,9 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
-    address::{Address, Mac},
-    endpoint::{Endpoint, flags},
-    flow::{Flow, FlowEnd, FlowState, direction, timeout},
+    address::Mac,
+    endpoint::flags,
+    flow::{Flow, FlowState, direction, timeout},
     verdict::{Decision, DropReason, Verdict},
 };
 
@@ -271,23 +271,6 @@ fn answer(
         mtu: work.end.mtu,
         ..decision
     }
-}
-
-/// The end that an endpoint is, in place: the stack has no room for another one.
-#[inline(always)]
-pub fn set_end(end: &mut FlowEnd, endpoint: u32, generation: u32, mtu: u16, mac: Mac) {
-    end.endpoint = endpoint;
-    end.generation = generation;
-    end.ifindex = 0;
-    end.mtu = mtu;
-    end.mac = mac;
-    end.next_hop = Address::NONE;
-}
-
-/// The end that a packet's sender is.
-#[inline(always)]
-pub fn set_sender(end: &mut FlowEnd, endpoint: &Endpoint) {
-    set_end(end, endpoint.id, endpoint.generation, endpoint.mtu, endpoint.mac);
 }
 
 /// Starts the template of a new flow from the packet's tuple: what it becomes goes from `work.source` to

@@ -78,12 +78,6 @@ pub fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port,
     }
 }
 
-/// Whether frames may pass between the endpoint and a port of this kind.
-#[inline(always)]
-pub fn may_meet(endpoint: &Endpoint, kind: u8) -> bool {
-    endpoint.flags & flags::NO_ICC == 0 || endpoint.kind == Kind::Host as u8 || kind == Kind::Host as u8
-}
-
 /// Whether what passes between neighbours has records: for the policy, or because an end has only so many.
 #[inline(always)]
 pub fn is_followed(endpoint: &Endpoint, port: &Port) -> bool {

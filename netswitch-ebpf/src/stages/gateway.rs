@@ -11,7 +11,7 @@ use netswitch_common::{
 
 use super::{
     flow::{self, WayBack},
-    forward, fragment, host, masquerade, names, policy, publish, resolve, route, source_guard, stack, tuple,
+    forward, fragment, host, masquerade, names, policy, publish, resolve, route, stack, tuple,
 };
 use crate::{
     maps,
@@ -38,7 +38,7 @@ pub const DECIDED: u32 = 3;
 /// For a container's frame to the gateway's MAC.
 #[inline(always)]
 pub fn decide(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Decision {
-    if host::may_ask(endpoint, headers.family) && resolve::find(frame, headers, endpoint) {
+    if endpoint.may_ask_names(headers.family) && resolve::find(frame, headers, endpoint) {
         return flow::decided();
     }
     let mut answer = decide_gateway(frame.0, headers.bits(), endpoint);
@@ -193,13 +193,13 @@ fn place(
     network: &Network,
 ) -> Result<Place, DropReason> {
     // for those whom the guard lets say what they like
-    if source_guard::is_mapped(family, to) || to.is_unspecified() || to.is_loopback() {
+    if family.is_mapped(to) || to.is_unspecified() || to.is_loopback() {
         return Err(DropReason::Martian);
     }
     if to.is_group() {
         return Ok(Place::Group);
     }
-    if is_gateway(network, to) {
+    if network.is_gateway(to) {
         return Ok(Place::Host);
     }
     if to.as_v4().is_none() && to.is_v6_link_local() {
@@ -213,7 +213,7 @@ fn place(
     // a network may be wider than one of the host's own (SEED S30): the more specific route wins
     match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
         Some((subnet, owner))
-            if !route::leads_to(subnet, owner, near.ifindex) && near.ifindex != 0 && !is_gateway(owner, to) =>
+            if !route::leads_to(subnet, owner, near.ifindex) && near.ifindex != 0 && !owner.is_gateway(to) =>
         {
             Ok(other)
         }
@@ -222,13 +222,6 @@ fn place(
         Some(_) if other == Place::World => Err(DropReason::NotRouted),
         _ => Ok(other),
     }
-}
-
-/// Whether the host end carries the address.
-#[inline(always)]
-pub fn is_gateway(network: &Network, address: Address) -> bool {
-    !address.is_none()
-        && (address == network.gateway_v4 || address == network.gateway_v6 || address == network.link_local)
 }
 
 /// Whether the host has the address, on whatever device; also whether it is a broadcast address there.

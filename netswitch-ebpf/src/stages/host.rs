@@ -31,25 +31,6 @@ const CURRENT_NAMESPACE: u64 = u64::MAX;
 /// The kernel's `TCP_LISTEN`.
 const LISTENS: u32 = 10;
 
-/// Whether the host's stack is open to what the endpoint sends in a family; what is no IP at all needs both.
-#[inline(always)]
-pub fn is_open(endpoint: &Endpoint, family: Family) -> bool {
-    let closed = match family {
-        // its answers are all that the host hears
-        Family::Arp => 0,
-        Family::V4 => flags::NO_HOST_V4,
-        Family::V6 => flags::NO_HOST_V6,
-        Family::Other => flags::NO_HOST_V4 | flags::NO_HOST_V6,
-    };
-    endpoint.flags & closed == 0
-}
-
-/// Whether the agent may be asked for names.
-#[inline(always)]
-pub fn may_ask(endpoint: &Endpoint, family: Family) -> bool {
-    is_open(endpoint, family) || endpoint.flags & flags::MAY_ASK != 0
-}
-
 /// Whether the endpoint may speak to an address as far as metadata services are concerned.
 #[inline(always)]
 pub fn check_metadata(endpoint: &Endpoint, to: Address) -> Result<(), DropReason> {
@@ -88,8 +69,8 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint, answer: u32) -> Re
     let Addresses { to, .. } = frame.addresses(headers.family)?;
     check_metadata(endpoint, to)?;
     let is_closed = match answer {
-        gateway::FOR_HOST => !is_open(endpoint, headers.family),
-        gateway::QUESTION => !may_ask(endpoint, headers.family),
+        gateway::FOR_HOST => !endpoint.host_is_open(headers.family),
+        gateway::QUESTION => !endpoint.may_ask_names(headers.family),
         _ => false,
     };
     if !is_closed {
@@ -100,7 +81,7 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint, answer: u32) -> Re
         && !to.is_group()
         && tuple::read(frame, headers, endpoint.network).is_ok();
     let may_echo = endpoint.flags & flags::MAY_ASK != 0
-        && maps::network(endpoint.network).is_some_and(|network| gateway::is_gateway(network, to));
+        && maps::network(endpoint.network).is_some_and(|network| network.is_gateway(to));
     match is_packet && maps::work().is_some_and(|work| is_welcome(frame.0, work, may_echo)) {
         true => Ok(()),
         false => Err(DropReason::HostAccess),

@@ -5,9 +5,6 @@ use netswitch_common::{address::Address, policy::flags};
 use super::policy;
 use crate::{maps, work::Work};
 
-/// Any of these in a standing's flags: there is a leash to be asked.
-pub const LEASHED: u32 = flags::LEASHED | flags::LEASHED_BY_NETWORK;
-
 /// Whether a leash keeps the flow on the sheet from beginning at its first end; or, `against`, at its other
 /// end. Asked is whom the packet was sent to, before any translation. The answer is in `work`, too.
 #[inline(always)]
@@ -26,7 +23,7 @@ extern "C" fn ask_leash(against: u32) -> u32 {
     };
     let kinds = match end.endpoint {
         0 => 0,
-        endpoint => policy::flags_of(endpoint, policy::epoch()) & LEASHED,
+        endpoint => policy::flags_of(endpoint, policy::epoch()) & flags::LEASH,
     };
     work.leashed = u8::from(kinds != 0 && !permits(kinds, work, end.generation, to, port));
     work.leashed.into()

@@ -81,7 +81,7 @@ fn begin(endpoint: &Endpoint, network: &Network) -> Result<(), DropReason> {
         work.source = work.tuple.from;
     }
     work.flow.ends[1] = work.route;
-    flow::set_sender(&mut work.flow.ends[0], endpoint);
+    work.flow.ends[0].set_sender(endpoint);
     work.key.owner = endpoint.id;
     let port = work.tuple.to_port;
     flow::begin(work, port, 0);

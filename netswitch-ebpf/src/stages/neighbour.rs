@@ -66,7 +66,7 @@ fn ask_discovery(
     if headers.hop_limit != 255 || headers.port.to_ne_bytes()[1] != 0 {
         return Err(DropReason::Malformed);
     }
-    if source_guard::is_mapped(headers.family, target) {
+    if headers.family.is_mapped(target) {
         return Err(DropReason::SpoofedNeighbour);
     }
     let Addresses { from, .. } = frame.addresses(headers.family)?;

@@ -11,7 +11,7 @@ use netswitch_common::{
 
 use super::{
     flow::{self, WayBack},
-    forward, fragment, leash, masquerade, tuple,
+    fragment, leash, masquerade, tuple,
 };
 use crate::{
     headers::{protocol, tcp},
@@ -44,7 +44,7 @@ pub fn concerns(one: u32, other: u32) -> bool {
 /// Whether frames may pass between the endpoint and a port, or a rule may let some.
 #[inline(always)]
 pub fn may_meet(endpoint: &Endpoint, port: &Port) -> bool {
-    forward::may_meet(endpoint, port.kind) || concerns(endpoint.id, port.id)
+    endpoint.may_meet(port.kind) || concerns(endpoint.id, port.id)
 }
 
 #[inline(always)]
@@ -60,7 +60,7 @@ pub fn denial_from(endpoint: u32) -> Option<DropReason> {
         return None;
     }
     let flags = flags_of(endpoint, epoch);
-    if flags & leash::LEASHED != 0 {
+    if flags & policy::flags::LEASH != 0 {
         return Some(DropReason::Egress);
     }
     (flags & policy::flags::DENY_OUT != 0).then_some(DropReason::PolicyDenied)
@@ -222,7 +222,7 @@ extern "C" fn judge_member(skb: *mut __sk_buff, headers: u64, endpoint: *const E
 
 #[inline(always)]
 fn look_at(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Result<Verdict, DropReason> {
-    let may_meet = forward::may_meet(endpoint, port.kind);
+    let may_meet = endpoint.may_meet(port.kind);
     if !matches!(headers.family, Family::V4 | Family::V6) {
         let denial = match denies_to(port.id) {
             true => Some(DropReason::PolicyDenied),
@@ -299,14 +299,8 @@ fn begin(work: &mut Work, endpoint: &Endpoint, port: &Port, mac: [u16; 3], netwo
     work.source = work.tuple.from;
     work.key.owner = endpoint.id;
     work.wants_port = 0;
-    flow::set_sender(&mut work.flow.ends[0], endpoint);
-    flow::set_end(
-        &mut work.flow.ends[1],
-        port.id,
-        port.generation,
-        port.mtu,
-        Mac::from_words(mac),
-    );
+    work.flow.ends[0].set_sender(endpoint);
+    work.flow.ends[1].set(port.id, port.generation, port.mtu, Mac::from_words(mac));
     let to_port = work.tuple.to_port;
     flow::begin(work, to_port, network);
 }

@@ -65,7 +65,7 @@ fn number(frame: Frame, work: &mut Work) -> Option<u32> {
     let number = at(work, any)?;
     let network = maps::network(maps::publication(number)?.network)?;
     // a gateway's address is for its own network alone
-    let is_host = match gateway::is_gateway(network, to) {
+    let is_host = match network.is_gateway(to) {
         true => work.tuple.zone != 0,
         false => gateway::is_local(frame, network, to),
     };
@@ -142,7 +142,7 @@ fn begin(publication: &Publication, endpoint: &Endpoint) -> Result {
     if gateway.is_none_or(Address::is_none) {
         return Err(DropReason::HostAccess);
     }
-    flow::set_sender(&mut work.flow.ends[0], endpoint);
+    work.flow.ends[0].set_sender(endpoint);
     work.key.owner = endpoint.id;
     // its own stack would drop what comes from its own address
     lead(publication, endpoint.id == publication.endpoint)
@@ -166,8 +166,7 @@ fn lead(publication: &Publication, to_itself: bool) -> Result {
         (true, true) => network.gateway_v4,
         (true, false) => network.gateway_v6,
     };
-    flow::set_end(
-        &mut work.flow.ends[1],
+    work.flow.ends[1].set(
         publication.endpoint,
         publication.generation,
         publication.mtu,

@@ -5,15 +5,14 @@
 use aya_ebpf::{bindings::__sk_buff, check_bounds_signed, helpers::bpf_skb_load_bytes};
 use netswitch_common::{
     address::Address,
-    checksum,
+    checksum::{self, total},
     endpoint::{Endpoint, Kind, flags},
     name::{LONGEST, Name, NameKey, SEVERAL, View, lower},
     verdict::{Decision, Verdict},
 };
 
-use super::{gateway, names};
+use super::names;
 use crate::{
-    commit::resolve::total,
     headers::{ETHERNET_LENGTH, Ipv4, Ipv6, protocol},
     maps,
     packet::{Family, Frame, Headers},
@@ -124,7 +123,7 @@ extern "C" fn find_name(skb: *mut __sk_buff, headers: u64, endpoint: *const Endp
 fn look(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Option<()> {
     let network = maps::network(endpoint.network)?;
     let to = frame.addresses(headers.family).ok()?.to;
-    let nobody_else = !gateway::is_gateway(network, to);
+    let nobody_else = !network.is_gateway(to);
     if nobody_else && !is_resolver(endpoint, to) {
         return None;
     }

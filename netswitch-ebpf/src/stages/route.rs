@@ -11,12 +11,11 @@ use aya_ebpf::{
 use netswitch_common::{
     address::{Address, Mac},
     flow::{Flow, direction},
-    host::Uplink,
+    host::{Config, Uplink},
     network::{Network, Subnet, SubnetKind},
     verdict::DropReason,
 };
 
-use super::stack;
 use crate::{maps, packet::Frame, work::Work};
 
 const AF_INET: u8 = 2;
@@ -245,7 +244,7 @@ fn look_again(frame: Frame) -> bool {
     let Some(network) = maps::network(work.tuple.zone) else {
         return false;
     };
-    if stack::is_on() {
+    if maps::config().is_some_and(Config::uses_stack) {
         return stays_in_stack(frame, network, work);
     }
     if work.direction == direction::REPLY {

@@ -5,7 +5,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     endpoint::{Endpoint, Kind},
-    host::config_flags,
+    host::Config,
     publish::{Publication, flags},
     verdict::{Decision, DropReason, Verdict},
 };
@@ -24,7 +24,7 @@ use crate::{
 /// Whether the agent was told so.
 #[inline(always)]
 pub fn is_on() -> bool {
-    maps::config().is_some_and(|config| config.flags & config_flags::STACK != 0)
+    maps::config().is_some_and(Config::uses_stack)
 }
 
 /// Whether the stack carries a container's packet, whose flow was found.

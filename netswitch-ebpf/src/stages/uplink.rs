@@ -9,7 +9,7 @@ use netswitch_common::{
 
 use super::{
     flow::{self, WayBack},
-    fragment, gateway, publish, route, stack, tuple,
+    fragment, publish, route, stack, tuple,
 };
 use crate::{
     maps,
@@ -77,7 +77,7 @@ fn judge(frame: Frame, headers: Headers) -> bool {
     };
     let to = work.destination;
     match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
-        Some((subnet, network)) if gateway::is_gateway(network, to) || is_inside(frame, subnet, network, to) => {
+        Some((subnet, network)) if network.is_gateway(to) || is_inside(frame, subnet, network, to) => {
             let endpoint = maps::neighbour(subnet.network, to).map_or(0, |neighbour| neighbour.port.id);
             refuse(DropReason::NotPublished, subnet.network, endpoint);
             true
