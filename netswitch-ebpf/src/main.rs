@@ -29,6 +29,8 @@ fn main() {}
 #[cfg(target_arch = "bpf")]
 mod atomic;
 #[cfg(target_arch = "bpf")]
+mod code;
+#[cfg(target_arch = "bpf")]
 mod commit;
 #[cfg(target_arch = "bpf")]
 mod headers;
@@ -58,11 +60,12 @@ mod hooks {
     };
 
     use crate::{
+        code::{number, outcome},
         commit::{self, limit},
         maps,
         packet::{Family, Frame, Packet},
         sockets::{self, Moment},
-        stages::{flow, forward, neighbour, number, outcome, replicate, source_guard, stack, uplink},
+        stages::{flow, forward, neighbour, replicate, source_guard, stack, uplink},
     };
 
     /// Ingress of every host-side veth and of every switch end: a frame leaves a container, or the host.

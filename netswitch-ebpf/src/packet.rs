@@ -74,6 +74,13 @@ impl Frame {
         unsafe { (*self.0).vlan_present != 0 }
     }
 
+    /// The one thing that no kernel takes off a packet which changes namespaces.
+    #[inline(always)]
+    pub fn clear_mark(self) {
+        // SAFETY: as above
+        unsafe { (*self.0).mark = 0 };
+    }
+
     /// A header at `offset`, by direct access; brings it into the linear part if it is not there.
     ///
     /// `offset` must be provably small, and `T` at least two bytes (the verifier follows no others).
@@ -373,6 +380,15 @@ impl Packet {
     #[inline(always)]
     pub fn may_ask(&self) -> bool {
         self.headers.family == Family::Arp || self.headers.is_icmpv6(icmpv6::NEIGHBOUR_SOLICITATION)
+    }
+}
+
+/// Where the transport header starts behind an IP header without options.
+#[inline(always)]
+pub fn plain_transport(family: Family) -> u16 {
+    match family {
+        Family::V4 => ETHERNET_LENGTH as u16 + size_of::<Ipv4>() as u16,
+        _ => ETHERNET_LENGTH as u16 + size_of::<Ipv6>() as u16,
     }
 }
 

@@ -11,9 +11,11 @@ use netswitch_common::{
 };
 
 use crate::{
-    commit::rewrite::Macs,
+    headers::{
+        Macs,
+        dns::{Asked, Record},
+    },
     packet::{Family, Headers, Packet},
-    stages::resolve::{Asked, Record},
 };
 
 /// Of the packet that this CPU is working on; filled by [`crate::stages::tuple`] and
@@ -95,7 +97,7 @@ pub struct Work {
     pub record: Record,
     pub record_length: u32,
     pub record_sum: u32,
-    /// What is said instead of a record ([`crate::stages::resolve::code`]).
+    /// What is said instead of a record ([`crate::headers::dns::code`]).
     pub code: u16,
     /// A new flow; key, deadline and serial are commit's.
     pub flow: Flow,

@@ -14,7 +14,7 @@ use netswitch_common::{address::Address, flow::Tuple, verdict::DropReason};
 
 use crate::{
     commit::{self, event},
-    headers::{ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, ethertype, protocol},
+    headers::{ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, checksum_at, ethertype, protocol},
     maps, packet,
     stages::route,
 };
@@ -114,9 +114,12 @@ fn read(context: &XdpContext) -> Option<Plain> {
         _ => return None,
     };
     let (checksum, tcp_flags) = match tuple.protocol as u8 {
-        protocol::TCP => (16, copy::<[u16; 7]>(context, transport)?[6].to_ne_bytes()[1]),
-        protocol::UDP => (6, 0),
-        protocol::SCTP => (8, 0),
+        protocol::TCP => (
+            checksum_at::TCP,
+            copy::<[u16; 7]>(context, transport)?[6].to_ne_bytes()[1],
+        ),
+        protocol::UDP => (checksum_at::UDP, 0),
+        protocol::SCTP => (checksum_at::SCTP, 0),
         _ => return None,
     };
     let ports: [u16; 2] = copy(context, transport)?;

@@ -13,9 +13,8 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::rewrite::Macs;
 use crate::{
-    headers::ethertype,
+    headers::{Macs, ethertype},
     maps,
     packet::{Family, Frame, Packet},
     stages::tuple,

@@ -7,8 +7,8 @@ mod names;
 mod open;
 mod park;
 mod replicate;
-pub mod resolve;
-pub mod rewrite;
+mod resolve;
+mod rewrite;
 pub mod translate;
 
 use aya_ebpf::{
@@ -23,8 +23,12 @@ use netswitch_common::{
     verdict::{Count, Decision, DropKey, DropReason, Verdict},
 };
 
-use self::rewrite::Macs;
-use crate::{maps, packet::Frame, work::Work};
+use crate::{
+    headers::{Macs, family},
+    maps,
+    packet::Frame,
+    work::Work,
+};
 
 /// To the next program, or to the stack if there is none (`TCX_NEXT`, `TC_ACT_UNSPEC`).
 pub const TCX_NEXT: i32 = -1;
@@ -230,7 +234,7 @@ fn tell(frame: Frame, decision: &Decision) {
 /// Into the peer of a host-side veth, in another namespace than this one.
 #[inline(always)]
 fn to_peer(frame: Frame, ifindex: u32) -> i32 {
-    clear_mark(frame);
+    frame.clear_mark();
     if KERNEL_SETS_PACKET_TYPE.load() == 0 {
         // SAFETY: the context of the running program
         unsafe { bpf_skb_change_type(frame.0, PACKET_HOST) };
@@ -242,7 +246,7 @@ fn to_peer(frame: Frame, ifindex: u32) -> i32 {
 /// Into the host end of the network. The kernel compares the destination MAC again on the way.
 #[inline(always)]
 fn to_host(frame: Frame, ifindex: u32) -> i32 {
-    clear_mark(frame);
+    frame.clear_mark();
     // SAFETY: only takes numbers
     unsafe { bpf_redirect(ifindex, u64::from(BPF_F_INGRESS)) as i32 }
 }
@@ -310,7 +314,7 @@ fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     if work.end.endpoint != 0 {
         return Ok(to_peer(frame, decision.ifindex));
     }
-    clear_mark(frame);
+    frame.clear_mark();
     if knows_hop {
         // SAFETY: only takes numbers
         return Ok(unsafe { bpf_redirect(work.end.ifindex, 0) as i32 });
@@ -356,11 +360,11 @@ fn renew(work: &Work) {
 #[inline(always)]
 fn to_world(work: &Work) -> i32 {
     let mut hop = RedirectNeighbour {
-        family: AF_INET6,
+        family: family::INET6.into(),
         address: work.end.next_hop.0,
     };
     if let Some(v4) = work.end.next_hop.as_v4() {
-        hop.family = AF_INET;
+        hop.family = family::INET.into();
         hop.address = [v4, 0, 0, 0];
     }
     // SAFETY: the helper reads one `bpf_redir_neigh`, which has this layout
@@ -379,16 +383,6 @@ fn to_world(work: &Work) -> i32 {
 struct RedirectNeighbour {
     family: u32,
     address: [u32; 4],
-}
-
-const AF_INET: u32 = 2;
-const AF_INET6: u32 = 10;
-
-/// The one thing that no kernel takes off a packet which changes namespaces this way.
-#[inline(always)]
-pub fn clear_mark(frame: Frame) {
-    // SAFETY: the context of the running program
-    unsafe { (*frame.0).mark = 0 };
 }
 
 #[inline(always)]

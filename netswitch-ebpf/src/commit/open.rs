@@ -16,8 +16,9 @@ use netswitch_common::{
 use super::limit;
 use crate::{
     atomic::fetch_add,
+    code::{number, outcome},
     maps,
-    stages::{flow, masquerade, number, outcome},
+    stages::{flow, masquerade},
     work::Work,
 };
 

@@ -7,26 +7,20 @@ use aya_ebpf::{
 };
 use netswitch_common::{address::Address, checksum, verdict::DropReason};
 
-use super::rewrite::{Macs, store};
+use super::rewrite::store;
 use crate::{
-    headers::{Ipv4, Ipv6, protocol},
-    maps,
-    packet::Frame,
-    stages::{
-        number, outcome,
-        resolve::{Message, Record, plain_transport},
+    code::{number, outcome},
+    headers::{
+        Ipv4, Ipv6, Macs, TIME_TO_LIVE,
+        dns::{ANSWER, KEPT, Message, Record},
+        protocol,
     },
+    maps,
+    packet::{Frame, plain_transport},
     work::Work,
 };
 
 type Result = core::result::Result<(), DropReason>;
-
-const TIME_TO_LIVE: u8 = 64;
-
-/// Answer, authoritative, recursion available.
-pub const ANSWER: u16 = 0x8480_u16.to_be();
-/// What an answer keeps of its question's flags: whether recursion was desired, and whether checking is off.
-pub const KEPT: u16 = 0x0110_u16.to_be();
 
 #[repr(C, packed(2))]
 #[derive(Clone, Copy)]

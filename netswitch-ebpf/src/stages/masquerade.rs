@@ -8,8 +8,14 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use super::{flow, number, outcome, route, source_guard};
-use crate::{headers::protocol, maps, packet::Frame, work::Work};
+use super::{flow, route, source_guard};
+use crate::{
+    code::{number, outcome},
+    headers::protocol,
+    maps,
+    packet::Frame,
+    work::Work,
+};
 
 /// For the first packet of a flow from a container to the world. `device` is the uplink that it is on its
 /// way out of; 0: the routing tables choose one.

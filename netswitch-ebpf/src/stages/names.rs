@@ -8,14 +8,11 @@ use netswitch_common::{
 
 use super::tuple;
 use crate::{
-    headers::protocol,
+    headers::{dns::PORT, protocol},
     maps,
     packet::{Family, Frame, Headers, LONGEST},
     work::Work,
 };
-
-/// Where questions are sent to, in network order.
-pub const PORT: u16 = 53_u16.to_be();
 
 /// Where the agent listens, in network order; 0 for nowhere.
 #[inline(always)]

@@ -14,6 +14,7 @@ use super::{
     fragment, leash, masquerade, tuple,
 };
 use crate::{
+    code,
     headers::{protocol, tcp},
     maps,
     packet::{Family, Frame, Headers},
@@ -324,14 +325,14 @@ pub fn decide_between(endpoint: &Endpoint) -> Result<(), DropReason> {
     if epoch() == 0 {
         return Err(DropReason::OtherNetwork);
     }
-    super::outcome(judge_between(endpoint))
+    code::outcome(judge_between(endpoint))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn judge_between(endpoint: *const Endpoint) -> u32 {
     // SAFETY: from `decide_between`; the verifier checks that it is one
     match (maps::work(), unsafe { endpoint.as_ref() }) {
-        (Some(work), Some(endpoint)) => super::number(enter(work, endpoint)),
+        (Some(work), Some(endpoint)) => code::number(enter(work, endpoint)),
         _ => DropReason::OtherNetwork as u32,
     }
 }

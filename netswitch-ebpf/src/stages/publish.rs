@@ -9,8 +9,9 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use super::{flow, gateway, outcome, route, uplink};
+use super::{flow, gateway, route, uplink};
 use crate::{
+    code,
     headers::protocol,
     maps,
     packet::{Family, Frame},
@@ -117,14 +118,14 @@ pub fn decide_world(frame: Frame, publication: &Publication) -> Result {
 /// The same from a container, by an address of the host's.
 #[inline(always)]
 pub fn decide_container(publication: &Publication, endpoint: &Endpoint) -> Result {
-    outcome(publish_to_container(publication, endpoint))
+    code::outcome(publish_to_container(publication, endpoint))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn publish_to_container(publication: *const Publication, endpoint: *const Endpoint) -> u32 {
     // SAFETY: from `decide_container`; the verifier checks that they are what they are said to be
     match unsafe { (publication.as_ref(), endpoint.as_ref()) } {
-        (Some(publication), Some(endpoint)) => super::number(begin(publication, endpoint)),
+        (Some(publication), Some(endpoint)) => code::number(begin(publication, endpoint)),
         _ => DropReason::NotPublished as u32,
     }
 }

@@ -16,10 +16,7 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use crate::{maps, packet::Frame, work::Work};
-
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+use crate::{headers::family, maps, packet::Frame, work::Work};
 
 /// A flow asks for its route again after this long, and at once when the agent has seen a change:
 /// so it follows the routing tables also while there is no agent.
@@ -45,10 +42,10 @@ pub fn question(memory: &mut core::mem::MaybeUninit<Question>, ifindex: u32, to:
     unsafe {
         (*query).ifindex = ifindex;
         if let Some(v4) = to.as_v4() {
-            (*query).family = AF_INET;
+            (*query).family = family::INET;
             (*query).__bindgen_anon_4.ipv4_dst = v4;
         } else {
-            (*query).family = AF_INET6;
+            (*query).family = family::INET6;
             (*query).__bindgen_anon_4.ipv6_dst = to.0;
         }
     }
@@ -176,7 +173,7 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
     // 5549)
     unsafe {
         work.route.next_hop = match query.family {
-            AF_INET => Address::v4(query.__bindgen_anon_4.ipv4_dst),
+            family::INET => Address::v4(query.__bindgen_anon_4.ipv4_dst),
             _ => Address(query.__bindgen_anon_4.ipv6_dst),
         };
         work.source = match (flags & BPF_FIB_LOOKUP_SRC != 0, is_v4) {

@@ -17,10 +17,9 @@ use super::{Plain, at, length};
 use crate::{
     commit::{
         self,
-        rewrite::Macs,
         translate::{FrontV4, FrontV6},
     },
-    headers::{ETHERNET_LENGTH, protocol},
+    headers::{ETHERNET_LENGTH, Macs, protocol},
     maps,
     stages::flow,
     work::Work,
