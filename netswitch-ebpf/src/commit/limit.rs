@@ -12,8 +12,7 @@ use crate::{
     atomic,
     headers::ETHERNET_LENGTH,
     maps,
-    packet::{Frame, Packet},
-    stages::forward,
+    packet::{Frame, Packet, size},
 };
 
 /// Whom a packet is too much for, and why.
@@ -229,7 +228,7 @@ impl Size {
         }
         let data = length.saturating_sub(headers);
         let packets = match segment {
-            forward::CUT_ALREADY => frame.segments().max(1),
+            size::CUT_ALREADY => frame.segments().max(1),
             _ => (data + segment - 1).checked_div(segment).unwrap_or(1),
         };
         Self {
@@ -242,7 +241,7 @@ impl Size {
 #[inline(always)]
 fn headers_of(frame: Frame) -> u32 {
     match Packet::parse(frame) {
-        Ok(packet) if packet.headers.transport != 0 => forward::segment_headers(frame, packet.headers),
+        Ok(packet) if packet.headers.transport != 0 => size::segment_headers(frame, packet.headers),
         _ => 0,
     }
 }

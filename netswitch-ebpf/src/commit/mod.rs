@@ -1,5 +1,6 @@
 //! Commit: the only place where a decision has effects. Counts, spends, copies, rewrites, redirects.
 
+pub mod count;
 mod deny;
 pub mod event;
 pub mod limit;
@@ -13,16 +14,17 @@ pub mod translate;
 
 use aya_ebpf::{
     Global,
-    bindings::{BPF_F_INGRESS, BPF_NOEXIST, TC_ACT_SHOT},
+    bindings::{BPF_F_INGRESS, TC_ACT_SHOT},
     helpers::{bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_type},
     programs::TcContext,
 };
 use netswitch_common::{
     endpoint::Endpoint,
     flow::{FlowState, direction, timeout},
-    verdict::{Count, Decision, DropKey, DropReason, Verdict},
+    verdict::{Decision, DropReason, Verdict},
 };
 
+use self::count::{count_drop, count_path};
 use crate::{
     headers::{Macs, family},
     maps,
@@ -383,38 +385,4 @@ fn to_world(work: &Work) -> i32 {
 struct RedirectNeighbour {
     family: u32,
     address: [u32; 4],
-}
-
-#[inline(always)]
-pub fn count_path(verdict: Verdict, length: u32) {
-    if let Some(count) = maps::PATHS.get_ptr_mut(verdict as u32) {
-        // SAFETY: a per-CPU entry; hooks on one CPU do not interrupt each other
-        unsafe {
-            (*count).packets += 1;
-            (*count).bytes += u64::from(length);
-        }
-    }
-}
-
-#[inline(never)]
-pub fn count_drop(endpoint: u32, reason: u32, packets: u64, length: u32) {
-    let key = DropKey { endpoint, reason };
-    let bytes = packets * u64::from(length);
-    for _ in 0..2 {
-        if let Some(count) = maps::DROPS.get_ptr_mut(key) {
-            // SAFETY: a per-CPU entry, as above
-            unsafe {
-                (*count).packets += packets;
-                (*count).bytes += bytes;
-            }
-            return;
-        }
-        // the first drop of this kind; if another CPU was faster, its entry serves both
-        if maps::DROPS
-            .insert(key, Count { packets, bytes }, u64::from(BPF_NOEXIST))
-            .is_ok()
-        {
-            return;
-        }
-    }
 }

@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use netswitch_common::verdict::{Decision, DropReason};
 
-use super::{count_drop, event, limit};
+use super::{count::count_drop, event, limit};
 use crate::{
     maps,
     packet::Frame,

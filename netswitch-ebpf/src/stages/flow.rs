@@ -12,7 +12,7 @@ use super::{forward, policy, route};
 use crate::{
     headers::{ETHERNET_LENGTH, protocol, tcp},
     maps,
-    packet::Frame,
+    packet::{Frame, size},
     work::Work,
 };
 
@@ -223,7 +223,7 @@ fn decide(frame: Frame, work: &Work, verdict: u32, way_back: WayBack) -> Decisio
         );
     }
     if frame.length() > u32::from(work.end.mtu) + ETHERNET_LENGTH
-        && !forward::fits_when_cut(frame, work.headers, work.end.mtu)
+        && !size::fits_when_cut(frame, work.headers, work.end.mtu)
     {
         return answer(
             frame,

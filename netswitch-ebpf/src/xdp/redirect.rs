@@ -13,10 +13,10 @@ use netswitch_common::{
     verdict::Verdict,
 };
 
-use super::{Plain, at, length};
+use super::frame::{Plain, at, length};
 use crate::{
     commit::{
-        self,
+        count::count_path,
         translate::{FrontV4, FrontV6},
     },
     headers::{ETHERNET_LENGTH, Macs, protocol},
@@ -64,7 +64,7 @@ pub fn redirect(context: &XdpContext, packet: &Plain) -> Option<u32> {
             }
         }
     }
-    commit::count_path(Verdict::Translate, length);
+    count_path(Verdict::Translate, length);
     // SAFETY: only takes numbers
     Some(unsafe { bpf_redirect(slot.ifindex, 0) } as u32)
 }
