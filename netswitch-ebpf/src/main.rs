@@ -65,7 +65,7 @@ mod hooks {
         maps,
         packet::{Family, Frame, Packet},
         sockets::{self, Moment},
-        stages::{flow, forward, neighbour, replicate, source_guard, stack, uplink},
+        stages::{forward, leave, neighbour, replicate, source_guard, stack, uplink},
     };
 
     /// Ingress of every host-side veth and of every switch end: a frame leaves a container, or the host.
@@ -132,7 +132,7 @@ mod hooks {
     /// Writes the decision on the sheet down.
     #[inline(always)]
     fn explain(frame: Frame) -> i32 {
-        let mut decision = flow::decided();
+        let mut decision = leave::decided();
         if decision.verdict & Decision::LIMITED != 0 {
             decision.verdict &= !Decision::LIMITED;
             if let Some((_, reason)) = limit::ask(frame) {
@@ -204,7 +204,7 @@ mod hooks {
     fn judge(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
         if let Err(reason) = source_guard::check(frame, packet, endpoint) {
             if !stack::lets_in(frame, packet.headers, endpoint, reason) {
-                return flow::decided();
+                return leave::decided();
             }
             return forward::deliver(frame, packet, endpoint);
         }

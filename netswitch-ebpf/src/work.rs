@@ -109,3 +109,11 @@ impl Work {
         self.headers.family == Family::V4
     }
 }
+
+/// Where answers to a packet's sender go.
+#[derive(Clone, Copy)]
+pub struct WayBack {
+    pub ifindex: u32,
+    /// Network of the sender; 0 for the world.
+    pub network: u32,
+}

@@ -5,11 +5,11 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{flow, gateway, names, policy};
+use super::{admit, gateway, leave, names, policy};
 use crate::{
-    headers::{ETHERNET_LENGTH, icmp, protocol},
+    headers::ETHERNET_LENGTH,
     maps,
-    packet::{Addresses, Family, Frame, Headers, Packet, size},
+    packet::{Family, Frame, Headers, Packet, size},
 };
 
 /// For frames to one MAC.
@@ -26,13 +26,13 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
     }
     if endpoint.flags & flags::PUBLISHES != 0 {
         if gateway::hairpin(frame, packet.headers, endpoint) {
-            return flow::decided();
+            return leave::decided();
         }
     }
     let verdict = if names::is_answer(frame, packet.headers, endpoint) {
         Verdict::Answer as u32 | Decision::LIMITED
-    } else if is_followed(endpoint, port) {
-        policy::judge(frame, packet.headers, endpoint, port)
+    } else if policy::is_followed(endpoint, port) {
+        admit::judge(frame, packet.headers, endpoint, port)
     } else if (endpoint.flags | port.flags) & flags::LIMITED != 0 {
         Verdict::Peer as u32 | Decision::LIMITED
     } else {
@@ -58,7 +58,7 @@ pub fn deliver(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
 #[inline(always)]
 pub fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, verdict: u32) -> Decision {
     if verdict == Verdict::Drop as u32 {
-        return flow::decided();
+        return leave::decided();
     }
     if frame.length() > u32::from(port.mtu) + ETHERNET_LENGTH {
         if !size::fits_when_cut(frame, headers, port.mtu) {
@@ -71,12 +71,6 @@ pub fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port,
         destination: port.id,
         ..Decision::default()
     }
-}
-
-/// Whether what passes between neighbours has records: for the policy, or because an end has only so many.
-#[inline(always)]
-pub fn is_followed(endpoint: &Endpoint, port: &Port) -> bool {
-    (endpoint.flags | port.flags) & flags::COUNT_FLOWS != 0 || policy::concerns(endpoint.id, port.id)
 }
 
 /// The device through which an answer reaches the sender: `bpf_redirect_peer` refuses the host's.
@@ -92,7 +86,7 @@ pub fn way_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
 /// Tells the sender, unless the protocols forbid it.
 #[inline(never)]
 fn too_big(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Decision {
-    if may_not_be_answered(frame, headers) {
+    if leave::may_not_be_answered(frame, headers) {
         return Decision::drop(DropReason::TooBig);
     }
     let (Some(network), Some(way_back)) = (maps::network(endpoint.network), way_back(frame, endpoint)) else {
@@ -113,36 +107,5 @@ fn too_big(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> 
         mac: network.mac,
         mtu: port.mtu,
         ..Decision::default()
-    }
-}
-
-/// What no router sends an ICMP error about (RFC 1812, 4.3.2.7; RFC 4443, 2.4).
-#[inline(never)]
-pub fn may_not_be_answered(frame: Frame, headers: Headers) -> bool {
-    headers.transport == 0
-        || is_error(frame, headers)
-        || frame.addresses(headers.family).map_or(true, |Addresses { from, to }| {
-            to.is_group() || from.is_group() || from.is_unspecified()
-        })
-}
-
-/// An ICMP error is never answered with another.
-#[inline(always)]
-fn is_error(frame: Frame, headers: Headers) -> bool {
-    match headers.protocol {
-        protocol::ICMP if headers.family == Family::V4 => {
-            let mut kind = [0_u8; 2];
-            frame.load(u32::from(headers.transport), &mut kind).is_err()
-                || matches!(
-                    kind[0],
-                    icmp::UNREACHABLE
-                        | icmp::SOURCE_QUENCH
-                        | icmp::REDIRECT
-                        | icmp::TIME_EXCEEDED
-                        | icmp::PARAMETER_PROBLEM
-                )
-        }
-        protocol::ICMPV6 if headers.family == Family::V6 => headers.kind() < 128,
-        _ => false,
     }
 }

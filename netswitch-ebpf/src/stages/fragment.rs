@@ -3,8 +3,12 @@
 
 use netswitch_common::verdict::Verdict;
 
-use super::flow::WayBack;
-use crate::{headers::protocol, maps, packet::Frame, work::Work};
+use crate::{
+    headers::protocol,
+    maps,
+    packet::Frame,
+    work::{WayBack, Work},
+};
 
 /// Whether the packet is a fragment that commit has to keep, or whose ports it has to learn; then the
 /// decision is in `work`. Both come back to this hook.

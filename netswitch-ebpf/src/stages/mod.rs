@@ -1,11 +1,13 @@
 //! The stages of a hook. Each one only looks up and returns its part of a decision.
 
+pub mod admit;
 pub mod flow;
 pub mod forward;
 pub mod fragment;
 pub mod gateway;
 pub mod host;
 pub mod leash;
+pub mod leave;
 pub mod masquerade;
 pub mod names;
 pub mod neighbour;

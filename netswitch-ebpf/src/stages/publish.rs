@@ -9,7 +9,7 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use super::{flow, gateway, route, uplink};
+use super::{flow, route};
 use crate::{
     code,
     headers::protocol,
@@ -68,7 +68,7 @@ fn number(frame: Frame, work: &mut Work) -> Option<u32> {
     // a gateway's address is for its own network alone
     let is_host = match network.is_gateway(to) {
         true => work.tuple.zone != 0,
-        false => gateway::is_local(frame, network, to),
+        false => route::is_local(frame, network, to),
     };
     is_host.then_some(number)
 }
@@ -90,7 +90,7 @@ pub fn decide_world(frame: Frame, publication: &Publication) -> Result {
     work.goal = client;
     work.start = work.tuple.to;
     let subnet = maps::subnet(client).and_then(|subnet| Some((subnet, maps::network(subnet.network)?)));
-    if subnet.is_some_and(|(subnet, network)| uplink::is_inside(frame, subnet, network, client)) {
+    if subnet.is_some_and(|(subnet, network)| route::is_inside(frame, subnet, network, client)) {
         return Err(DropReason::SpoofedAddress);
     }
     let Some(network) = maps::network(publication.network) else {

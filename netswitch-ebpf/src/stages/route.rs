@@ -92,6 +92,18 @@ pub fn leads_to(subnet: &Subnet, network: &Network, ifindex: u32) -> bool {
     ifindex == network.host_end || subnet.kind == SubnetKind::Isolated as u32
 }
 
+/// Whether the host has the address, on whatever device; also whether it is a broadcast address there.
+#[inline(always)]
+pub fn is_local(frame: Frame, network: &Network, address: Address) -> bool {
+    near(frame, network.host_end, address).is_local
+}
+
+/// Whether an address of a network's subnet is really there: the host may have a more specific route.
+#[inline(always)]
+pub fn is_inside(frame: Frame, subnet: &Subnet, network: &Network, address: Address) -> bool {
+    leads_to(subnet, network, near(frame, network.host_end, address).ifindex)
+}
+
 /// [`Near`] in one word.
 #[unsafe(no_mangle)]
 extern "C" fn probe_route(skb: *mut __sk_buff, host_end: u32, first: u64, second: u64) -> u64 {

@@ -6,7 +6,7 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use super::gateway;
+use super::route;
 use crate::{
     headers::{Arp, Ipv4, Ipv6, dhcp, icmp, icmpv6, protocol},
     maps,
@@ -110,7 +110,7 @@ fn source(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), Dro
 fn is_host(frame: Frame, endpoint: &Endpoint, address: Address) -> bool {
     endpoint.kind == Kind::Host as u8
         && maps::network(endpoint.network)
-            .is_some_and(|network| network.is_gateway(address) || gateway::is_local(frame, network, address))
+            .is_some_and(|network| network.is_gateway(address) || route::is_local(frame, network, address))
 }
 
 /// A host without an address speaks DHCP, tests an address for duplicates (judged by

@@ -10,15 +10,12 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{
-    flow::{self, WayBack},
-    fragment, masquerade, tuple,
-};
+use super::{flow, fragment, leave, masquerade, tuple};
 use crate::{
     headers::protocol,
     maps,
     packet::{Addresses, Family, Frame, Headers, Packet},
-    work::Work,
+    work::{WayBack, Work},
 };
 
 /// Whether the agent was told so.
@@ -46,7 +43,7 @@ pub fn may_forward(publication: &Publication) -> bool {
 pub fn hand_on(verdict: Verdict) {
     if let Some(work) = maps::work() {
         work.hops = 0;
-        let refused = flow::refused(work, verdict as u32);
+        let refused = leave::refused(work, verdict as u32);
         work.decision = refused.unwrap_or(Decision {
             verdict: verdict as u32,
             destination: work.end.endpoint,
@@ -64,7 +61,7 @@ pub fn decide(frame: Frame) -> Option<Decision> {
     }
     match decide_leaving(frame.0, packet.headers.bits()) {
         0 => None,
-        _ => Some(flow::decided()),
+        _ => Some(leave::decided()),
     }
 }
 
