@@ -21,15 +21,14 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
     if !policy::may_meet(endpoint, port) {
         return Decision::drop(DropReason::IccDisabled);
     }
-    if port.kind == Kind::Host as u8 {
-        return gateway::decide(frame, packet.headers, endpoint, port);
-    }
-    if endpoint.flags & flags::PUBLISHES != 0 {
+    if port.kind != Kind::Host as u8 && endpoint.flags & flags::PUBLISHES != 0 {
         if gateway::hairpin(frame, packet.headers, endpoint) {
             return leave::decided();
         }
     }
-    let verdict = if names::is_answer(frame, packet.headers, endpoint) {
+    let verdict = if port.kind == Kind::Host as u8 {
+        gateway::decide(frame, packet.headers, endpoint, port)
+    } else if names::is_answer(frame, packet.headers, endpoint) {
         Verdict::Answer as u32 | Decision::LIMITED
     } else if policy::is_followed(endpoint, port) {
         admit::judge(frame, packet.headers, endpoint, port)
@@ -56,7 +55,7 @@ pub fn deliver(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
 
 /// Untranslated, if it is not too big. With [`Verdict::Drop`] the decision is in the sheet.
 #[inline(always)]
-pub fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, verdict: u32) -> Decision {
+fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, verdict: u32) -> Decision {
     if verdict == Verdict::Drop as u32 {
         return leave::decided();
     }

@@ -10,7 +10,7 @@ use netswitch_common::{
 };
 
 use super::{
-    admit, flow, forward, fragment,
+    admit, flow, fragment,
     host::{self, Answer},
     leave, masquerade, names, policy, publish, resolve, route, stack, tuple,
 };
@@ -30,23 +30,22 @@ enum Place {
     World,
 }
 
-/// For a container's frame to the gateway's MAC.
+/// The verdict about a container's frame to the gateway's MAC; with [`Verdict::Drop`] the decision is in `work`.
 #[inline(always)]
-pub fn decide(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Decision {
+pub fn decide(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> u32 {
     if endpoint.may_ask_names(headers.family) && resolve::find(frame, headers, endpoint) {
-        return leave::decided();
+        return Verdict::Drop as u32;
     }
     let mut answer = Answer::from_number(decide_gateway(frame.0, headers.bits(), endpoint));
     if endpoint.flags & host::CLOSED != 0 {
         answer = host::restrict(frame, headers, endpoint, answer);
     }
-    let verdict = match answer {
+    match answer {
         Answer::Host if policy::is_followed(endpoint, port) => admit::judge(frame, headers, endpoint, port),
         Answer::Host | Answer::Stack => Verdict::Host as u32,
         Answer::Question => Verdict::Question as u32,
         Answer::Decided => Verdict::Drop as u32,
-    };
-    forward::to_port(frame, headers, endpoint, port, verdict)
+    }
 }
 
 #[unsafe(no_mangle)]
