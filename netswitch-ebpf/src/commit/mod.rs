@@ -3,6 +3,7 @@
 pub mod count;
 mod deny;
 pub mod event;
+mod hop;
 pub mod limit;
 mod names;
 mod open;
@@ -15,7 +16,7 @@ pub mod translate;
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_INGRESS, TC_ACT_SHOT},
-    helpers::{bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_type},
+    helpers::{bpf_redirect, bpf_redirect_peer, bpf_skb_change_type},
     programs::TcContext,
 };
 use netswitch_common::{
@@ -25,12 +26,7 @@ use netswitch_common::{
 };
 
 use self::count::{count_drop, count_path};
-use crate::{
-    headers::{Macs, family},
-    maps,
-    packet::Frame,
-    work::Work,
-};
+use crate::{headers::Macs, maps, packet::Frame, work::Work};
 
 /// To the next program, or to the stack if there is none (`TCX_NEXT`, `TC_ACT_UNSPEC`).
 pub const TCX_NEXT: i32 = -1;
@@ -72,7 +68,7 @@ pub fn commit(frame: Frame, decision: Decision, sender: Option<&Endpoint>) -> i3
 fn commit_other(frame: Frame, decision: &Decision) -> i32 {
     let length = frame.length();
     if event::wants_drops() {
-        tell(frame, decision);
+        event::tell(frame, decision);
     }
     let rewritten = match Verdict::from_number(decision.verdict) {
         Some(Verdict::Pass) => {
@@ -210,29 +206,6 @@ fn log(frame: Frame, reason: u32) {
     aya_log_ebpf::debug!(&context, "drop {} at {}", reason, frame.ifindex());
 }
 
-/// Tells whoever listens of a packet that is still as it came.
-#[inline(always)]
-fn tell(frame: Frame, decision: &Decision) {
-    if let Some(reason) = DropReason::from_number(decision.reason) {
-        event::dropped(frame, decision, reason);
-        return;
-    }
-    let is_passing = matches!(
-        Verdict::from_number(decision.verdict),
-        Some(
-            Verdict::Peer
-                | Verdict::Host
-                | Verdict::Replicate
-                | Verdict::Question
-                | Verdict::AnswerName
-                | Verdict::DenyName
-        )
-    );
-    if is_passing && event::wants_flows() {
-        event::packet(frame, decision);
-    }
-}
-
 /// Into the peer of a host-side veth, in another namespace than this one.
 #[inline(always)]
 fn to_peer(frame: Frame, ifindex: u32) -> i32 {
@@ -321,7 +294,7 @@ fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
         // SAFETY: only takes numbers
         return Ok(unsafe { bpf_redirect(work.end.ifindex, 0) as i32 });
     }
-    Ok(to_world(work))
+    Ok(hop::to_world(work))
 }
 
 /// State, deadline, route and policy into the record, where they have changed.
@@ -356,33 +329,4 @@ fn renew(work: &Work) {
             (*record).generation = maps::config().map_or(0, |config| config.generation);
         }
     }
-}
-
-/// Out of the uplink, to the next hop that the kernel's neighbour table knows or asks for.
-#[inline(always)]
-fn to_world(work: &Work) -> i32 {
-    let mut hop = RedirectNeighbour {
-        family: family::INET6.into(),
-        address: work.end.next_hop.0,
-    };
-    if let Some(v4) = work.end.next_hop.as_v4() {
-        hop.family = family::INET.into();
-        hop.address = [v4, 0, 0, 0];
-    }
-    // SAFETY: the helper reads one `bpf_redir_neigh`, which has this layout
-    unsafe {
-        bpf_redirect_neigh(
-            work.end.ifindex,
-            (&raw mut hop).cast(),
-            size_of::<RedirectNeighbour>() as i32,
-            0,
-        ) as i32
-    }
-}
-
-/// `struct bpf_redir_neigh`.
-#[repr(C)]
-struct RedirectNeighbour {
-    family: u32,
-    address: [u32; 4],
 }
