@@ -208,7 +208,7 @@ mod hooks {
             }
             return forward::deliver(frame, packet, endpoint);
         }
-        if packet.may_ask() {
+        if packet.may_ask_for_mac() {
             match neighbour::find(frame, packet.headers, endpoint) {
                 Err(reason) => return Decision::drop(reason),
                 Ok(Some(neighbour)) => return neighbour::answer(frame, packet.headers, endpoint, neighbour),

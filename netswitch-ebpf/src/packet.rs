@@ -139,7 +139,7 @@ impl Packet {
 
     /// Whether it may ask for somebody's MAC.
     #[inline(always)]
-    pub fn may_ask(&self) -> bool {
+    pub fn may_ask_for_mac(&self) -> bool {
         self.headers.family == Family::Arp || self.headers.is_icmpv6(icmpv6::NEIGHBOUR_SOLICITATION)
     }
 }

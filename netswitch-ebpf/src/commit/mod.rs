@@ -98,7 +98,7 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
             }
             Err(reason) => Err(reason),
         },
-        Some(Verdict::Open) => match open_flow(frame, decision) {
+        Some(Verdict::Open) => match open_and_send(frame, decision) {
             Ok(action) => {
                 count_path(Verdict::Open, length);
                 if event::wants_flows() {
@@ -242,7 +242,7 @@ fn answer(frame: Frame, decision: &Decision) -> i32 {
 
 /// The first packet of a flow: afterwards it is like any other.
 #[inline(never)]
-fn open_flow(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
+fn open_and_send(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     open::open()?;
     to_other_end(frame, decision)
 }

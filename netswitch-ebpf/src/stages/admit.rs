@@ -106,7 +106,7 @@ fn look_at(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> 
         let rule = work.rule;
         let said = leash::judge_new(AGAINST);
         if said == action::ALLOW || said == NOTHING && may_meet {
-            turn_round();
+            turn_ends();
             return Ok(Verdict::Admit);
         }
         if let Some(work) = maps::work() {
@@ -138,7 +138,7 @@ fn begin(work: &mut Work, endpoint: &Endpoint, port: &Port, mac: [u16; 3], netwo
 
 /// The flow is the other end's, and under way.
 #[inline(always)]
-fn turn_round() {
+fn turn_ends() {
     if let Some(work) = maps::work() {
         let [original, reply] = work.flow.tuples;
         work.flow.tuples = [reply, original];

@@ -18,7 +18,7 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
     let Some(port) = maps::port(endpoint.network, packet.destination) else {
         return Decision::drop(DropReason::NoSuchNeighbour);
     };
-    if !policy::may_meet(endpoint, port) {
+    if !policy::may_let_meet(endpoint, port) {
         return Decision::drop(DropReason::IccDisabled);
     }
     if port.kind != Kind::Host as u8 && endpoint.flags & flags::PUBLISHES != 0 {
@@ -74,7 +74,7 @@ fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, ver
 
 /// The device through which an answer reaches the sender: `bpf_redirect_peer` refuses the host's.
 #[inline(always)]
-pub fn way_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
+pub fn device_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
     if endpoint.kind == Kind::Host as u8 {
         maps::network(endpoint.network).map(|network| network.host_end)
     } else {
@@ -88,7 +88,7 @@ fn too_big(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> 
     if leave::may_not_be_answered(frame, headers) {
         return Decision::drop(DropReason::TooBig);
     }
-    let (Some(network), Some(way_back)) = (maps::network(endpoint.network), way_back(frame, endpoint)) else {
+    let (Some(network), Some(way_back)) = (maps::network(endpoint.network), device_back(frame, endpoint)) else {
         return Decision::drop(DropReason::TooBig);
     };
     let router = match headers.family {

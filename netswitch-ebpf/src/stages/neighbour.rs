@@ -96,10 +96,10 @@ fn of_other(endpoint: &Endpoint, address: Address) -> Result<Option<&'static Nei
 /// The neighbour's MAC goes back to the sender.
 #[inline(always)]
 pub fn answer(frame: Frame, headers: Headers, endpoint: &Endpoint, neighbour: &Neighbour) -> Decision {
-    if !policy::may_meet(endpoint, &neighbour.port) {
+    if !policy::may_let_meet(endpoint, &neighbour.port) {
         return Decision::drop(DropReason::IccDisabled);
     }
-    let Some(way_back) = forward::way_back(frame, endpoint) else {
+    let Some(way_back) = forward::device_back(frame, endpoint) else {
         return Decision::drop(DropReason::NoSuchNeighbour);
     };
     let verdict = match headers.family {

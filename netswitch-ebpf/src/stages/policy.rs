@@ -33,7 +33,7 @@ pub fn concerns(one: u32, other: u32) -> bool {
 
 /// Whether frames may pass between the endpoint and a port, or a rule may let some.
 #[inline(always)]
-pub fn may_meet(endpoint: &Endpoint, port: &Port) -> bool {
+pub fn may_let_meet(endpoint: &Endpoint, port: &Port) -> bool {
     endpoint.may_meet(port.kind) || concerns(endpoint.id, port.id)
 }
 

@@ -39,11 +39,13 @@ pub fn find(frame: Frame) -> Option<&'static Publication> {
 /// Its number, or 0.
 #[unsafe(no_mangle)]
 extern "C" fn find_publication(skb: *mut __sk_buff) -> u32 {
-    maps::work().and_then(|work| number(Frame::new(skb), work)).unwrap_or(0)
+    maps::work()
+        .and_then(|work| published_number(Frame::new(skb), work))
+        .unwrap_or(0)
 }
 
 #[inline(always)]
-fn number(frame: Frame, work: &mut Work) -> Option<u32> {
+fn published_number(frame: Frame, work: &mut Work) -> Option<u32> {
     let to = work.tuple.to;
     if !matches!(
         work.tuple.protocol as u8,

@@ -46,7 +46,7 @@ fn look(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Option<()> {
     let network = maps::network(endpoint.network)?;
     let to = frame.addresses(headers.family).ok()?.to;
     let nobody_else = !network.is_gateway(to);
-    if nobody_else && !is_resolver(endpoint, to) {
+    if nobody_else && !answers_alone(endpoint, to) {
         return None;
     }
     let work = maps::work()?;
@@ -71,7 +71,7 @@ fn look(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Option<()> {
 
 /// Whether the switch alone answers at the address, which is no gateway: on networks without one.
 #[inline(always)]
-fn is_resolver(endpoint: &Endpoint, address: Address) -> bool {
+fn answers_alone(endpoint: &Endpoint, address: Address) -> bool {
     endpoint.flags & flags::ISOLATED != 0
         && maps::neighbour(endpoint.network, address).is_some_and(|neighbour| neighbour.port.kind == Kind::Host as u8)
 }

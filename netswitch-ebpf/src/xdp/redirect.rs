@@ -29,7 +29,7 @@ use crate::{
 #[inline(always)]
 pub fn redirect(context: &XdpContext, packet: &Plain) -> Option<u32> {
     // SCTP's checksum covers all of the packet by a CRC: tcx changes that
-    if packet.tuple.protocol == u32::from(protocol::SCTP) || !is_of_a_flow(packet) {
+    if packet.tuple.protocol == u32::from(protocol::SCTP) || !is_of_a_settled_flow(packet) {
         return None;
     }
     let work = maps::work()?;
@@ -71,7 +71,7 @@ pub fn redirect(context: &XdpContext, packet: &Plain) -> Option<u32> {
 
 /// Whether it goes to a container in a flow that nothing has to be written about; then the flow is in `work`.
 #[inline(always)]
-fn is_of_a_flow(packet: &Plain) -> bool {
+fn is_of_a_settled_flow(packet: &Plain) -> bool {
     let Some(work) = maps::work() else {
         return false;
     };
