@@ -1,4 +1,4 @@
-//! Rewrite: a frame becomes the answer to itself. All writes go through helpers (see `packet.rs`).
+//! Rewrite: a frame becomes the answer to itself. All writes go through helpers (see `packet/frame.rs`).
 
 use aya_ebpf::{
     bindings::BPF_F_RECOMPUTE_CSUM,

@@ -1,5 +1,5 @@
 //! Translate: a packet of a flow gets the flow's other addresses and ports. All writes go through
-//! helpers (see `packet.rs`); checksums are changed by what the translation adds, never summed anew.
+//! helpers (see `packet/frame.rs`); checksums are changed by what the translation adds, never summed anew.
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
