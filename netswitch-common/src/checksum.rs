@@ -47,6 +47,19 @@ pub const fn is_unfinished(before: u16, after: u16, change: u32) -> bool {
     !is_none && after == !fold(before as u32 + change)
 }
 
+/// What `WORDS` words of a header are together, for [`narrow`]. It is made of integers, without padding.
+#[inline(always)]
+pub fn total<T, const WORDS: usize>(header: &T) -> u64 {
+    const { assert!(size_of::<T>() >= 4 * WORDS) };
+    let words = core::ptr::from_ref(header).cast::<u32>();
+    let mut total = 0;
+    for word in 0..WORDS {
+        // SAFETY: inside the header, which is made of integers
+        total += u64::from(unsafe { words.add(word).read_unaligned() });
+    }
+    total
+}
+
 /// One's complement sum over bytes, as native-order words; what `bpf_csum_diff` computes.
 pub fn sum(bytes: &[u8], start: u32) -> u32 {
     let mut total = u64::from(start);
@@ -160,6 +173,9 @@ mod tests {
             .chunks_exact(4)
             .map(|word| u64::from(u32::from_ne_bytes(word.try_into().unwrap())));
         assert_eq!(fold(narrow(words.sum())), fold(sum(&bytes[..40], 0)));
+        let header: [u8; 40] = bytes[..40].try_into().unwrap();
+        assert_eq!(fold(narrow(total::<_, 10>(&header))), fold(sum(&header, 0)));
+        assert_eq!(fold(narrow(total::<_, 5>(&header))), fold(sum(&header[..20], 0)));
     }
 
     #[test]

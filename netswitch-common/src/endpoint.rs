@@ -2,6 +2,7 @@
 
 use crate::{
     address::{Address, Mac},
+    family::Family,
     map_type,
 };
 
@@ -83,6 +84,33 @@ pub struct Endpoint {
     pub link_local: Address,
 }
 map_type!(Endpoint, 72);
+
+impl Endpoint {
+    /// Whether frames may pass between the endpoint and a port of this [`Kind`].
+    #[inline(always)]
+    pub const fn may_meet(&self, kind: u8) -> bool {
+        self.flags & flags::NO_ICC == 0 || self.kind == Kind::Host as u8 || kind == Kind::Host as u8
+    }
+
+    /// Whether the host's stack is open to what the endpoint sends in a family; what is no IP at all needs both.
+    #[inline(always)]
+    pub const fn host_is_open(&self, family: Family) -> bool {
+        let closed = match family {
+            // its answers are all that the host hears
+            Family::Arp => 0,
+            Family::V4 => flags::NO_HOST_V4,
+            Family::V6 => flags::NO_HOST_V6,
+            Family::Other => flags::NO_HOST_V4 | flags::NO_HOST_V6,
+        };
+        self.flags & closed == 0
+    }
+
+    /// Whether the agent may be asked for names.
+    #[inline(always)]
+    pub const fn may_ask_names(&self, family: Family) -> bool {
+        self.host_is_open(family) || self.flags & flags::MAY_ASK != 0
+    }
+}
 
 /// Key of PORTS: where a frame for this MAC on this network goes.
 #[repr(C)]
@@ -186,6 +214,48 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_host_is_met_where_neighbours_are_not() {
+        let (container, host) = (Kind::Container as u8, Kind::Host as u8);
+        for (flags, kind, other, expected) in [
+            (0, container, container, true),
+            (flags::NO_ICC, container, container, false),
+            (flags::NO_ICC, container, host, true),
+            (flags::NO_ICC, host, container, true),
+        ] {
+            let endpoint = Endpoint {
+                flags,
+                kind,
+                ..Endpoint::default()
+            };
+            assert_eq!(endpoint.may_meet(other), expected, "{flags:#x} {kind} {other}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_closed_by_family() {
+        const V4: u32 = flags::NO_HOST_V4;
+        const V6: u32 = flags::NO_HOST_V6;
+        // flags, a family, whether the host is open to it, whether names may be asked for
+        for (flags, family, is_open, may_ask) in [
+            (0, Family::V4, true, true),
+            (V4, Family::V4, false, false),
+            (V4, Family::V6, true, true),
+            (V6, Family::V6, false, false),
+            (V4, Family::Other, false, false),
+            (V6, Family::Other, false, false),
+            (V4 | V6, Family::Arp, true, true),
+            (V4 | flags::MAY_ASK, Family::V4, false, true),
+        ] {
+            let endpoint = Endpoint {
+                flags,
+                ..Endpoint::default()
+            };
+            assert_eq!(endpoint.host_is_open(family), is_open, "{flags:#x} {family:?}");
+            assert_eq!(endpoint.may_ask_names(family), may_ask, "{flags:#x} {family:?}");
+        }
+    }
 
     #[test]
     fn a_bucket_allows_its_burst_and_then_its_rate() {

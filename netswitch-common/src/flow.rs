@@ -5,6 +5,7 @@
 
 use crate::{
     address::{Address, Mac},
+    endpoint::Endpoint,
     map_type,
 };
 
@@ -94,6 +95,23 @@ impl FlowEnd {
     #[inline(always)]
     pub const fn knows_hop(&self, asks_again: bool) -> bool {
         self.next_hop.is_none() || !asks_again && !matches!(self.mac.words(), [0, 0, 0])
+    }
+
+    /// Becomes the end that an endpoint is. In place: an eBPF stack has no room for another one.
+    #[inline(always)]
+    pub const fn set(&mut self, endpoint: u32, generation: u32, mtu: u16, mac: Mac) {
+        self.endpoint = endpoint;
+        self.generation = generation;
+        self.ifindex = 0;
+        self.mtu = mtu;
+        self.mac = mac;
+        self.next_hop = Address::NONE;
+    }
+
+    /// Becomes the end that a packet's sender is.
+    #[inline(always)]
+    pub const fn set_sender(&mut self, endpoint: &Endpoint) {
+        self.set(endpoint.id, endpoint.generation, endpoint.mtu, endpoint.mac);
     }
 }
 
@@ -364,6 +382,31 @@ mod tests {
         };
         assert_eq!(tuple.reversed(0).reversed(5), tuple);
         assert_eq!(tuple.reversed(7).zone, 7);
+    }
+
+    #[test]
+    fn an_end_that_becomes_an_endpoint_keeps_nothing_of_the_world() {
+        let mut end = FlowEnd {
+            ifindex: 7,
+            next_hop: Address::v4(8),
+            ..FlowEnd::default()
+        };
+        let endpoint = Endpoint {
+            id: 1,
+            generation: 2,
+            mtu: 1_500,
+            mac: Mac([3; 6]),
+            ..Endpoint::default()
+        };
+        end.set_sender(&endpoint);
+        let expected = FlowEnd {
+            endpoint: 1,
+            generation: 2,
+            mtu: 1_500,
+            mac: Mac([3; 6]),
+            ..FlowEnd::default()
+        };
+        assert_eq!(end, expected);
     }
 
     #[test]

@@ -34,6 +34,14 @@ pub struct Config {
 }
 map_type!(Config, 32);
 
+impl Config {
+    /// Whether the host's own stack carries what goes between containers and the world.
+    #[inline(always)]
+    pub const fn uses_stack(&self) -> bool {
+        self.flags & config_flags::STACK != 0
+    }
+}
+
 /// Bits of [`Config::flags`].
 pub mod config_flags {
     /// `--uplink-mode stack`: what goes between containers and the world goes through the host's own stack.
@@ -54,3 +62,19 @@ pub struct Uplink {
     pub _pad2: [u8; 2],
 }
 map_type!(Uplink, 48);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stack_is_used_where_the_agent_was_told_so() {
+        for (flags, expected) in [(0, false), (config_flags::STACK, true), (!config_flags::STACK, false)] {
+            let config = Config {
+                flags,
+                ..Config::default()
+            };
+            assert_eq!(config.uses_stack(), expected, "{flags:#x}");
+        }
+    }
+}

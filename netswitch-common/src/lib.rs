@@ -23,6 +23,7 @@ pub mod capacity;
 pub mod checksum;
 pub mod endpoint;
 pub mod event;
+pub mod family;
 pub mod flow;
 pub mod host;
 pub mod leash;

@@ -30,6 +30,20 @@ pub struct Network {
 }
 map_type!(Network, 104);
 
+impl Network {
+    /// Whether the host end carries the address.
+    #[inline(always)]
+    pub fn is_gateway(&self, address: Address) -> bool {
+        !address.is_none() && (address == self.gateway_v4 || address == self.gateway_v6 || address == self.link_local)
+    }
+
+    /// Whether the agent listens at the address: at a gateway's, its link-local one left out.
+    #[inline(always)]
+    pub fn is_resolver(&self, address: Address) -> bool {
+        !address.is_none() && (address == self.gateway_v4 || address == self.gateway_v6)
+    }
+}
+
 /// Key of MEMBERS: the dense array of a network's ports, host port included.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -69,3 +83,38 @@ pub struct Subnet {
     pub kind: u32,
 }
 map_type!(Subnet, 8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::IpAddr;
+
+    fn address(text: &str) -> Address {
+        text.parse::<IpAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn a_network_knows_its_gateways_and_its_resolvers() {
+        let dual = Network {
+            gateway_v4: address("10.0.0.1"),
+            gateway_v6: address("fd00::1"),
+            link_local: address("fe80::1"),
+            ..Network::default()
+        };
+        // an address, whether it is a gateway's, whether the agent listens there
+        for (text, is_gateway, is_resolver) in [
+            ("10.0.0.1", true, true),
+            ("fd00::1", true, true),
+            ("fe80::1", true, false),
+            ("10.0.0.2", false, false),
+            ("::", false, false),
+            ("0.0.0.0", false, false),
+        ] {
+            assert_eq!(dual.is_gateway(address(text)), is_gateway, "{text}");
+            assert_eq!(dual.is_resolver(address(text)), is_resolver, "{text}");
+        }
+        // what a network does not have is nobody's address
+        let none = Network::default();
+        assert!(!none.is_gateway(Address::NONE) && !none.is_resolver(Address::NONE));
+    }
+}

@@ -39,6 +39,8 @@ pub mod flags {
     /// It may begin to speak only with whom its container's leash names ([`crate::leash`]), or its network's.
     pub const LEASHED: u32 = 1 << 3;
     pub const LEASHED_BY_NETWORK: u32 = 1 << 4;
+    /// Any of both: there is a leash to be asked.
+    pub const LEASH: u32 = LEASHED | LEASHED_BY_NETWORK;
 }
 
 /// Which half of a [`Standing`] an epoch reads.

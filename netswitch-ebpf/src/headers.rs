@@ -2,6 +2,8 @@
 //!
 //! Plain `repr(C)` words in network order: byte arrays would cost three times the instructions.
 
+pub mod dns;
+
 use netswitch_common::address::Address;
 
 pub const ETHERNET_LENGTH: u32 = 14;
@@ -39,6 +41,34 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
     pub const SCTP: u8 = 132;
     pub const UDP_LITE: u8 = 136;
+}
+
+/// Where the checksum stands behind the start of a transport header.
+pub mod checksum_at {
+    pub const TCP: u32 = 16;
+    pub const UDP: u32 = 6;
+    pub const ICMP: u32 = 2;
+    pub const SCTP: u32 = 8;
+}
+
+/// Where the checksum of a protocol stands that covers its ports.
+#[inline(always)]
+pub fn checksum_of(protocol: u8) -> Option<u32> {
+    match protocol {
+        protocol::TCP => Some(checksum_at::TCP),
+        protocol::UDP | protocol::UDP_LITE => Some(checksum_at::UDP),
+        protocol::ICMP | protocol::ICMPV6 => Some(checksum_at::ICMP),
+        _ => None,
+    }
+}
+
+/// Of packets that start here.
+pub const TIME_TO_LIVE: u8 = 64;
+
+/// Families of addresses, as the kernel numbers them.
+pub mod family {
+    pub const INET: u8 = 2;
+    pub const INET6: u8 = 10;
 }
 
 /// ICMP types (RFC 792).
@@ -119,6 +149,21 @@ impl Arp {
 #[inline(always)]
 fn word([first, second]: [u16; 2]) -> u32 {
     u32::from(first) | u32::from(second) << 16
+}
+
+/// The addresses of an Ethernet header.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Macs {
+    pub destination: [u16; 3],
+    pub source: [u16; 3],
+}
+
+impl Macs {
+    pub const NONE: Self = Self {
+        destination: [0; 3],
+        source: [0; 3],
+    };
 }
 
 #[repr(C)]

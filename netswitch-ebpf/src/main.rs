@@ -29,37 +29,19 @@ fn main() {}
 #[cfg(target_arch = "bpf")]
 mod atomic;
 #[cfg(target_arch = "bpf")]
-mod deny;
+mod code;
 #[cfg(target_arch = "bpf")]
-mod event;
+mod commit;
 #[cfg(target_arch = "bpf")]
 mod headers;
 #[cfg(target_arch = "bpf")]
-mod limit;
-#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
-mod names;
-#[cfg(target_arch = "bpf")]
-mod open;
-#[cfg(target_arch = "bpf")]
 mod packet;
-#[cfg(target_arch = "bpf")]
-mod park;
-#[cfg(target_arch = "bpf")]
-mod replicate;
-#[cfg(target_arch = "bpf")]
-mod resolve;
-#[cfg(target_arch = "bpf")]
-mod rewrite;
 #[cfg(target_arch = "bpf")]
 mod sockets;
 #[cfg(target_arch = "bpf")]
 mod stages;
-#[cfg(target_arch = "bpf")]
-mod translate;
-#[cfg(target_arch = "bpf")]
-mod verdict;
 #[cfg(target_arch = "bpf")]
 mod work;
 #[cfg(target_arch = "bpf")]
@@ -78,11 +60,12 @@ mod hooks {
     };
 
     use crate::{
-        limit, maps,
+        code::{number, outcome},
+        commit::{self, limit},
+        maps,
         packet::{Family, Frame, Packet},
         sockets::{self, Moment},
-        stages::{flow, forward, neighbour, number, outcome, replicate, source_guard, stack, uplink},
-        verdict,
+        stages::{forward, leave, neighbour, replicate, source_guard, stack, uplink},
     };
 
     /// Ingress of every host-side veth and of every switch end: a frame leaves a container, or the host.
@@ -90,8 +73,8 @@ mod hooks {
     pub fn from_endpoint(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
         match maps::endpoint(frame.ifindex()) {
-            Some(endpoint) => verdict::commit(frame, decide(frame, endpoint), Some(endpoint)),
-            None => verdict::refuse(frame, 0, DropReason::UnknownEndpoint),
+            Some(endpoint) => commit::commit(frame, decide(frame, endpoint), Some(endpoint)),
+            None => commit::refuse(frame, 0, DropReason::UnknownEndpoint),
         }
     }
 
@@ -99,7 +82,7 @@ mod hooks {
     #[classifier]
     pub fn from_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
-        verdict::commit(frame, uplink::decide(frame), None)
+        commit::commit(frame, uplink::decide(frame), None)
     }
 
     /// Egress of every uplink in stack mode: the host's stack sends a frame to the world.
@@ -107,8 +90,8 @@ mod hooks {
     pub fn to_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
         match stack::decide(frame) {
-            Some(decision) => verdict::commit(frame, decision, None),
-            None => verdict::TCX_NEXT,
+            Some(decision) => commit::commit(frame, decision, None),
+            None => commit::TCX_NEXT,
         }
     }
 
@@ -149,7 +132,7 @@ mod hooks {
     /// Writes the decision on the sheet down.
     #[inline(always)]
     fn explain(frame: Frame) -> i32 {
-        let mut decision = flow::decided();
+        let mut decision = leave::decided();
         if decision.verdict & Decision::LIMITED != 0 {
             decision.verdict &= !Decision::LIMITED;
             if let Some((_, reason)) = limit::ask(frame) {
@@ -221,11 +204,11 @@ mod hooks {
     fn judge(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
         if let Err(reason) = source_guard::check(frame, packet, endpoint) {
             if !stack::lets_in(frame, packet.headers, endpoint, reason) {
-                return flow::decided();
+                return leave::decided();
             }
             return forward::deliver(frame, packet, endpoint);
         }
-        if packet.may_ask() {
+        if packet.may_ask_for_mac() {
             match neighbour::find(frame, packet.headers, endpoint) {
                 Err(reason) => return Decision::drop(reason),
                 Ok(Some(neighbour)) => return neighbour::answer(frame, packet.headers, endpoint, neighbour),

@@ -16,7 +16,10 @@ use netswitch_common::{
     socket::{Dialled, REMEMBERED, relay},
 };
 
-use crate::{headers::protocol, maps, stages::names};
+use crate::{
+    headers::{dns, family, protocol},
+    maps,
+};
 
 /// What a socket hook answers with.
 const ALLOW: i32 = 1;
@@ -27,7 +30,6 @@ const PASS: u32 = 1;
 
 const EADDRINUSE: i32 = 98;
 const ECONNREFUSED: i32 = 111;
-const AF_INET: u32 = 2;
 const SOL_IPV6: i32 = 41;
 const IPV6_V6ONLY: i32 = 26;
 /// Where Docker's resolver is: 127.0.0.11.
@@ -118,7 +120,7 @@ fn protocol_of(context: &SockAddrContext) -> u8 {
 #[inline(always)]
 pub fn dial(context: &SockAddrContext, is_v4: bool, moment: Moment) -> i32 {
     let dialled = place(context, is_v4);
-    if dialled.port == names::PORT && dialled.address == RESOLVER {
+    if dialled.port == dns::PORT && dialled.address == RESOLVER {
         ask_gateway(context, is_v4, dialled);
         return ALLOW;
     }
@@ -157,7 +159,7 @@ fn ask_gateway(context: &SockAddrContext, is_v4: bool, dialled: Place) {
     }
     let target = Place {
         address: *gateway,
-        port: names::PORT,
+        port: dns::PORT,
     };
     remember(context, dialled, target);
     replace(context, is_v4, target);
@@ -222,7 +224,6 @@ fn keep_source(context: &SockAddrContext, is_v4: bool, dialled: Address) {
     struct SocketAddressV4(u16, u16, u32, [u32; 2]);
     #[repr(C)]
     struct SocketAddressV6(u16, u16, u32, Address, u32);
-    const AF_INET6: u16 = 10;
     let socket = socket(context);
     if dialled.is_loopback() || socket.is_null() {
         return;
@@ -234,11 +235,11 @@ fn keep_source(context: &SockAddrContext, is_v4: bool, dialled: Address) {
         }
         match dialled.as_v4() {
             Some(v4) if is_v4 => {
-                let mut address = SocketAddressV4(AF_INET as u16, 0, v4, [0; 2]);
+                let mut address = SocketAddressV4(family::INET.into(), 0, v4, [0; 2]);
                 bpf_bind(context.sock_addr, (&raw mut address).cast(), 16);
             }
             None if !is_v4 => {
-                let mut address = SocketAddressV6(AF_INET6, 0, 0, dialled, 0);
+                let mut address = SocketAddressV6(family::INET6.into(), 0, 0, dialled, 0);
                 bpf_bind(context.sock_addr, (&raw mut address).cast(), 28);
             }
             _ => {}
@@ -325,7 +326,7 @@ pub fn bind(context: &SockAddrContext, is_v4: bool) -> i32 {
 pub fn relay(context: &SkLookupContext) -> u32 {
     // SAFETY: the context of the running program
     let lookup = unsafe { &*context.lookup };
-    let is_v4 = lookup.family == AF_INET;
+    let is_v4 = lookup.family == u32::from(family::INET);
     let word = |words: *const [u32; 4], i: usize| {
         // SAFETY: i is one of the four
         unsafe { words.cast::<u32>().add(i).read_volatile() }

@@ -11,9 +11,11 @@ use netswitch_common::{
 };
 
 use crate::{
+    headers::{
+        Macs,
+        dns::{Asked, Record},
+    },
     packet::{Family, Headers, Packet},
-    rewrite::Macs,
-    stages::resolve::{Asked, Record},
 };
 
 /// Of the packet that this CPU is working on; filled by [`crate::stages::tuple`] and
@@ -99,7 +101,7 @@ pub struct Work {
     pub record: Record,
     pub record_length: u32,
     pub record_sum: u32,
-    /// What is said instead of a record ([`crate::stages::resolve::code`]).
+    /// What is said instead of a record ([`crate::headers::dns::code`]).
     pub code: u16,
     /// A new flow; key, deadline and serial are commit's.
     pub flow: Flow,
@@ -110,4 +112,12 @@ impl Work {
     pub fn is_v4(&self) -> bool {
         self.headers.family == Family::V4
     }
+}
+
+/// Where answers to a packet's sender go.
+#[derive(Clone, Copy)]
+pub struct WayBack {
+    pub ifindex: u32,
+    /// Network of the sender; 0 for the world.
+    pub network: u32,
 }

@@ -1,6 +1,8 @@
 //! IPv6: the walk over its extension headers.
 
-use super::Frame;
+use netswitch_common::verdict::DropReason;
+
+use super::frame::Frame;
 use crate::headers::{ETHERNET_LENGTH, Ipv6, TCP_LENGTH, UDP_LENGTH, dhcp, icmpv6, protocol};
 
 /// IPv6 extension headers that another header follows (RFC 7045).
@@ -53,6 +55,17 @@ pub fn parse(frame: Frame) -> u64 {
         | u64::from(ports[0]) << 16
         | u64::from(header.hop_limit) << 8
         | u64::from(protocol)
+}
+
+impl Frame {
+    /// Where the transport header of an IPv6 packet starts.
+    #[inline(always)]
+    pub fn transport_v6(self) -> Result<u32, DropReason> {
+        match parse(self) {
+            0 => Err(DropReason::Malformed),
+            found => Ok((found >> 32) as u32 & 0xffff),
+        }
+    }
 }
 
 /// Bytes that an ICMPv6 message of a type and code has at least.

@@ -1,16 +1,10 @@
-//! Flow: the one that a packet belongs to, and what becomes of the packet with it.
+//! Flow: the one that a packet belongs to, or that begins with it.
 
-use aya_ebpf::bindings::__sk_buff;
-use netswitch_common::{
-    address::{Address, Mac},
-    endpoint::{Endpoint, flags},
-    flow::{Flow, FlowEnd, FlowState, acknowledges, direction, halves, progress, timeout},
-    verdict::{Decision, DropReason, Verdict},
-};
+use netswitch_common::flow::{Flow, FlowState, acknowledges, direction, halves, progress, timeout};
 
-use super::{forward, policy, route};
+use super::{policy, route};
 use crate::{
-    headers::{ETHERNET_LENGTH, protocol, tcp},
+    headers::{protocol, tcp},
     maps,
     packet::Frame,
     work::Work,
@@ -179,137 +173,6 @@ fn advance(flow: &Flow, progress: u32, work: &mut Work) {
 #[inline(always)]
 fn has_heard(flow: &Flow, work: &Work) -> bool {
     work.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::ACK && acknowledges(work.acknowledgement, flow.sequence)
-}
-
-/// Where answers to a packet's sender go.
-#[derive(Clone, Copy)]
-pub struct WayBack {
-    pub ifindex: u32,
-    /// Network of the sender; 0 for the world.
-    pub network: u32,
-}
-
-/// Decides a packet whose translation and way are known: it leaves, or its sender is told why it does not.
-/// The decision is in `work` ([`decided`]).
-#[inline(always)]
-pub fn leave(frame: Frame, verdict: Verdict, way_back: WayBack) {
-    leave_flow(frame.0, verdict as u32, way_back.ifindex, way_back.network);
-}
-
-/// The decision that a stage has left.
-#[inline(always)]
-pub fn decided() -> Decision {
-    maps::work().map_or(Decision::drop(DropReason::Malformed), |work| work.decision)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn leave_flow(skb: *mut __sk_buff, verdict: u32, ifindex: u32, network: u32) -> u32 {
-    if let Some(work) = maps::work() {
-        let decision = refused(work, verdict);
-        work.decision = match decision {
-            Some(decision) => Decision { network, ..decision },
-            None => decide(Frame::new(skb), work, verdict, WayBack { ifindex, network }),
-        };
-    }
-    0
-}
-
-/// What becomes of a packet whose flow the policy does not let begin, or go on.
-#[inline(always)]
-pub fn refused(work: &mut Work, verdict: u32) -> Option<Decision> {
-    if work.denied == 0 && (verdict != Verdict::Open as u32 || !policy::denies_new()) {
-        return None;
-    }
-    Some(Decision {
-        destination: work.end.endpoint,
-        ..Decision::drop(policy::reason(work))
-    })
-}
-
-#[inline(always)]
-fn decide(frame: Frame, work: &Work, verdict: u32, way_back: WayBack) -> Decision {
-    let decision = Decision {
-        verdict,
-        destination: work.end.endpoint,
-        network: way_back.network,
-        ..Decision::default()
-    };
-    if work.hop_limit <= 1 {
-        return answer(
-            frame,
-            work,
-            decision,
-            way_back,
-            Verdict::AnswerTimeExceeded,
-            DropReason::TimeExceeded,
-        );
-    }
-    if frame.length() > u32::from(work.end.mtu) + ETHERNET_LENGTH
-        && !forward::fits_when_cut(frame, work.headers, work.end.mtu)
-    {
-        return answer(
-            frame,
-            work,
-            decision,
-            way_back,
-            Verdict::AnswerTooBig,
-            DropReason::TooBig,
-        );
-    }
-    if work.end.endpoint == 0 {
-        return Decision {
-            ifindex: work.end.ifindex,
-            ..decision
-        };
-    }
-    match maps::slot(work.end.endpoint).and_then(|slot| Some((slot, maps::network(slot.network)?))) {
-        Some((slot, network)) => Decision {
-            verdict: verdict | slot.flags & flags::LIMITED,
-            ifindex: slot.ifindex,
-            mac: network.mac,
-            ..decision
-        },
-        None => Decision::drop(DropReason::NoSuchNeighbour),
-    }
-}
-
-#[inline(always)]
-fn answer(
-    frame: Frame,
-    work: &Work,
-    decision: Decision,
-    way_back: WayBack,
-    verdict: Verdict,
-    reason: DropReason,
-) -> Decision {
-    if forward::may_not_be_answered(frame, work.headers) {
-        return Decision::drop(reason);
-    }
-    Decision {
-        verdict: verdict as u32,
-        reason: reason as u32,
-        ifindex: way_back.ifindex,
-        mac: maps::network(way_back.network).map_or(Mac([0; 6]), |network| network.mac),
-        mtu: work.end.mtu,
-        ..decision
-    }
-}
-
-/// The end that an endpoint is, in place: the stack has no room for another one.
-#[inline(always)]
-pub fn set_end(end: &mut FlowEnd, endpoint: u32, generation: u32, mtu: u16, mac: Mac) {
-    end.endpoint = endpoint;
-    end.generation = generation;
-    end.ifindex = 0;
-    end.mtu = mtu;
-    end.mac = mac;
-    end.next_hop = Address::NONE;
-}
-
-/// The end that a packet's sender is.
-#[inline(always)]
-pub fn set_sender(end: &mut FlowEnd, endpoint: &Endpoint) {
-    set_end(end, endpoint.id, endpoint.generation, endpoint.mtu, endpoint.mac);
 }
 
 /// Starts the template of a new flow from the packet's tuple: what it becomes goes from `work.source` to

@@ -5,17 +5,12 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{flow, gateway, names, policy};
+use super::{admit, gateway, leave, names, policy};
 use crate::{
-    headers::{ETHERNET_LENGTH, icmp, protocol},
+    headers::ETHERNET_LENGTH,
     maps,
-    packet::{Addresses, Family, Frame, Headers, Packet},
+    packet::{Family, Frame, Headers, Packet, size},
 };
-
-/// SCTP's mark for packets that it has cut to the path's MTU itself (the kernel's GSO_BY_FRAGS).
-pub const CUT_ALREADY: u32 = 0xffff;
-/// The hop-by-hop header that BIG TCP over IPv6 carries until it is cut into packets.
-const JUMBO_LENGTH: u32 = 8;
 
 /// For frames to one MAC.
 #[inline(always)]
@@ -23,21 +18,20 @@ pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
     let Some(port) = maps::port(endpoint.network, packet.destination) else {
         return Decision::drop(DropReason::NoSuchNeighbour);
     };
-    if !policy::may_meet(endpoint, port) {
+    if !policy::may_let_meet(endpoint, port) {
         return Decision::drop(DropReason::IccDisabled);
     }
-    if port.kind == Kind::Host as u8 {
-        return gateway::decide(frame, packet.headers, endpoint, port);
-    }
-    if endpoint.flags & flags::PUBLISHES != 0 {
+    if port.kind != Kind::Host as u8 && endpoint.flags & flags::PUBLISHES != 0 {
         if gateway::hairpin(frame, packet.headers, endpoint) {
-            return flow::decided();
+            return leave::decided();
         }
     }
-    let verdict = if names::is_answer(frame, packet.headers, endpoint) {
+    let verdict = if port.kind == Kind::Host as u8 {
+        gateway::decide(frame, packet.headers, endpoint, port)
+    } else if names::is_answer(frame, packet.headers, endpoint) {
         Verdict::Answer as u32 | Decision::LIMITED
-    } else if is_followed(endpoint, port) {
-        policy::judge(frame, packet.headers, endpoint, port)
+    } else if policy::is_followed(endpoint, port) {
+        admit::judge(frame, packet.headers, endpoint, port)
     } else if (endpoint.flags | port.flags) & flags::LIMITED != 0 {
         Verdict::Peer as u32 | Decision::LIMITED
     } else {
@@ -61,12 +55,12 @@ pub fn deliver(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
 
 /// Untranslated, if it is not too big. With [`Verdict::Drop`] the decision is in the sheet.
 #[inline(always)]
-pub fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, verdict: u32) -> Decision {
+fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, verdict: u32) -> Decision {
     if verdict == Verdict::Drop as u32 {
-        return flow::decided();
+        return leave::decided();
     }
     if frame.length() > u32::from(port.mtu) + ETHERNET_LENGTH {
-        if !fits_when_cut(frame, headers, port.mtu) {
+        if !size::fits_when_cut(frame, headers, port.mtu) {
             return too_big(frame, headers, endpoint, port);
         }
     }
@@ -78,21 +72,9 @@ pub fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port,
     }
 }
 
-/// Whether frames may pass between the endpoint and a port of this kind.
-#[inline(always)]
-pub fn may_meet(endpoint: &Endpoint, kind: u8) -> bool {
-    endpoint.flags & flags::NO_ICC == 0 || endpoint.kind == Kind::Host as u8 || kind == Kind::Host as u8
-}
-
-/// Whether what passes between neighbours has records: for the policy, or because an end has only so many.
-#[inline(always)]
-pub fn is_followed(endpoint: &Endpoint, port: &Port) -> bool {
-    (endpoint.flags | port.flags) & flags::COUNT_FLOWS != 0 || policy::concerns(endpoint.id, port.id)
-}
-
 /// The device through which an answer reaches the sender: `bpf_redirect_peer` refuses the host's.
 #[inline(always)]
-pub fn way_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
+pub fn device_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
     if endpoint.kind == Kind::Host as u8 {
         maps::network(endpoint.network).map(|network| network.host_end)
     } else {
@@ -100,56 +82,13 @@ pub fn way_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
     }
 }
 
-/// Whether the packets that this one will be cut into pass; it is too long as it is.
-#[inline(never)]
-pub fn fits_when_cut(frame: Frame, headers: Headers, mtu: u16) -> bool {
-    let segment = frame.segment();
-    if segment == 0 {
-        return false;
-    }
-    if segment == CUT_ALREADY || headers.transport == 0 {
-        return true;
-    }
-    match segment_headers(frame, headers) {
-        0 => false,
-        length => length + segment <= u32::from(mtu),
-    }
-}
-
-/// Bytes in front of the data of each packet that this will be cut into, from the IP header on; 0 if they
-/// cannot be read.
-#[inline(always)]
-pub fn segment_headers(frame: Frame, headers: Headers) -> u32 {
-    let mut length = u32::from(headers.transport) - ETHERNET_LENGTH;
-    if headers.protocol == protocol::TCP {
-        let mut offset_and_flags = [0_u8; 2];
-        if frame
-            .load(u32::from(headers.transport) + 12, &mut offset_and_flags)
-            .is_err()
-        {
-            return 0;
-        }
-        length += u32::from(offset_and_flags[0] >> 4) * 4;
-    } else {
-        length += 8;
-    }
-    let mut payload_length = 1_u16;
-    if headers.family == Family::V6
-        && frame.load(ETHERNET_LENGTH + 4, &mut payload_length).is_ok()
-        && payload_length == 0
-    {
-        length -= JUMBO_LENGTH;
-    }
-    length
-}
-
 /// Tells the sender, unless the protocols forbid it.
 #[inline(never)]
 fn too_big(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Decision {
-    if may_not_be_answered(frame, headers) {
+    if leave::may_not_be_answered(frame, headers) {
         return Decision::drop(DropReason::TooBig);
     }
-    let (Some(network), Some(way_back)) = (maps::network(endpoint.network), way_back(frame, endpoint)) else {
+    let (Some(network), Some(way_back)) = (maps::network(endpoint.network), device_back(frame, endpoint)) else {
         return Decision::drop(DropReason::TooBig);
     };
     let router = match headers.family {
@@ -167,36 +106,5 @@ fn too_big(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> 
         mac: network.mac,
         mtu: port.mtu,
         ..Decision::default()
-    }
-}
-
-/// What no router sends an ICMP error about (RFC 1812, 4.3.2.7; RFC 4443, 2.4).
-#[inline(never)]
-pub fn may_not_be_answered(frame: Frame, headers: Headers) -> bool {
-    headers.transport == 0
-        || is_error(frame, headers)
-        || frame.addresses(headers.family).map_or(true, |Addresses { from, to }| {
-            to.is_group() || from.is_group() || from.is_unspecified()
-        })
-}
-
-/// An ICMP error is never answered with another.
-#[inline(always)]
-fn is_error(frame: Frame, headers: Headers) -> bool {
-    match headers.protocol {
-        protocol::ICMP if headers.family == Family::V4 => {
-            let mut kind = [0_u8; 2];
-            frame.load(u32::from(headers.transport), &mut kind).is_err()
-                || matches!(
-                    kind[0],
-                    icmp::UNREACHABLE
-                        | icmp::SOURCE_QUENCH
-                        | icmp::REDIRECT
-                        | icmp::TIME_EXCEEDED
-                        | icmp::PARAMETER_PROBLEM
-                )
-        }
-        protocol::ICMPV6 if headers.family == Family::V6 => headers.kind() < 128,
-        _ => false,
     }
 }

@@ -3,8 +3,12 @@
 
 use netswitch_common::verdict::Verdict;
 
-use super::flow::WayBack;
-use crate::{headers::protocol, maps, packet::Frame, work::Work};
+use crate::{
+    headers::protocol,
+    maps,
+    packet::Frame,
+    work::{WayBack, Work},
+};
 
 /// Whether the packet is a fragment that commit has to keep, or whose ports it has to learn; then the
 /// decision is in `work`. Both come back to this hook.
@@ -30,7 +34,7 @@ fn verdict(work: &Work) -> Option<Verdict> {
     if work.is_orphan != 0 {
         return None;
     }
-    if work.headers.transport == 0 || work.headers.more_fragments == 0 || !has_ports(work) {
+    if work.headers.transport == 0 || work.headers.more_fragments == 0 || !is_told_by_ports(work) {
         return None;
     }
     let is_known = maps::fragment_ports(&work.fragment)
@@ -41,12 +45,12 @@ fn verdict(work: &Work) -> Option<Verdict> {
 /// Whether it is a later fragment and its first one has not come yet.
 #[inline(always)]
 pub fn lacks_ports(work: &Work) -> bool {
-    work.is_orphan != 0 && has_ports(work)
+    work.is_orphan != 0 && is_told_by_ports(work)
 }
 
 /// Whether packets of its protocol are told apart by something that only a first fragment has.
 #[inline(always)]
-fn has_ports(work: &Work) -> bool {
+fn is_told_by_ports(work: &Work) -> bool {
     matches!(
         work.tuple.protocol as u8,
         protocol::TCP | protocol::UDP | protocol::UDP_LITE | protocol::SCTP | protocol::ICMP | protocol::ICMPV6

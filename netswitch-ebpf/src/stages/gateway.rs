@@ -10,12 +10,14 @@ use netswitch_common::{
 };
 
 use super::{
-    flow::{self, WayBack},
-    forward, fragment, host, masquerade, names, policy, publish, resolve, route, source_guard, stack, tuple,
+    admit, flow, fragment,
+    host::{self, Answer},
+    leave, masquerade, names, policy, publish, resolve, route, stack, tuple,
 };
 use crate::{
     maps,
     packet::{Addresses, Family, Frame, Headers},
+    work::WayBack,
 };
 
 /// Where a packet belongs that reaches the host.
@@ -28,30 +30,22 @@ enum Place {
     World,
 }
 
-/// Answers of [`decide_gateway`]: for the host itself; for the agent on it; for its stack to carry on; decided
-/// already, in `work`.
-pub const FOR_HOST: u32 = 0;
-pub const QUESTION: u32 = 1;
-const FOR_STACK: u32 = 2;
-pub const DECIDED: u32 = 3;
-
-/// For a container's frame to the gateway's MAC.
+/// The verdict about a container's frame to the gateway's MAC; with [`Verdict::Drop`] the decision is in `work`.
 #[inline(always)]
-pub fn decide(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Decision {
-    if host::may_ask(endpoint, headers.family) && resolve::find(frame, headers, endpoint) {
-        return flow::decided();
+pub fn decide(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> u32 {
+    if endpoint.may_ask_names(headers.family) && resolve::find(frame, headers, endpoint) {
+        return Verdict::Drop as u32;
     }
-    let mut answer = decide_gateway(frame.0, headers.bits(), endpoint);
+    let mut answer = Answer::from_number(decide_gateway(frame.0, headers.bits(), endpoint));
     if endpoint.flags & host::CLOSED != 0 {
         answer = host::restrict(frame, headers, endpoint, answer);
     }
-    let verdict = match answer {
-        FOR_HOST if forward::is_followed(endpoint, port) => policy::judge(frame, headers, endpoint, port),
-        FOR_HOST | FOR_STACK => Verdict::Host as u32,
-        QUESTION => Verdict::Question as u32,
-        _ => Verdict::Drop as u32,
-    };
-    forward::to_port(frame, headers, endpoint, port, verdict)
+    match answer {
+        Answer::Host if policy::is_followed(endpoint, port) => admit::judge(frame, headers, endpoint, port),
+        Answer::Host | Answer::Stack => Verdict::Host as u32,
+        Answer::Question => Verdict::Question as u32,
+        Answer::Decided => Verdict::Drop as u32,
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -59,39 +53,38 @@ extern "C" fn decide_gateway(skb: *mut __sk_buff, headers: u64, endpoint: *const
     // SAFETY: from `decide`; the verifier checks that the endpoint is one
     let (headers, endpoint) = unsafe { (Headers::from_bits(headers), endpoint.as_ref()) };
     let Some(endpoint) = endpoint.filter(|_| matches!(headers.family, Family::V4 | Family::V6)) else {
-        return FOR_HOST;
+        return Answer::Host as u32;
     };
     match judge(Frame::new(skb), headers, endpoint) {
-        Ok(answer) => answer,
+        Ok(answer) => answer as u32,
         Err(reason) => {
             if let Some(work) = maps::work() {
                 work.decision = Decision::drop(reason);
             }
-            DECIDED
+            Answer::Decided as u32
         }
     }
 }
 
-/// One of the answers.
 #[inline(always)]
-fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<u32, DropReason> {
+fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<Answer, DropReason> {
     let Some(network) = maps::network(endpoint.network) else {
         return Err(DropReason::NoUplink);
     };
     let readable = tuple::read(frame, headers, endpoint.network);
     if readable.is_ok() {
         if fragment::decide(frame, way_back(frame, endpoint)) {
-            return Ok(DECIDED);
+            return Ok(Answer::Decided);
         }
         if flow::find(frame) {
             if stack::carries_flow() {
-                return Ok(FOR_STACK);
+                return Ok(Answer::Stack);
             }
             if is_hosts(network) {
-                return Ok(FOR_HOST);
+                return Ok(Answer::Host);
             }
-            flow::leave(frame, Verdict::Translate, way_back(frame, endpoint));
-            return Ok(DECIDED);
+            leave::leave(frame, Verdict::Translate, way_back(frame, endpoint));
+            return Ok(Answer::Decided);
         }
     }
     let Some(work) = maps::work() else {
@@ -99,9 +92,9 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<u32, Dro
     };
     let place = match place(frame, headers.family, work.destination, endpoint, network) {
         Err(DropReason::OtherNetwork) if readable.is_ok() => {
-            policy::decide_between(endpoint)?;
-            flow::leave(frame, Verdict::Open, way_back(frame, endpoint));
-            return Ok(DECIDED);
+            admit::decide_between(endpoint)?;
+            leave::leave(frame, Verdict::Open, way_back(frame, endpoint));
+            return Ok(Answer::Decided);
         }
         place => place?,
     };
@@ -112,22 +105,22 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<u32, Dro
             if stack::is_on() {
                 masquerade::may_begin(work, endpoint)?;
                 return match route::leads_out(frame, network, work.destination) {
-                    true => Ok(FOR_STACK),
+                    true => Ok(Answer::Stack),
                     false => Err(DropReason::NoUplink),
                 };
             }
             masquerade::decide(frame, endpoint, 0)?;
         }
-        Place::Group => return Ok(FOR_HOST),
-        Place::Host if readable.is_err() => return Ok(FOR_HOST),
-        Place::Host if names::is_question(work, network) => return Ok(QUESTION),
+        Place::Group => return Ok(Answer::Host),
+        Place::Host if readable.is_err() => return Ok(Answer::Host),
+        Place::Host if names::is_question(work, network) => return Ok(Answer::Question),
         Place::Host => match publish::find(frame) {
-            None => return Ok(FOR_HOST),
+            None => return Ok(Answer::Host),
             Some(publication) => publish::decide_container(publication, endpoint)?,
         },
     }
-    flow::leave(frame, Verdict::Open, way_back(frame, endpoint));
-    Ok(DECIDED)
+    leave::leave(frame, Verdict::Open, way_back(frame, endpoint));
+    Ok(Answer::Decided)
 }
 
 /// For frames between neighbours, of an endpoint that publishes ports: an answer to a neighbour that came
@@ -146,7 +139,7 @@ pub fn hairpin(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
     {
         return false;
     }
-    flow::leave(frame, Verdict::Translate, way_back(frame, endpoint));
+    leave::leave(frame, Verdict::Translate, way_back(frame, endpoint));
     true
 }
 
@@ -194,13 +187,13 @@ fn place(
     network: &Network,
 ) -> Result<Place, DropReason> {
     // for those whom the guard lets say what they like
-    if source_guard::is_mapped(family, to) || to.is_unspecified() || to.is_loopback() {
+    if family.is_mapped(to) || to.is_unspecified() || to.is_loopback() {
         return Err(DropReason::Martian);
     }
     if to.is_group() {
         return Ok(Place::Group);
     }
-    if is_gateway(network, to) {
+    if network.is_gateway(to) {
         return Ok(Place::Host);
     }
     if to.as_v4().is_none() && to.is_v6_link_local() {
@@ -214,7 +207,7 @@ fn place(
     // a network may be wider than one of the host's own (SEED S30): the more specific route wins
     match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
         Some((subnet, owner))
-            if !route::leads_to(subnet, owner, near.ifindex) && near.ifindex != 0 && !is_gateway(owner, to) =>
+            if !route::leads_to(subnet, owner, near.ifindex) && near.ifindex != 0 && !owner.is_gateway(to) =>
         {
             Ok(other)
         }
@@ -223,17 +216,4 @@ fn place(
         Some(_) if other == Place::World => Err(DropReason::NotRouted),
         _ => Ok(other),
     }
-}
-
-/// Whether the host end carries the address.
-#[inline(always)]
-pub fn is_gateway(network: &Network, address: Address) -> bool {
-    !address.is_none()
-        && (address == network.gateway_v4 || address == network.gateway_v6 || address == network.link_local)
-}
-
-/// Whether the host has the address, on whatever device; also whether it is a broadcast address there.
-#[inline(always)]
-pub fn is_local(frame: Frame, network: &Network, address: Address) -> bool {
-    route::near(frame, network.host_end, address).is_local
 }

@@ -11,7 +11,7 @@ use netswitch_common::{
     verdict::{Decision, DropReason},
 };
 
-use super::{gateway, tuple};
+use super::tuple;
 use crate::{
     headers::{icmpv6, protocol},
     maps,
@@ -26,29 +26,36 @@ const METADATA_V6: Address = Address([0xfd00_0ec2_u32.to_be(), 0, 0, 0x254_u32.t
 /// Any of these in an endpoint's flags: [`restrict`] has to look.
 pub const CLOSED: u32 = flags::NO_HOST_V4 | flags::NO_HOST_V6 | flags::NO_METADATA;
 
+/// Where a frame to the gateway's MAC belongs.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+pub enum Answer {
+    /// To the host's own stack.
+    Host = 0,
+    /// A question about names: to the agent's port.
+    Question = 1,
+    /// To the host's stack, which carries it on (`--uplink-mode stack`).
+    Stack = 2,
+    /// Nowhere there: the decision is in `work`.
+    Decided = 3,
+}
+
+impl Answer {
+    #[inline(always)]
+    pub fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::Host,
+            1 => Self::Question,
+            2 => Self::Stack,
+            _ => Self::Decided,
+        }
+    }
+}
+
 /// `BPF_F_CURRENT_NETNS`: that of the host-side device.
 const CURRENT_NAMESPACE: u64 = u64::MAX;
 /// The kernel's `TCP_LISTEN`.
 const LISTENS: u32 = 10;
-
-/// Whether the host's stack is open to what the endpoint sends in a family; what is no IP at all needs both.
-#[inline(always)]
-pub fn is_open(endpoint: &Endpoint, family: Family) -> bool {
-    let closed = match family {
-        // its answers are all that the host hears
-        Family::Arp => 0,
-        Family::V4 => flags::NO_HOST_V4,
-        Family::V6 => flags::NO_HOST_V6,
-        Family::Other => flags::NO_HOST_V4 | flags::NO_HOST_V6,
-    };
-    endpoint.flags & closed == 0
-}
-
-/// Whether the agent may be asked for names.
-#[inline(always)]
-pub fn may_ask(endpoint: &Endpoint, family: Family) -> bool {
-    is_open(endpoint, family) || endpoint.flags & flags::MAY_ASK != 0
-}
 
 /// Whether the endpoint may speak to an address as far as metadata services are concerned.
 #[inline(always)]
@@ -59,10 +66,10 @@ pub fn check_metadata(endpoint: &Endpoint, to: Address) -> Result<(), DropReason
     }
 }
 
-/// What becomes of a frame to the gateway's MAC, whose place [`gateway`] has found, where something is closed.
+/// What becomes of a frame to the gateway's MAC, whose place [`super::gateway`] has found, where something is closed.
 #[inline(always)]
-pub fn restrict(frame: Frame, headers: Headers, endpoint: &Endpoint, answer: u32) -> u32 {
-    restrict_host(frame.0, headers.bits(), endpoint, answer)
+pub fn restrict(frame: Frame, headers: Headers, endpoint: &Endpoint, answer: Answer) -> Answer {
+    Answer::from_number(restrict_host(frame.0, headers.bits(), endpoint, answer as u32))
 }
 
 #[unsafe(no_mangle)]
@@ -72,25 +79,25 @@ extern "C" fn restrict_host(skb: *mut __sk_buff, headers: u64, endpoint: *const 
     let Some(endpoint) = endpoint else {
         return answer;
     };
-    match judge(Frame::new(skb), headers, endpoint, answer) {
+    match judge(Frame::new(skb), headers, endpoint, Answer::from_number(answer)) {
         Ok(()) => answer,
         Err(reason) => {
             if let Some(work) = maps::work() {
                 work.decision = Decision::drop(reason);
             }
-            gateway::DECIDED
+            Answer::Decided as u32
         }
     }
 }
 
 #[inline(always)]
-fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint, answer: u32) -> Result<(), DropReason> {
+fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint, answer: Answer) -> Result<(), DropReason> {
     let Addresses { to, .. } = frame.addresses(headers.family)?;
     check_metadata(endpoint, to)?;
     let is_closed = match answer {
-        gateway::FOR_HOST => !is_open(endpoint, headers.family),
-        gateway::QUESTION => !may_ask(endpoint, headers.family),
-        _ => false,
+        Answer::Host => !endpoint.host_is_open(headers.family),
+        Answer::Question => !endpoint.may_ask_names(headers.family),
+        Answer::Stack | Answer::Decided => false,
     };
     if !is_closed {
         return Ok(());
@@ -100,7 +107,7 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint, answer: u32) -> Re
         && !to.is_group()
         && tuple::read(frame, headers, endpoint.network).is_ok();
     let may_echo = endpoint.flags & flags::MAY_ASK != 0
-        && maps::network(endpoint.network).is_some_and(|network| gateway::is_gateway(network, to));
+        && maps::network(endpoint.network).is_some_and(|network| network.is_gateway(to));
     match is_packet && maps::work().is_some_and(|work| is_welcome(frame.0, work, may_echo)) {
         true => Ok(()),
         false => Err(DropReason::HostAccess),

@@ -1,17 +1,33 @@
-//! Leash: whether an endpoint may begin to speak with somebody, where `--egress` says with whom it may.
+//! Leash: whether a flow may begin. `--egress` says with whom an endpoint may speak, the policy has its say after that.
 
-use netswitch_common::{address::Address, policy::flags};
+use netswitch_common::{
+    address::Address,
+    policy::{action, flags},
+};
 
 use super::policy;
 use crate::{maps, work::Work};
 
-/// Any of these in a standing's flags: there is a leash to be asked.
-pub const LEASHED: u32 = flags::LEASHED | flags::LEASHED_BY_NETWORK;
+/// Whether the policy keeps the flow that begins with this packet from beginning.
+#[inline(always)]
+pub fn denies_new() -> bool {
+    policy::epoch() != 0 && judge_new(policy::NEW) == action::DENY
+}
+
+/// What leash and policy say about the flow that begins. A leash is not asked about flows that have begun: it
+/// stays as it is as long as its endpoint.
+#[inline(always)]
+pub fn judge_new(question: u32) -> u32 {
+    match holds(question == policy::AGAINST) {
+        true => action::DENY,
+        false => policy::judge_flow(question),
+    }
+}
 
 /// Whether a leash keeps the flow on the sheet from beginning at its first end; or, `against`, at its other
 /// end. Asked is whom the packet was sent to, before any translation. The answer is in `work`, too.
 #[inline(always)]
-pub fn holds(against: bool) -> bool {
+fn holds(against: bool) -> bool {
     ask_leash(u32::from(against)) != 0
 }
 
@@ -26,7 +42,7 @@ extern "C" fn ask_leash(against: u32) -> u32 {
     };
     let kinds = match end.endpoint {
         0 => 0,
-        endpoint => policy::flags_of(endpoint, policy::epoch()) & LEASHED,
+        endpoint => policy::flags_of(endpoint, policy::epoch()) & flags::LEASH,
     };
     work.leashed = u8::from(kinds != 0 && !permits(kinds, work, end.generation, to, port));
     work.leashed.into()

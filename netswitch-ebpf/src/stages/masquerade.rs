@@ -8,8 +8,14 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use super::{flow, number, outcome, route, source_guard};
-use crate::{headers::protocol, maps, packet::Frame, work::Work};
+use super::{flow, route, source_guard};
+use crate::{
+    code::{number, outcome},
+    headers::protocol,
+    maps,
+    packet::Frame,
+    work::Work,
+};
 
 /// For the first packet of a flow from a container to the world. `device` is the uplink that it is on its
 /// way out of; 0: the routing tables choose one.
@@ -81,7 +87,7 @@ fn begin(endpoint: &Endpoint, network: &Network) -> Result<(), DropReason> {
         work.source = work.tuple.from;
     }
     work.flow.ends[1] = work.route;
-    flow::set_sender(&mut work.flow.ends[0], endpoint);
+    work.flow.ends[0].set_sender(endpoint);
     work.key.owner = endpoint.id;
     let port = work.tuple.to_port;
     flow::begin(work, port, 0);

@@ -2,21 +2,17 @@
 //! stays the host's and the container's own.
 
 use netswitch_common::{
-    address::Address,
     endpoint::{Endpoint, Kind},
     network::Network,
 };
 
 use super::tuple;
 use crate::{
-    headers::protocol,
+    headers::{dns::PORT, protocol},
     maps,
     packet::{Family, Frame, Headers, LONGEST},
     work::Work,
 };
-
-/// Where questions are sent to, in network order.
-pub const PORT: u16 = 53_u16.to_be();
 
 /// Where the agent listens, in network order; 0 for nowhere.
 #[inline(always)]
@@ -31,14 +27,8 @@ pub fn is_question(work: &Work, network: &Network) -> bool {
         && work.quoted == 0
         && work.headers.transport != 0
         && matches!(work.headers.protocol, protocol::TCP | protocol::UDP)
-        && is_resolver(network, work.destination)
+        && network.is_resolver(work.destination)
         && agent_port() != 0
-}
-
-/// Whether the agent listens at the address: at a gateway's, its link-local one left out.
-#[inline(always)]
-fn is_resolver(network: &Network, address: Address) -> bool {
-    !address.is_none() && (address == network.gateway_v4 || address == network.gateway_v6)
 }
 
 /// Whether a frame of the host's to a container comes from the agent's port, or tells that nobody is there.
@@ -73,5 +63,5 @@ fn is_from_agent(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
     };
     work.tuple.from_port == port
         && matches!(work.tuple.protocol as u8, protocol::TCP | protocol::UDP)
-        && is_resolver(network, work.tuple.from)
+        && network.is_resolver(work.tuple.from)
 }

@@ -66,7 +66,7 @@ fn ask_discovery(
     if headers.hop_limit != 255 || headers.port.to_ne_bytes()[1] != 0 {
         return Err(DropReason::Malformed);
     }
-    if source_guard::is_mapped(headers.family, target) {
+    if headers.family.is_mapped(target) {
         return Err(DropReason::SpoofedNeighbour);
     }
     let Addresses { from, .. } = frame.addresses(headers.family)?;
@@ -96,10 +96,10 @@ fn of_other(endpoint: &Endpoint, address: Address) -> Result<Option<&'static Nei
 /// The neighbour's MAC goes back to the sender.
 #[inline(always)]
 pub fn answer(frame: Frame, headers: Headers, endpoint: &Endpoint, neighbour: &Neighbour) -> Decision {
-    if !policy::may_meet(endpoint, &neighbour.port) {
+    if !policy::may_let_meet(endpoint, &neighbour.port) {
         return Decision::drop(DropReason::IccDisabled);
     }
-    let Some(way_back) = forward::way_back(frame, endpoint) else {
+    let Some(way_back) = forward::device_back(frame, endpoint) else {
         return Decision::drop(DropReason::NoSuchNeighbour);
     };
     let verdict = match headers.family {

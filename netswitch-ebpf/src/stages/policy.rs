@@ -1,32 +1,22 @@
 //! Policy: whether a flow may begin, or go on.
 
-use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
-    address::{Address, Mac},
+    address::Address,
     endpoint::{Endpoint, Kind, Port, flags},
-    flow::{Flow, FlowEnd, progress},
+    flow::{Flow, FlowEnd},
     policy::{self, PairKey, action, half, identity},
-    verdict::{Decision, DropReason, Verdict},
+    verdict::DropReason,
 };
 
-use super::{
-    flow::{self, WayBack},
-    forward, fragment, leash, masquerade, tuple,
-};
-use crate::{
-    headers::{protocol, tcp},
-    maps,
-    packet::{Family, Frame, Headers},
-    work::Work,
-};
+use crate::{maps, work::Work};
 
 /// What is asked about: the flow that begins; the same, begun by the other end; the one that was found.
-const NEW: u32 = 0;
-const AGAINST: u32 = 1;
+pub const NEW: u32 = 0;
+pub const AGAINST: u32 = 1;
 const KNOWN: u32 = 2;
 
 /// What the policy says: nothing, or one of [`action`].
-const NOTHING: u32 = 0;
+pub const NOTHING: u32 = 0;
 
 /// The policy in force; 0: none.
 #[inline(always)]
@@ -43,13 +33,19 @@ pub fn concerns(one: u32, other: u32) -> bool {
 
 /// Whether frames may pass between the endpoint and a port, or a rule may let some.
 #[inline(always)]
-pub fn may_meet(endpoint: &Endpoint, port: &Port) -> bool {
-    forward::may_meet(endpoint, port.kind) || concerns(endpoint.id, port.id)
+pub fn may_let_meet(endpoint: &Endpoint, port: &Port) -> bool {
+    endpoint.may_meet(port.kind) || concerns(endpoint.id, port.id)
 }
 
 #[inline(always)]
 pub fn flags_of(endpoint: u32, epoch: u32) -> u32 {
     maps::standing(endpoint).map_or(0, |standing| standing.flags[half(epoch)])
+}
+
+/// Whether what passes between neighbours has records: for the policy, or because an end has only so many.
+#[inline(always)]
+pub fn is_followed(endpoint: &Endpoint, port: &Port) -> bool {
+    (endpoint.flags | port.flags) & flags::COUNT_FLOWS != 0 || concerns(endpoint.id, port.id)
 }
 
 /// Why an endpoint may not send what no rule and no leash can speak of: other than IP, and to groups.
@@ -60,7 +56,7 @@ pub fn denial_from(endpoint: u32) -> Option<DropReason> {
         return None;
     }
     let flags = flags_of(endpoint, epoch);
-    if flags & leash::LEASHED != 0 {
+    if flags & policy::flags::LEASH != 0 {
         return Some(DropReason::Egress);
     }
     (flags & policy::flags::DENY_OUT != 0).then_some(DropReason::PolicyDenied)
@@ -71,12 +67,6 @@ pub fn denial_from(endpoint: u32) -> Option<DropReason> {
 pub fn denies_to(endpoint: u32) -> bool {
     let epoch = epoch();
     epoch != 0 && flags_of(endpoint, epoch) & policy::flags::DENY_IN != 0
-}
-
-/// Whether the policy keeps the flow that begins with this packet from beginning.
-#[inline(always)]
-pub fn denies_new() -> bool {
-    epoch() != 0 && judge_new(NEW) == action::DENY
 }
 
 /// Why the last flow that was asked about may not pass.
@@ -97,19 +87,9 @@ pub fn again(work: &mut Work) {
     }
 }
 
-/// What leash and policy say about the flow that begins. A leash is not asked about flows that have begun: it
-/// stays as it is as long as its endpoint.
-#[inline(always)]
-fn judge_new(question: u32) -> u32 {
-    match leash::holds(question == AGAINST) {
-        true => action::DENY,
-        false => judge_flow(question),
-    }
-}
-
 /// Asks about a flow. The rule and the epoch of the answer are in `work` and, for a new one, in its record.
 #[unsafe(no_mangle)]
-extern "C" fn judge_flow(question: u32) -> u32 {
+pub extern "C" fn judge_flow(question: u32) -> u32 {
     let Some(work) = maps::work() else {
         return action::DENY;
     };
@@ -189,173 +169,4 @@ fn keeps_apart(end: &FlowEnd) -> bool {
         .filter(|slot| slot.flags & flags::NO_ICC != 0)
         .and_then(|slot| maps::endpoint(slot.ifindex))
         .is_some_and(|endpoint| endpoint.kind == Kind::Container as u8)
-}
-
-/// The verdict about a packet between members of a network about whom the policy may have something to say;
-/// with [`Verdict::Drop`] the decision is in `work`.
-#[inline(always)]
-pub fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> u32 {
-    judge_member(frame.0, headers.bits(), endpoint, port)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn judge_member(skb: *mut __sk_buff, headers: u64, endpoint: *const Endpoint, port: *const Port) -> u32 {
-    // SAFETY: from `judge`; the verifier checks that they are what they are said to be
-    let (headers, endpoint, port) = unsafe { (Headers::from_bits(headers), endpoint.as_ref(), port.as_ref()) };
-    let found = match (endpoint, port) {
-        (Some(endpoint), Some(port)) => look_at(Frame::new(skb), headers, endpoint, port),
-        _ => Err(DropReason::Malformed),
-    };
-    match found {
-        Ok(verdict) => verdict as u32 | port.map_or(0, |port| port.flags & flags::LIMITED),
-        Err(reason) => {
-            if let Some(work) = maps::work() {
-                work.decision = Decision {
-                    destination: port.map_or(0, |port| port.id),
-                    ..Decision::drop(reason)
-                };
-            }
-            Verdict::Drop as u32
-        }
-    }
-}
-
-#[inline(always)]
-fn look_at(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Result<Verdict, DropReason> {
-    let may_meet = forward::may_meet(endpoint, port.kind);
-    if !matches!(headers.family, Family::V4 | Family::V6) {
-        let denial = match denies_to(port.id) {
-            true => Some(DropReason::PolicyDenied),
-            false => denial_from(endpoint.id),
-        };
-        return match denial {
-            _ if !may_meet => Err(DropReason::IccDisabled),
-            Some(reason) => Err(reason),
-            None if port.kind == Kind::Host as u8 => Ok(Verdict::Host),
-            None => Ok(Verdict::Peer),
-        };
-    }
-    tuple::read(frame, headers, endpoint.network)?;
-    let way_back = WayBack {
-        ifindex: frame.ifindex(),
-        network: endpoint.network,
-    };
-    if fragment::decide(frame, way_back) {
-        return Ok(Verdict::Drop);
-    }
-    let is_known = flow::find(frame);
-    let Some(work) = maps::work() else {
-        return Err(DropReason::Malformed);
-    };
-    if is_known {
-        return match work.denied {
-            0 => Ok(Verdict::Follow),
-            _ => Err(reason(work)),
-        };
-    }
-    if work.quoted != 0 {
-        return Err(DropReason::NoFlow);
-    }
-    let mac = frame.destination_mac()?;
-    begin(work, endpoint, port, mac, endpoint.network);
-    match judge_new(NEW) {
-        action::ALLOW => return Ok(Verdict::Admit),
-        NOTHING if may_meet => return Ok(Verdict::Admit),
-        _ => {}
-    }
-    let Some(work) = maps::work() else {
-        return Err(DropReason::Malformed);
-    };
-    // of a connection that began before anybody kept count: it goes on if either side might have begun it; a
-    // leash has kept count from the beginning
-    if work.leashed == 0
-        && work.tuple.protocol == u32::from(protocol::TCP)
-        && work.tcp_flags & (tcp::SYN | tcp::ACK) != tcp::SYN
-    {
-        let rule = work.rule;
-        let said = judge_new(AGAINST);
-        if said == action::ALLOW || said == NOTHING && may_meet {
-            turn_round();
-            return Ok(Verdict::Admit);
-        }
-        if let Some(work) = maps::work() {
-            work.rule = rule;
-            work.leashed = 0;
-        }
-    }
-    match (
-        may_meet,
-        maps::work().map_or(0, |work| work.rule | u32::from(work.leashed)),
-    ) {
-        (false, 0) => Err(DropReason::IccDisabled),
-        _ => Err(maps::work().map_or(DropReason::PolicyDenied, |work| reason(work))),
-    }
-}
-
-/// The template of a flow that needs no translation, to a member of `network`.
-#[inline(always)]
-fn begin(work: &mut Work, endpoint: &Endpoint, port: &Port, mac: [u16; 3], network: u32) {
-    work.goal = work.tuple.to;
-    work.source = work.tuple.from;
-    work.key.owner = endpoint.id;
-    work.wants_port = 0;
-    flow::set_sender(&mut work.flow.ends[0], endpoint);
-    flow::set_end(
-        &mut work.flow.ends[1],
-        port.id,
-        port.generation,
-        port.mtu,
-        Mac::from_words(mac),
-    );
-    let to_port = work.tuple.to_port;
-    flow::begin(work, to_port, network);
-}
-
-/// The flow is the other end's, and under way.
-#[inline(always)]
-fn turn_round() {
-    if let Some(work) = maps::work() {
-        let [original, reply] = work.flow.tuples;
-        work.flow.tuples = [reply, original];
-        let [one, other] = work.flow.ends;
-        work.flow.ends = [other, one];
-        work.flow.progress = progress::ANSWERED | progress::ASSURED;
-    }
-}
-
-/// For a packet to another network, which takes a rule that allows it: then it is routed there, as the first
-/// one of a flow.
-#[inline(always)]
-pub fn decide_between(endpoint: &Endpoint) -> Result<(), DropReason> {
-    if epoch() == 0 {
-        return Err(DropReason::OtherNetwork);
-    }
-    super::outcome(judge_between(endpoint))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn judge_between(endpoint: *const Endpoint) -> u32 {
-    // SAFETY: from `decide_between`; the verifier checks that it is one
-    match (maps::work(), unsafe { endpoint.as_ref() }) {
-        (Some(work), Some(endpoint)) => super::number(enter(work, endpoint)),
-        _ => DropReason::OtherNetwork as u32,
-    }
-}
-
-#[inline(always)]
-fn enter(work: &mut Work, endpoint: &Endpoint) -> Result<(), DropReason> {
-    let to = work.destination;
-    let neighbour = maps::subnet(to).and_then(|subnet| Some((subnet.network, maps::neighbour(subnet.network, to)?)));
-    let Some((network, neighbour)) = neighbour else {
-        return Err(DropReason::OtherNetwork);
-    };
-    if neighbour.port.kind != Kind::Container as u8 || masquerade::may_begin(work, endpoint).is_err() {
-        return Err(DropReason::OtherNetwork);
-    }
-    begin(work, endpoint, &neighbour.port, neighbour.mac.words(), network);
-    match judge_new(NEW) {
-        action::ALLOW => Ok(()),
-        NOTHING => Err(DropReason::OtherNetwork),
-        _ => Err(maps::work().map_or(DropReason::PolicyDenied, |work| reason(work))),
-    }
 }

@@ -9,8 +9,9 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use super::{flow, gateway, outcome, route, uplink};
+use super::{flow, route};
 use crate::{
+    code,
     headers::protocol,
     maps,
     packet::{Family, Frame},
@@ -38,11 +39,13 @@ pub fn find(frame: Frame) -> Option<&'static Publication> {
 /// Its number, or 0.
 #[unsafe(no_mangle)]
 extern "C" fn find_publication(skb: *mut __sk_buff) -> u32 {
-    maps::work().and_then(|work| number(Frame::new(skb), work)).unwrap_or(0)
+    maps::work()
+        .and_then(|work| published_number(Frame::new(skb), work))
+        .unwrap_or(0)
 }
 
 #[inline(always)]
-fn number(frame: Frame, work: &mut Work) -> Option<u32> {
+fn published_number(frame: Frame, work: &mut Work) -> Option<u32> {
     let to = work.tuple.to;
     if !matches!(
         work.tuple.protocol as u8,
@@ -65,9 +68,9 @@ fn number(frame: Frame, work: &mut Work) -> Option<u32> {
     let number = at(work, any)?;
     let network = maps::network(maps::publication(number)?.network)?;
     // a gateway's address is for its own network alone
-    let is_host = match gateway::is_gateway(network, to) {
+    let is_host = match network.is_gateway(to) {
         true => work.tuple.zone != 0,
-        false => gateway::is_local(frame, network, to),
+        false => route::is_local(frame, network, to),
     };
     is_host.then_some(number)
 }
@@ -89,7 +92,7 @@ pub fn decide_world(frame: Frame, publication: &Publication) -> Result {
     work.goal = client;
     work.start = work.tuple.to;
     let subnet = maps::subnet(client).and_then(|subnet| Some((subnet, maps::network(subnet.network)?)));
-    if subnet.is_some_and(|(subnet, network)| uplink::is_inside(frame, subnet, network, client)) {
+    if subnet.is_some_and(|(subnet, network)| route::is_inside(frame, subnet, network, client)) {
         return Err(DropReason::SpoofedAddress);
     }
     let Some(network) = maps::network(publication.network) else {
@@ -117,14 +120,14 @@ pub fn decide_world(frame: Frame, publication: &Publication) -> Result {
 /// The same from a container, by an address of the host's.
 #[inline(always)]
 pub fn decide_container(publication: &Publication, endpoint: &Endpoint) -> Result {
-    outcome(publish_to_container(publication, endpoint))
+    code::outcome(publish_to_container(publication, endpoint))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn publish_to_container(publication: *const Publication, endpoint: *const Endpoint) -> u32 {
     // SAFETY: from `decide_container`; the verifier checks that they are what they are said to be
     match unsafe { (publication.as_ref(), endpoint.as_ref()) } {
-        (Some(publication), Some(endpoint)) => super::number(begin(publication, endpoint)),
+        (Some(publication), Some(endpoint)) => code::number(begin(publication, endpoint)),
         _ => DropReason::NotPublished as u32,
     }
 }
@@ -142,7 +145,7 @@ fn begin(publication: &Publication, endpoint: &Endpoint) -> Result {
     if gateway.is_none_or(Address::is_none) {
         return Err(DropReason::HostAccess);
     }
-    flow::set_sender(&mut work.flow.ends[0], endpoint);
+    work.flow.ends[0].set_sender(endpoint);
     work.key.owner = endpoint.id;
     // its own stack would drop what comes from its own address
     lead(publication, endpoint.id == publication.endpoint)
@@ -166,8 +169,7 @@ fn lead(publication: &Publication, to_itself: bool) -> Result {
         (true, true) => network.gateway_v4,
         (true, false) => network.gateway_v6,
     };
-    flow::set_end(
-        &mut work.flow.ends[1],
+    work.flow.ends[1].set(
         publication.endpoint,
         publication.generation,
         publication.mtu,

@@ -6,7 +6,7 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{gateway, host, policy};
+use super::{gateway, policy};
 use crate::{
     maps,
     packet::{Family, Frame},
@@ -46,7 +46,7 @@ fn to_members(endpoint: &Endpoint, family: Family) -> Decision {
     if endpoint.flags & flags::NO_ICC == 0 || endpoint.kind == Kind::Host as u8 {
         return everyone;
     }
-    if !host::is_open(endpoint, family) {
+    if !endpoint.host_is_open(family) {
         return Decision::drop(DropReason::HostAccess);
     }
     match maps::member(endpoint.network, HOST_SLOT) {
@@ -62,7 +62,7 @@ fn to_members(endpoint: &Endpoint, family: Family) -> Decision {
 /// Whether the host hears a frame to all members.
 #[inline(always)]
 pub fn is_for_host(frame: Frame) -> bool {
-    maps::endpoint(frame.ifindex()).is_none_or(|endpoint| host::is_open(endpoint, frame.family()))
+    maps::endpoint(frame.ifindex()).is_none_or(|endpoint| endpoint.host_is_open(frame.family()))
 }
 
 /// The key and the state of an endpoint's bucket after one more frame; `None` if that is too much.

@@ -5,91 +5,21 @@
 use aya_ebpf::{bindings::__sk_buff, check_bounds_signed, helpers::bpf_skb_load_bytes};
 use netswitch_common::{
     address::Address,
-    checksum,
+    checksum::{self, total},
     endpoint::{Endpoint, Kind, flags},
-    name::{LONGEST, Name, NameKey, SEVERAL, View, lower},
+    name::{LONGEST, Name, SEVERAL, View, lower},
     verdict::{Decision, Verdict},
 };
 
-use super::{gateway, names};
 use crate::{
-    headers::{ETHERNET_LENGTH, Ipv4, Ipv6, protocol},
+    headers::{
+        dns::{KIND, Message, PLAIN, PORT, RECORD_HEADER, THE_NAME, code, kind},
+        protocol,
+    },
     maps,
-    packet::{Family, Frame, Headers},
-    resolve::total,
+    packet::{self, Frame, Headers, plain_transport},
     work::Work,
 };
-
-/// Bytes of type and class behind a question's name.
-const KIND: usize = 4;
-
-/// Types of records (RFC 1035, 3.2.2; RFC 3596, 2.1), network order, and the Internet's class.
-pub mod kind {
-    pub const A: u16 = 1_u16.to_be();
-    pub const PTR: u16 = 12_u16.to_be();
-    pub const AAAA: u16 = 28_u16.to_be();
-    pub const INTERNET: u16 = 1_u16.to_be();
-}
-
-/// Codes of answers without a record (RFC 1035, 4.1.1).
-pub mod code {
-    /// The name is there, and has nothing of the kind.
-    pub const NOTHING: u16 = 0;
-    /// SERVFAIL.
-    pub const CANNOT_TELL: u16 = 2;
-    /// NXDOMAIN.
-    pub const NO_SUCH_NAME: u16 = 3;
-}
-
-/// Ports and lengths of a UDP datagram and the header of a DNS message (RFC 1035, 4.1.1).
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Message {
-    pub from_port: u16,
-    pub to_port: u16,
-    pub length: u16,
-    pub checksum: u16,
-    pub id: u16,
-    pub flags: u16,
-    pub questions: u16,
-    pub answers: u16,
-    pub authorities: u16,
-    pub additions: u16,
-}
-
-/// A question as it was asked.
-#[repr(C)]
-pub struct Asked {
-    /// In front; then type and class, which stand behind the name, zeros again.
-    pub key: NameKey,
-    /// Room for these behind the longest name.
-    _room: u64,
-    /// One of [`kind`].
-    pub kind: u16,
-    /// Bytes of name, type and class; their one's complement sum.
-    pub length: u32,
-    pub sum: u32,
-}
-
-/// A resource record about the name that stands behind the message's header.
-#[repr(C, packed(2))]
-#[derive(Clone, Copy)]
-pub struct Record {
-    name: u16,
-    kind: u16,
-    class: u16,
-    time_to_live: u32,
-    length: u16,
-    data: [u8; LONGEST],
-}
-
-/// Up to the record's data.
-const RECORD_HEADER: usize = core::mem::offset_of!(Record, data);
-/// Where the question's name stands in a message (RFC 1035, 4.1.4).
-const THE_NAME: u16 = 0xc00c_u16.to_be();
-
-/// Flags of a plain question: RD, AD and CD say what the sender knows (RFC 1035, 4.1.1; RFC 4035, 3.2).
-const PLAIN: u16 = 0x0130_u16.to_be();
 
 /// Whether a frame to the gateway's MAC is a question that the map answers; then the decision is in `work`.
 #[inline(always)]
@@ -98,18 +28,9 @@ pub fn find(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
         && headers.transport == plain_transport(headers.family)
         && headers.more_fragments == 0
         && frame
-            .read::<[u16; 2]>(u32::from(headers.transport & crate::packet::LONGEST))
-            .is_some_and(|ports| ports[1] == names::PORT)
+            .read::<[u16; 2]>(u32::from(headers.transport & packet::LONGEST))
+            .is_some_and(|ports| ports[1] == PORT)
         && find_name(frame.0, headers.bits(), endpoint) != 0
-}
-
-/// Where the transport header starts behind an IP header without options.
-#[inline(always)]
-pub fn plain_transport(family: Family) -> u16 {
-    match family {
-        Family::V4 => ETHERNET_LENGTH as u16 + size_of::<Ipv4>() as u16,
-        _ => ETHERNET_LENGTH as u16 + size_of::<Ipv6>() as u16,
-    }
 }
 
 #[unsafe(no_mangle)]
@@ -124,8 +45,8 @@ extern "C" fn find_name(skb: *mut __sk_buff, headers: u64, endpoint: *const Endp
 fn look(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Option<()> {
     let network = maps::network(endpoint.network)?;
     let to = frame.addresses(headers.family).ok()?.to;
-    let nobody_else = !gateway::is_gateway(network, to);
-    if nobody_else && !is_resolver(endpoint, to) {
+    let nobody_else = !network.is_gateway(to);
+    if nobody_else && !answers_alone(endpoint, to) {
         return None;
     }
     let work = maps::work()?;
@@ -150,7 +71,7 @@ fn look(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Option<()> {
 
 /// Whether the switch alone answers at the address, which is no gateway: on networks without one.
 #[inline(always)]
-fn is_resolver(endpoint: &Endpoint, address: Address) -> bool {
+fn answers_alone(endpoint: &Endpoint, address: Address) -> bool {
     endpoint.flags & flags::ISOLATED != 0
         && maps::neighbour(endpoint.network, address).is_some_and(|neighbour| neighbour.port.kind == Kind::Host as u8)
 }

@@ -11,16 +11,12 @@ use aya_ebpf::{
 use netswitch_common::{
     address::{Address, Mac},
     flow::{Flow, direction, halves},
-    host::Uplink,
+    host::{Config, Uplink},
     network::{Network, Subnet, SubnetKind},
     verdict::DropReason,
 };
 
-use super::stack;
-use crate::{maps, packet::Frame, work::Work};
-
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+use crate::{headers::family, maps, packet::Frame, work::Work};
 
 /// A flow asks for its route again after this long, and at once when the agent has seen a change:
 /// so it follows the routing tables also while there is no agent.
@@ -46,10 +42,10 @@ pub fn question(memory: &mut core::mem::MaybeUninit<Question>, ifindex: u32, to:
     unsafe {
         (*query).ifindex = ifindex;
         if let Some(v4) = to.as_v4() {
-            (*query).family = AF_INET;
+            (*query).family = family::INET;
             (*query).__bindgen_anon_4.ipv4_dst = v4;
         } else {
-            (*query).family = AF_INET6;
+            (*query).family = family::INET6;
             (*query).__bindgen_anon_4.ipv6_dst = to.0;
         }
     }
@@ -94,6 +90,18 @@ pub fn near(frame: Frame, host_end: u32, address: Address) -> Near {
 #[inline(always)]
 pub fn leads_to(subnet: &Subnet, network: &Network, ifindex: u32) -> bool {
     ifindex == network.host_end || subnet.kind == SubnetKind::Isolated as u32
+}
+
+/// Whether the host has the address, on whatever device; also whether it is a broadcast address there.
+#[inline(always)]
+pub fn is_local(frame: Frame, network: &Network, address: Address) -> bool {
+    near(frame, network.host_end, address).is_local
+}
+
+/// Whether an address of a network's subnet is really there: the host may have a more specific route.
+#[inline(always)]
+pub fn is_inside(frame: Frame, subnet: &Subnet, network: &Network, address: Address) -> bool {
+    leads_to(subnet, network, near(frame, network.host_end, address).ifindex)
 }
 
 /// [`Near`] in one word.
@@ -177,7 +185,7 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
     // 5549)
     unsafe {
         work.route.next_hop = match query.family {
-            AF_INET => Address::v4(query.__bindgen_anon_4.ipv4_dst),
+            family::INET => Address::v4(query.__bindgen_anon_4.ipv4_dst),
             _ => Address(query.__bindgen_anon_4.ipv6_dst),
         };
         work.source = match (flags & BPF_FIB_LOOKUP_SRC != 0, is_v4) {
@@ -245,7 +253,7 @@ fn look_again(frame: Frame) -> bool {
     let Some(network) = maps::network(work.tuple.zone) else {
         return false;
     };
-    if stack::is_on() {
+    if maps::config().is_some_and(Config::uses_stack) {
         return stays_in_stack(frame, network, work);
     }
     if work.direction == direction::REPLY {

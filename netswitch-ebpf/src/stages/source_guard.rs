@@ -6,7 +6,7 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use super::gateway;
+use super::route;
 use crate::{
     headers::{Arp, Ipv4, Ipv6, dhcp, icmp, icmpv6, protocol},
     maps,
@@ -85,10 +85,10 @@ fn may(endpoint: &Endpoint, flag: u32) -> bool {
 #[inline(never)]
 fn source(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), DropReason> {
     let Addresses { from, to } = frame.addresses(headers.family)?;
-    if is_mapped(headers.family, from) {
+    if headers.family.is_mapped(from) {
         return Err(DropReason::SpoofedAddress);
     }
-    if is_mapped(headers.family, to) || to.is_unspecified() || to.is_loopback() || to == from {
+    if headers.family.is_mapped(to) || to.is_unspecified() || to.is_loopback() || to == from {
         return Err(DropReason::Martian);
     }
     let allowed = if from.is_unspecified() {
@@ -105,19 +105,12 @@ fn source(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), Dro
     })
 }
 
-/// Whether an address of an IPv6 packet looks in the maps like an IPv4 one: `::ffff:a.b.c.d`, which
-/// nobody has on a wire.
-#[inline(always)]
-pub fn is_mapped(family: Family, address: Address) -> bool {
-    family == Family::V6 && address.as_v4().is_some()
-}
-
 /// Whether the endpoint is the host's port and the host has the address.
 #[inline(always)]
 fn is_host(frame: Frame, endpoint: &Endpoint, address: Address) -> bool {
     endpoint.kind == Kind::Host as u8
         && maps::network(endpoint.network)
-            .is_some_and(|network| gateway::is_gateway(network, address) || gateway::is_local(frame, network, address))
+            .is_some_and(|network| network.is_gateway(address) || route::is_local(frame, network, address))
 }
 
 /// A host without an address speaks DHCP, tests an address for duplicates (judged by
@@ -217,7 +210,7 @@ fn complains(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), 
     if frame.ip_length(headers.family)? < quoted_end {
         return Err(DropReason::Malformed);
     }
-    match is_own(endpoint, to) && !is_mapped(headers.family, to) {
+    match is_own(endpoint, to) && !headers.family.is_mapped(to) {
         true => Ok(()),
         false => Err(DropReason::SpoofedError),
     }
@@ -250,7 +243,7 @@ fn discovery(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), 
     if claims_target {
         let mut target = Address::NONE;
         frame.load(u32::from(headers.transport) + 8, &mut target)?;
-        if is_mapped(headers.family, target) || !is_own(endpoint, target) {
+        if headers.family.is_mapped(target) || !is_own(endpoint, target) {
             return Err(DropReason::SpoofedNeighbour);
         }
     }

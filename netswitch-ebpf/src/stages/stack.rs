@@ -5,26 +5,23 @@
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     endpoint::{Endpoint, Kind},
-    host::config_flags,
+    host::Config,
     publish::{Publication, flags},
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{
-    flow::{self, WayBack},
-    fragment, masquerade, tuple,
-};
+use super::{flow, fragment, leave, masquerade, tuple};
 use crate::{
     headers::protocol,
     maps,
     packet::{Addresses, Family, Frame, Headers, Packet},
-    work::Work,
+    work::{WayBack, Work},
 };
 
 /// Whether the agent was told so.
 #[inline(always)]
 pub fn is_on() -> bool {
-    maps::config().is_some_and(|config| config.flags & config_flags::STACK != 0)
+    maps::config().is_some_and(Config::uses_stack)
 }
 
 /// Whether the stack carries a container's packet, whose flow was found.
@@ -46,7 +43,7 @@ pub fn may_forward(publication: &Publication) -> bool {
 pub fn hand_on(verdict: Verdict) {
     if let Some(work) = maps::work() {
         work.hops = 0;
-        let refused = flow::refused(work, verdict as u32);
+        let refused = leave::refused(work, verdict as u32);
         work.decision = refused.unwrap_or(Decision {
             verdict: verdict as u32,
             destination: work.end.endpoint,
@@ -64,7 +61,7 @@ pub fn decide(frame: Frame) -> Option<Decision> {
     }
     match decide_leaving(frame.0, packet.headers.bits()) {
         0 => None,
-        _ => Some(flow::decided()),
+        _ => Some(leave::decided()),
     }
 }
 

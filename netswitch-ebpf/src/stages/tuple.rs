@@ -3,8 +3,8 @@
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_coarse_ns};
 use netswitch_common::{address::Address, verdict::DropReason};
 
-use super::{number, outcome};
 use crate::{
+    code::{number, outcome},
     headers::{ETHERNET_LENGTH, Ipv4, Ipv6, icmp, icmpv6, protocol},
     maps,
     packet::{Addresses, Family, Frame, Headers, LONGEST},

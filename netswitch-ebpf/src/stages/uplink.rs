@@ -1,19 +1,13 @@
 //! Uplink: packets from the world, for a flow, a published port, or the host's own stack.
 
 use aya_ebpf::bindings::__sk_buff;
-use netswitch_common::{
-    address::Address,
-    network::{Network, Subnet},
-    verdict::{Decision, DropReason, Verdict},
-};
+use netswitch_common::verdict::{Decision, DropReason, Verdict};
 
-use super::{
-    flow::{self, WayBack},
-    fragment, gateway, publish, route, stack, tuple,
-};
+use super::{flow, fragment, leave, publish, route, stack, tuple};
 use crate::{
     maps,
     packet::{Family, Frame, Headers, Packet},
+    work::WayBack,
 };
 
 /// To the host's stack, untouched.
@@ -35,7 +29,7 @@ pub fn decide(frame: Frame) -> Decision {
     }
     match decide_uplink(frame.0, packet.headers.bits()) {
         0 => pass,
-        _ => flow::decided(),
+        _ => leave::decided(),
     }
 }
 
@@ -77,7 +71,7 @@ fn judge(frame: Frame, headers: Headers) -> bool {
     };
     let to = work.destination;
     match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
-        Some((subnet, network)) if gateway::is_gateway(network, to) || is_inside(frame, subnet, network, to) => {
+        Some((subnet, network)) if network.is_gateway(to) || route::is_inside(frame, subnet, network, to) => {
             let endpoint = maps::neighbour(subnet.network, to).map_or(0, |neighbour| neighbour.port.id);
             refuse(DropReason::NotPublished, subnet.network, endpoint);
             true
@@ -91,7 +85,7 @@ fn judge(frame: Frame, headers: Headers) -> bool {
 fn enter(frame: Frame, verdict: Verdict, way_back: WayBack) {
     match stack::is_on() {
         true => stack::hand_on(verdict),
-        false => flow::leave(frame, verdict, way_back),
+        false => leave::leave(frame, verdict, way_back),
     }
 }
 
@@ -104,10 +98,4 @@ fn refuse(reason: DropReason, network: u32, endpoint: u32) {
             ..Decision::drop(reason)
         };
     }
-}
-
-/// Whether an address of a network's subnet is really there: the host may have a more specific route.
-#[inline(always)]
-pub fn is_inside(frame: Frame, subnet: &Subnet, network: &Network, address: Address) -> bool {
-    route::leads_to(subnet, network, route::near(frame, network.host_end, address).ifindex)
 }

@@ -13,14 +13,15 @@ use netswitch_common::{
     verdict::Verdict,
 };
 
-use super::{Plain, at, length};
+use super::frame::{Plain, at, length};
 use crate::{
-    headers::{ETHERNET_LENGTH, protocol},
+    commit::{
+        count::count_path,
+        translate::{FrontV4, FrontV6},
+    },
+    headers::{ETHERNET_LENGTH, Macs, protocol},
     maps,
-    rewrite::Macs,
     stages::flow,
-    translate::{FrontV4, FrontV6},
-    verdict,
     work::Work,
 };
 
@@ -28,7 +29,7 @@ use crate::{
 #[inline(always)]
 pub fn redirect(context: &XdpContext, packet: &Plain) -> Option<u32> {
     // SCTP's checksum covers all of the packet by a CRC: tcx changes that
-    if packet.tuple.protocol == u32::from(protocol::SCTP) || !is_of_a_flow(packet) {
+    if packet.tuple.protocol == u32::from(protocol::SCTP) || !is_of_a_settled_flow(packet) {
         return None;
     }
     let work = maps::work()?;
@@ -63,14 +64,14 @@ pub fn redirect(context: &XdpContext, packet: &Plain) -> Option<u32> {
             }
         }
     }
-    verdict::count_path(Verdict::Translate, length);
+    count_path(Verdict::Translate, length);
     // SAFETY: only takes numbers
     Some(unsafe { bpf_redirect(slot.ifindex, 0) } as u32)
 }
 
 /// Whether it goes to a container in a flow that nothing has to be written about; then the flow is in `work`.
 #[inline(always)]
-fn is_of_a_flow(packet: &Plain) -> bool {
+fn is_of_a_settled_flow(packet: &Plain) -> bool {
     let Some(work) = maps::work() else {
         return false;
     };

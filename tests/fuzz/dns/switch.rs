@@ -1,4 +1,4 @@
-//! What the switch says, in plain Rust: `stages/resolve.rs` and `resolve.rs` of the data path.
+//! What the switch says, in plain Rust: `stages/resolve.rs` and `commit/resolve.rs` of the data path.
 
 use std::collections::HashMap;
 

@@ -1,27 +1,34 @@
 //! Commit: the only place where a decision has effects. Counts, spends, copies, rewrites, redirects.
 
+pub mod count;
+mod deny;
+pub mod event;
+mod hairpin;
+mod hop;
+pub mod limit;
+mod names;
+mod open;
+mod park;
+mod renew;
+mod replicate;
+mod resolve;
+mod rewrite;
+mod slot;
+pub mod translate;
+
 use aya_ebpf::{
     Global,
-    bindings::{BPF_F_INGRESS, BPF_NOEXIST, TC_ACT_SHOT},
-    helpers::{bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_type},
+    bindings::{BPF_F_INGRESS, TC_ACT_SHOT},
+    helpers::{bpf_redirect, bpf_redirect_peer, bpf_skb_change_type},
     programs::TcContext,
 };
 use netswitch_common::{
     endpoint::Endpoint,
-    flow::{Flow, direction, halves, life, progress, timeout},
-    verdict::{Count, Decision, DropKey, DropReason, Verdict},
+    verdict::{Decision, DropReason, Verdict},
 };
 
-use crate::{
-    atomic, deny, event,
-    headers::tcp,
-    limit, maps, names, open,
-    packet::Frame,
-    park, replicate, resolve,
-    rewrite::{self, Macs},
-    translate,
-    work::Work,
-};
+use self::count::{count_drop, count_path};
+use crate::{headers::Macs, maps, packet::Frame};
 
 /// To the next program, or to the stack if there is none (`TCX_NEXT`, `TC_ACT_UNSPEC`).
 pub const TCX_NEXT: i32 = -1;
@@ -63,7 +70,7 @@ pub fn commit(frame: Frame, decision: Decision, sender: Option<&Endpoint>) -> i3
 fn commit_other(frame: Frame, decision: &Decision) -> i32 {
     let length = frame.length();
     if event::wants_drops() {
-        tell(frame, decision);
+        event::tell(frame, decision);
     }
     let rewritten = match Verdict::from_number(decision.verdict) {
         Some(Verdict::Pass) => {
@@ -93,7 +100,7 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
             }
             Err(reason) => Err(reason),
         },
-        Some(Verdict::Open) => match open_flow(frame, decision) {
+        Some(Verdict::Open) => match open_and_send(frame, decision) {
             Ok(action) => {
                 count_path(Verdict::Open, length);
                 if event::wants_flows() {
@@ -201,33 +208,10 @@ fn log(frame: Frame, reason: u32) {
     aya_log_ebpf::debug!(&context, "drop {} at {}", reason, frame.ifindex());
 }
 
-/// Tells whoever listens of a packet that is still as it came.
-#[inline(always)]
-fn tell(frame: Frame, decision: &Decision) {
-    if let Some(reason) = DropReason::from_number(decision.reason) {
-        event::dropped(frame, decision, reason);
-        return;
-    }
-    let is_passing = matches!(
-        Verdict::from_number(decision.verdict),
-        Some(
-            Verdict::Peer
-                | Verdict::Host
-                | Verdict::Replicate
-                | Verdict::Question
-                | Verdict::AnswerName
-                | Verdict::DenyName
-        )
-    );
-    if is_passing && event::wants_flows() {
-        event::packet(frame, decision);
-    }
-}
-
 /// Into the peer of a host-side veth, in another namespace than this one.
 #[inline(always)]
 fn to_peer(frame: Frame, ifindex: u32) -> i32 {
-    clear_mark(frame);
+    frame.clear_mark();
     if KERNEL_SETS_PACKET_TYPE.load() == 0 {
         // SAFETY: the context of the running program
         unsafe { bpf_skb_change_type(frame.0, PACKET_HOST) };
@@ -239,7 +223,7 @@ fn to_peer(frame: Frame, ifindex: u32) -> i32 {
 /// Into the host end of the network. The kernel compares the destination MAC again on the way.
 #[inline(always)]
 fn to_host(frame: Frame, ifindex: u32) -> i32 {
-    clear_mark(frame);
+    frame.clear_mark();
     // SAFETY: only takes numbers
     unsafe { bpf_redirect(ifindex, u64::from(BPF_F_INGRESS)) as i32 }
 }
@@ -260,7 +244,7 @@ fn answer(frame: Frame, decision: &Decision) -> i32 {
 
 /// The first packet of a flow: afterwards it is like any other.
 #[inline(never)]
-fn open_flow(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
+fn open_and_send(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     open::open()?;
     to_other_end(frame, decision)
 }
@@ -271,7 +255,7 @@ fn to_member(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     if decision.verdict == Verdict::Admit as u32 {
         open::open()?;
     } else if let Some(work) = maps::work() {
-        renew(work);
+        renew::renew(work);
     }
     Ok(match maps::network(decision.network) {
         Some(network) if network.host_end == decision.ifindex => to_host(frame, decision.ifindex),
@@ -283,7 +267,7 @@ fn to_member(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
 #[inline(never)]
 fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     let work = maps::work().ok_or(DropReason::Malformed)?;
-    renew(work);
+    renew::renew(work);
     let is_new = decision.verdict == Verdict::Open as u32;
     let knows_hop = work.end.knows_hop(is_new || work.rerouted != 0);
     work.macs = match (work.end.endpoint, knows_hop) {
@@ -307,152 +291,10 @@ fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     if work.end.endpoint != 0 {
         return Ok(to_peer(frame, decision.ifindex));
     }
-    clear_mark(frame);
+    frame.clear_mark();
     if knows_hop {
         // SAFETY: only takes numbers
         return Ok(unsafe { bpf_redirect(work.end.ifindex, 0) as i32 });
     }
-    Ok(to_world(work))
-}
-
-/// Life, deadline, route and policy into the record, where they have changed.
-#[inline(always)]
-fn renew(work: &Work) {
-    if work.renew | work.rerouted | work.rejudged == 0 {
-        return;
-    }
-    let Some(record) = maps::RECORDS.get_ptr_mut(work.key) else {
-        return;
-    };
-    // SAFETY: the entry's memory stays until the program has ended (RCU)
-    let flow = unsafe { &*record };
-    if halves(maps::life(flow)).0 != halves(work.life).0 {
-        return; // another flow has the slot
-    }
-    if work.renew != 0 {
-        let Some(progress) = advance(record, work) else { return };
-        let deadline = work.now + timeout(work.tuple.protocol, progress);
-        // SAFETY: as above; other CPUs write what another packet of the flow has just made true
-        unsafe { (*record).deadline = deadline };
-        open::keep_hairpin(flow, deadline);
-    }
-    // SAFETY: as above
-    unsafe {
-        if work.rejudged != 0 {
-            (*record).policy_epoch = work.epoch;
-            (*record).rule = work.rule;
-        }
-        if work.rerouted != 0 {
-            let end = match work.direction {
-                direction::ORIGINAL => &raw mut (*record).ends[1],
-                _ => &raw mut (*record).ends[0],
-            };
-            core::ptr::copy_nonoverlapping(&raw const work.end, end, 1);
-            (*record).routed = work.now;
-            (*record).generation = maps::config().map_or(0, |config| config.generation);
-        }
-    }
-}
-
-/// How often the life of a record is exchanged anew when other CPUs do so at the same time.
-const EXCHANGES: u32 = 4;
-
-/// Moves the flow's progress on by what the packet adds; returns what it is then. `None`: another flow has the
-/// slot, or other CPUs were faster each time.
-#[inline(always)]
-fn advance(record: *mut Flow, work: &Work) -> Option<u32> {
-    let mut seen = work.life;
-    let (serial, known) = halves(seen);
-    if work.advances & !known & progress::ANSWERED != 0 {
-        let syn = u32::from(work.tcp_flags & tcp::SYN != 0);
-        // SAFETY: as in `renew`
-        unsafe { (*record).sequence = work.sequence.wrapping_add(syn) };
-    }
-    for _ in 0..EXCHANGES {
-        let (current, progress) = halves(seen);
-        if current != serial {
-            return None;
-        }
-        let next = progress & !progress::RESET | work.advances;
-        // SAFETY: as in `renew`; serial and progress are one aligned word
-        let found = unsafe { atomic::exchange((&raw mut (*record).serial).cast(), seen, life(serial, next)) };
-        if found == seen {
-            return Some(next);
-        }
-        seen = found;
-    }
-    None
-}
-
-/// Out of the uplink, to the next hop that the kernel's neighbour table knows or asks for.
-#[inline(always)]
-fn to_world(work: &Work) -> i32 {
-    let mut hop = RedirectNeighbour {
-        family: AF_INET6,
-        address: work.end.next_hop.0,
-    };
-    if let Some(v4) = work.end.next_hop.as_v4() {
-        hop.family = AF_INET;
-        hop.address = [v4, 0, 0, 0];
-    }
-    // SAFETY: the helper reads one `bpf_redir_neigh`, which has this layout
-    unsafe {
-        bpf_redirect_neigh(
-            work.end.ifindex,
-            (&raw mut hop).cast(),
-            size_of::<RedirectNeighbour>() as i32,
-            0,
-        ) as i32
-    }
-}
-
-/// `struct bpf_redir_neigh`.
-#[repr(C)]
-struct RedirectNeighbour {
-    family: u32,
-    address: [u32; 4],
-}
-
-const AF_INET: u32 = 2;
-const AF_INET6: u32 = 10;
-
-/// The one thing that no kernel takes off a packet which changes namespaces this way.
-#[inline(always)]
-pub fn clear_mark(frame: Frame) {
-    // SAFETY: the context of the running program
-    unsafe { (*frame.0).mark = 0 };
-}
-
-#[inline(always)]
-pub fn count_path(verdict: Verdict, length: u32) {
-    if let Some(count) = maps::PATHS.get_ptr_mut(verdict as u32) {
-        // SAFETY: a per-CPU entry; hooks on one CPU do not interrupt each other
-        unsafe {
-            (*count).packets += 1;
-            (*count).bytes += u64::from(length);
-        }
-    }
-}
-
-#[inline(never)]
-pub fn count_drop(endpoint: u32, reason: u32, packets: u64, length: u32) {
-    let key = DropKey { endpoint, reason };
-    let bytes = packets * u64::from(length);
-    for _ in 0..2 {
-        if let Some(count) = maps::DROPS.get_ptr_mut(key) {
-            // SAFETY: a per-CPU entry, as above
-            unsafe {
-                (*count).packets += packets;
-                (*count).bytes += bytes;
-            }
-            return;
-        }
-        // the first drop of this kind; if another CPU was faster, its entry serves both
-        if maps::DROPS
-            .insert(key, Count { packets, bytes }, u64::from(BPF_NOEXIST))
-            .is_ok()
-        {
-            return;
-        }
-    }
+    Ok(hop::to_world(work))
 }

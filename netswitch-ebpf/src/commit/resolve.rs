@@ -7,26 +7,20 @@ use aya_ebpf::{
 };
 use netswitch_common::{address::Address, checksum, verdict::DropReason};
 
+use super::rewrite::store;
 use crate::{
-    headers::{Ipv4, Ipv6, protocol},
-    maps,
-    packet::Frame,
-    rewrite::{Macs, store},
-    stages::{
-        number, outcome,
-        resolve::{Message, Record, plain_transport},
+    code::{number, outcome},
+    headers::{
+        Ipv4, Ipv6, Macs, TIME_TO_LIVE,
+        dns::{ANSWER, KEPT, Message, Record},
+        protocol,
     },
+    maps,
+    packet::{Frame, plain_transport},
     work::Work,
 };
 
 type Result = core::result::Result<(), DropReason>;
-
-const TIME_TO_LIVE: u8 = 64;
-
-/// Answer, authoritative, recursion available.
-pub const ANSWER: u16 = 0x8480_u16.to_be();
-/// What an answer keeps of its question's flags: whether recursion was desired, and whether checking is off.
-pub const KEPT: u16 = 0x0110_u16.to_be();
 
 #[repr(C, packed(2))]
 #[derive(Clone, Copy)]
@@ -99,7 +93,7 @@ fn front_v4(frame: Frame, work: &Work, length: u16) -> Result {
     ip.fragment = 0x4000_u16.to_be(); // so that no identification is needed
     ip.time_to_live = TIME_TO_LIVE;
     ip.checksum = 0;
-    ip.checksum = checksum::fold(checksum::narrow(total::<Ipv4, 5>(&ip)));
+    ip.checksum = checksum::fold(checksum::narrow(checksum::total::<Ipv4, 5>(&ip)));
     front.ip = ip;
     front.macs = turned(front.macs, work);
     let (from, to) = (Address::v4(ip.source), Address::v4(ip.destination));
@@ -142,7 +136,8 @@ fn message(asked: Message, length: u16, work: &Work, from: &Address, to: &Addres
         ..asked
     };
     let pseudo_header = checksum::pseudo_header(from, to, protocol::UDP, length);
-    let sum = total::<Message, 5>(&answer) + u64::from(pseudo_header) + u64::from(work.asked.sum + work.record_sum);
+    let sum =
+        checksum::total::<Message, 5>(&answer) + u64::from(pseudo_header) + u64::from(work.asked.sum + work.record_sum);
     Message {
         checksum: match checksum::fold(checksum::narrow(sum)) {
             0 => 0xffff,
@@ -150,17 +145,4 @@ fn message(asked: Message, length: u16, work: &Work, from: &Address, to: &Addres
         },
         ..answer
     }
-}
-
-/// What `WORDS` words are together, for a checksum.
-#[inline(always)]
-pub fn total<T, const WORDS: usize>(header: &T) -> u64 {
-    const { assert!(size_of::<T>() >= 4 * WORDS) };
-    let words = core::ptr::from_ref(header).cast::<u32>();
-    let mut total = 0;
-    for word in 0..WORDS {
-        // SAFETY: inside the header, which is made of integers
-        total += u64::from(unsafe { words.add(word).read_unaligned() });
-    }
-    total
 }

@@ -8,14 +8,14 @@ use aya_ebpf::{
 };
 use netswitch_common::verdict::{Decision, DropReason};
 
+use super::{count::count_drop, event, limit};
 use crate::{
-    event, limit, maps,
+    maps,
     packet::Frame,
     stages::{
         policy,
         replicate::{is_for_host, next_bucket},
     },
-    verdict::{clear_mark, count_drop},
 };
 
 /// Copies of one broadcast or multicast frame.
@@ -40,7 +40,7 @@ pub fn to_members(frame: Frame, decision: &Decision) {
     if let Some((key, bucket)) = next_bucket(decision.source) {
         let _ = maps::BUCKETS.insert(key, bucket, u64::from(BPF_ANY));
     }
-    clear_mark(frame);
+    frame.clear_mark();
     if decision.ifindex != 0 {
         // SAFETY: the context of the running program
         unsafe { bpf_clone_redirect(frame.0, decision.ifindex, 0) };

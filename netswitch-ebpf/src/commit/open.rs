@@ -9,23 +9,20 @@ use aya_ebpf::{
 };
 use netswitch_common::{
     address::Address,
-    capacity::COMMON_RECORDS,
-    flow::{EXTENT, Flow, FlowIndex, FlowKey, FlowState, Quota, Tuple, direction, halves, life, progress, timeout},
+    flow::{Flow, FlowIndex, FlowKey, FlowState, Tuple, direction, halves, life, progress},
     verdict::DropReason,
 };
 
+use super::{hairpin, slot};
 use crate::{
-    atomic::{self, fetch_add},
-    limit, maps,
-    stages::{flow, masquerade, outcome},
+    code::outcome,
+    maps,
+    stages::{flow, masquerade},
     work::Work,
 };
 
 type Result = core::result::Result<(), DropReason>;
 
-/// Slots that a new flow tries, and how many more after the extent has grown: the first of them is new.
-const SLOTS_TRIED: u32 = 16;
-const NEW_SLOTS_TRIED: u32 = 4;
 /// Ports that a new flow tries: with nine tenths of them taken, one in 10^10 finds none.
 const PORTS_TRIED: u32 = 256;
 
@@ -61,7 +58,7 @@ fn make(work: &mut Work) -> core::result::Result<bool, DropReason> {
     if work.replaced_serial != 0 {
         end(work.replaced, work.replaced_serial);
     }
-    claim(work)?;
+    slot::claim(work)?;
     let index = FlowIndex {
         key: work.key,
         serial: work.flow.serial,
@@ -85,149 +82,8 @@ fn make(work: &mut Work) -> core::result::Result<bool, DropReason> {
             _ => Err(DropReason::from_number(code).unwrap_or(DropReason::Internal)),
         };
     }
-    keep_hairpin(&work.flow, work.flow.deadline);
+    hairpin::keep(&work.flow, work.flow.deadline);
     Ok(true)
-}
-
-/// Takes a slot: a free one or, where the extent cannot grow, that of the owner's oldest flow which yields
-/// ([`Flow::yields`]). So no one's flows but the owner's own make room, and no connection does.
-#[inline(always)]
-fn claim(work: &mut Work) -> Result {
-    let owner = work.key.owner;
-    let quota = limit::flow_quota(owner);
-    let (Some(state), Some(grown)) = (maps::QUOTAS.get_ptr_mut(owner), maps::EXTENTS.get_ptr_mut(owner)) else {
-        return Err(DropReason::Internal);
-    };
-    let mut refusal = DropReason::FlowQuota;
-    work.yielding = 0;
-    work.flow.deadline = work.now + timeout(work.tuple.protocol, work.flow.progress);
-    work.flow.progress |= progress::WRITING;
-    for attempt in 0..SLOTS_TRIED + NEW_SLOTS_TRIED {
-        if attempt == SLOTS_TRIED && !grow(state, grown, quota) {
-            break;
-        }
-        // SAFETY: an array's entry; the addition is atomic, so that no two CPUs get one number
-        let hand = unsafe { fetch_add(&raw mut (*state).hand, 1) };
-        let Some(slot) = hand.checked_rem(extent(grown, quota)) else {
-            return Err(DropReason::FlowQuota);
-        };
-        let key = FlowKey { owner, slot };
-        work.key = key;
-        work.flow.serial = if hand == u32::MAX { 1 } else { hand + 1 };
-        match maps::RECORDS.get_ptr_mut(key) {
-            None => match maps::RECORDS.insert(key, &work.flow, BPF_NOEXIST.into()) {
-                Ok(()) => return Ok(()),
-                Err(error) => refusal = full(error),
-            },
-            Some(record) => {
-                // SAFETY: the entry's memory stays until the program has ended (RCU)
-                let old = unsafe { &*record };
-                let seen = maps::life(old);
-                let (_, progress) = halves(seen);
-                if !flow::lives(old, work.now) {
-                    if take(record, key, seen, work) {
-                        return Ok(());
-                    }
-                } else if work.yielding == 0 && progress & progress::WRITING == 0 && old.yields(progress, work.now) {
-                    work.yielding = seen;
-                    work.yielding_slot = slot;
-                }
-            }
-        }
-    }
-    if work.yielding == 0 {
-        return Err(refusal);
-    }
-    let key = FlowKey {
-        owner,
-        slot: work.yielding_slot,
-    };
-    work.key = key;
-    match maps::RECORDS.get_ptr_mut(key) {
-        Some(record) if take(record, key, work.yielding, work) => Ok(()),
-        _ => Err(refusal),
-    }
-}
-
-/// Makes a slot the new flow's, if its life is still what it was.
-#[inline(always)]
-fn take(record: *mut Flow, key: FlowKey, seen: u64, work: &Work) -> bool {
-    let new = life(work.flow.serial, progress::WRITING);
-    // SAFETY: an entry's memory stays until the program has ended (RCU); serial and progress are one word
-    if !unsafe { atomic::replace((&raw mut (*record).serial).cast(), seen, new) } {
-        return false;
-    }
-    // SAFETY: the slot is this flow's, and what the old one was like still stands there
-    forget(unsafe { &*record }, key, halves(seen).0);
-    // SAFETY: as above; to the agent the record is alive from now on
-    unsafe { (*record).deadline = work.flow.deadline };
-    true
-}
-
-/// How many slots an endpoint uses.
-#[inline(always)]
-fn extent(grown: *const u32, quota: u32) -> u32 {
-    // SAFETY: an array's entry, one word
-    (EXTENT + unsafe { grown.read_volatile() }).min(quota)
-}
-
-/// Makes the extent larger and leads the hand to what is new. `false`: the quota is reached, or the endpoint has
-/// its share and nothing is left of what all have in common.
-#[inline(always)]
-fn grow(state: *mut Quota, grown: *mut u32, quota: u32) -> bool {
-    let before = extent(grown, quota);
-    let after = (before + EXTENT).min(quota);
-    if after == before {
-        return false;
-    }
-    let share = maps::config().map_or(0, |config| config.flow_share);
-    if share != 0 && after > share {
-        let Some(common) = maps::EXTENTS.get_ptr_mut(0) else {
-            return false;
-        };
-        // SAFETY: an array's entry, as below
-        unsafe {
-            if fetch_add(common, EXTENT) >= COMMON_RECORDS {
-                fetch_add(common, EXTENT.wrapping_neg());
-                return false;
-            }
-        }
-    }
-    // SAFETY: arrays' entries; the additions are atomic
-    unsafe {
-        fetch_add(grown, EXTENT);
-        let hand = (&raw const (*state).hand).read_volatile();
-        let at = hand.checked_rem(after).unwrap_or(0);
-        let ahead = if at <= before { before - at } else { before + after - at };
-        fetch_add(&raw mut (*state).hand, ahead);
-    }
-    true
-}
-
-/// Why a table took no entry.
-#[inline(always)]
-fn full(error: i32) -> DropReason {
-    match -error {
-        E2BIG => DropReason::TableFull,
-        ENOMEM => DropReason::NoMemory,
-        _ => DropReason::Internal,
-    }
-}
-
-const E2BIG: i32 = 7;
-const ENOMEM: i32 = 12;
-const EEXIST: i32 = 17;
-
-/// Removes the index entries of the flow that had a slot, unless they are another's by now.
-#[inline(never)]
-fn forget(flow: &Flow, key: FlowKey, serial: u32) {
-    for tuple in &flow.tuples {
-        if let Some(index) = maps::flow_index(tuple) {
-            if index.key == key && index.serial == serial {
-                let _ = maps::FLOWS.remove(tuple);
-            }
-        }
-    }
 }
 
 /// A record of that serial ends now.
@@ -256,7 +112,7 @@ const KEEPS_CLOSED: u32 = 0;
 fn put(tuple: &Tuple, index: &FlowIndex, now: u64, closed: u32) -> u32 {
     match maps::FLOWS.insert(tuple, index, BPF_NOEXIST.into()) {
         Ok(()) => return PUT,
-        Err(error) if error != -EEXIST => return full(error) as u32,
+        Err(error) if error != -slot::EEXIST => return slot::full(error) as u32,
         Err(_) => {}
     }
     let Some(old) = maps::flow_index(tuple) else {
@@ -271,7 +127,7 @@ fn put(tuple: &Tuple, index: &FlowIndex, now: u64, closed: u32) -> u32 {
     }
     match maps::FLOWS.insert(tuple, index, BPF_ANY.into()) {
         Ok(()) => PUT,
-        Err(error) => full(error) as u32,
+        Err(error) => slot::full(error) as u32,
     }
 }
 
@@ -417,18 +273,4 @@ fn opposite(work: &Work) -> u32 {
 #[inline(always)]
 fn difference(old: u16, new: u16) -> u32 {
     u32::from(new) + u32::from(!old)
-}
-
-/// The answers of a flow between neighbours go past the gateway: as long as it lives, the responder's frames are
-/// looked at.
-#[inline(always)]
-pub fn keep_hairpin(flow: &Flow, deadline: u64) {
-    let [from, to] = &flow.tuples;
-    if flow.publication != 0 && from.zone != 0 && from.zone == to.zone {
-        if let Some(until) = maps::HAIRPINS.get_ptr_mut(flow.ends[1].endpoint) {
-            // SAFETY: an array's entry, one word; of two CPUs either's deadline is long enough for its own flow's
-            // next packet, which writes again
-            unsafe { *until = (*until).max(deadline) };
-        }
-    }
 }

@@ -12,8 +12,7 @@ use crate::{
     atomic,
     headers::ETHERNET_LENGTH,
     maps,
-    packet::{Frame, Packet},
-    stages::forward,
+    packet::{Frame, Packet, size},
 };
 
 /// Whom a packet is too much for, and why.
@@ -34,7 +33,7 @@ pub fn charge(frame: Frame) -> Refusal {
 /// For a copy of a frame to one member of the network.
 #[inline(always)]
 pub fn charge_copy(frame: Frame, member: u32) -> Refusal {
-    match flags_of(member) & flags::LIMITED {
+    match slot_flags(member) & flags::LIMITED {
         0 => None,
         _ => refusal(meter_packet(frame.0, 0, member, 1)),
     }
@@ -93,7 +92,7 @@ extern "C" fn meter_decided(skb: *mut __sk_buff, charges: u32) -> u64 {
 #[unsafe(no_mangle)]
 extern "C" fn meter_packet(skb: *mut __sk_buff, source: u32, destination: u32, charges: u32) -> u64 {
     // numbers: LLVM would compare two pointers at once, which the verifier does not let it
-    if (flags_of(source) | flags_of(destination)) & flags::LIMITED == 0 {
+    if (slot_flags(source) | slot_flags(destination)) & flags::LIMITED == 0 {
         return 0;
     }
     let size = Size::of(Frame::new(skb));
@@ -129,7 +128,7 @@ extern "C" fn meter_packet(skb: *mut __sk_buff, source: u32, destination: u32, c
 }
 
 #[inline(always)]
-fn flags_of(endpoint: u32) -> u32 {
+fn slot_flags(endpoint: u32) -> u32 {
     maps::slot(endpoint).map_or(0, |slot| slot.flags)
 }
 
@@ -177,7 +176,7 @@ unsafe fn check(limits: *const Limits, meters: *const Meters, now: u64) -> u32 {
 /// # Safety
 /// `meter` must be a word of a map's value.
 #[inline(always)]
-unsafe fn advance(meter: *mut u64, now: u64, cost: u64) {
+unsafe fn move_on(meter: *mut u64, now: u64, cost: u64) {
     if cost == 0 {
         return;
     }
@@ -204,8 +203,8 @@ impl Size {
     unsafe fn charge(self, limits: *const Limits, meters: *mut Meters, now: u64) {
         // SAFETY: the caller's
         unsafe {
-            advance(&raw mut (*meters).bytes, now, cost(self.bytes, (*limits).byte_price));
-            advance(
+            move_on(&raw mut (*meters).bytes, now, cost(self.bytes, (*limits).byte_price));
+            move_on(
                 &raw mut (*meters).packets,
                 now,
                 cost(self.packets, (*limits).packet_price),
@@ -229,7 +228,7 @@ impl Size {
         }
         let data = length.saturating_sub(headers);
         let packets = match segment {
-            forward::CUT_ALREADY => frame.segments().max(1),
+            size::CUT_ALREADY => frame.segments().max(1),
             _ => (data + segment - 1).checked_div(segment).unwrap_or(1),
         };
         Self {
@@ -242,7 +241,7 @@ impl Size {
 #[inline(always)]
 fn headers_of(frame: Frame) -> u32 {
     match Packet::parse(frame) {
-        Ok(packet) if packet.headers.transport != 0 => forward::segment_headers(frame, packet.headers),
+        Ok(packet) if packet.headers.transport != 0 => size::segment_headers(frame, packet.headers),
         _ => 0,
     }
 }

@@ -1,5 +1,5 @@
 //! Translate: a packet of a flow gets the flow's other addresses and ports. All writes go through
-//! helpers (see `packet.rs`); checksums are changed by what the translation adds, never summed anew.
+//! helpers (see `packet/frame.rs`); checksums are changed by what the translation adds, never summed anew.
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
@@ -14,12 +14,12 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
+use super::rewrite::store;
 use crate::{
-    headers::{ETHERNET_LENGTH, protocol},
+    code::{number, outcome},
+    headers::{ETHERNET_LENGTH, Macs, checksum_of, protocol},
     maps,
     packet::{Frame, LONGEST},
-    rewrite::{Macs, store},
-    stages::{number, outcome},
     work::Work,
 };
 
@@ -160,7 +160,7 @@ fn transport(frame: Frame, work: &Work) -> Result {
         };
     }
     checksums(frame, work)?;
-    if !has_new_ports(work) || checksum_at(work.headers.protocol).is_none() {
+    if !has_new_ports(work) || checksum_of(work.headers.protocol).is_none() {
         return Ok(());
     }
     if matches!(work.headers.protocol, protocol::ICMP | protocol::ICMPV6) {
@@ -173,7 +173,7 @@ fn transport(frame: Frame, work: &Work) -> Result {
 /// The checksum behind the IP header.
 #[inline(always)]
 fn checksums(frame: Frame, work: &Work) -> Result {
-    let Some(checksum) = checksum_at(work.headers.protocol) else {
+    let Some(checksum) = checksum_of(work.headers.protocol) else {
         return Ok(());
     };
     let at = u32::from(work.headers.transport & LONGEST) + checksum;
@@ -190,17 +190,6 @@ fn checksums(frame: Frame, work: &Work) -> Result {
     match has_new_ports(work) {
         true => add(frame, at, work.port_sum, no_checksum),
         false => Ok(()),
-    }
-}
-
-/// Where the checksum of a protocol stands that covers its ports.
-#[inline(always)]
-pub fn checksum_at(protocol: u8) -> Option<u32> {
-    match protocol {
-        protocol::TCP => Some(16),
-        protocol::UDP | protocol::UDP_LITE => Some(6),
-        protocol::ICMP | protocol::ICMPV6 => Some(2),
-        _ => None,
     }
 }
 

@@ -13,9 +13,9 @@ use netswitch_common::{
 };
 
 use crate::{
+    code::{number, outcome},
     maps,
     packet::Frame,
-    stages::{number, outcome},
     work::Work,
 };
 

@@ -2,12 +2,12 @@
 
 use netswitch_common::verdict::DropReason;
 
+use super::{rewrite::store, translate};
 use crate::{
+    headers::{checksum_of, dns::PORT},
     maps,
     packet::{Frame, LONGEST},
-    rewrite::store,
-    stages::names::{PORT, agent_port},
-    translate,
+    stages::names::agent_port,
 };
 
 type Result = core::result::Result<(), DropReason>;
@@ -20,7 +20,7 @@ const DESTINATION: u32 = 2;
 pub fn to_agent(frame: Frame) -> Result {
     let work = maps::work().ok_or(DropReason::Malformed)?;
     let at = u32::from(work.headers.transport & LONGEST);
-    let checksum = translate::checksum_at(work.headers.protocol).ok_or(DropReason::Malformed)?;
+    let checksum = checksum_of(work.headers.protocol).ok_or(DropReason::Malformed)?;
     replace(
         frame,
         at + DESTINATION,
@@ -35,7 +35,7 @@ pub fn to_agent(frame: Frame) -> Result {
 pub fn from_agent(frame: Frame) -> Result {
     let work = maps::work().ok_or(DropReason::Malformed)?;
     let at = u32::from(work.headers.transport & LONGEST);
-    let checksum = translate::checksum_at(work.headers.protocol).ok_or(DropReason::Malformed)?;
+    let checksum = checksum_of(work.headers.protocol).ok_or(DropReason::Malformed)?;
     let port_at = match work.quoted {
         0 => at + SOURCE,
         _ => work.quoted_transport + DESTINATION,

@@ -14,10 +14,9 @@ use netswitch_common::{
 };
 
 use crate::{
-    headers::ethertype,
+    headers::{Macs, ethertype},
     maps,
     packet::{Family, Frame, Packet},
-    rewrite::Macs,
     stages::tuple,
     work::Work,
 };
@@ -44,9 +43,32 @@ pub fn wants_drops() -> bool {
     listening() != level::NONE
 }
 
+/// Tells whoever listens of a packet that is still as it came.
+#[inline(always)]
+pub fn tell(frame: Frame, decision: &Decision) {
+    if let Some(reason) = DropReason::from_number(decision.reason) {
+        dropped(frame, decision, reason);
+        return;
+    }
+    let is_passing = matches!(
+        Verdict::from_number(decision.verdict),
+        Some(
+            Verdict::Peer
+                | Verdict::Host
+                | Verdict::Replicate
+                | Verdict::Question
+                | Verdict::AnswerName
+                | Verdict::DenyName
+        )
+    );
+    if is_passing && wants_flows() {
+        packet(frame, decision);
+    }
+}
+
 /// A packet that has not been changed yet.
 #[inline(always)]
-pub fn packet(frame: Frame, decision: &Decision) {
+fn packet(frame: Frame, decision: &Decision) {
     let what = what(decision.verdict, decision.reason);
     tell_packet(frame.0, what, decision.source, decision.destination, decision.network);
 }

@@ -3,24 +3,21 @@
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{address::Address, verdict::DropReason};
 
+use super::{resolve::turned, rewrite::store, translate};
 use crate::{
-    headers::{ETHERNET_LENGTH, protocol},
-    maps,
-    packet::Frame,
-    resolve::{ANSWER, KEPT, turned},
-    rewrite::{Macs, store},
-    stages::{
-        number, outcome,
-        resolve::{Message, plain_transport},
+    code::{number, outcome},
+    headers::{
+        ETHERNET_LENGTH, Macs,
+        dns::{ANSWER, IS_ANSWER, KEPT, Message},
+        protocol,
     },
-    translate,
+    maps,
+    packet::{Frame, plain_transport},
     work::Work,
 };
 
 type Result = core::result::Result<(), DropReason>;
 
-/// Set in answers (RFC 1035, 4.1.1).
-const IS_ANSWER: u16 = 0x8000_u16.to_be();
 /// The addresses of an IP header.
 const ADDRESSES_V4: u32 = ETHERNET_LENGTH + 12;
 const ADDRESSES_V6: u32 = ETHERNET_LENGTH + 8;

@@ -1,4 +1,4 @@
-//! Rewrite: a frame becomes the answer to itself. All writes go through helpers (see `packet.rs`).
+//! Rewrite: a frame becomes the answer to itself. All writes go through helpers (see `packet/frame.rs`).
 
 use aya_ebpf::{
     bindings::BPF_F_RECOMPUTE_CSUM,
@@ -11,31 +11,15 @@ use netswitch_common::{
 };
 
 use crate::{
-    headers::{Arp, ETHERNET_LENGTH, Ipv4, Ipv6, icmp, icmpv6, protocol},
+    headers::{Arp, ETHERNET_LENGTH, Ipv4, Ipv6, Macs, TIME_TO_LIVE, icmp, icmpv6, protocol},
     maps,
     packet::{Addresses, Family, Frame},
 };
 
 type Result = core::result::Result<(), DropReason>;
 
-const TIME_TO_LIVE: u8 = 64;
 /// Neighbour discovery does not leave the link (RFC 4861, 7.1).
 const ON_LINK: u8 = 255;
-
-/// The addresses of an Ethernet header.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Macs {
-    pub destination: [u16; 3],
-    pub source: [u16; 3],
-}
-
-impl Macs {
-    pub const NONE: Self = Self {
-        destination: [0; 3],
-        source: [0; 3],
-    };
-}
 
 /// A neighbour advertisement with its target's MAC.
 #[repr(C)]

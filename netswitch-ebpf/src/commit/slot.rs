@@ -1,0 +1,161 @@
+//! Slot: commit's way to find room for a new flow among those of its owner.
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use netswitch_common::{
+    capacity::COMMON_RECORDS,
+    flow::{EXTENT, Flow, FlowKey, Quota, halves, life, progress, timeout},
+    verdict::DropReason,
+};
+
+use super::limit;
+use crate::{
+    atomic::{self, fetch_add},
+    maps,
+    stages::flow,
+    work::Work,
+};
+
+/// Slots that a new flow tries, and how many more after the extent has grown: the first of them is new.
+const SLOTS_TRIED: u32 = 16;
+const NEW_SLOTS_TRIED: u32 = 4;
+
+/// Takes a slot: a free one or, where the extent cannot grow, that of the owner's oldest flow which yields
+/// ([`Flow::yields`]). So no one's flows but the owner's own make room, and no connection does.
+#[inline(always)]
+pub fn claim(work: &mut Work) -> Result<(), DropReason> {
+    let owner = work.key.owner;
+    let quota = limit::flow_quota(owner);
+    let (Some(state), Some(grown)) = (maps::QUOTAS.get_ptr_mut(owner), maps::EXTENTS.get_ptr_mut(owner)) else {
+        return Err(DropReason::Internal);
+    };
+    let mut refusal = DropReason::FlowQuota;
+    work.yielding = 0;
+    work.flow.deadline = work.now + timeout(work.tuple.protocol, work.flow.progress);
+    work.flow.progress |= progress::WRITING;
+    for attempt in 0..SLOTS_TRIED + NEW_SLOTS_TRIED {
+        if attempt == SLOTS_TRIED && !grow(state, grown, quota) {
+            break;
+        }
+        // SAFETY: an array's entry; the addition is atomic, so that no two CPUs get one number
+        let hand = unsafe { fetch_add(&raw mut (*state).hand, 1) };
+        let Some(slot) = hand.checked_rem(extent(grown, quota)) else {
+            return Err(DropReason::FlowQuota);
+        };
+        let key = FlowKey { owner, slot };
+        work.key = key;
+        work.flow.serial = if hand == u32::MAX { 1 } else { hand + 1 };
+        match maps::RECORDS.get_ptr_mut(key) {
+            None => match maps::RECORDS.insert(key, &work.flow, BPF_NOEXIST.into()) {
+                Ok(()) => return Ok(()),
+                Err(error) => refusal = full(error),
+            },
+            Some(record) => {
+                // SAFETY: the entry's memory stays until the program has ended (RCU)
+                let old = unsafe { &*record };
+                let seen = maps::life(old);
+                let (_, progress) = halves(seen);
+                if !flow::lives(old, work.now) {
+                    if take(record, key, seen, work) {
+                        return Ok(());
+                    }
+                } else if work.yielding == 0 && progress & progress::WRITING == 0 && old.yields(progress, work.now) {
+                    work.yielding = seen;
+                    work.yielding_slot = slot;
+                }
+            }
+        }
+    }
+    if work.yielding == 0 {
+        return Err(refusal);
+    }
+    let key = FlowKey {
+        owner,
+        slot: work.yielding_slot,
+    };
+    work.key = key;
+    match maps::RECORDS.get_ptr_mut(key) {
+        Some(record) if take(record, key, work.yielding, work) => Ok(()),
+        _ => Err(refusal),
+    }
+}
+
+/// Makes a slot the new flow's, if its life is still what it was.
+#[inline(always)]
+fn take(record: *mut Flow, key: FlowKey, seen: u64, work: &Work) -> bool {
+    let new = life(work.flow.serial, progress::WRITING);
+    // SAFETY: an entry's memory stays until the program has ended (RCU); serial and progress are one word
+    if !unsafe { atomic::replace((&raw mut (*record).serial).cast(), seen, new) } {
+        return false;
+    }
+    // SAFETY: the slot is this flow's, and what the old one was like still stands there
+    forget(unsafe { &*record }, key, halves(seen).0);
+    // SAFETY: as above; to the agent the record is alive from now on
+    unsafe { (*record).deadline = work.flow.deadline };
+    true
+}
+
+/// How many slots an endpoint uses.
+#[inline(always)]
+fn extent(grown: *const u32, quota: u32) -> u32 {
+    // SAFETY: an array's entry, one word
+    (EXTENT + unsafe { grown.read_volatile() }).min(quota)
+}
+
+/// Makes the extent larger and leads the hand to what is new. `false`: the quota is reached, or the endpoint has
+/// its share and nothing is left of what all have in common.
+#[inline(always)]
+fn grow(state: *mut Quota, grown: *mut u32, quota: u32) -> bool {
+    let before = extent(grown, quota);
+    let after = (before + EXTENT).min(quota);
+    if after == before {
+        return false;
+    }
+    let share = maps::config().map_or(0, |config| config.flow_share);
+    if share != 0 && after > share {
+        let Some(common) = maps::EXTENTS.get_ptr_mut(0) else {
+            return false;
+        };
+        // SAFETY: an array's entry, as below
+        unsafe {
+            if fetch_add(common, EXTENT) >= COMMON_RECORDS {
+                fetch_add(common, EXTENT.wrapping_neg());
+                return false;
+            }
+        }
+    }
+    // SAFETY: arrays' entries; the additions are atomic
+    unsafe {
+        fetch_add(grown, EXTENT);
+        let hand = (&raw const (*state).hand).read_volatile();
+        let at = hand.checked_rem(after).unwrap_or(0);
+        let ahead = if at <= before { before - at } else { before + after - at };
+        fetch_add(&raw mut (*state).hand, ahead);
+    }
+    true
+}
+
+/// Removes the index entries of the flow that had a slot, unless they are another's by now.
+#[inline(never)]
+fn forget(flow: &Flow, key: FlowKey, serial: u32) {
+    for tuple in &flow.tuples {
+        if let Some(index) = maps::flow_index(tuple) {
+            if index.key == key && index.serial == serial {
+                let _ = maps::FLOWS.remove(tuple);
+            }
+        }
+    }
+}
+
+/// Why a table took no entry.
+#[inline(always)]
+pub fn full(error: i32) -> DropReason {
+    match -error {
+        E2BIG => DropReason::TableFull,
+        ENOMEM => DropReason::NoMemory,
+        _ => DropReason::Internal,
+    }
+}
+
+const E2BIG: i32 = 7;
+const ENOMEM: i32 = 12;
+pub const EEXIST: i32 = 17;
