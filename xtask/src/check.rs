@@ -1,4 +1,7 @@
-//! `cargo xtask check`: formatting, lints of both sides, licences, bans, sources and advisories.
+//! `cargo xtask check`: formatting, lints of both sides, the stack that the programs take,
+//! licences, bans, sources and advisories.
+
+mod stack;
 
 use anyhow::{Context as _, Result, bail};
 use toolchain::detect;
@@ -15,6 +18,7 @@ pub(crate) fn run() -> Result<()> {
         ("fmt", format as fn() -> Result<()>),
         ("clippy", lint),
         ("clippy, eBPF", lint_ebpf),
+        ("stack", stack::run),
         ("deny", deny),
     ];
     let mut failed = Vec::new();
