@@ -1,6 +1,7 @@
-//! `cargo xtask check`: formatting, lints of both sides, the stack that the programs take,
+//! `cargo xtask check`: formatting, lints of both sides, the eBPF crate's imports and the stack its programs take,
 //! licences, bans, sources and advisories.
 
+mod imports;
 mod stack;
 
 use anyhow::{Context as _, Result, bail};
@@ -18,6 +19,7 @@ pub(crate) fn run() -> Result<()> {
         ("fmt", format as fn() -> Result<()>),
         ("clippy", lint),
         ("clippy, eBPF", lint_ebpf),
+        ("imports", imports::run),
         ("stack", stack::run),
         ("deny", deny),
     ];
