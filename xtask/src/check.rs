@@ -1,4 +1,8 @@
-//! `cargo xtask check`: formatting, lints of both sides, licences, bans, sources and advisories.
+//! `cargo xtask check`: formatting, lints of both sides, the eBPF crate's imports and the stack its programs take,
+//! licences, bans, sources and advisories.
+
+mod imports;
+mod stack;
 
 use anyhow::{Context as _, Result, bail};
 use toolchain::detect;
@@ -15,6 +19,8 @@ pub(crate) fn run() -> Result<()> {
         ("fmt", format as fn() -> Result<()>),
         ("clippy", lint),
         ("clippy, eBPF", lint_ebpf),
+        ("imports", imports::run),
+        ("stack", stack::run),
         ("deny", deny),
     ];
     let mut failed = Vec::new();

@@ -46,7 +46,7 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Record what Docker Engine isolates, for docs/isolation.md
     Isolation,
-    /// Check formatting, lints, licences and advisories
+    /// Check formatting, lints, the eBPF crate's imports and stack, licences and advisories
     Check,
     /// Measure against a direct veth pair, the kernel bridge, and docker0 with its rules and its proxy
     Bench(bench::Args),

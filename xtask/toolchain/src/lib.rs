@@ -1,11 +1,12 @@
-//! How the eBPF programs are built: which compiler and linker, with which flags, and what the result must not
-//! contain. Shared by `netswitch/build.rs` and `cargo xtask`; the standard library only, so that a bare machine
+//! How the eBPF programs are built: which compiler and linker, with which flags, what the result must not contain,
+//! and what it takes of the stack. Shared by `netswitch/build.rs` and `cargo xtask`; the standard library only, so that a bare machine
 //! compiles it in a second.
 
 pub mod build;
 pub mod detect;
 mod elf;
 pub mod script;
+pub mod stack;
 
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
