@@ -124,7 +124,7 @@ pub enum FlowState {
     /// The responder has spoken, the originator has not been heard since. A stranger brings a flow this far
     /// with one packet from an address that is not his.
     Answered,
-    /// The originator was heard after the reply: nf_conntrack's ASSURED.
+    /// The originator was heard after the reply: ASSURED of `nf_conntrack`.
     Established,
     /// One side of a TCP connection has finished.
     Closing,
