@@ -50,6 +50,8 @@ pub const EVENTS: u32 = 1 << 20;
 pub const SHOWN: u32 = 4_096;
 pub const UPLINKS: u32 = 1_024;
 pub const CONFIG: u32 = 1;
+/// One per IP protocol number.
+pub const HOST_PROTOCOLS: u32 = 256;
 /// Addresses of the host.
 pub const LOCALS: u32 = 65_536;
 pub const RESOLVERS: u32 = 65_536;

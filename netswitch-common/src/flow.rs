@@ -228,9 +228,16 @@ pub struct Flow {
     pub rule: u32,
     /// TCP: what the originator has to acknowledge ([`acknowledges`]); host order.
     pub sequence: u32,
-    pub _pad: u32,
+    /// When the host was last asked whether it waits for what the flow's originator gets ([`asked_at`]).
+    pub asked: u32,
 }
 map_type!(Flow, 224);
+
+/// A time in steps of about a second, which is another one after each change that flows look up again for.
+#[inline(always)]
+pub const fn asked_at(now: u64, generation: u32) -> u32 {
+    ((now >> 30) as u32).wrapping_add(generation << 16)
+}
 
 const _: () = assert!(core::mem::offset_of!(Flow, serial) % size_of::<u64>() == 0);
 const _: () = assert!(core::mem::offset_of!(Flow, progress) == core::mem::offset_of!(Flow, serial) + size_of::<u32>());

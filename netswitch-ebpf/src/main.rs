@@ -51,8 +51,8 @@ mod xdp;
 mod hooks {
     use aya_ebpf::{
         bindings::TC_ACT_SHOT,
-        macros::{cgroup_sock_addr, classifier, sk_lookup, xdp},
-        programs::{SkLookupContext, SockAddrContext, TcContext, XdpContext},
+        macros::{cgroup_sock, cgroup_sock_addr, classifier, sk_lookup, xdp},
+        programs::{SkLookupContext, SockAddrContext, SockContext, TcContext, XdpContext},
     };
     use netswitch_common::{
         endpoint::{Endpoint, flags},
@@ -280,6 +280,13 @@ mod hooks {
     #[cgroup_sock_addr(bind6)]
     pub fn bind6(context: SockAddrContext) -> i32 {
         sockets::bind(&context, false)
+    }
+
+    /// A socket is made.
+    #[cgroup_sock(sock_create)]
+    pub fn create(context: SockContext) -> i32 {
+        sockets::create(&context);
+        1
     }
 
     /// The host's stack looks for a socket that listens.

@@ -24,7 +24,7 @@ use netswitch_common::{
     verdict::{Count, DropKey, Explanation},
 };
 
-use crate::work::Work;
+use crate::{atomic, work::Work};
 
 /// By ifindex of the host-side device. Agent -> every endpoint hook.
 #[map]
@@ -157,7 +157,12 @@ pub static DIALLED: SkStorage<SocketState> = SkStorage::new();
 #[map]
 pub static RELAYS: SockMap = SockMap::pinned(capacity::RELAYS, 0);
 
-/// Agent -> everyone.
+/// By IP protocol number, bits of [`netswitch_common::host::waits`]. Socket hooks set them; the agent sets and
+/// clears them -> claim.
+#[map]
+pub static HOST_PROTOCOLS: Array<u32> = Array::pinned(capacity::HOST_PROTOCOLS, 0);
+
+/// Agent -> everyone; socket hooks raise its generation.
 #[map]
 static CONFIG: Array<Config> = Array::pinned(capacity::CONFIG, 0);
 
@@ -257,6 +262,15 @@ pub fn work() -> Option<&'static mut Work> {
 #[inline(always)]
 pub fn config() -> Option<&'static Config> {
     CONFIG.get(0)
+}
+
+/// Makes every flow look up again what it was made with.
+#[inline(always)]
+pub fn flows_look_again() {
+    if let Some(config) = CONFIG.get_ptr_mut(0) {
+        // SAFETY: an array's entry; the addition is atomic
+        unsafe { atomic::fetch_add(&raw mut (*config).generation, 1) };
+    }
 }
 
 #[inline(always)]

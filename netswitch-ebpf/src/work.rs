@@ -58,6 +58,10 @@ pub struct Work {
     pub renew: u8,
     /// Whether commit has to write the route into the record.
     pub rerouted: u8,
+    /// Whether the host has to be asked if it waits for the packet itself; then that commit writes down when.
+    pub contested: u8,
+    /// Of an ICMP message: whether it has an identifier, and on which side (`tuple::{ASKER, ASKED}`).
+    pub identified: u8,
     /// Whether the flow was allowed under another policy than the one in force; and what that says: that commit
     /// has to write so into the record, or that the packet is denied.
     pub unjudged: u8,
@@ -77,6 +81,8 @@ pub struct Work {
     /// For a new flow: the life of the first record found that yields its slot, and the slot; 0: none.
     pub yielding: u64,
     pub yielding_slot: u32,
+    /// The tuple of what answers the packet, where the host is asked about that.
+    pub reply: Tuple,
     /// A flow that this one takes the place of; serial 0: none.
     pub replaced: FlowKey,
     pub replaced_serial: u32,

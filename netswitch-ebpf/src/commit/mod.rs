@@ -245,7 +245,7 @@ fn answer(frame: Frame, decision: &Decision) -> i32 {
 /// The first packet of a flow: afterwards it is like any other.
 #[inline(never)]
 fn open_and_send(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
-    open::open()?;
+    open::open(frame)?;
     to_other_end(frame, decision)
 }
 
@@ -253,7 +253,7 @@ fn open_and_send(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
 #[inline(never)]
 fn to_member(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     if decision.verdict == Verdict::Admit as u32 {
-        open::open()?;
+        open::open(frame)?;
     } else if let Some(work) = maps::work() {
         renew::renew(work);
     }

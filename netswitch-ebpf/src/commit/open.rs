@@ -4,7 +4,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_NOEXIST},
+    bindings::{__sk_buff, BPF_ANY, BPF_NOEXIST},
     helpers::{bpf_csum_diff, bpf_get_prandom_u32, bpf_loop},
 };
 use netswitch_common::{
@@ -17,7 +17,8 @@ use super::{hairpin, slot};
 use crate::{
     code::outcome,
     maps,
-    stages::{flow, masquerade},
+    packet::Frame,
+    stages::{claim, flow, masquerade},
     work::Work,
 };
 
@@ -28,8 +29,8 @@ const PORTS_TRIED: u32 = 256;
 
 /// Makes the flow that `work` describes and the translation of its first packet.
 #[inline(always)]
-pub fn open() -> Result {
-    match open_flow() {
+pub fn open(frame: Frame) -> Result {
+    match open_flow(frame.0) {
         // another CPU was faster with a packet of the same flow: this one is its next
         LOST_RACE if flow::is_known() => Ok(()),
         LOST_RACE => Err(DropReason::Internal),
@@ -41,11 +42,11 @@ pub fn open() -> Result {
 const LOST_RACE: u32 = u32::MAX;
 
 #[unsafe(no_mangle)]
-extern "C" fn open_flow() -> u32 {
+extern "C" fn open_flow(skb: *mut __sk_buff) -> u32 {
     let Some(work) = maps::work() else {
         return DropReason::Internal as u32;
     };
-    match make(work) {
+    match make(Frame::new(skb), work) {
         Ok(true) => 0,
         Ok(false) => LOST_RACE,
         Err(reason) => reason as u32,
@@ -54,7 +55,7 @@ extern "C" fn open_flow() -> u32 {
 
 /// `false`: the flow is there already.
 #[inline(always)]
-fn make(work: &mut Work) -> core::result::Result<bool, DropReason> {
+fn make(frame: Frame, work: &mut Work) -> core::result::Result<bool, DropReason> {
     if work.replaced_serial != 0 {
         end(work.replaced, work.replaced_serial);
     }
@@ -64,7 +65,7 @@ fn make(work: &mut Work) -> core::result::Result<bool, DropReason> {
         serial: work.flow.serial,
         direction: direction::REPLY,
     };
-    if let Err(reason) = index_reply(work, &index) {
+    if let Err(reason) = index_reply(frame, work, &index) {
         end(work.key, work.flow.serial);
         return Err(reason);
     }
@@ -134,7 +135,7 @@ fn put(tuple: &Tuple, index: &FlowIndex, now: u64, closed: u32) -> u32 {
 /// The entry by which replies find the flow, with a port of its own if it wants one, or if another
 /// flow's replies would look the same.
 #[inline(always)]
-fn index_reply(work: &mut Work, index: &FlowIndex) -> Result {
+fn index_reply(frame: Frame, work: &mut Work, index: &FlowIndex) -> Result {
     if work.wants_port == 0 {
         match put(&work.flow.tuples[1], index, work.now, REPLACES_CLOSED) {
             PUT => return Ok(()),
@@ -154,6 +155,7 @@ fn index_reply(work: &mut Work, index: &FlowIndex) -> Result {
     // SAFETY: no argument
     let random = unsafe { bpf_get_prandom_u32() };
     let mut search = Search {
+        frame,
         at: random.checked_rem(count).unwrap_or(0),
         // an odd step visits every port of a range that is a power of two; a small range is walked
         step: if count <= PORTS_TRIED {
@@ -165,6 +167,7 @@ fn index_reply(work: &mut Work, index: &FlowIndex) -> Result {
         fresh: tries / 2,
         first: config.first_port.into(),
         direction: index.direction,
+        _pad: 0,
     };
     work.found = TAKEN;
     // SAFETY: the callback has the signature that the helper wants and runs before this returns
@@ -181,6 +184,7 @@ fn index_reply(work: &mut Work, index: &FlowIndex) -> Result {
 /// What `bpf_loop` passes from port to port.
 #[repr(C)]
 struct Search {
+    frame: Frame,
     at: u32,
     step: u32,
     count: u32,
@@ -188,6 +192,7 @@ struct Search {
     fresh: u32,
     first: u32,
     direction: u32,
+    _pad: u32,
 }
 
 /// Whether an endpoint leaves a port to the others: one of eight, so that nobody alone takes all ports to a
@@ -209,6 +214,9 @@ extern "C" fn try_port(round: u64, search: &mut Search) -> i64 {
         return 0;
     }
     work.flow.tuples[1].to_port = port.to_be();
+    if claim::takes(search.frame.0, &work.flow.tuples[1]) {
+        return 0;
+    }
     let index = FlowIndex {
         key: work.key,
         serial: work.flow.serial,

@@ -1,14 +1,14 @@
 //! Renew: commit's way to write into a flow's record what its packet has made true.
 
-use netswitch_common::flow::{Flow, direction, halves, life, progress, timeout};
+use netswitch_common::flow::{Flow, asked_at, direction, halves, life, progress, timeout};
 
 use super::hairpin;
-use crate::{atomic, headers::tcp, maps, work::Work};
+use crate::{atomic, headers::tcp, maps, stages::route, work::Work};
 
 /// Life, deadline, route and policy into the record, where they have changed.
 #[inline(always)]
 pub fn renew(work: &Work) {
-    if work.renew | work.rerouted | work.rejudged == 0 {
+    if work.renew | work.rerouted | work.contested | work.rejudged == 0 {
         return;
     }
     let Some(record) = maps::RECORDS.get_ptr_mut(work.key) else {
@@ -28,6 +28,9 @@ pub fn renew(work: &Work) {
     }
     // SAFETY: as above
     unsafe {
+        if work.contested != 0 {
+            (*record).asked = asked_at(work.now, route::generation());
+        }
         if work.rejudged != 0 {
             (*record).policy_epoch = work.epoch;
             (*record).rule = work.rule;
@@ -39,7 +42,7 @@ pub fn renew(work: &Work) {
             };
             core::ptr::copy_nonoverlapping(&raw const work.end, end, 1);
             (*record).routed = work.now;
-            (*record).generation = maps::config().map_or(0, |config| config.generation);
+            (*record).generation = route::generation();
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Flow: the one that a packet belongs to, or that begins with it.
 
-use netswitch_common::flow::{Flow, FlowState, acknowledges, direction, halves, progress, timeout};
+use netswitch_common::flow::{Flow, FlowState, acknowledges, asked_at, direction, halves, progress, timeout};
 
-use super::{policy, route};
+use super::{claim, policy, route};
 use crate::{
     headers::{protocol, tcp},
     maps,
@@ -33,11 +33,31 @@ fn reconsider(frame: Frame) -> bool {
     if work.unjudged != 0 {
         policy::again(work);
     }
-    if !is_rerouted || route::again(frame) {
-        return true;
+    if is_rerouted && !route::again(frame) || is_claimed(frame) {
+        clear_found();
+        return false;
     }
-    clear_found();
-    false
+    true
+}
+
+/// Whether an answer from the world, or what is an answer to this packet, is one that the host waits for: then the
+/// flow's own end must not get it.
+#[inline(always)]
+fn is_claimed(frame: Frame) -> bool {
+    let Some(work) = maps::work() else {
+        return true;
+    };
+    if work.contested == 0 {
+        return false;
+    }
+    let is_reply = work.direction != direction::ORIGINAL;
+    if !is_reply {
+        work.replaced = work.key;
+        work.replaced_serial = halves(work.life).0;
+        work.reply = work.translated.reversed(0);
+    }
+    let reply = if is_reply { &work.tuple } else { &work.reply };
+    claim::holds(frame.0, reply)
 }
 
 /// Clears what the flow that was found has left on the sheet: the packet begins another one in its place.
@@ -46,6 +66,7 @@ fn clear_found() {
     if let Some(work) = maps::work() {
         work.renew = 0;
         work.rerouted = 0;
+        work.contested = 0;
         work.unjudged = 0;
         work.rejudged = 0;
         work.denied = 0;
@@ -70,7 +91,7 @@ extern "C" fn find_flow() -> u32 {
     if !matches(work) {
         return NONE;
     }
-    match work.rerouted | work.unjudged {
+    match work.rerouted | work.contested | work.unjudged {
         0 => FOUND,
         _ => STALE,
     }
@@ -115,6 +136,12 @@ fn matches(work: &mut Work) -> bool {
         advance(flow, progress, work);
     }
     work.rerouted = u8::from(work.end.endpoint == 0 && is_stale);
+    // a published port's flow has a port that no socket of the host may bind
+    let from_world = work.tuple.zone == 0 && flow.publication == 0;
+    work.contested = u8::from(match from_world {
+        true => flow.asked != asked_at(work.now, route::generation()),
+        false => work.rerouted != 0 && flow.publication == 0,
+    });
     work.unjudged = u8::from(flow.policy_epoch != policy::epoch());
     work.publication = flow.publication;
     work.life = life;
@@ -193,6 +220,7 @@ pub fn begin(work: &mut Work, target_port: u16, zone: u32) {
     work.flow.rule = 0;
     work.flow.publication = 0;
     work.flow.routed = work.now;
-    work.flow.generation = maps::config().map_or(0, |config| config.generation);
+    work.flow.generation = route::generation();
+    work.flow.asked = asked_at(work.now, work.flow.generation);
     work.end = work.flow.ends[1];
 }

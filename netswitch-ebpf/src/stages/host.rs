@@ -1,17 +1,14 @@
 //! Host: what a container says to the host's own stack where that is closed to it. What the host has begun
 //! goes on; the host's sockets know what that is.
 
-use aya_ebpf::{
-    bindings::{__sk_buff, bpf_sock_tuple},
-    helpers::{bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
-};
+use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::Address,
     endpoint::{Endpoint, flags},
     verdict::{Decision, DropReason},
 };
 
-use super::tuple;
+use super::{claim, tuple};
 use crate::{
     headers::{icmpv6, protocol},
     maps,
@@ -51,11 +48,6 @@ impl Answer {
         }
     }
 }
-
-/// `BPF_F_CURRENT_NETNS`: that of the host-side device.
-const CURRENT_NAMESPACE: u64 = u64::MAX;
-/// The kernel's `TCP_LISTEN`.
-const LISTENS: u32 = 10;
 
 /// Whether the endpoint may speak to an address as far as metadata services are concerned.
 #[inline(always)]
@@ -119,55 +111,12 @@ fn is_welcome(skb: *mut __sk_buff, work: &Work, may_echo: bool) -> bool {
     match work.tuple.protocol as u8 {
         // an error: the stack compares it with what it has sent
         _ if work.quoted != 0 => true,
-        protocol::TCP => is_expected(skb, work, true),
-        protocol::UDP => is_expected(skb, work, false),
+        protocol::TCP | protocol::UDP => claim::socket(skb, &work.tuple) == claim::SPEAKS,
         // an answer has its identifier where questions have none
-        protocol::ICMP if work.is_v4() => may_echo || work.tuple.to_port != 0,
+        protocol::ICMP if work.is_v4() => may_echo || work.identified == tuple::ASKED,
         protocol::ICMPV6 if !work.is_v4() => {
-            may_echo || work.tuple.to_port != 0 || work.headers.is_icmpv6(icmpv6::NEIGHBOUR_ADVERTISEMENT)
+            may_echo || work.identified == tuple::ASKED || work.headers.is_icmpv6(icmpv6::NEIGHBOUR_ADVERTISEMENT)
         }
         _ => false,
-    }
-}
-
-/// Whether a socket of the host's speaks with this peer already, and does not just listen.
-#[inline(always)]
-fn is_expected(skb: *mut __sk_buff, work: &Work, is_tcp: bool) -> bool {
-    let mut memory = core::mem::MaybeUninit::<bpf_sock_tuple>::uninit();
-    let tuple = memory.as_mut_ptr();
-    let peers = &work.tuple;
-    // SAFETY: integers inside the tuple, as many of them as its size says
-    let size = unsafe {
-        if work.is_v4() {
-            let v4 = &raw mut (*tuple).__bindgen_anon_1.ipv4;
-            (*v4).saddr = peers.from.0[3];
-            (*v4).daddr = peers.to.0[3];
-            (*v4).sport = peers.from_port;
-            (*v4).dport = peers.to_port;
-            size_of_val(&*v4)
-        } else {
-            let v6 = &raw mut (*tuple).__bindgen_anon_1.ipv6;
-            (*v6).saddr = peers.from.0;
-            (*v6).daddr = peers.to.0;
-            (*v6).sport = peers.from_port;
-            (*v6).dport = peers.to_port;
-            size_of_val(&*v6)
-        }
-    };
-    // SAFETY: the context of the running program and a tuple of that size; what is found is given back
-    unsafe {
-        let socket = match is_tcp {
-            true => bpf_skc_lookup_tcp(skb.cast(), tuple, size as u32, CURRENT_NAMESPACE, 0),
-            false => bpf_sk_lookup_udp(skb.cast(), tuple, size as u32, CURRENT_NAMESPACE, 0),
-        };
-        if socket.is_null() {
-            return false;
-        }
-        let speaks = match is_tcp {
-            true => (&raw const (*socket).state).read_volatile() != LISTENS,
-            false => (&raw const (*socket).dst_port).read_volatile() != 0,
-        };
-        bpf_sk_release(socket.cast());
-        speaks
     }
 }

@@ -8,7 +8,7 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use super::{flow, route, source_guard};
+use super::{claim, flow, route, source_guard, tuple};
 use crate::{
     code::{number, outcome},
     headers::protocol,
@@ -60,6 +60,14 @@ pub fn may_begin(work: &Work, endpoint: &Endpoint) -> Result<(), DropReason> {
     if work.quoted != 0 {
         return Err(DropReason::NoFlow);
     }
+    // of ICMP only questions: with another message a container could get what others ask the host
+    let is_message = match work.is_v4() {
+        true => work.tuple.protocol == u32::from(protocol::ICMP),
+        false => work.tuple.protocol == u32::from(protocol::ICMPV6),
+    };
+    if is_message && work.identified != tuple::ASKER {
+        return Err(DropReason::NoFlow);
+    }
     // not even unguarded ones: the way back would not be theirs
     if !source_guard::is_own(endpoint, work.tuple.from) || work.tuple.from.is_v6_link_local() {
         return Err(DropReason::NoUplink);
@@ -83,6 +91,9 @@ fn begin(endpoint: &Endpoint, network: &Network) -> Result<(), DropReason> {
         if work.source.is_unspecified() {
             return Err(DropReason::NoUplink);
         }
+        if !has_ports(work) && claim::uses(work.tuple.protocol, work.is_v4()) {
+            return Err(DropReason::HostProtocol);
+        }
     } else {
         work.source = work.tuple.from;
     }
@@ -101,7 +112,7 @@ fn begin(endpoint: &Endpoint, network: &Network) -> Result<(), DropReason> {
 pub fn has_ports(work: &Work) -> bool {
     match work.tuple.protocol as u8 {
         protocol::TCP | protocol::UDP | protocol::UDP_LITE => true,
-        protocol::ICMP | protocol::ICMPV6 => work.tuple.from_port != 0,
+        protocol::ICMP | protocol::ICMPV6 => work.identified == tuple::ASKER,
         _ => false,
     }
 }

@@ -227,6 +227,12 @@ pub fn mtu(uplink: &Uplink) -> u16 {
     }
 }
 
+/// Of what flows were made with.
+#[inline(always)]
+pub fn generation() -> u32 {
+    maps::config().map_or(0, |config| config.generation)
+}
+
 #[inline(always)]
 pub fn is_stale(flow: &Flow, now: u64) -> bool {
     now > flow.routed + TRUST || maps::config().is_some_and(|config| config.generation != flow.generation)

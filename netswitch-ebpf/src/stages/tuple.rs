@@ -43,9 +43,11 @@ fn fill(frame: Frame, headers: Headers, zone: u32, work: &mut Work) -> Result {
     work.quoted = 0;
     work.tcp_flags = 0;
     work.hops = 1;
+    work.identified = 0;
     work.is_orphan = 0;
     work.renew = 0;
     work.rerouted = 0;
+    work.contested = 0;
     work.unjudged = 0;
     work.rejudged = 0;
     work.denied = 0;
@@ -116,13 +118,23 @@ fn message(frame: Frame, headers: Headers, work: &mut Work) -> Result {
     frame.load(at, &mut start)?;
     let kind = start[0].to_ne_bytes()[0];
     match side(headers.family, kind) {
-        Side::Asker => work.tuple.from_port = start[2],
-        Side::Asked => work.tuple.to_port = start[2],
+        Side::Asker => {
+            work.tuple.from_port = start[2];
+            work.identified = ASKER;
+        }
+        Side::Asked => {
+            work.tuple.to_port = start[2];
+            work.identified = ASKED;
+        }
         Side::Error => return quoted(frame, headers.family, at + 8, work),
         Side::None => {}
     }
     Ok(())
 }
+
+/// [`Work::identified`].
+pub const ASKER: u8 = 1;
+pub const ASKED: u8 = 2;
 
 /// On which side of the tuple a message's identifier stands.
 enum Side {

@@ -62,6 +62,7 @@ impl Core {
             if swept.elapsed() > SWEEP_INTERVAL {
                 self.sweep_flows();
                 self.sweep_leashes();
+                self.refresh_host_protocols();
                 self.listen_for_host();
                 swept = Instant::now();
             }

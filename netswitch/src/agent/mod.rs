@@ -11,6 +11,7 @@ pub mod facts;
 pub mod flows;
 pub mod forwarding;
 pub mod handle;
+mod host_protocols;
 pub mod lock;
 pub mod metrics;
 pub mod monitor;

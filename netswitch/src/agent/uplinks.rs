@@ -52,6 +52,7 @@ impl Core {
         if let Err(error) = self.try_refresh_host() {
             tracing::warn!(%error, "cannot look at the host's devices");
         }
+        self.refresh_host_protocols();
         self.flows_look_again();
     }
 

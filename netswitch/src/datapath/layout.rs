@@ -146,6 +146,10 @@ pub const MAPS: &[(&str, Layout)] = &[
     ("RELAYS", layout::<u32, u32>(MapType::SockMap, capacity::RELAYS)),
     ("RESOLVERS", layout::<u64, Address>(MapType::Hash, capacity::RESOLVERS)),
     ("UPLINKS", layout::<u32, Uplink>(MapType::Hash, capacity::UPLINKS)),
+    (
+        "HOST_PROTOCOLS",
+        layout::<u32, u32>(MapType::Array, capacity::HOST_PROTOCOLS),
+    ),
     ("CONFIG", layout::<u32, Config>(MapType::Array, capacity::CONFIG)),
     ("DROPS", layout::<DropKey, Count>(MapType::PerCpuHash, capacity::DROPS)),
     ("PATHS", layout::<u32, Count>(MapType::PerCpuArray, capacity::PATHS)),

@@ -10,7 +10,7 @@ use std::{
 use aya::{
     Ebpf,
     maps::SockMap,
-    programs::{CgroupAttachMode, CgroupSockAddr, SkLookup, links::FdLink},
+    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, SkLookup, links::FdLink},
 };
 
 use super::{Datapath, Error, Result, make_folder, program_error, take};
@@ -28,6 +28,8 @@ const HOOKS: [&str; 10] = [
     "bind4",
     "bind6",
 ];
+/// Where a socket is made.
+const CREATE: &str = "create";
 const RELAY: &str = "relay";
 const FOLDER: &str = "sockets";
 
@@ -35,6 +37,7 @@ pub(super) fn load(ebpf: &mut Ebpf) -> Result<()> {
     for name in HOOKS {
         hook(ebpf, name)?.load().map_err(program_error(name))?;
     }
+    create(ebpf)?.load().map_err(program_error(CREATE))?;
     relay(ebpf)?.load().map_err(program_error(RELAY))
 }
 
@@ -55,6 +58,13 @@ impl Datapath {
                 .map_err(program_error(name))?;
             pin(&folder, name, link)?;
         }
+        let program = create(&mut self.ebpf)?;
+        let link = program
+            .attach(&cgroup, CgroupAttachMode::Single)
+            .and_then(|id| program.take_link(id))
+            .and_then(|link| Ok(FdLink::try_from(link).map_err(io::Error::other)?))
+            .map_err(program_error(CREATE))?;
+        pin(&folder, CREATE, link)?;
         let path = Path::new("/proc/thread-self/ns/net");
         let namespace = File::open(path).map_err(Error::io(path))?;
         let program = relay(&mut self.ebpf)?;
@@ -85,6 +95,11 @@ fn pin(folder: &Path, name: &str, link: FdLink) -> Result<()> {
 fn hook<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut CgroupSockAddr> {
     let program = ebpf.program_mut(name).ok_or(Error::Missing(name))?;
     program.try_into().map_err(program_error(name))
+}
+
+fn create(ebpf: &mut Ebpf) -> Result<&mut CgroupSock> {
+    let program = ebpf.program_mut(CREATE).ok_or(Error::Missing(CREATE))?;
+    program.try_into().map_err(program_error(CREATE))
 }
 
 fn relay(ebpf: &mut Ebpf) -> Result<&mut SkLookup> {

@@ -11,6 +11,7 @@ use aya::{
 use ipnetwork::IpNetwork;
 use netswitch_common::{
     address::Address,
+    capacity,
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
     flow::{Flow, FlowIndex, FlowKey, Tuple},
     host::{Config, Uplink},
@@ -51,6 +52,7 @@ pub struct Tables {
     pub(super) uplinks: HashMap<MapData, u32, Uplink>,
     pub(super) locals: HashMap<MapData, Address, u32>,
     pub(super) resolvers: HashMap<MapData, u64, Address>,
+    pub(super) host_protocols: Array<MapData, u32>,
     pub(super) config: Array<MapData, Config>,
     pub(super) flows: HashMap<MapData, Tuple, FlowIndex>,
     pub(super) records: HashMap<MapData, FlowKey, Flow>,
@@ -89,6 +91,7 @@ impl Tables {
             uplinks: take(ebpf, "UPLINKS")?,
             locals: take(ebpf, "LOCALS")?,
             resolvers: take(ebpf, "RESOLVERS")?,
+            host_protocols: take(ebpf, "HOST_PROTOCOLS")?,
             config: take(ebpf, "CONFIG")?,
             flows: take(ebpf, "FLOWS")?,
             records: take(ebpf, "RECORDS")?,
@@ -231,6 +234,24 @@ impl Tables {
 
     pub fn set_config(&mut self, config: &Config) -> Result<()> {
         self.config.set(0, config, 0).map_err(Error::map("CONFIG"))
+    }
+
+    /// The families in which the host uses each protocol without ports. Whether some protocol is used no more.
+    pub fn set_host_protocols(&mut self, used: &[u32; capacity::HOST_PROTOCOLS as usize]) -> Result<bool> {
+        let mut cleared = false;
+        for (protocol, families) in (0..).zip(used) {
+            let known = self
+                .host_protocols
+                .get(&protocol, 0)
+                .map_err(Error::map("HOST_PROTOCOLS"))?;
+            if known != *families {
+                self.host_protocols
+                    .set(protocol, families, 0)
+                    .map_err(Error::map("HOST_PROTOCOLS"))?;
+                cleared |= known & !families != 0;
+            }
+        }
+        Ok(cleared)
     }
 
     pub fn endpoint(&self, ifindex: u32) -> Result<Option<Endpoint>> {

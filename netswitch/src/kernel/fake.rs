@@ -289,6 +289,10 @@ impl Kernel for Fake {
         state.tables.sysctl(&namespace, path)
     }
 
+    fn has_ipsec(&mut self) -> Result<bool> {
+        self.call("has_ipsec", "").map(|_| false)
+    }
+
     fn listeners(&mut self) -> Result<Vec<Listener>> {
         Ok(self.call("listeners", "")?.listeners.clone())
     }

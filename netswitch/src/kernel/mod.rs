@@ -6,6 +6,7 @@ pub mod announce;
 pub mod capture;
 pub mod ethtool;
 pub mod fake;
+pub mod ipsec;
 pub mod link;
 pub mod listeners;
 pub mod namespace;
@@ -142,6 +143,8 @@ pub trait Kernel: Send {
     fn sysctl(&mut self, namespace: &Namespace, path: &str) -> Result<String>;
     /// The host's listening TCP and SCTP sockets and its bound UDP sockets.
     fn listeners(&mut self) -> Result<Vec<Listener>>;
+    /// Whether the host has an IPsec association or policy.
+    fn has_ipsec(&mut self) -> Result<bool>;
     /// The host's ephemeral ports, first and last.
     fn local_port_range(&mut self) -> Result<(u16, u16)> {
         let path = "net/ipv4/ip_local_port_range";

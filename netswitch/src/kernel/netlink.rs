@@ -7,7 +7,7 @@ use netlink_packet_route::AddressFamily;
 use netswitch_common::address::Mac;
 
 use super::{
-    End, Error, Kernel, Link, Namespace, Result, Traffic, Veth, address, announce, ethtool, link, listeners,
+    End, Error, Kernel, Link, Namespace, Result, Traffic, Veth, address, announce, ethtool, ipsec, link, listeners,
     namespace::in_namespace, neighbour, route, socket::Socket, sysctl,
 };
 use crate::action::Interface;
@@ -181,6 +181,10 @@ impl Kernel for Netlink {
 
     fn listeners(&mut self) -> Result<Vec<Listener>> {
         listeners::all()
+    }
+
+    fn has_ipsec(&mut self) -> Result<bool> {
+        ipsec::is_used()
     }
 
     fn configure_interface(&mut self, interface: &Interface) -> Result<()> {

@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod filter;
 pub mod firewall;
 pub mod forwarding;
+pub mod host_protocols;
 pub mod names;
 pub mod network;
 pub mod parse;
