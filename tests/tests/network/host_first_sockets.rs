@@ -99,29 +99,3 @@ fn a_connected_socket_is_told_of_the_end_of_its_container() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
-
-/// A port that is published no more is nobody's: the socket is told of that, too.
-#[test]
-fn a_connected_socket_is_told_that_its_port_is_published_no_more() {
-    let world = World::with_lan();
-    dual(&world, "dual", 66, &[]);
-    world.run("web", &["--net", "dual", "-p", "8080:80/udp"]);
-    let _service = Service::start(&world.inside("web"), Transport::Udp, 80, "web");
-    let sockets = HOST.map(|to| (to, connected(&world, (address(to), 8080).into())));
-    for (to, socket) in &sockets {
-        let answer = within(PATIENCE, || ask(socket).ok().flatten().ok_or_else(String::new));
-        assert_eq!(answer.as_deref(), Ok("web"), "{to}");
-    }
-    world.ok(&["unpublish", "web", "8080:80/udp"]);
-    for (to, socket) in &sockets {
-        let told = within(PATIENCE, || match ask(socket) {
-            Err(kind) => Ok(kind),
-            Ok(answer) => Err(format!("{answer:?}")),
-        });
-        let told = told.unwrap_or_else(|seen| panic!("{to}: never told; last answer: {seen}"));
-        assert!(
-            matches!(told, ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted),
-            "{to}: {told}"
-        );
-    }
-}
