@@ -7,6 +7,7 @@ pub mod maps;
 pub mod packet;
 pub mod question;
 pub mod random;
+pub mod records;
 pub mod rows;
 pub mod switch;
 pub mod world;

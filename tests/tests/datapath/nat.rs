@@ -1,11 +1,17 @@
 //! Flows: what goes out to the world and comes in at published ports, packet by packet, every byte compared
 //! with a packet built for its new addresses.
 
+mod answers;
 mod error;
 mod fragment;
+mod held;
 mod life;
 mod masquerade;
+mod overlap;
 mod publish;
+mod route;
+mod sctp;
+mod slots;
 mod stack;
 
 use std::net::IpAddr;
