@@ -61,20 +61,25 @@ mod hooks {
 
     use crate::{
         code::{number, outcome},
-        commit::{self, limit},
+        commit::{self, event, limit},
         maps,
-        packet::{Family, Frame, Packet},
+        packet::{Frame, Packet},
         sockets::{self, Moment},
         stages::{forward, leave, neighbour, replicate, source_guard, stack, uplink},
     };
 
     /// Ingress of every host-side veth and of every switch end: a frame leaves a container, or the host.
+    ///
+    /// What it calls comes one after the other, not one inside the other: their stacks do not add up.
     #[classifier]
     pub fn from_endpoint(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
-        match maps::endpoint(frame.ifindex()) {
-            Some(endpoint) => commit::commit(frame, decide(frame, endpoint), Some(endpoint)),
-            None => commit::refuse(frame, 0, DropReason::UnknownEndpoint),
+        match fast(frame) {
+            NOT_STRAIGHT => {
+                judge_on_paper(frame);
+                commit::carry_out(frame)
+            }
+            action => action,
         }
     }
 
@@ -82,7 +87,10 @@ mod hooks {
     #[classifier]
     pub fn from_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
-        commit::commit(frame, uplink::decide(frame), None)
+        match uplink::decide(frame) {
+            true => commit::carry_out(frame),
+            false => commit::pass(frame),
+        }
     }
 
     /// Egress of every uplink in stack mode: the host's stack sends a frame to the world.
@@ -90,8 +98,8 @@ mod hooks {
     pub fn to_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
         match stack::decide(frame) {
-            Some(decision) => commit::commit(frame, decision, None),
-            None => commit::TCX_NEXT,
+            true => commit::carry_out(frame),
+            false => commit::TCX_NEXT,
         }
     }
 
@@ -114,9 +122,10 @@ mod hooks {
     pub fn explain_uplink(context: TcContext) -> i32 {
         forget_rule();
         let frame = Frame::new(context.skb.skb);
-        let decision = uplink::decide(frame);
-        if let Some(work) = maps::work() {
-            work.decision = decision;
+        if !uplink::decide(frame) {
+            if let Some(work) = maps::work() {
+                work.decision = uplink::PASS;
+            }
         }
         explain(frame)
     }
@@ -132,13 +141,13 @@ mod hooks {
     /// Writes the decision on the sheet down.
     #[inline(always)]
     fn explain(frame: Frame) -> i32 {
-        let mut decision = leave::decided();
-        if decision.verdict & Decision::LIMITED != 0 {
-            decision.verdict &= !Decision::LIMITED;
+        let Some(work) = maps::work() else { return TC_ACT_SHOT };
+        if work.decision.verdict & Decision::LIMITED != 0 {
+            work.decision.verdict &= !Decision::LIMITED;
             if let Some((_, reason)) = limit::ask(frame) {
-                decision = Decision {
-                    source: decision.source,
-                    network: decision.network,
+                work.decision = Decision {
+                    source: work.decision.source,
+                    network: work.decision.network,
                     ..Decision::drop(reason)
                 };
             }
@@ -146,17 +155,33 @@ mod hooks {
         match maps::DECISION.get_ptr_mut(0) {
             // SAFETY: a per-CPU entry, and nothing else runs on this CPU meanwhile
             Some(slot) => unsafe {
-                core::ptr::copy_nonoverlapping(&raw const decision, &raw mut (*slot).decision, 1);
-                (*slot).rule = maps::work().map_or(0, |work| work.rule);
+                core::ptr::copy_nonoverlapping(&raw const work.decision, &raw mut (*slot).decision, 1);
+                (*slot).rule = work.rule;
                 aya_ebpf::helpers::bpf_get_smp_processor_id() as i32
             },
             None => TC_ACT_SHOT,
         }
     }
 
-    /// [`decide`] with the stages there once and everything on this CPU's sheet: that takes less of the stack,
-    /// and of the verifier's time.
-    #[inline(always)]
+    /// No action of the kernel's: the frame is not for [`fast`].
+    const NOT_STRAIGHT: i32 = i32::MIN;
+
+    /// Takes a frame to a container of its network that nothing else concerns, in registers. It is not inlined, so
+    /// that its stack is gone when the others run.
+    #[inline(never)]
+    fn fast(frame: Frame) -> i32 {
+        let (Some(endpoint), Ok(packet)) = (maps::endpoint(frame.ifindex()), Packet::parse(frame)) else {
+            return NOT_STRAIGHT;
+        };
+        match forward::straight(frame, &packet, endpoint) {
+            0 => NOT_STRAIGHT,
+            _ if event::wants_flows() => NOT_STRAIGHT,
+            device => commit::straight(frame, device),
+        }
+    }
+
+    /// The stages, with everything on this CPU's sheet: what becomes of a frame. Only looks up, changes nothing.
+    #[inline(never)]
     fn judge_on_paper(frame: Frame) {
         let Some(work) = maps::work() else { return };
         work.decision = Decision::drop(DropReason::UnknownEndpoint);
@@ -165,7 +190,7 @@ mod hooks {
         };
         work.decision = match outcome(parse_on_paper(frame)) {
             Err(reason) => Decision::drop(reason),
-            Ok(()) => judge_other(frame, &work.packet, endpoint),
+            Ok(()) => judge(frame, &work.packet, endpoint),
         };
         work.decision.verdict |= endpoint.flags & flags::LIMITED;
         work.decision.source = endpoint.id;
@@ -181,25 +206,6 @@ mod hooks {
         }))
     }
 
-    /// What becomes of a frame: only looks up, changes nothing.
-    #[inline(always)]
-    fn decide(frame: Frame, endpoint: &Endpoint) -> Decision {
-        let decision = match Packet::parse(frame) {
-            Err(reason) => Decision::drop(reason),
-            Ok(packet) if packet.headers.family == Family::V4 => judge(frame, &packet, endpoint),
-            Ok(packet) => {
-                let copy = packet; // whose address is taken, so that the original stays in registers
-                judge_other(frame, &copy, endpoint)
-            }
-        };
-        Decision {
-            source: endpoint.id,
-            network: endpoint.network,
-            ..decision
-        }
-    }
-
-    /// The stages.
     #[inline(always)]
     fn judge(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
         if let Err(reason) = source_guard::check(frame, packet, endpoint) {
@@ -220,12 +226,6 @@ mod hooks {
         } else {
             forward::decide(frame, packet, endpoint)
         }
-    }
-
-    /// The stages once more, so that above LLVM knows the family of the most common packets.
-    #[inline(never)]
-    fn judge_other(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
-        judge(frame, packet, endpoint)
     }
 
     /// A socket of the host connects.
@@ -285,7 +285,7 @@ mod hooks {
     /// A socket is made.
     #[cgroup_sock(sock_create)]
     pub fn create(context: SockContext) -> i32 {
-        sockets::create(&context);
+        sockets::claim::create(&context);
         1
     }
 

@@ -340,13 +340,6 @@ pub fn record(key: FlowKey) -> Option<&'static Flow> {
     unsafe { RECORDS.get(key) }
 }
 
-/// A record's life, as it is now.
-#[inline(always)]
-pub fn life(flow: &Flow) -> u64 {
-    // SAFETY: one aligned word of the record; other CPUs exchange it
-    unsafe { (&raw const flow.serial).cast::<u64>().read_volatile() }
-}
-
 #[inline(always)]
 pub fn fragment_ports(key: &FragmentKey) -> Option<&'static FragmentPorts> {
     // SAFETY: as for endpoints

@@ -3,15 +3,17 @@
 //!
 //! A published port is held here, too: nobody else can bind it.
 
+pub mod claim;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{bpf_sock, bpf_sock_addr},
     helpers::{bpf_bind, bpf_get_netns_cookie, bpf_getsockopt, bpf_set_retval},
-    programs::{SkLookupContext, SockAddrContext, SockContext},
+    programs::{SkLookupContext, SockAddrContext},
 };
 use netswitch_common::{
     address::Address,
-    host::{SOCKET_MARK, waits},
+    host::SOCKET_MARK,
     publish::{ANYWHERE, Publication, flags},
     socket::{Dialled, REMEMBERED, relay},
 };
@@ -32,8 +34,6 @@ const EADDRINUSE: i32 = 98;
 const ECONNREFUSED: i32 = 111;
 const SOL_IPV6: i32 = 41;
 const IPV6_V6ONLY: i32 = 26;
-const SOCK_RAW: u32 = 3;
-const IPPROTO_RAW: u32 = 255;
 /// Where Docker's resolver is: 127.0.0.11.
 const RESOLVER: Address = Address([0, 0, 0xffff_u32.to_be(), 0x7f00_000b_u32.to_be()]);
 
@@ -131,7 +131,7 @@ pub fn dial(context: &SockAddrContext, is_v4: bool, moment: Moment) -> i32 {
     }
     if moment == Moment::Connect {
         // SAFETY: the verifier checks the access; of a socket that is not bound the port is 0
-        take_port(unsafe { (&raw const (*socket(context)).src_port).read_volatile() } as u16);
+        claim::take_port(unsafe { (&raw const (*socket(context)).src_port).read_volatile() } as u16);
     }
     let Some((number, publication)) = find(dialled, protocol_of(context)) else {
         return ALLOW;
@@ -319,59 +319,12 @@ pub fn bind(context: &SockAddrContext, is_v4: bool) -> i32 {
         taken(asked.address) || taken(asked.address.any())
     };
     if !is_taken {
-        take_port(port);
+        claim::take_port(port);
         return ALLOW;
     }
     // SAFETY: only takes a number
     unsafe { bpf_set_retval(-EADDRINUSE) };
     REFUSE
-}
-
-/// A socket of the host has a port, or dials from it, that a flow may have: the flows find out with their next
-/// packets.
-#[inline(always)]
-fn take_port(port: u16) {
-    if maps::config().is_some_and(|config| port.wrapping_sub(config.first_port) < config.port_count) {
-        maps::flows_look_again();
-    }
-}
-
-/// A socket is made. One that hears a whole protocol without ports keeps that protocol for the host.
-#[inline(always)]
-pub fn create(context: &SockContext) {
-    // SAFETY: the context of the running program, here and below
-    let (family, kind, protocol) = unsafe {
-        let socket = context.sock;
-        (
-            (&raw const (*socket).family).read_volatile(),
-            (&raw const (*socket).type_).read_volatile(),
-            (&raw const (*socket).protocol).read_volatile(),
-        )
-    };
-    let is_raw = kind == SOCK_RAW && protocol != IPPROTO_RAW;
-    if !is_raw && protocol != u32::from(protocol::SCTP) {
-        return;
-    }
-    let bit = match family as u8 {
-        family::INET => waits::V4,
-        family::INET6 => waits::V6,
-        _ => return,
-    };
-    // SAFETY: as above
-    let cookie = unsafe { bpf_get_netns_cookie(context.as_ptr()) };
-    if maps::config().is_none_or(|config| config.namespace_cookie != cookie) {
-        return;
-    }
-    if let Some(families) = maps::HOST_PROTOCOLS.get_ptr_mut(protocol) {
-        // SAFETY: an array's entry, one word: the agent and other CPUs set bits as well, and the agent looks again
-        unsafe {
-            let known = families.read_volatile();
-            if known & bit == 0 {
-                families.write_volatile(known | bit);
-                maps::flows_look_again();
-            }
-        }
-    }
 }
 
 /// What arrives at the host's own stack for a published port could not be led to the container when it was

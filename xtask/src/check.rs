@@ -13,9 +13,16 @@ use crate::{command, place};
 /// clippy's driver for Debian's compiler, from `rust-web-clippy`.
 const EBPF_CLIPPY: &str = "/usr/bin/clippy-driver";
 
-pub(crate) fn run() -> Result<()> {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Run the one check of this name
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::ensure(&[Need::Ebpf, Need::Check, Need::Fuzz])?;
-    let checks = [
+    let all = [
         ("fmt", format as fn() -> Result<()>),
         ("clippy", lint),
         ("clippy, eBPF", lint_ebpf),
@@ -23,12 +30,17 @@ pub(crate) fn run() -> Result<()> {
         ("stack", stack::run),
         ("deny", deny),
     ];
+    let is_wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
+    let checks: Vec<_> = all.into_iter().filter(|(name, _)| is_wanted(name)).collect();
+    if checks.is_empty() {
+        bail!("the checks are: {}", all.map(|(name, _)| name).join("; "));
+    }
     let mut failed = Vec::new();
-    for (name, check) in checks {
+    for (name, check) in &checks {
         println!("check {name}");
         if let Err(error) = check() {
             eprintln!("{error:#}");
-            failed.push(name);
+            failed.push(*name);
         }
     }
     println!("{} passed, {} failed", checks.len() - failed.len(), failed.len());

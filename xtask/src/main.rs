@@ -47,7 +47,7 @@ enum Command {
     /// Record what Docker Engine isolates, for docs/isolation.md
     Isolation,
     /// Check formatting, lints, the eBPF crate's imports and stack, licences and advisories
-    Check,
+    Check(check::Arguments),
     /// Measure against a direct veth pair, the kernel bridge, and docker0 with its rules and its proxy
     Bench(bench::Args),
 }
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Isolation => isolation::run(),
-        Command::Check => check::run(),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments),
     };
     match result {

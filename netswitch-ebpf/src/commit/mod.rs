@@ -22,10 +22,7 @@ use aya_ebpf::{
     helpers::{bpf_redirect, bpf_redirect_peer, bpf_skb_change_type},
     programs::TcContext,
 };
-use netswitch_common::{
-    endpoint::Endpoint,
-    verdict::{Decision, DropReason, Verdict},
-};
+use netswitch_common::verdict::{Decision, DropReason, Verdict};
 
 use self::count::{count_drop, count_path};
 use crate::{headers::Macs, maps, packet::Frame};
@@ -41,29 +38,51 @@ const PACKET_HOST: u32 = 0;
 #[unsafe(no_mangle)]
 static KERNEL_SETS_PACKET_TYPE: Global<u8> = Global::new(0);
 
-/// The short way: into a container, while nobody listens. The sender, if it is an endpoint, is asked for its limits.
+/// Into a container as it is, while nobody listens to flows.
 #[inline(always)]
-pub fn commit(frame: Frame, decision: Decision, sender: Option<&Endpoint>) -> i32 {
-    if decision.verdict == Verdict::Peer as u32 && !event::wants_flows() {
-        count_path(Verdict::Peer, frame.length());
-        return to_peer(frame, decision.ifindex);
-    }
-    // not from the stack: verifiers before 6.8 take numbers that a function reads there through a pointer for
-    // those of another path, and cut off what they then hold for unreachable
+pub fn straight(frame: Frame, device: u32) -> i32 {
+    count_path(Verdict::Peer, frame.length());
+    to_peer(frame, device)
+}
+
+/// On to the host's stack, untouched.
+#[inline(always)]
+pub fn pass(frame: Frame) -> i32 {
+    count_path(Verdict::Pass, frame.length());
+    TCX_NEXT
+}
+
+/// Does what the sheet says. The decision stays there: verifiers before 6.8 take numbers that a function reads on the
+/// stack through a pointer for those of another path, and cut off what they then hold for unreachable.
+#[inline(always)]
+pub fn carry_out(frame: Frame) -> i32 {
     let Some(work) = maps::work() else {
         return TC_ACT_SHOT;
     };
-    work.decision = decision;
-    if let Some(sender) = sender {
-        // SAFETY: a field of a map's entry; read here and no earlier, or it would need a place on the stack
-        work.decision.verdict |= unsafe { (&raw const sender.flags).read_volatile() } & Decision::LIMITED;
-    }
     if work.decision.verdict & Decision::LIMITED != 0 {
         if let Some((endpoint, reason)) = limit::charge(frame) {
             return refuse(frame, endpoint, reason);
         }
     }
+    if work.decision.verdict == Verdict::Open as u32 || work.decision.verdict == Verdict::Admit as u32 {
+        if let Err(reason) = open::open(frame) {
+            let payer = payer(&work.decision);
+            return refuse(frame, payer, reason);
+        }
+        if event::wants_flows() {
+            event::opened(&work.decision, frame.length());
+        }
+    }
     commit_other(frame, &work.decision)
+}
+
+/// Whom a drop is charged to: what comes from the world to whom it was for.
+#[inline(always)]
+fn payer(decision: &Decision) -> u32 {
+    match decision.source {
+        0 => decision.destination,
+        source => source,
+    }
 }
 
 #[inline(never)]
@@ -93,33 +112,17 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
             park::unpark(frame);
             return TC_ACT_SHOT; // the copies are on their way
         }
-        Some(Verdict::Translate) => match to_other_end(frame, decision) {
-            Ok(action) => {
-                count_path(Verdict::Translate, length);
-                return action;
-            }
-            Err(reason) => Err(reason),
-        },
-        Some(Verdict::Open) => match open_and_send(frame, decision) {
-            Ok(action) => {
-                count_path(Verdict::Open, length);
-                if event::wants_flows() {
-                    event::opened(decision, length);
-                }
-                return action;
-            }
-            Err(reason) => Err(reason),
-        },
-        Some(verdict @ (Verdict::Admit | Verdict::Follow)) => match to_member(frame, decision) {
+        Some(verdict @ (Verdict::Translate | Verdict::Open)) => match to_other_end(frame, decision) {
             Ok(action) => {
                 count_path(verdict, length);
-                if verdict == Verdict::Admit && event::wants_flows() {
-                    event::opened(decision, length);
-                }
                 return action;
             }
             Err(reason) => Err(reason),
         },
+        Some(verdict @ (Verdict::Admit | Verdict::Follow)) => {
+            count_path(verdict, length);
+            return to_member(frame, decision);
+        }
         Some(Verdict::Question) => match names::to_agent(frame) {
             Ok(()) => {
                 count_path(Verdict::Question, length);
@@ -158,12 +161,7 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
 /// For a frame that became its own answer, or that is dropped.
 #[inline(always)]
 fn finish(frame: Frame, decision: &Decision, rewritten: Result<Verdict, DropReason>, length: u32) -> i32 {
-    // what comes from the world is charged to whom it was for
-    let endpoint = if decision.source != 0 {
-        decision.source
-    } else {
-        decision.destination
-    };
+    let endpoint = payer(decision);
     if decision.reason != 0 {
         count_drop(endpoint, decision.reason, 1, length);
     }
@@ -242,25 +240,16 @@ fn answer(frame: Frame, decision: &Decision) -> i32 {
     }
 }
 
-/// The first packet of a flow: afterwards it is like any other.
-#[inline(never)]
-fn open_and_send(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
-    open::open(frame)?;
-    to_other_end(frame, decision)
-}
-
 /// A packet of a flow that is not translated: to a member of the sender's network, a container or the host.
-#[inline(never)]
-fn to_member(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
-    if decision.verdict == Verdict::Admit as u32 {
-        open::open(frame)?;
-    } else if let Some(work) = maps::work() {
+#[inline(always)]
+fn to_member(frame: Frame, decision: &Decision) -> i32 {
+    if let Some(work) = maps::work() {
         renew::renew(work);
     }
-    Ok(match maps::network(decision.network) {
+    match maps::network(decision.network) {
         Some(network) if network.host_end == decision.ifindex => to_host(frame, decision.ifindex),
         _ => to_peer(frame, decision.ifindex),
-    })
+    }
 }
 
 /// A packet of a flow: translated and out.

@@ -93,7 +93,7 @@ fn end(key: FlowKey, serial: u32) {
     if let Some(record) = maps::RECORDS.get_ptr_mut(key) {
         // SAFETY: the entry's memory stays until the program has ended (RCU)
         unsafe {
-            if halves(maps::life(&*record)).0 == serial {
+            if halves((*record).life()).0 == serial {
                 (*record).deadline = 0;
             }
         }
@@ -120,7 +120,7 @@ fn put(tuple: &Tuple, index: &FlowIndex, now: u64, closed: u32) -> u32 {
         return TAKEN;
     };
     if let Some(flow) = maps::record(old.key) {
-        let (serial, progress) = halves(maps::life(flow));
+        let (serial, progress) = halves(flow.life());
         let has_ended = closed == REPLACES_CLOSED && FlowState::of(progress) as u8 == FlowState::Closed as u8;
         if serial == old.serial && !has_ended && flow::lives(flow, now) {
             return TAKEN;

@@ -16,7 +16,7 @@ pub fn renew(work: &Work) {
     };
     // SAFETY: the entry's memory stays until the program has ended (RCU)
     let flow = unsafe { &*record };
-    if halves(maps::life(flow)).0 != halves(work.life).0 {
+    if halves(flow.life()).0 != halves(work.life).0 {
         return; // another flow has the slot
     }
     if work.renew != 0 {

@@ -52,7 +52,7 @@ pub fn claim(work: &mut Work) -> Result<(), DropReason> {
             Some(record) => {
                 // SAFETY: the entry's memory stays until the program has ended (RCU)
                 let old = unsafe { &*record };
-                let seen = maps::life(old);
+                let seen = old.life();
                 let (_, progress) = halves(seen);
                 if !flow::lives(old, work.now) {
                     if take(record, key, seen, work) {

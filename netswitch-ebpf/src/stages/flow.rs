@@ -105,7 +105,7 @@ fn matches(work: &mut Work) -> bool {
     let Some(flow) = maps::record(index.key) else {
         return false;
     };
-    let life = maps::life(flow);
+    let life = flow.life();
     let (serial, progress) = halves(life);
     if serial != index.serial || progress & progress::WRITING != 0 || !lives(flow, work.now) {
         return false;
@@ -146,7 +146,7 @@ fn matches(work: &mut Work) -> bool {
     work.publication = flow.publication;
     work.life = life;
     // another CPU may have given the slot to another flow meanwhile
-    halves(maps::life(flow)).0 == serial
+    halves(flow.life()).0 == serial
 }
 
 /// Whether its time is not over, and both endpoints are still those that it was made for.

@@ -5,12 +5,34 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{admit, gateway, leave, names, policy};
+use super::{admit, gateway, leave, names, policy, source_guard};
 use crate::{
     headers::ETHERNET_LENGTH,
     maps,
     packet::{Family, Frame, Headers, Packet, size},
 };
+
+/// The device of the container that a frame is for, if it goes there as it is and nothing else has to be known; 0:
+/// the stages have to look. This is the way of most frames.
+#[inline(always)]
+pub fn straight(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> u32 {
+    const OTHER: u32 = flags::LIMITED | flags::COUNT_FLOWS;
+    let Some(port) = maps::port(endpoint.network, packet.destination) else {
+        return 0;
+    };
+    if port.kind == Kind::Host as u8
+        || (endpoint.flags | port.flags) & OTHER != 0
+        || !endpoint.may_meet(port.kind)
+        || policy::concerns(endpoint.id, port.id)
+        || frame.length() > u32::from(port.mtu) + ETHERNET_LENGTH
+        || endpoint.flags & flags::PUBLISHES != 0 && maps::HAIRPINS.get(endpoint.id).is_none_or(|until| *until != 0)
+        || !source_guard::is_plain(frame, packet, endpoint)
+        || names::is_answer(frame, packet.headers, endpoint)
+    {
+        return 0;
+    }
+    port.ifindex
+}
 
 /// For frames to one MAC.
 #[inline(always)]

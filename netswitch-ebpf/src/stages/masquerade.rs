@@ -55,7 +55,7 @@ fn look(frame: Frame, endpoint: &Endpoint, network: &Network, device: u32) -> Re
 }
 
 /// Whether the packet may be the first one of a flow to the world.
-#[inline(always)]
+#[inline(never)]
 pub fn may_begin(work: &Work, endpoint: &Endpoint) -> Result<(), DropReason> {
     if work.quoted != 0 {
         return Err(DropReason::NoFlow);

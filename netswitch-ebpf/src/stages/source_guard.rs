@@ -8,15 +8,17 @@ use netswitch_common::{
 
 use super::route;
 use crate::{
-    headers::{Arp, Ipv4, Ipv6, dhcp, icmp, icmpv6, protocol},
+    headers::{Arp, ETHERNET_LENGTH, Ipv4, Ipv6, dhcp, icmp, icmpv6, protocol},
     maps,
-    packet::{Addresses, Family, Frame, Headers, Packet},
+    packet::{Addresses, Family, Frame, Headers, LONGEST, Packet},
 };
 
 /// What every ICMP message starts with, in bytes.
 const MESSAGE: u32 = 8;
 /// Options of one neighbour discovery message that are looked at; more are not believed.
 const OPTIONS: u32 = 8;
+/// Where an IPv6 header has its addresses.
+const ADDRESSES_V6: u32 = 8;
 const SOURCE_LINK_LAYER: u8 = 1;
 const TARGET_LINK_LAYER: u8 = 2;
 
@@ -67,6 +69,44 @@ pub fn check(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), D
             source(frame, packet.headers, endpoint)
         }
     }
+}
+
+/// Whether [`check`] lets a frame to one MAC pass and nothing has to be looked up for that: an IP packet from the
+/// endpoint's own address, and no message that tells others about addresses.
+#[inline(always)]
+pub fn is_plain(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> bool {
+    let headers = packet.headers;
+    if packet.source != endpoint.mac.words() || packet.tagged || packet.to_dhcp_client {
+        return false;
+    }
+    match headers.family {
+        Family::V4 => {
+            packet.source_v4 == endpoint.v4
+                && endpoint.v4 != 0
+                && !headers.is_from_port(dhcp::SERVER)
+                && (headers.protocol != protocol::ICMP || is_echo(frame, headers))
+        }
+        Family::V6 => {
+            let is_message = headers.protocol == protocol::ICMPV6
+                && !headers.is_icmpv6(icmpv6::ECHO_REQUEST)
+                && !headers.is_icmpv6(icmpv6::ECHO_REPLY);
+            let Some(Addresses { from, to }) = frame.read(ETHERNET_LENGTH + ADDRESSES_V6) else {
+                return false;
+            };
+            !is_message
+                && !headers.is_from_port(dhcp::SERVER_V6)
+                && (from == endpoint.v6 || from == endpoint.link_local)
+                && !from.is_unspecified()
+                && !(headers.family.is_mapped(to) || to.is_unspecified() || to.is_loopback() || to == from)
+        }
+        Family::Arp | Family::Other => false,
+    }
+}
+
+#[inline(always)]
+fn is_echo(frame: Frame, headers: Headers) -> bool {
+    let start: Option<[u8; 2]> = frame.read(u32::from(headers.transport & LONGEST));
+    headers.transport != 0 && start.is_some_and(|start| matches!(start[0], icmp::ECHO_REQUEST | icmp::ECHO_REPLY))
 }
 
 /// 01:80:c2:00:00:0x.

@@ -52,17 +52,14 @@ pub fn hand_on(verdict: Verdict) {
     }
 }
 
-/// What becomes of a frame that the stack sends out of an uplink; `None`: it is no business of ours.
+/// Decides what becomes of a frame that the stack sends out of an uplink; the decision is in `work`. `false`: it is
+/// no business of ours.
 #[inline(always)]
-pub fn decide(frame: Frame) -> Option<Decision> {
-    let packet = Packet::parse(frame).ok()?;
-    if !matches!(packet.headers.family, Family::V4 | Family::V6) {
-        return None;
-    }
-    match decide_leaving(frame.0, packet.headers.bits()) {
-        0 => None,
-        _ => Some(leave::decided()),
-    }
+pub fn decide(frame: Frame) -> bool {
+    let Ok(packet) = Packet::parse(frame) else {
+        return false;
+    };
+    matches!(packet.headers.family, Family::V4 | Family::V6) && decide_leaving(frame.0, packet.headers.bits()) != 0
 }
 
 /// 0: none of ours. Else the decision is in `work`.

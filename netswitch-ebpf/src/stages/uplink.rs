@@ -10,27 +10,23 @@ use crate::{
     work::WayBack,
 };
 
-/// To the host's stack, untouched.
-const PASS: Decision = Decision {
+/// What [`decide`] leaves to the host's stack, as a decision.
+pub const PASS: Decision = Decision {
     verdict: Verdict::Pass as u32,
+    reason: 0,
     ..Decision::drop(DropReason::Malformed)
 };
 
-/// What becomes of a frame that an uplink has received. What is no business of ours, malformed packets
-/// among it, the host's stack judges.
+/// Decides what becomes of a frame that an uplink has received; the decision is in `work`. `false`: it is no
+/// business of ours, or malformed, and the host's stack judges it.
 #[inline(always)]
-pub fn decide(frame: Frame) -> Decision {
-    let pass = Decision { reason: 0, ..PASS };
+pub fn decide(frame: Frame) -> bool {
     let Ok(packet) = Packet::parse(frame) else {
-        return pass;
+        return false;
     };
-    if !matches!(packet.headers.family, Family::V4 | Family::V6) || !frame.is_for_us() {
-        return pass;
-    }
-    match decide_uplink(frame.0, packet.headers.bits()) {
-        0 => pass,
-        _ => leave::decided(),
-    }
+    matches!(packet.headers.family, Family::V4 | Family::V6)
+        && frame.is_for_us()
+        && decide_uplink(frame.0, packet.headers.bits()) != 0
 }
 
 /// 0: to the host's stack. Else the decision is in `work`.

@@ -6,7 +6,7 @@ use toolchain::stack::{self, FRAMES, Measured};
 use crate::place;
 
 /// Bytes of the deepest chain.
-const LIMIT: u64 = 512;
+const LIMIT: u64 = 448;
 
 pub(super) fn run() -> Result<()> {
     let object = toolchain::build::object(place::root(), &place::target())?;
