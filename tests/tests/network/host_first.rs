@@ -129,9 +129,12 @@ fn ranges(numbers: &BTreeSet<u8>) -> String {
             _ => ranges.push((*number, *number)),
         }
     }
-    let words = ranges.into_iter().map(|(first, last)| match first == last {
-        true => first.to_string(),
-        false => format!("{first}-{last}"),
+    let words = ranges.into_iter().map(|(first, last)| {
+        if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        }
     });
     words.collect::<Vec<_>>().join(", ")
 }
@@ -235,9 +238,10 @@ fn a_protocol_is_the_containers_again_once_the_host_has_done_with_it() {
     tests::world::eventually("the container is answered", || {
         scene.container_speaks(0);
         scene.peer_answers(0);
-        match heard_inside(&inside).contains(&253) {
-            true => Ok(()),
-            false => Err("it hears nothing".to_owned()),
+        if heard_inside(&inside).contains(&253) {
+            Ok(())
+        } else {
+            Err("it hears nothing".to_owned())
         }
     });
 }

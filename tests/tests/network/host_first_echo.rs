@@ -72,9 +72,10 @@ fn ask(pingers: [&Pinger; 2]) -> [(usize, usize); 2] {
                 *(if data == pinger.name { &mut *own } else { &mut *others }) += 1;
             }
         }
-        match heard.iter().all(|(own, _)| *own == OWN_ALONE.0) {
-            true => Ok(()),
-            false => Err(String::new()),
+        if heard.iter().all(|(own, _)| *own == OWN_ALONE.0) {
+            Ok(())
+        } else {
+            Err(String::new())
         }
     });
     heard
@@ -91,9 +92,10 @@ fn host_and_container_ping_with_identifier_0() {
         for to in LAN.map(address) {
             let host = Pinger::new(&world.host, to, 0, "the host");
             let container = Pinger::new(&one, to, 0, "the container");
-            let pingers = match is_host_first {
-                true => [&host, &container],
-                false => [&container, &host],
+            let pingers = if is_host_first {
+                [&host, &container]
+            } else {
+                [&container, &host]
             };
             let heard = ask(pingers);
             for (pinger, (own, others)) in pingers.into_iter().zip(heard) {

@@ -118,7 +118,11 @@ fn a_container_finds_no_port_where_the_host_has_all() {
                         wrong.push(format!("{name}: the host is not answered: {error}"));
                     }
                 }
-                Held::Stream(stream) => assert_eq!(ask_stream(stream).unwrap().name, "lan"),
+                Held::Stream(stream) => {
+                    if let Err(error) = ask_stream(stream) {
+                        wrong.push(format!("{name}: the host's connection is gone: {error}"));
+                    }
+                }
                 Held::Listener(_) => {}
             }
             drop(held);

@@ -104,15 +104,6 @@ fn no_connection_waits_for_one_that_its_server_has_closed() {
         (ours.join().unwrap(), theirs.join().unwrap())
     });
     // that the two were alike
-    for server in [servers.0, servers.1] {
-        let said = server.sh("cat /proc/net/sockstat").ok();
-        let waiting = said.split_whitespace().skip_while(|word| *word != "tw").nth(1);
-        let waiting: usize = waiting.and_then(|count| count.parse().ok()).unwrap();
-        assert!(
-            waiting > CONNECTIONS / 10,
-            "the server remembers {waiting} connections: {said}"
-        );
-    }
     let most = theirs[0] + MORE;
     let slow: Vec<_> = ours.iter().take_while(|took| **took > most).collect();
     assert!(

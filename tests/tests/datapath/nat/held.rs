@@ -73,9 +73,10 @@ fn echo(packet: &Ip) -> (u8, u8) {
 /// A peer beyond the uplink.
 fn peer(is_v4: bool, number: u16) -> IpAddr {
     let [high, low] = number.to_be_bytes();
-    match is_v4 {
-        true => Ipv4Addr::new(203, 0, high, low).into(),
-        false => Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 1, number).into(),
+    if is_v4 {
+        Ipv4Addr::new(203, 0, high, low).into()
+    } else {
+        Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 1, number).into()
     }
 }
 
@@ -100,9 +101,10 @@ struct Outward {
 impl Outward {
     /// Its first packet goes out, or not.
     fn begin(loaded: &Loaded, kind: Kind, is_v4: bool, number: u16) -> Option<Self> {
-        let (own, host): (IpAddr, IpAddr) = match is_v4 {
-            true => (A.v4().into(), HOST_V4.into()),
-            false => (A.v6().into(), HOST_V6.into()),
+        let (own, host): (IpAddr, IpAddr) = if is_v4 {
+            (A.v4().into(), HOST_V4.into())
+        } else {
+            (A.v6().into(), HOST_V6.into())
         };
         let peer = peer(is_v4, number);
         let port = 4000 + number;
@@ -171,9 +173,10 @@ fn answers_to_forged_clients_hold_nothing() {
         for kind in [Kind::Tcp, Kind::Udp, Kind::Sctp] {
             for is_v4 in [true, false] {
                 let name = format!("{kind:?}, IPv{}", if is_v4 { 4 } else { 6 });
-                let (host, own, world): (IpAddr, IpAddr, IpAddr) = match is_v4 {
-                    true => (HOST_V4.into(), B.v4().into(), WORLD_V4.into()),
-                    false => (HOST_V6.into(), B.v6().into(), WORLD_V6.into()),
+                let (host, own, world): (IpAddr, IpAddr, IpAddr) = if is_v4 {
+                    (HOST_V4.into(), B.v4().into(), WORLD_V4.into())
+                } else {
+                    (HOST_V6.into(), B.v6().into(), WORLD_V6.into())
                 };
                 let asks = |loaded: &Loaded, client: IpAddr, is_first: bool| {
                     let question = kind.question(&ip(FROM_WORLD, client, host), 5000, is_first);
