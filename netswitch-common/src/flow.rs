@@ -27,6 +27,17 @@ pub struct Tuple {
 map_type!(Tuple, 44);
 
 impl Tuple {
+    /// Comparison word by word: a program would call a function for all bytes at once.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is(&self, other: &Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h]) = (self.from.0, self.to.0);
+        let ([i, j, k, l], [m, n, o, p]) = (other.from.0, other.to.0);
+        let addresses = (a ^ i) | (b ^ j) | (c ^ k) | (d ^ l) | (e ^ m) | (f ^ n) | (g ^ o) | (h ^ p);
+        let ports = (self.from_port ^ other.from_port) | (self.to_port ^ other.to_port);
+        addresses | ports as u32 | (self.zone ^ other.zone) | (self.protocol ^ other.protocol) == 0
+    }
+
     /// The same the other way round, in a zone.
     #[inline(always)]
     #[must_use]
@@ -276,6 +287,12 @@ impl Flow {
         timeout(self.tuples[0].protocol, self.progress)
     }
 
+    /// Whether nobody misses the flow, though its time is not over: what began was refused.
+    #[inline(always)]
+    pub const fn is_refused(progress: u32) -> bool {
+        progress & (progress::RESET | progress::ASSURED) == progress::RESET
+    }
+
     /// Whether a living flow gives its slot to a new one of the same owner that finds no other. A connection
     /// keeps it. What anybody can begin with somebody else's address does not, nor what has ended; other
     /// protocols have nothing like TCP's handshake, so their flows keep it while they are in use.
@@ -399,6 +416,32 @@ mod tests {
     }
 
     #[test]
+    fn tuples_are_the_same_if_all_of_them_is() {
+        let tuple = Tuple {
+            protocol: 6,
+            ..Tuple::default()
+        };
+        assert!(tuple.is(&tuple));
+        let change = |change: fn(&mut Tuple)| {
+            let mut other = tuple;
+            change(&mut other);
+            other
+        };
+        for other in [
+            change(|tuple| tuple.from.0[0] = 1),
+            change(|tuple| tuple.from.0[3] = 1),
+            change(|tuple| tuple.to.0[0] = 1),
+            change(|tuple| tuple.to.0[3] = 1),
+            change(|tuple| tuple.from_port = 1),
+            change(|tuple| tuple.to_port = 1),
+            change(|tuple| tuple.zone = 1),
+            change(|tuple| tuple.protocol = 17),
+        ] {
+            assert!(!tuple.is(&other) && tuple != other, "{other:?}");
+        }
+    }
+
+    #[test]
     fn an_end_that_becomes_an_endpoint_keeps_nothing_of_the_world() {
         let mut end = FlowEnd {
             ifindex: 7,
@@ -474,6 +517,20 @@ mod tests {
             };
             flow.tuples[0].protocol = protocol;
             assert_eq!(flow.yields(progress, now), yields, "{protocol} {progress:#b} {silent}");
+        }
+    }
+
+    #[test]
+    fn a_refused_connection_is_not_a_reset_one() {
+        use progress::{ANSWERED, ASSURED, RESET};
+        for (progress, refused) in [
+            (0, false),
+            (ANSWERED, false),
+            (RESET, true),
+            (ANSWERED | RESET, true),
+            (ANSWERED | ASSURED | RESET, false),
+        ] {
+            assert_eq!(Flow::is_refused(progress), refused, "{progress:#b}");
         }
     }
 

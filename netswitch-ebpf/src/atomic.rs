@@ -62,3 +62,11 @@ pub unsafe fn exchange(word: *mut u64, old: u64, new: u64) -> u64 {
     }
     found
 }
+
+/// Keeps the compiler from moving reads and writes of memory across this place. x86 CPUs keep the order of reads and
+/// that of writes by themselves.
+#[inline(always)]
+pub fn barrier() {
+    // SAFETY: no instruction
+    unsafe { core::arch::asm!("", options(nostack, preserves_flags)) };
+}

@@ -15,6 +15,7 @@ use netswitch_common::{
 
 use super::{hairpin, slot};
 use crate::{
+    atomic,
     code::outcome,
     maps,
     packet::Frame,
@@ -258,6 +259,7 @@ fn fill(work: &mut Work) {
                 (&raw mut (*record).tuples).cast(),
                 BEHIND_LIFE,
             );
+            atomic::barrier();
             let word = (&raw mut (*record).serial).cast::<u64>();
             word.write_volatile(life((*new).serial, (*new).progress));
         },

@@ -54,7 +54,7 @@ pub fn claim(work: &mut Work) -> Result<(), DropReason> {
                 let old = unsafe { &*record };
                 let seen = old.life();
                 let (_, progress) = halves(seen);
-                if !flow::lives(old, work.now) {
+                if !flow::lives(old, work.now) || Flow::is_refused(progress) {
                     if take(record, key, seen, work) {
                         return Ok(());
                     }

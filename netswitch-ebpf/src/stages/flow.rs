@@ -4,6 +4,7 @@ use netswitch_common::flow::{Flow, FlowState, acknowledges, asked_at, direction,
 
 use super::{claim, policy, route};
 use crate::{
+    atomic,
     headers::{protocol, tcp},
     maps,
     packet::Frame,
@@ -107,6 +108,7 @@ fn matches(work: &mut Work) -> bool {
     };
     let life = flow.life();
     let (serial, progress) = halves(life);
+    atomic::barrier();
     if serial != index.serial || progress & progress::WRITING != 0 || !lives(flow, work.now) {
         return false;
     }
@@ -122,12 +124,17 @@ fn matches(work: &mut Work) -> bool {
         work.replaced_serial = index.serial;
         return false;
     }
-    let (this, other) = match index.direction {
+    let way = index.direction;
+    let (this, other) = match way {
         direction::ORIGINAL => (0, 1),
         _ => (1, 0),
     };
+    // the memory of an index entry that is removed may hold another one at once, of another flow
+    if !flow.tuples[this].is(&work.tuple) {
+        return false;
+    }
     work.key = index.key;
-    work.direction = index.direction;
+    work.direction = way;
     work.translated = flow.tuples[other].reversed(0);
     work.end = flow.ends[other];
     work.address_sum = flow.address_sums[this];
@@ -145,6 +152,7 @@ fn matches(work: &mut Work) -> bool {
     work.unjudged = u8::from(flow.policy_epoch != policy::epoch());
     work.publication = flow.publication;
     work.life = life;
+    atomic::barrier();
     // another CPU may have given the slot to another flow meanwhile
     halves(flow.life()).0 == serial
 }

@@ -105,8 +105,11 @@ pub fn is_plain(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> bool {
 
 #[inline(always)]
 fn is_echo(frame: Frame, headers: Headers) -> bool {
-    let start: Option<[u8; 2]> = frame.read(u32::from(headers.transport & LONGEST));
-    headers.transport != 0 && start.is_some_and(|start| matches!(start[0], icmp::ECHO_REQUEST | icmp::ECHO_REPLY))
+    let at = u32::from(headers.transport & LONGEST);
+    let start: Option<[u8; 2]> = frame.read(at);
+    headers.transport != 0
+        && frame.ip_length(Family::V4).is_ok_and(|end| at + MESSAGE <= end)
+        && start.is_some_and(|start| matches!(start[0], icmp::ECHO_REQUEST | icmp::ECHO_REPLY))
 }
 
 /// 01:80:c2:00:00:0x.
