@@ -8,25 +8,17 @@ use std::{
 
 use aya::maps::MapData;
 
-use super::{Error, Result, layout::Layout};
+use super::{
+    Error, Result,
+    batch::{self, Element, Sizes},
+    layout::Layout,
+};
 
-/// Commands of bpf(2).
-const LOOKUP: libc::c_long = 1;
+/// A command of bpf(2).
 const UPDATE: libc::c_long = 2;
-const NEXT_KEY: libc::c_long = 4;
 
-/// The part of `union bpf_attr` for single elements.
-#[repr(C)]
-struct Element {
-    map: u32,
-    _pad: u32,
-    key: u64,
-    /// Or the next key.
-    value: u64,
-    flags: u64,
-}
-
-pub(super) struct RawMap {
+/// A pinned map, whatever its types.
+pub struct RawMap {
     path: PathBuf,
     data: MapData,
     layout: Layout,
@@ -35,7 +27,7 @@ pub(super) struct RawMap {
 }
 
 impl RawMap {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let fault = |source| Error::Map {
             map: path.display().to_string(),
             source,
@@ -55,31 +47,18 @@ impl RawMap {
         })
     }
 
-    /// Every key. Entries that come or go meanwhile may be missed or listed.
-    pub(super) fn keys(&self) -> Result<Vec<Vec<u8>>> {
-        let mut keys: Vec<Vec<u8>> = Vec::new();
-        loop {
-            let mut next = vec![0; self.layout.key as usize];
-            let last = keys.last_mut();
-            match self.call(
-                NEXT_KEY,
-                last.map_or(0, |key| key.as_mut_ptr() as u64),
-                next.as_mut_ptr(),
-            ) {
-                Ok(()) => keys.push(next),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(keys),
-                Err(error) => return Err(Error::io(&self.path)(error)),
-            }
-        }
-    }
-
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let mut value = vec![0; self.value];
-        match self.call(LOOKUP, key.as_ptr() as u64, value.as_mut_ptr()) {
-            Ok(()) => Ok(Some(value)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io(&self.path)(error)),
-        }
+    /// Every entry. Those that come or go meanwhile may be missed or listed twice.
+    pub fn entries(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut entries = Vec::new();
+        let sizes = Sizes {
+            key: self.layout.key as usize,
+            value: self.value,
+        };
+        batch::read_all(self.data.fd().as_fd(), sizes, |key, value| {
+            entries.push((key.to_vec(), value.to_vec()));
+        })
+        .map_err(Error::io(&self.path))?;
+        Ok(entries)
     }
 
     pub(super) fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
@@ -87,8 +66,14 @@ impl RawMap {
             let text = format!("entry of {} and {} bytes", key.len(), value.len());
             return Err(Error::io(&self.path)(io::Error::new(io::ErrorKind::InvalidInput, text)));
         }
-        self.call(UPDATE, key.as_ptr() as u64, value.as_ptr().cast_mut())
-            .map_err(Error::io(&self.path))
+        let mut element = Element {
+            map: self.data.fd().as_fd().as_raw_fd().cast_unsigned(),
+            _pad: 0,
+            key: key.as_ptr() as u64,
+            value: value.as_ptr() as u64,
+            flags: 0,
+        };
+        batch::bpf(UPDATE, &mut element).map_err(Error::io(&self.path))
     }
 
     /// Converts an entry; each CPU's value by itself.
@@ -110,23 +95,5 @@ impl RawMap {
             new_value.extend(value);
         }
         Some((new_key, new_value))
-    }
-
-    /// `key` points to a key of the map's size (or is 0 for the first), `value` to what the command
-    /// reads or writes: a value, or a key, of the map's sizes.
-    fn call(&self, command: libc::c_long, key: u64, value: *mut u8) -> io::Result<()> {
-        let element = Element {
-            map: self.data.fd().as_fd().as_raw_fd().cast_unsigned(),
-            _pad: 0,
-            key,
-            value: value as u64,
-            flags: 0,
-        };
-        // SAFETY: the callers above pass buffers of the sizes that the kernel itself reported
-        let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const element, size_of::<Element>()) };
-        match result {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
+    maps::{HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
 };
 use ipnetwork::IpNetwork;
 use netswitch_common::{
@@ -23,7 +23,7 @@ use netswitch_common::{
     verdict::{Count, DropKey},
 };
 
-use super::{Error, Result, leash::Leashes};
+use super::{Error, Result, array::Array, leash::Leashes};
 use crate::action::{Device, Entry};
 
 /// Every map that the agent writes or counts by. Layouts were checked before this was made.
@@ -31,29 +31,29 @@ pub struct Tables {
     pub(super) endpoints: HashMap<MapData, u32, Endpoint>,
     pub(super) ports: HashMap<MapData, PortKey, Port>,
     pub(super) addresses: HashMap<MapData, NeighbourKey, Neighbour>,
-    pub(super) slots: Array<MapData, Slot>,
-    pub(super) networks: Array<MapData, Network>,
+    pub(super) slots: Array<Slot>,
+    pub(super) networks: Array<Network>,
     pub(super) members: HashMap<MapData, MemberKey, Member>,
     pub(super) subnets: LpmTrie<MapData, Address, Subnet>,
     pub(super) published: HashMap<MapData, PublishedKey, PublishedPorts>,
     pub(super) publications: HashMap<MapData, u32, Publication>,
     pub(super) sources: LpmTrie<MapData, SourceKey, u32>,
-    pub(super) standings: Array<MapData, Standing>,
+    pub(super) standings: Array<Standing>,
     pub(super) cidrs: LpmTrie<MapData, CidrKey, u32>,
     pub(super) pairs: HashMap<MapData, PairKey, u32>,
     pub(super) rulings: LpmTrie<MapData, RulingKey, Ruling>,
     pub(super) leashes: Leashes,
     pub(super) leash_ports: LpmTrie<MapData, LeashPortsKey, Classes>,
-    pub(super) views: Array<MapData, View>,
+    pub(super) views: Array<View>,
     pub(super) names: HashMap<MapData, NameKey, Name>,
     pub(super) limits: HashMap<MapData, u32, Limits>,
     pub(super) uplinks: HashMap<MapData, u32, Uplink>,
     pub(super) locals: HashMap<MapData, Address, u32>,
     pub(super) resolvers: HashMap<MapData, u64, Address>,
-    pub(super) config: Array<MapData, Config>,
+    pub(super) config: aya::maps::Array<MapData, Config>,
     pub(super) flows: HashMap<MapData, Tuple, FlowIndex>,
     pub(super) records: HashMap<MapData, FlowKey, Flow>,
-    pub(super) quotas: Array<MapData, Quota>,
+    pub(super) quotas: aya::maps::Array<MapData, Quota>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Count>,
     pub(super) paths: PerCpuArray<MapData, Count>,
     pub(super) buckets: HashMap<MapData, BucketKey, Bucket>,
@@ -121,7 +121,7 @@ impl Tables {
                     ifindex: index(device)?,
                     ..*value
                 };
-                self.slots.set(*id, value, 0).map_err(Error::map("SLOTS"))
+                self.slots.set(*id, value).map_err(Error::map("SLOTS"))
             }
             Entry::Network {
                 number,
@@ -134,7 +134,7 @@ impl Tables {
                     switch_end: index(switch_end)?,
                     ..*value
                 };
-                self.networks.set(*number, value, 0).map_err(Error::map("NETWORKS"))
+                self.networks.set(*number, value).map_err(Error::map("NETWORKS"))
             }
             Entry::Member { key, device, value } => {
                 let value = Member {
@@ -159,7 +159,7 @@ impl Tables {
                 .sources
                 .insert(&source_key(*publication, network), 1, 0)
                 .map_err(Error::map("SOURCES")),
-            Entry::View { sandbox, value } => self.views.set(*sandbox, value, 0).map_err(Error::map("VIEWS")),
+            Entry::View { sandbox, value } => self.views.set(*sandbox, *value).map_err(Error::map("VIEWS")),
             Entry::Name { key, value } => self.names.insert(key, value.as_ref(), 0).map_err(Error::map("NAMES")),
             Entry::Standing { .. }
             | Entry::Cidr { .. }
@@ -186,10 +186,10 @@ impl Tables {
             Entry::Port { key, .. } => absent_is_fine("PORTS", self.ports.remove(key)),
             Entry::Address { key, .. } => absent_is_fine("ADDRESSES", self.addresses.remove(key)),
             // an array's entry cannot be removed: zeros mean "nobody"
-            Entry::Slot { id, .. } => self.slots.set(*id, Slot::default(), 0).map_err(Error::map("SLOTS")),
+            Entry::Slot { id, .. } => self.slots.set(*id, Slot::default()).map_err(Error::map("SLOTS")),
             Entry::Network { number, .. } => self
                 .networks
-                .set(*number, Network::default(), 0)
+                .set(*number, Network::default())
                 .map_err(Error::map("NETWORKS")),
             Entry::Member { key, .. } => absent_is_fine("MEMBERS", self.members.remove(key)),
             Entry::Subnet { subnet, .. } => absent_is_fine("SUBNETS", self.subnets.remove(&key_of(subnet))),
@@ -200,10 +200,7 @@ impl Tables {
             Entry::Source { publication, network } => {
                 absent_is_fine("SOURCES", self.sources.remove(&source_key(*publication, network)))
             }
-            Entry::View { sandbox, .. } => self
-                .views
-                .set(*sandbox, View::default(), 0)
-                .map_err(Error::map("VIEWS")),
+            Entry::View { sandbox, .. } => self.views.set(*sandbox, View::default()).map_err(Error::map("VIEWS")),
             Entry::Name { key, .. } => absent_is_fine("NAMES", self.names.remove(key)),
             Entry::Standing { .. }
             | Entry::Cidr { .. }
@@ -239,11 +236,11 @@ impl Tables {
     }
 
     pub fn slot(&self, id: u32) -> Result<Option<Slot>> {
-        Ok(get("SLOTS", self.slots.get(&id, 0))?.filter(|slot| *slot != Slot::default()))
+        Ok(get("SLOTS", self.slots.get(id))?.filter(|slot| *slot != Slot::default()))
     }
 
     pub fn network(&self, number: u32) -> Result<Option<Network>> {
-        Ok(get("NETWORKS", self.networks.get(&number, 0))?.filter(|network| *network != Network::default()))
+        Ok(get("NETWORKS", self.networks.get(number))?.filter(|network| *network != Network::default()))
     }
 
     pub fn member(&self, key: &MemberKey) -> Result<Option<Member>> {
