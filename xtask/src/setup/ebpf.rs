@@ -77,7 +77,7 @@ fn compiler() -> Result<Compiler> {
     }
     eprintln!("set-up adds a toolchain (the default one stays): {typed}");
     let step = Step::start(format!("adding {NIGHTLY}"));
-    let result = command::read(Command::new("rustup").args(install));
+    let result = command::fetch(|| command::read(Command::new("rustup").args(install)));
     step.end(if result.is_ok() { "done" } else { "failed" });
     result.with_context(|| format!("a compiler for BPF is needed: {typed}"))?;
     let found = detect::compilers().into_iter().next();
@@ -142,7 +142,7 @@ fn cargo_install(install: &mut Command) -> Result<()> {
         .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
-    command::read(install)?;
+    command::fetch(|| command::read(install))?;
     fs::remove_dir_all(&build).with_context(|| build.display().to_string())
 }
 
