@@ -14,7 +14,7 @@ use super::build::Binary;
 use crate::{command, place};
 
 /// A binary that takes longer hangs.
-const LIMIT_SECONDS: &str = "1200";
+const LIMIT_SECONDS: &str = "2400";
 
 /// Binaries whose tests wait for other programs most of the time.
 const WAITING: [&str; 3] = ["cli", "network", "shim"];
