@@ -23,7 +23,7 @@ pub(crate) const RESULT: &str = "VM-RESULT ";
 pub(crate) const END: &str = "VM-END";
 
 /// Emulation has no upper bound on time; this is far above what the tests need.
-const LIMIT_SECONDS: &str = "900";
+const LIMIT_SECONDS: &str = "1800";
 
 /// Kernel modules that a switch and a container's root need; the rest is built in.
 const MODULES: [&str; 4] = ["veth", "sch_ingress", "cls_bpf", "overlay"];
