@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::{fs, io};
 
-use aya::maps::{MapData, MapInfo, MapType};
+use aya::maps::{MapInfo, MapType};
+use netswitch::datapath::RawMap;
 
 /// Commands of bpf(2).
 const MAP_CREATE: i64 = 0;
-const MAP_LOOKUP_ELEM: i64 = 1;
-const MAP_GET_NEXT_KEY: i64 = 4;
 const OBJ_PIN: i64 = 6;
 
 /// Key to value, as bytes; a per-CPU value is the values of all CPUs in a row.
@@ -48,38 +47,8 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 fn dump(pin: &Path) -> Dump {
-    let info = MapInfo::from_pin(pin).expect("a pinned map");
-    let map = MapData::from_pin(pin).expect("a pinned map");
-    let fd = map.fd().as_fd().as_raw_fd();
-    let per_cpu = matches!(
-        info.map_type(),
-        Ok(MapType::PerCpuHash | MapType::PerCpuArray | MapType::LruPerCpuHash)
-    );
-    let size = info.value_size() as usize;
-    let size = if per_cpu {
-        size.next_multiple_of(8) * aya::util::nr_cpus().expect("the number of CPUs")
-    } else {
-        size
-    };
-    let mut dump = Dump::new();
-    let mut key: Option<Vec<u8>> = None;
-    loop {
-        let mut next = vec![0; info.key_size() as usize];
-        let mut attribute = [0; 16];
-        attribute[0] = descriptor(fd);
-        attribute[1] = key.as_mut().map_or(0, |key| address(key));
-        attribute[2] = address(&mut next);
-        match bpf(MAP_GET_NEXT_KEY, &mut attribute) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return dump,
-            result => result.expect("the next key"),
-        };
-        let mut value = vec![0; size];
-        attribute[1] = address(&mut next);
-        attribute[2] = address(&mut value);
-        bpf(MAP_LOOKUP_ELEM, &mut attribute).expect("the value of a key");
-        dump.insert(next.clone(), value);
-        key = Some(next);
-    }
+    let map = RawMap::open(pin).expect("a pinned map");
+    map.entries().expect("its entries").into_iter().collect()
 }
 
 /// Makes a map and pins it.
@@ -101,10 +70,6 @@ pub fn pin_new(pin: &Path, kind: MapType, key: u32, value: u32, entries: u32) {
 
 fn descriptor(fd: RawFd) -> u64 {
     u64::try_from(fd).expect("an open descriptor")
-}
-
-fn address(bytes: &mut [u8]) -> u64 {
-    bytes.as_mut_ptr() as u64
 }
 
 fn bpf(command: i64, attribute: &mut [u64; 16]) -> io::Result<i32> {

@@ -112,8 +112,15 @@ impl World {
         }
     }
 
-    /// The program under test, with this world's agent, in the host's namespace.
+    /// The program under test, with this world's agent, in the host's namespace. A container that it runs finds the
+    /// programs that the test finds, and no others.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let path = format!("PATH={}", std::env::var("PATH").unwrap_or_default());
+        let run = ["run", "--env", &path];
+        let arguments = match arguments {
+            ["run", arguments @ ..] if !arguments.is_empty() => &[&run, arguments].concat(),
+            _ => arguments,
+        };
         let mut command = self.host.command("timeout");
         command
             .args(["--foreground", "--kill-after=5", "120"])

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
-use crate::setup::Need;
+use crate::setup::{Need, programs::Programs};
 use crate::world::{self, Directory};
 use field::Field;
 use peer::Peer;
@@ -63,7 +63,7 @@ pub fn run(args: Args) -> Result<()> {
     } else {
         &args.scenario
     };
-    let mut needs = vec![Need::Host, Need::Traffic, Need::Inspect, Need::Rivals];
+    let mut needs = vec![Need::Host, Need::Shell, Need::Traffic, Need::Inspect, Need::Rivals];
     if scenarios
         .iter()
         .any(|scenario| scenario.peers().contains(&Peer::DockerProxy))
@@ -71,6 +71,7 @@ pub fn run(args: Args) -> Result<()> {
         needs.push(Need::DockerProxy);
     }
     let binary = world::netswitch_as_root(args.netswitch, &needs)?;
+    let _programs = Programs::link()?;
     world::catch_signals()?;
 
     let directory = Directory::new("bench")?;

@@ -4,6 +4,8 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -76,6 +78,21 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     silent.status().is_ok_and(|status| status.success())
+}
+
+/// Seconds before what fetches something is tried once more.
+const PAUSES: [u64; 2] = [5, 20];
+
+/// Fetches something. A mirror may be out of reach for a moment: only the last of three failures counts.
+pub(crate) fn fetch<T>(mut fetch: impl FnMut() -> Result<T>) -> Result<T> {
+    for pause in PAUSES {
+        match fetch() {
+            Err(error) => eprintln!("{error:#}\nagain in {pause} s"),
+            fetched => return fetched,
+        }
+        thread::sleep(Duration::from_secs(pause));
+    }
+    fetch()
 }
 
 /// The last lines of what a failed program said.

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::setup::Need;
+use crate::setup::{Need, programs::Programs};
 use crate::world;
 use stage::Stage;
 
@@ -26,7 +26,9 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let binary = world::netswitch_as_root(args.netswitch, &[Need::Host, Need::Traffic, Need::Redis])?;
+    let needs = [Need::Host, Need::Shell, Need::Traffic, Need::Redis];
+    let binary = world::netswitch_as_root(args.netswitch, &needs)?;
+    let _programs = Programs::link()?;
     world::catch_signals()?;
     let start = Instant::now();
     let mut stage = Stage::new(&binary)?;

@@ -7,7 +7,7 @@ use crate::command;
 use crate::setup::{self, Need};
 
 pub(crate) fn run() -> Result<()> {
-    setup::ensure(&[Need::Ebpf, Need::Host, Need::Traffic, Need::Inspect])?;
+    setup::ensure(&[Need::Ebpf, Need::Host, Need::Shell, Need::Traffic, Need::Inspect])?;
     let engine = setup::docker_engine()?;
     command::run(command::cargo().args(["build", "--package", "tests", "--example", "isolation"]))?;
     command::run(command::as_root(crate::place::binary("examples/isolation", false)).arg(engine))

@@ -41,8 +41,8 @@ impl Tables {
         };
         absent_is_fine("BUCKETS", self.buckets.remove(&key))?;
         // QUOTAS stays: its hand goes on, so that a flow's serial is never another's in the same slot
-        self.hairpins.set(id, 0, 0).map_err(Error::map("HAIRPINS"))?;
-        self.extents.set(id, 0, 0).map_err(Error::map("EXTENTS"))
+        self.hairpins.set(id, 0).map_err(Error::map("HAIRPINS"))?;
+        self.extents.set(id, 0).map_err(Error::map("EXTENTS"))
     }
 }
 

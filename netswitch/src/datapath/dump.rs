@@ -2,9 +2,7 @@
 
 use aya::maps::lpm_trie::Key;
 use netswitch_common::{
-    endpoint::Slot,
     limit::{Limits, Meters},
-    network::Network,
     publish::SourceKey,
 };
 
@@ -60,26 +58,20 @@ impl Tables {
                 value,
             });
         }
-        for (id, row) in (0..).zip(self.slots.iter()) {
-            let value = row.map_err(Error::map("SLOTS"))?;
-            if value != Slot::default() {
-                entries.push(Entry::Slot {
-                    id,
-                    device: device(value.ifindex),
-                    value,
-                });
-            }
+        for (id, value) in self.slots.written().map_err(Error::map("SLOTS"))? {
+            entries.push(Entry::Slot {
+                id,
+                device: device(value.ifindex),
+                value,
+            });
         }
-        for (number, row) in (0..).zip(self.networks.iter()) {
-            let value = row.map_err(Error::map("NETWORKS"))?;
-            if value != Network::default() {
-                entries.push(Entry::Network {
-                    number,
-                    host_end: device(value.host_end),
-                    switch_end: device(value.switch_end),
-                    value,
-                });
-            }
+        for (number, value) in self.networks.written().map_err(Error::map("NETWORKS"))? {
+            entries.push(Entry::Network {
+                number,
+                host_end: device(value.host_end),
+                switch_end: device(value.switch_end),
+                value,
+            });
         }
         for row in &self.members {
             let (key, value) = row.map_err(Error::map("MEMBERS"))?;

@@ -12,12 +12,11 @@ impl Tables {
     pub fn flows(&self) -> Result<(Vec<(FlowKey, Flow)>, u64)> {
         let now = now();
         let mut flows = Vec::new();
-        for row in &self.records {
-            let (key, flow) = row.map_err(Error::map("RECORDS"))?;
+        self.each_record(|key, flow| {
             if flow.is_alive(now) && flow.progress & progress::WRITING == 0 {
                 flows.push((key, flow));
             }
-        }
+        })?;
         Ok((flows, now))
     }
 
@@ -27,14 +26,14 @@ impl Tables {
         let now = now();
         let mut dead = Vec::new();
         let mut used = HashMap::new();
-        for (key, flow) in self.records.iter().filter_map(std::result::Result::ok) {
+        self.each_record(|key, flow| {
             if !flow.is_alive(now) || is_gone(&flow) {
                 dead.push(key);
             } else {
                 let used = used.entry(key.owner).or_default();
                 *used = key.slot.saturating_add(1).max(*used);
             }
-        }
+        })?;
         for key in dead {
             self.end_flow(key, &is_gone)?;
         }
@@ -45,10 +44,10 @@ impl Tables {
     ///
     /// A program that makes it larger at the same time may be undone: then it does so again for its next flow.
     pub fn trim_extent(&mut self, owner: u32, used: u32, share: u32) -> Result<u32> {
-        let grown = self.extents.get(&owner, 0).map_err(Error::map("EXTENTS"))?;
+        let grown = self.extents.get(owner).map_err(Error::map("EXTENTS"))?;
         let needed = used.next_multiple_of(EXTENT).saturating_sub(EXTENT);
         if needed < grown {
-            self.extents.set(owner, needed, 0).map_err(Error::map("EXTENTS"))?;
+            self.extents.set(owner, needed).map_err(Error::map("EXTENTS"))?;
         }
         let extent = EXTENT + needed.min(grown);
         Ok(extent.saturating_sub(share.max(EXTENT)))
@@ -56,20 +55,27 @@ impl Tables {
 
     /// How much all endpoints together have beyond their shares.
     pub fn set_common_extent(&mut self, beyond: u32) -> Result<()> {
-        self.extents.set(0, beyond, 0).map_err(Error::map("EXTENTS"))
+        self.extents.set(0, beyond).map_err(Error::map("EXTENTS"))
+    }
+
+    fn each_record(&self, mut each: impl FnMut(FlowKey, Flow)) -> Result<()> {
+        self.records.each(|key, value| {
+            // SAFETY: the layout was checked when the map was opened: a key's bytes, any of which are valid
+            let key = unsafe { key.as_ptr().cast::<FlowKey>().read_unaligned() };
+            each(key, flow_of(value));
+        })
     }
 
     /// The record first: from then on its index entries lead nowhere. If a new flow has taken the slot since it was
     /// looked at, that one's record comes back.
     fn end_flow(&mut self, key: FlowKey, is_gone: &impl Fn(&Flow) -> bool) -> Result<()> {
         let bytes = [key.owner.to_ne_bytes(), key.slot.to_ne_bytes()].concat();
-        let Some(value) = self.raw_records.take(&bytes)? else {
+        let Some(value) = self.records.take(&bytes)? else {
             return Ok(());
         };
-        // SAFETY: the layout was checked when the map was opened: the value is a Flow's bytes, any of which are valid
-        let flow = unsafe { value.as_ptr().cast::<Flow>().read_unaligned() };
+        let flow = flow_of(&value);
         if flow.is_alive(now()) && !is_gone(&flow) {
-            return self.raw_records.put_new(&bytes, &value);
+            return self.records.put_new(&bytes, &value);
         }
         for (tuple, direction) in flow.tuples.iter().zip([direction::ORIGINAL, direction::REPLY]) {
             let own = FlowIndex {
@@ -85,6 +91,12 @@ impl Tables {
         }
         Ok(())
     }
+}
+
+/// The layout was checked when the map was opened: `value` is as long as a record.
+fn flow_of(value: &[u8]) -> Flow {
+    // SAFETY: a Flow's bytes, any of which are valid
+    unsafe { value.as_ptr().cast::<Flow>().read_unaligned() }
 }
 
 /// What `bpf_ktime_get_ns` says.

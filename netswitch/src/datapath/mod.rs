@@ -2,7 +2,9 @@
 //!
 //! Below `<bpffs>`: `v<ABI version>/<MAP>`, `links/<ifindex>`, `uplinks/<ifindex>` and `egress/<ifindex>`. All outlive the agent.
 
+mod array;
 mod attach;
+mod batch;
 mod convert;
 mod counters;
 mod dump;
@@ -34,9 +36,11 @@ use aya::{
 };
 
 pub use attach::Hook;
+pub use batch::{Sizes, read_all};
 pub use events::Events;
 pub use layout::{Layout, MAPS};
 pub use leash::Leashes;
+pub use raw::RawMap;
 pub use run::Ran;
 pub use tables::Tables;
 use tables::take;

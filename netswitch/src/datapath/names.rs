@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use netswitch_common::{address::Address, name::View};
+use netswitch_common::address::Address;
 
 use super::{Error, Result, Tables, tables::absent_is_fine};
 use crate::action::Entry;
@@ -32,12 +32,8 @@ impl Tables {
     /// What the switch answers names from.
     pub fn name_entries(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for (sandbox, row) in (0..).zip(self.views.iter()) {
-            let value = row.map_err(Error::map("VIEWS"))?;
-            if value != View::default() {
-                entries.push(Entry::View { sandbox, value });
-            }
-        }
+        let views = self.views.written().map_err(Error::map("VIEWS"))?;
+        entries.extend(views.into_iter().map(|(sandbox, value)| Entry::View { sandbox, value }));
         for row in &self.names {
             let (key, value) = row.map_err(Error::map("NAMES"))?;
             entries.push(Entry::Name {

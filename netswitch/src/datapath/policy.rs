@@ -20,7 +20,7 @@ impl Tables {
     pub(super) fn write_policy(&mut self, entry: &Entry) -> Result<()> {
         match entry {
             Entry::Standing { endpoint, value } => {
-                self.standings.set(*endpoint, value, 0).map_err(Error::map("STANDINGS"))
+                self.standings.set(*endpoint, *value).map_err(Error::map("STANDINGS"))
             }
             Entry::Cidr { identity, .. } => match cidr_key(entry) {
                 Some(key) => self.cidrs.insert(&key, identity, 0).map_err(Error::map("CIDRS")),
@@ -47,9 +47,7 @@ impl Tables {
         match entry {
             Entry::Standing { endpoint, .. } => {
                 let nobody = Standing::default();
-                self.standings
-                    .set(*endpoint, nobody, 0)
-                    .map_err(Error::map("STANDINGS"))
+                self.standings.set(*endpoint, nobody).map_err(Error::map("STANDINGS"))
             }
             Entry::Cidr { .. } => match cidr_key(entry) {
                 Some(key) => absent_is_fine("CIDRS", self.cidrs.remove(&key)),
@@ -67,12 +65,12 @@ impl Tables {
     /// What the maps hold of the policy, of every epoch.
     pub fn policy_entries(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for (endpoint, row) in (0..).zip(self.standings.iter()) {
-            let value = row.map_err(Error::map("STANDINGS"))?;
-            if value != Standing::default() {
-                entries.push(Entry::Standing { endpoint, value });
-            }
-        }
+        let standings = self.standings.written().map_err(Error::map("STANDINGS"))?;
+        entries.extend(
+            standings
+                .into_iter()
+                .map(|(endpoint, value)| Entry::Standing { endpoint, value }),
+        );
         for row in &self.cidrs {
             let (key, identity) = row.map_err(Error::map("CIDRS"))?;
             let CidrKey { epoch, address } = key.data();

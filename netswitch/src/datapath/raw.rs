@@ -8,29 +8,22 @@ use std::{
 
 use aya::maps::MapData;
 
-use super::{Error, Result, layout::Layout};
+use super::{
+    Error, Result,
+    batch::{self, Element, Sizes},
+    layout::Layout,
+};
 
 /// Commands of bpf(2).
 const LOOKUP: libc::c_long = 1;
 const UPDATE: libc::c_long = 2;
-const NEXT_KEY: libc::c_long = 4;
 const LOOKUP_AND_DELETE: libc::c_long = 21;
 
 /// `BPF_NOEXIST`.
 const ONLY_NEW: u64 = 1;
 
-/// The part of `union bpf_attr` for single elements.
-#[repr(C)]
-struct Element {
-    map: u32,
-    _pad: u32,
-    key: u64,
-    /// Or the next key.
-    value: u64,
-    flags: u64,
-}
-
-pub(super) struct RawMap {
+/// A pinned map, whatever its types.
+pub struct RawMap {
     path: PathBuf,
     data: MapData,
     layout: Layout,
@@ -39,7 +32,7 @@ pub(super) struct RawMap {
 }
 
 impl RawMap {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let fault = |source| Error::Map {
             map: path.display().to_string(),
             source,
@@ -78,23 +71,20 @@ impl RawMap {
         }
     }
 
-    /// Every key. Entries that come or go meanwhile may be missed or listed.
-    pub(super) fn keys(&self) -> Result<Vec<Vec<u8>>> {
-        let mut keys: Vec<Vec<u8>> = Vec::new();
-        loop {
-            let mut next = vec![0; self.layout.key as usize];
-            let last = keys.last_mut();
-            match self.call(
-                NEXT_KEY,
-                last.map_or(0, |key| key.as_mut_ptr() as u64),
-                next.as_mut_ptr(),
-                0,
-            ) {
-                Ok(()) => keys.push(next),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(keys),
-                Err(error) => return Err(Error::io(&self.path)(error)),
-            }
-        }
+    /// Every entry. Those that come or go meanwhile may be missed or listed twice.
+    pub fn entries(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut entries = Vec::new();
+        self.each(|key, value| entries.push((key.to_vec(), value.to_vec())))?;
+        Ok(entries)
+    }
+
+    /// The same, one after the other.
+    pub(super) fn each(&self, each: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        let sizes = Sizes {
+            key: self.layout.key as usize,
+            value: self.value,
+        };
+        batch::read_all(self.data.fd().as_fd(), sizes, each).map_err(Error::io(&self.path))
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
@@ -141,21 +131,17 @@ impl RawMap {
         Some((new_key, new_value))
     }
 
-    /// `key` points to a key of the map's size (or is 0 for the first), `value` to what the command
-    /// reads or writes: a value, or a key, of the map's sizes.
+    /// `key` points to a key of the map's size, `value` to what the command
+    /// reads or writes, of a value's size.
     fn call(&self, command: libc::c_long, key: u64, value: *mut u8, flags: u64) -> io::Result<()> {
-        let element = Element {
+        let mut element = Element {
             map: self.data.fd().as_fd().as_raw_fd().cast_unsigned(),
             _pad: 0,
             key,
             value: value as u64,
             flags,
         };
-        // SAFETY: the callers above pass buffers of the sizes that the kernel itself reported
-        let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const element, size_of::<Element>()) };
-        match result {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
+        // the callers above pass buffers of the sizes that the kernel itself reported
+        batch::bpf(command, &mut element)
     }
 }

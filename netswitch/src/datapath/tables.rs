@@ -6,14 +6,14 @@ use std::path::Path;
 
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
+    maps::{HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
 };
 use ipnetwork::IpNetwork;
 use netswitch_common::{
     address::Address,
     capacity,
     endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
-    flow::{Flow, FlowIndex, FlowKey, Tuple},
+    flow::{FlowIndex, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashPortsKey},
     limit::Limits,
@@ -25,7 +25,7 @@ use netswitch_common::{
     verdict::{Count, DropKey},
 };
 
-use super::{Error, Result, leash::Leashes, raw::RawMap};
+use super::{Error, Result, array::Array, leash::Leashes, raw::RawMap};
 use crate::action::{Device, Entry};
 
 /// Every map that the agent writes or counts by. Layouts were checked before this was made.
@@ -33,33 +33,32 @@ pub struct Tables {
     pub(super) endpoints: HashMap<MapData, u32, Endpoint>,
     pub(super) ports: HashMap<MapData, PortKey, Port>,
     pub(super) addresses: HashMap<MapData, NeighbourKey, Neighbour>,
-    pub(super) slots: Array<MapData, Slot>,
-    pub(super) networks: Array<MapData, Network>,
+    pub(super) slots: Array<Slot>,
+    pub(super) networks: Array<Network>,
     pub(super) members: HashMap<MapData, MemberKey, Member>,
     pub(super) subnets: LpmTrie<MapData, Address, Subnet>,
     pub(super) published: HashMap<MapData, PublishedKey, PublishedPorts>,
     pub(super) publications: HashMap<MapData, u32, Publication>,
     pub(super) sources: LpmTrie<MapData, SourceKey, u32>,
-    pub(super) standings: Array<MapData, Standing>,
+    pub(super) standings: Array<Standing>,
     pub(super) cidrs: LpmTrie<MapData, CidrKey, u32>,
     pub(super) pairs: HashMap<MapData, PairKey, u32>,
     pub(super) rulings: LpmTrie<MapData, RulingKey, Ruling>,
     pub(super) leashes: Leashes,
     pub(super) leash_ports: LpmTrie<MapData, LeashPortsKey, Classes>,
-    pub(super) views: Array<MapData, View>,
+    pub(super) views: Array<View>,
     pub(super) names: HashMap<MapData, NameKey, Name>,
     pub(super) limits: HashMap<MapData, u32, Limits>,
     pub(super) uplinks: HashMap<MapData, u32, Uplink>,
     pub(super) locals: HashMap<MapData, Address, u32>,
     pub(super) resolvers: HashMap<MapData, u64, Address>,
-    pub(super) host_protocols: Array<MapData, u32>,
-    pub(super) config: Array<MapData, Config>,
+    pub(super) host_protocols: Array<u32>,
+    pub(super) config: aya::maps::Array<MapData, Config>,
     pub(super) flows: HashMap<MapData, Tuple, FlowIndex>,
-    pub(super) records: HashMap<MapData, FlowKey, Flow>,
-    /// The same map, for what aya's handle has no command for.
-    pub(super) raw_records: RawMap,
-    pub(super) extents: Array<MapData, u32>,
-    pub(super) hairpins: Array<MapData, u64>,
+    /// RECORDS: aya's handle cannot read many at once, nor take one out.
+    pub(super) records: RawMap,
+    pub(super) extents: Array<u32>,
+    pub(super) hairpins: Array<u64>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Count>,
     pub(super) paths: PerCpuArray<MapData, Count>,
     pub(super) buckets: HashMap<MapData, BucketKey, Bucket>,
@@ -94,8 +93,7 @@ impl Tables {
             host_protocols: take(ebpf, "HOST_PROTOCOLS")?,
             config: take(ebpf, "CONFIG")?,
             flows: take(ebpf, "FLOWS")?,
-            records: take(ebpf, "RECORDS")?,
-            raw_records: RawMap::open(&folder.join("RECORDS"))?,
+            records: RawMap::open(&folder.join("RECORDS"))?,
             extents: take(ebpf, "EXTENTS")?,
             hairpins: take(ebpf, "HAIRPINS")?,
             drops: take(ebpf, "DROPS")?,
@@ -131,7 +129,7 @@ impl Tables {
                     ifindex: index(device)?,
                     ..*value
                 };
-                self.slots.set(*id, value, 0).map_err(Error::map("SLOTS"))
+                self.slots.set(*id, value).map_err(Error::map("SLOTS"))
             }
             Entry::Network {
                 number,
@@ -144,7 +142,7 @@ impl Tables {
                     switch_end: index(switch_end)?,
                     ..*value
                 };
-                self.networks.set(*number, value, 0).map_err(Error::map("NETWORKS"))
+                self.networks.set(*number, value).map_err(Error::map("NETWORKS"))
             }
             Entry::Member { key, device, value } => {
                 let value = Member {
@@ -169,7 +167,7 @@ impl Tables {
                 .sources
                 .insert(&source_key(*publication, network), 1, 0)
                 .map_err(Error::map("SOURCES")),
-            Entry::View { sandbox, value } => self.views.set(*sandbox, value, 0).map_err(Error::map("VIEWS")),
+            Entry::View { sandbox, value } => self.views.set(*sandbox, *value).map_err(Error::map("VIEWS")),
             Entry::Name { key, value } => self.names.insert(key, value.as_ref(), 0).map_err(Error::map("NAMES")),
             Entry::Standing { .. }
             | Entry::Cidr { .. }
@@ -196,10 +194,10 @@ impl Tables {
             Entry::Port { key, .. } => absent_is_fine("PORTS", self.ports.remove(key)),
             Entry::Address { key, .. } => absent_is_fine("ADDRESSES", self.addresses.remove(key)),
             // an array's entry cannot be removed: zeros mean "nobody"
-            Entry::Slot { id, .. } => self.slots.set(*id, Slot::default(), 0).map_err(Error::map("SLOTS")),
+            Entry::Slot { id, .. } => self.slots.set(*id, Slot::default()).map_err(Error::map("SLOTS")),
             Entry::Network { number, .. } => self
                 .networks
-                .set(*number, Network::default(), 0)
+                .set(*number, Network::default())
                 .map_err(Error::map("NETWORKS")),
             Entry::Member { key, .. } => absent_is_fine("MEMBERS", self.members.remove(key)),
             Entry::Subnet { subnet, .. } => absent_is_fine("SUBNETS", self.subnets.remove(&key_of(subnet))),
@@ -210,10 +208,7 @@ impl Tables {
             Entry::Source { publication, network } => {
                 absent_is_fine("SOURCES", self.sources.remove(&source_key(*publication, network)))
             }
-            Entry::View { sandbox, .. } => self
-                .views
-                .set(*sandbox, View::default(), 0)
-                .map_err(Error::map("VIEWS")),
+            Entry::View { sandbox, .. } => self.views.set(*sandbox, View::default()).map_err(Error::map("VIEWS")),
             Entry::Name { key, .. } => absent_is_fine("NAMES", self.names.remove(key)),
             Entry::Standing { .. }
             | Entry::Cidr { .. }
@@ -242,11 +237,11 @@ impl Tables {
         for (protocol, families) in (0..).zip(used) {
             let known = self
                 .host_protocols
-                .get(&protocol, 0)
+                .get(protocol)
                 .map_err(Error::map("HOST_PROTOCOLS"))?;
             if known != *families {
                 self.host_protocols
-                    .set(protocol, families, 0)
+                    .set(protocol, *families)
                     .map_err(Error::map("HOST_PROTOCOLS"))?;
                 cleared |= known & !families != 0;
             }
@@ -267,11 +262,11 @@ impl Tables {
     }
 
     pub fn slot(&self, id: u32) -> Result<Option<Slot>> {
-        Ok(get("SLOTS", self.slots.get(&id, 0))?.filter(|slot| *slot != Slot::default()))
+        Ok(get("SLOTS", self.slots.get(id))?.filter(|slot| *slot != Slot::default()))
     }
 
     pub fn network(&self, number: u32) -> Result<Option<Network>> {
-        Ok(get("NETWORKS", self.networks.get(&number, 0))?.filter(|network| *network != Network::default()))
+        Ok(get("NETWORKS", self.networks.get(number))?.filter(|network| *network != Network::default()))
     }
 
     pub fn member(&self, key: &MemberKey) -> Result<Option<Member>> {

@@ -121,8 +121,7 @@ impl Transition {
 impl Conversion {
     fn copy(&mut self) -> Result<()> {
         let (old, new) = (RawMap::open(&self.old)?, RawMap::open(&self.new)?);
-        for key in old.keys()? {
-            let Some(value) = old.get(&key)? else { continue };
+        for (key, value) in old.entries()? {
             if self.copied.get(&key) == Some(&value) {
                 continue;
             }

@@ -64,7 +64,11 @@ impl World {
         World::new(&["sh", "-c", script])
     }
 
+    /// The container finds the programs that the test finds, and no others.
     pub fn spawn(&mut self) -> Connection {
+        if let Ok(path) = std::env::var("PATH") {
+            self.spec.process.environment.push(format!("PATH={path}"));
+        }
         let executable = Path::new(env!("CARGO_BIN_EXE_netswitch"));
         let (ready, connection) = spawn::spawn(executable, &self.spec).unwrap();
         self.ready = Some(ready);

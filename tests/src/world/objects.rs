@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::{fs, io};
 
+use netswitch::datapath::{Sizes, read_all};
+
 // linux/bpf.h, enum bpf_cmd
-const MAP_LOOKUP_ELEM: libc::c_long = 1;
-const MAP_GET_NEXT_KEY: libc::c_long = 4;
 const OBJ_GET: libc::c_long = 7;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 /// The first two bits of a map's type that matter here: per-CPU values.
 const PER_CPU: [u32; 4] = [5, 6, 10, 21];
+
+/// Maps of sockets and ring buffers, whose values nobody can read.
+const UNREADABLE: [u32; 3] = [15, 18, 27];
 
 /// Something pinned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,11 @@ impl Object {
 
 /// Everything pinned below a folder, by path relative to it.
 pub fn objects(bpffs: &Path) -> BTreeMap<String, Object> {
+    objects_with(bpffs, |_| true)
+}
+
+/// The same, with the entries of those maps alone whose path is `wanted`.
+pub fn objects_with(bpffs: &Path, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, Object> {
     let mut found = BTreeMap::new();
     let mut folders = vec![bpffs.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -48,22 +56,24 @@ pub fn objects(bpffs: &Path) -> BTreeMap<String, Object> {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if let Ok(mut object) = read(&path) {
-                let name = path.strip_prefix(bpffs).unwrap_or(&path);
+                continue;
+            }
+            let name = path.strip_prefix(bpffs).unwrap_or(&path).display().to_string();
+            if let Ok(mut object) = read(&path, wanted(&name)) {
                 // each agent attaches its socket hooks beside those before them
                 if let Object::Link { id, .. } = &mut object
                     && name.starts_with("sockets")
                 {
                     *id = 0;
                 }
-                found.insert(name.display().to_string(), object);
+                found.insert(name, object);
             }
         }
     }
     found
 }
 
-fn read(path: &Path) -> io::Result<Object> {
+fn read(path: &Path, with_entries: bool) -> io::Result<Object> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     let mut get = ObjectAttribute {
         path: name.as_ptr() as u64,
@@ -86,46 +96,34 @@ fn read(path: &Path) -> io::Result<Object> {
     Ok(match kind.to_string_lossy().as_ref() {
         "anon_inode:bpf-map" => Object::Map {
             id,
-            entries: dump(&descriptor, kind_number, third, fourth),
+            entries: if with_entries && !UNREADABLE.contains(&kind_number) {
+                dump(&descriptor, kind_number, third, fourth)?
+            } else {
+                BTreeMap::new()
+            },
         },
         "anon_inode:bpf-link" | "anon_inode:bpf_link" => Object::Link { id, program: third },
         _ => Object::Program { id },
     })
 }
 
-fn dump(map: &OwnedFd, kind: u32, key_size: u32, value_size: u32) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let mut size = value_size as usize;
+/// Entries that are not all zero: array maps have every key, and only what was written is of interest.
+fn dump(map: &OwnedFd, kind: u32, key_size: u32, value_size: u32) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut value = value_size as usize;
     if PER_CPU.contains(&kind) {
         // SAFETY: sysconf reads nothing of ours.
         let cpus = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
-        size = size.next_multiple_of(8) * usize::try_from(cpus).unwrap_or(1);
+        value = value.next_multiple_of(8) * usize::try_from(cpus).unwrap_or(1);
     }
+    let key = key_size as usize;
+    let zero = vec![0; value];
     let mut entries = BTreeMap::new();
-    let mut key: Option<Vec<u8>> = None;
-    loop {
-        let mut next = vec![0; key_size as usize];
-        let mut attribute = MapAttribute {
-            map: map.as_raw_fd().cast_unsigned(),
-            key: key.as_ref().map_or(0, |key| key.as_ptr() as u64),
-            value: next.as_mut_ptr() as u64,
-            ..Default::default()
-        };
-        if bpf(MAP_GET_NEXT_KEY, &mut attribute).is_err() {
-            return entries;
+    read_all(map.as_fd(), Sizes { key, value }, |key, value| {
+        if value != zero {
+            entries.insert(key.to_vec(), value.to_vec());
         }
-        let mut value = vec![0; size];
-        let mut attribute = MapAttribute {
-            map: map.as_raw_fd().cast_unsigned(),
-            key: next.as_ptr() as u64,
-            value: value.as_mut_ptr() as u64,
-            ..Default::default()
-        };
-        // array maps have every key: only what was written is of interest
-        if bpf(MAP_LOOKUP_ELEM, &mut attribute).is_ok() && value.iter().any(|byte| *byte != 0) {
-            entries.insert(next.clone(), value);
-        }
-        key = Some(next);
-    }
+    })?;
+    Ok(entries)
 }
 
 #[repr(C)]
@@ -142,16 +140,6 @@ struct InfoAttribute {
     descriptor: u32,
     length: u32,
     info: u64,
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct MapAttribute {
-    map: u32,
-    _pad: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
 }
 
 fn bpf<T>(command: libc::c_long, attribute: &mut T) -> io::Result<libc::c_long> {

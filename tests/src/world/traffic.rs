@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::{Namespace, PATIENCE};
+use super::{Namespace, PATIENCE, eventually};
 
 const CHUNK: usize = 64 * 1024;
 /// Between two chunks of a stream: about 60 MB/s, which leaves room for the other tests.
@@ -70,7 +70,12 @@ pub fn transfer(client: &Namespace, server: &Namespace, address: IpAddr, size: u
 
 /// The same with a server that listens at one address and is dialled at another.
 pub fn exchange(client: &Namespace, dialled: SocketAddr, server: &Namespace, own: SocketAddr, size: usize) {
-    let listener = server.enter(|| TcpListener::bind(own).expect("a listener"));
+    // a child that another test has just forked holds an earlier listener until it executes its program
+    let listener = eventually("the address is free", || {
+        server
+            .enter(|| TcpListener::bind(own))
+            .map_err(|error| error.to_string())
+    });
     both_ways(client, dialled, listener, size);
 }
 

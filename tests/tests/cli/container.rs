@@ -81,7 +81,8 @@ fn inspect_has_dockers_parts() {
     assert_eq!(keys[..6], ["Id", "Created", "Path", "Args", "State", "Name"]);
     assert_eq!((&container["Name"], &container["Path"]), (&json!("/web"), &json!("sh")));
     assert_eq!(container["Config"]["Hostname"], "here");
-    assert_eq!(container["Config"]["Env"], json!(["A=b"]));
+    // the first is the world's own
+    assert_eq!(container["Config"]["Env"][1], "A=b");
     assert_eq!(container["Config"]["Labels"], json!({"x": "y"}));
     assert_eq!(container["NetworkSettings"]["Ports"], json!({"80/tcp": null}));
     assert_eq!(container["Mounts"][0]["Destination"], "/given");
@@ -90,7 +91,8 @@ fn inspect_has_dockers_parts() {
     let format =
         "{{.State.Status}} {{range $name, $net := .NetworkSettings.Networks}}{{$name}}={{$net.IPAddress}}{{end}}";
     assert_eq!(world.ok(&["inspect", "-f", format, "web"]), "running bridge=172.17.0.2");
-    assert_eq!(world.ok(&["inspect", "-f", "{{json .Config.Env}}", "web"]), "[\"A=b\"]");
+    let environment = world.ok(&["inspect", "-f", "{{json .Config.Env}}", "web"]);
+    assert!(environment.ends_with(",\"A=b\"]"), "{environment}");
 }
 
 #[test]

@@ -6,6 +6,9 @@ use tests::world::World;
 
 use super::{dual, words};
 
+/// Where containers have the program that looks names up.
+const PROGRAM: &str = "/usr/local/bin/find-name";
+
 /// Two containers on a network of both families, one with IPv4 alone, many of one alias.
 fn world() -> World {
     let world = World::new();
@@ -138,8 +141,8 @@ int main(int count, char **words) {
         let (program, source) = (program.display(), source.display());
         world.host.sh(&format!("{compiler} -o {program} {source}")).ok();
         let find = |name: &str| {
-            let bind = format!("{program}:/usr/local/bin/find-name:ro");
-            let run = ["run", "--rm", "--net", "six", "-v", &bind, "--", "find-name", name];
+            let bind = format!("{program}:{PROGRAM}:ro");
+            let run = ["run", "--rm", "--net", "six", "-v", &bind, "--", PROGRAM, name];
             world.cli(&run)
         };
         let said = find("web").ok();
@@ -151,21 +154,11 @@ int main(int count, char **words) {
         let text = world.directory.join("resolv.conf");
         fs::write(&text, "nameserver 127.0.0.11\n").unwrap();
         let bind = [
-            format!("{program}:/usr/local/bin/find-name:ro"),
+            format!("{program}:{PROGRAM}:ro"),
             format!("{}:/etc/resolv.conf", text.display()),
         ];
         let run = [
-            "run",
-            "--rm",
-            "--net",
-            "six",
-            "-v",
-            &bind[0],
-            "-v",
-            &bind[1],
-            "--",
-            "find-name",
-            "web",
+            "run", "--rm", "--net", "six", "-v", &bind[0], "-v", &bind[1], "--", PROGRAM, "web",
         ];
         assert!(world.ok(&run).contains("10.6.0.3 web.six"), "{compiler}");
     }

@@ -51,18 +51,19 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     require_root().with_context(|| hint.clone())?;
     let mut updated = false;
     if !missing.iter().all(|package| is_known(package)) {
-        update()?;
+        get_to_know(&missing).with_context(|| hint.clone())?;
         updated = true;
-        if let Some(package) = missing.iter().find(|package| !is_known(package)) {
-            bail!("apt knows no package {package}: is the bookworm-security suite among its sources? {hint}");
-        }
     }
     let step = Step::start(format!("installing {} packages", missing.len()));
-    let mut result = apt_install(&missing);
-    if result.is_err() && !updated {
-        update()?; // old lists name files that the mirror no longer has
-        result = apt_install(&missing);
-    }
+    let result = command::fetch(|| {
+        let result = apt_install(&missing);
+        if result.is_err() && !updated {
+            update()?; // old lists name files that the mirror no longer has
+            updated = true;
+            return apt_install(&missing);
+        }
+        result
+    });
     step.end(if result.is_ok() { "done" } else { "failed" });
     result.with_context(|| hint)
 }
@@ -96,7 +97,7 @@ pub(super) fn unpack(packages: &[&str], directory: &Path) -> Result<()> {
     }
     if !packages.iter().all(|package| is_known(package)) {
         require_root()?;
-        update()?;
+        get_to_know(&packages.iter().copied().collect())?;
     }
     eprintln!("set-up unpacks {} into {}", packages.join(" "), directory.display());
     let step = Step::start(match packages.len() {
@@ -112,7 +113,7 @@ pub(super) fn unpack(packages: &[&str], directory: &Path) -> Result<()> {
 pub(super) fn with_missing_dependencies(package: &str) -> Result<Vec<String>> {
     if !is_known(package) {
         require_root()?;
-        update()?;
+        get_to_know(&BTreeSet::from([package]))?;
     }
     let simulated =
         command::read(Command::new("apt-get").args(["install", "--simulate", "--no-install-recommends", package]))?;
@@ -137,7 +138,7 @@ pub(super) fn search(pattern: &str) -> Result<Vec<String>> {
         return Ok(found);
     }
     require_root()?;
-    update()?;
+    command::fetch(update)?;
     names()
 }
 
@@ -148,12 +149,14 @@ fn download_and_unpack(packages: &[&str], directory: &Path) -> Result<()> {
         fs::remove_dir_all(&partial)?;
     }
     fs::create_dir_all(&partial).with_context(|| partial.display().to_string())?;
-    command::read(
-        Command::new("apt-get")
-            .args(["download", "--quiet", "-o", "APT::Sandbox::User=root"])
-            .args(packages)
-            .current_dir(&partial),
-    )?;
+    command::fetch(|| {
+        command::read(
+            Command::new("apt-get")
+                .args(["download", "--quiet", "-o", "APT::Sandbox::User=root"])
+                .args(packages)
+                .current_dir(&partial),
+        )
+    })?;
     let archives: Vec<PathBuf> = fs::read_dir(&partial)?.flatten().map(|entry| entry.path()).collect();
     for archive in archives {
         command::read(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(&partial))?;
@@ -182,6 +185,17 @@ fn require_root() -> Result<()> {
         bail!("apt-get needs root: run this as root, or install sudo");
     }
     command::run(Command::new("sudo").arg("--validate"))
+}
+
+/// Updates the lists; a list that could not be fetched is no failure of apt's.
+fn get_to_know(packages: &BTreeSet<&str>) -> Result<()> {
+    command::fetch(|| {
+        update()?;
+        match packages.iter().find(|package| !is_known(package)) {
+            Some(package) => bail!("apt knows no package {package}: is the bookworm-security suite among its sources?"),
+            None => Ok(()),
+        }
+    })
 }
 
 fn is_known(package: &str) -> bool {

@@ -77,7 +77,7 @@ fn compiler() -> Result<Compiler> {
     }
     eprintln!("set-up adds a toolchain (the default one stays): {typed}");
     let step = Step::start(format!("adding {NIGHTLY}"));
-    let result = command::read(Command::new("rustup").args(install));
+    let result = command::fetch(|| command::read(Command::new("rustup").args(install)));
     step.end(if result.is_ok() { "done" } else { "failed" });
     result.with_context(|| format!("a compiler for BPF is needed: {typed}"))?;
     let found = detect::compilers().into_iter().next();
@@ -110,6 +110,7 @@ fn install_linker(compiler: &Compiler) -> Result<()> {
             .args(["--no-default-features", "--features", &format!("llvm-{llvm}")])
             .env("LLVM_PREFIX", place::tools().join("llvm"))
             .env("RUSTFLAGS", rpath),
+        "1",
     );
     step.end(if result.is_ok() { "done" } else { "failed" });
     result
@@ -125,13 +126,17 @@ pub(super) fn install_deny() -> Result<()> {
         place::tools().display()
     );
     let step = Step::start("building cargo-deny");
-    let result = cargo_install(command::cargo().args(["install", "cargo-deny", "--version", DENY_VERSION]));
+    // it reads one lock file: that it is built fast matters more than how fast it is
+    let result = cargo_install(
+        command::cargo().args(["install", "cargo-deny", "--version", DENY_VERSION]),
+        "0",
+    );
     step.end(if result.is_ok() { "done" } else { "failed" });
     result
 }
 
-/// Installs into our tools; what it was built from goes.
-fn cargo_install(install: &mut Command) -> Result<()> {
+/// Installs into our tools, optimised at `level`; what it was built from goes.
+fn cargo_install(install: &mut Command, level: &str) -> Result<()> {
     let build = place::tools().join("build");
     install
         .args(["--locked", "--root"])
@@ -141,8 +146,8 @@ fn cargo_install(install: &mut Command) -> Result<()> {
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
-    command::read(install)?;
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", level);
+    command::fetch(|| command::read(install))?;
     fs::remove_dir_all(&build).with_context(|| build.display().to_string())
 }
 

@@ -6,6 +6,7 @@ mod docker;
 mod ebpf;
 mod host;
 mod machine;
+pub(crate) mod programs;
 
 use anyhow::Result;
 use clap::ValueEnum as _;
@@ -20,13 +21,15 @@ pub(crate) enum Need {
     Ebpf,
     /// To run an agent: root, a kernel that is new enough, and bpffs
     Host,
+    /// The shell, and what its lines start
+    Shell,
     /// `redis-server` and `redis-cli`
     Redis,
     /// `ip`, `ping` and `iperf3`
     Traffic,
-    /// What tests look at packets, devices and the host with: `tcpdump`, `ethtool`, `nft`, `iptables-save`, `sysctl`
+    /// What tests look at packets, devices and the host with: `tcpdump`, `ethtool`, `nft`, `iptables-save`
     Inspect,
-    /// What tests ask for names with, and whom: `dig`, `dnsmasq`, `musl-gcc`
+    /// What tests ask for names with, and whom: `dig`, `busybox`, `dnsmasq`, two C compilers
     Names,
     /// The peers that the benchmark measures against: iptables, as Docker uses it, and dnsmasq
     Rivals,
@@ -43,16 +46,13 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    fn packages(self) -> &'static [&'static str] {
+    /// What apt has to install.
+    fn missing_packages(self) -> Vec<&'static str> {
         match self {
-            Self::Ebpf | Self::Host | Self::DockerClient | Self::DockerProxy | Self::Vm => &[],
-            Self::Redis => &["redis-server", "redis-tools"],
-            Self::Traffic => &["iperf3", "iproute2", "iputils-ping"],
-            Self::Inspect => &["ethtool", "iptables", "nftables", "procps", "tcpdump"],
-            Self::Names => &["bind9-dnsutils", "dnsmasq-base", "musl-tools"],
-            Self::Rivals => &["dnsmasq-base", "iptables"],
-            Self::Fuzz => &["g++"],
-            Self::Check => ebpf::lint_package(),
+            Self::Ebpf => ebpf::missing_packages().to_vec(),
+            Self::Fuzz => vec!["g++"],
+            Self::Check => ebpf::lint_package().to_vec(),
+            _ => programs::missing_packages(self).collect(),
         }
     }
 }
@@ -79,10 +79,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     if needs.contains(&Need::Host) {
         host::check()?;
     }
-    let mut packages: Vec<_> = needs.iter().flat_map(|need| need.packages()).copied().collect();
-    if needs.contains(&Need::Ebpf) {
-        packages.extend(ebpf::missing_packages());
-    }
+    let packages: Vec<_> = needs.iter().flat_map(|need| need.missing_packages()).collect();
     apt::install(&packages)?;
     for need in needs {
         match need {
@@ -92,7 +89,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
             Need::DockerProxy => drop(docker_proxy()?),
             Need::Vm => drop(machine()?),
             Need::Check => ebpf::install_deny()?,
-            Need::Redis | Need::Traffic | Need::Inspect | Need::Names | Need::Rivals | Need::Fuzz => {}
+            Need::Shell | Need::Redis | Need::Traffic | Need::Inspect | Need::Names | Need::Rivals | Need::Fuzz => {}
         }
     }
     Ok(())

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::num::NonZero;
 use std::path::Path;
 use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -12,7 +14,20 @@ use super::build::Binary;
 use crate::{command, place};
 
 /// A binary that takes longer hangs.
-const LIMIT_SECONDS: &str = "1200";
+const LIMIT_SECONDS: &str = "2400";
+
+/// Binaries whose tests wait for other programs most of the time.
+const WAITING: [&str; 3] = ["cli", "network", "shim"];
+
+/// How many tests of a binary run at a time.
+fn threads(binary: &Binary) -> usize {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    if WAITING.contains(&binary.name.as_str()) {
+        5 * cores / 2
+    } else {
+        cores
+    }
+}
 
 /// What ran, and how it ended.
 #[derive(Default)]
@@ -84,6 +99,7 @@ pub(super) fn run(binary: &Binary, netswitch: &Path, filter: Option<&str>) -> Re
     }
     test.args(["timeout", "--kill-after=10", LIMIT_SECONDS])
         .arg(&binary.path)
+        .args(["--test-threads", &threads(binary).to_string()])
         .args(filter);
     let package = binary.package.file_name().unwrap_or_default().to_string_lossy();
     let title = format!("{package} {}", binary.name);

@@ -4,6 +4,7 @@ mod build;
 mod libtest;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -11,8 +12,10 @@ use anyhow::{Result, bail};
 use self::build::Binary;
 use self::libtest::Report;
 use crate::seed::{self, Outcome};
+use crate::setup::programs::Programs;
 use crate::setup::{self, Need};
-use crate::{command, place, vm};
+use crate::vm::Extent;
+use crate::{place, vm};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -25,6 +28,9 @@ pub(crate) struct Arguments {
     /// Run on the oldest kernel and nothing else
     #[arg(long)]
     vm_only: bool,
+    /// Run every datapath test on the oldest kernel, and not those alone that can differ by kernel
+    #[arg(long, conflicts_with = "no_vm")]
+    all_in_vm: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -33,6 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut needs = vec![Need::Ebpf, Need::Host];
     if !arguments.vm_only {
         needs.extend([
+            Need::Shell,
             Need::Redis,
             Need::Traffic,
             Need::Inspect,
@@ -49,13 +56,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let binaries = build::binaries()?;
     let mut report = Report::default();
     if !arguments.vm_only {
+        let _programs = Programs::link()?;
         for binary in &binaries {
             report.add(libtest::run(binary, &netswitch, arguments.only.as_deref())?);
         }
     }
     let proofs = report.tests.clone();
     if has_vm {
-        report.add(run_in_vm(&binaries, &netswitch)?);
+        let extent = if arguments.all_in_vm {
+            Extent::All
+        } else {
+            Extent::ByKernel
+        };
+        report.add(run_in_vm(&binaries, &netswitch, extent)?);
     } else if let (true, Some(reason)) = (wants_vm, setup::why_no_machine()) {
         println!("VM 6.1: skipped, {reason}");
     }
@@ -81,13 +94,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn run_in_vm(binaries: &[Binary], netswitch: &std::path::Path) -> Result<Report> {
+fn run_in_vm(binaries: &[Binary], netswitch: &Path, extent: Extent) -> Result<Report> {
     let Some(datapath) = binaries.iter().find(|binary| binary.name == "datapath") else {
         bail!("the package `tests` has no test called datapath to run in the VM");
     };
     let start = Instant::now();
     println!("VM 6.1: booting");
-    let lines = vm::run(&setup::machine()?, &datapath.path, netswitch)?;
+    let lines = vm::run(&setup::machine()?, &datapath.path, netswitch, extent)?;
     let mut report = Report::default();
     for line in lines.lines() {
         report.read(line);
@@ -142,9 +155,9 @@ fn print_rows(tests: &[(String, bool)], is_filtered: bool) -> usize {
 }
 
 /// The environment that tests rely on.
-fn environment(netswitch: &std::path::Path) -> Vec<(&'static str, std::ffi::OsString)> {
+fn environment(netswitch: &Path) -> Vec<(&'static str, std::ffi::OsString)> {
     let mut variables = vec![
-        ("PATH", command::path()),
+        ("PATH", setup::programs::path()),
         ("NETSWITCH_BINARY", netswitch.into()),
         ("RUST_BACKTRACE", "1".into()),
     ];

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use nix::sched::{CloneFlags, setns, unshare};
 
 use super::process;
+use crate::setup::programs;
 
 pub struct Namespace {
     file: File,
@@ -46,6 +47,7 @@ impl Namespace {
     /// reaches only us; it dies with us.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
+        command.env("PATH", programs::path());
         let descriptor = self.file.as_raw_fd();
         command.process_group(0);
         // SAFETY: between fork and exec only two system calls are made, on a descriptor that the
