@@ -9,7 +9,7 @@ pub const MEMBERS: u32 = 65_536;
 pub const SUBNETS: u32 = 16_384;
 /// Every endpoint dropping for two reasons.
 pub const DROPS: u32 = 131_072;
-pub const BUCKETS: u32 = 65_536;
+pub const RATIONS: u32 = SLOTS;
 /// One per [`crate::verdict::Verdict`].
 pub const PATHS: u32 = crate::verdict::Verdict::ALL.len() as u32;
 pub const DECISION: u32 = 1;

@@ -9,12 +9,12 @@ use aya_ebpf::{
 use netswitch_common::{
     address::Address,
     capacity,
-    endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
+    endpoint::{Endpoint, Port, PortKey, Slot},
     event::ShownKey,
     flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashKey, LeashPortsKey, Leashed},
-    limit::Limits,
+    limit::{Limits, Rations},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -169,9 +169,9 @@ pub static DROPS: PerCpuHashMap<DropKey, Count> = PerCpuHashMap::pinned(capacity
 #[map]
 pub static PATHS: PerCpuArray<Count> = PerCpuArray::pinned(capacity::PATHS, 0);
 
-/// Commit -> replicate.
+/// By endpoint id; at 0, which is no endpoint's, the world's. Commit -> commit, replicate.
 #[map]
-pub static BUCKETS: HashMap<BucketKey, Bucket> = HashMap::pinned(capacity::BUCKETS, BPF_F_NO_PREALLOC);
+pub static RATIONS: Array<Rations> = Array::pinned(capacity::RATIONS, 0);
 
 /// [`netswitch_common::event::Event`]s; not pinned, as the next agent's listeners are others. Commit -> agent.
 #[map]

@@ -148,7 +148,10 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
         Some(Verdict::AnswerName) => resolve::answer(frame).map(|()| Verdict::AnswerName),
         Some(Verdict::DenyName) => deny::answer(frame).map(|()| Verdict::DenyName),
         Some(verdict @ (Verdict::AnswerTooBig | Verdict::AnswerTimeExceeded)) => {
-            rewrite::answer_error(frame, decision).map(|()| verdict)
+            match limit::take_error(decision.source) {
+                true => rewrite::answer_error(frame, decision).map(|()| verdict),
+                false => Err(DropReason::Internal), // the decision's own reason is counted
+            }
         }
         _ => Err(DropReason::Malformed),
     };

@@ -11,11 +11,11 @@ use aya::{
 use ipnetwork::IpNetwork;
 use netswitch_common::{
     address::Address,
-    endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
+    endpoint::{Endpoint, Port, PortKey, Slot},
     flow::{Flow, FlowIndex, FlowKey, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashPortsKey},
-    limit::Limits,
+    limit::{Limits, Rations},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -60,7 +60,7 @@ pub struct Tables {
     pub(super) hairpins: Array<MapData, u64>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Count>,
     pub(super) paths: PerCpuArray<MapData, Count>,
-    pub(super) buckets: HashMap<MapData, BucketKey, Bucket>,
+    pub(super) rations: Array<MapData, Rations>,
 }
 
 impl Tables {
@@ -97,7 +97,7 @@ impl Tables {
             hairpins: take(ebpf, "HAIRPINS")?,
             drops: take(ebpf, "DROPS")?,
             paths: take(ebpf, "PATHS")?,
-            buckets: take(ebpf, "BUCKETS")?,
+            rations: take(ebpf, "RATIONS")?,
         })
     }
 

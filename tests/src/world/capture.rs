@@ -13,7 +13,7 @@ use crate::packet::describe;
 
 /// `linux/if_packet.h`
 const PACKET_OUTGOING: u8 = 4;
-const PACKET_VNET_HDR: libc::c_int = 15;
+pub(super) const PACKET_VNET_HDR: libc::c_int = 15;
 
 /// A frame with BIG TCP as we switch it on, and its header.
 const LARGEST: usize = 256 * 1024;
@@ -159,7 +159,7 @@ pub fn send_offloaded(namespace: &Namespace, interface: &str, header: [u8; 10], 
 }
 
 /// A packet socket on one interface of the calling thread's namespace; protocol 0 hears nothing.
-fn socket(interface: &str, protocol: i32) -> io::Result<OwnedFd> {
+pub(super) fn socket(interface: &str, protocol: i32) -> io::Result<OwnedFd> {
     let protocol = u16::try_from(protocol).unwrap_or(0).to_be();
     // SAFETY: no memory is involved.
     let socket: RawFd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };

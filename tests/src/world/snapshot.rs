@@ -10,7 +10,7 @@ use super::{Object, World, objects};
 const COUNTERS: [&str; 13] = [
     "DROPS",
     "PATHS",
-    "BUCKETS",
+    "RATIONS",
     "DECISION",
     "CONFIG",
     "FLOWS",

@@ -1,6 +1,7 @@
 //! Flows: what goes out to the world and comes in at published ports, packet by packet, every byte compared
 //! with a packet built for its new addresses.
 
+mod answers;
 mod error;
 mod fragment;
 mod life;

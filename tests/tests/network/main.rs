@@ -17,6 +17,7 @@ mod firewall;
 mod footprint;
 mod host_names;
 mod hostile;
+mod icmp_answers;
 mod inspect;
 mod isolation;
 mod isolation_table;
