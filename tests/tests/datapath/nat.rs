@@ -7,6 +7,7 @@ mod fragment;
 mod life;
 mod masquerade;
 mod publish;
+mod sctp;
 mod stack;
 
 use std::net::IpAddr;

@@ -53,6 +53,7 @@ mod relay;
 mod reserved;
 mod restart;
 mod run;
+mod sctp_unsummed;
 mod silence;
 mod top;
 mod uplink;
