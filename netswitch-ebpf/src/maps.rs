@@ -11,7 +11,7 @@ use netswitch_common::{
     capacity,
     endpoint::{Endpoint, Port, PortKey, Slot},
     event::ShownKey,
-    flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
+    flow::{Flow, FlowIndex, FlowKey, FragmentKey, Fragments, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashKey, LeashPortsKey, Leashed},
     limit::{Limits, Rations},
@@ -126,7 +126,7 @@ pub static HAIRPINS: Array<u64> = Array::pinned(capacity::HAIRPINS, 0);
 
 /// Commit -> fragment.
 #[map]
-pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts> = LruHashMap::pinned(capacity::FRAGMENTS, 0);
+pub static FRAGMENTS: LruHashMap<FragmentKey, Fragments> = LruHashMap::pinned(capacity::FRAGMENTS, 0);
 
 /// Fragments that wait. Commit -> commit.
 #[map]
@@ -135,6 +135,10 @@ pub static PARKED: LruHashMap<ParkedKey, Parked> = LruHashMap::pinned(capacity::
 /// Where this CPU writes down a fragment that will wait; not pinned.
 #[map]
 pub static PARKING: PerCpuArray<Parked> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where this CPU writes down a packet of which nothing has passed; not pinned.
+#[map]
+pub static NOTING: PerCpuArray<Fragments> = PerCpuArray::with_max_entries(1, 0);
 
 /// By ifindex. Agent -> route.
 #[map]
@@ -334,7 +338,7 @@ pub fn life(flow: &Flow) -> u64 {
 }
 
 #[inline(always)]
-pub fn fragment_ports(key: &FragmentKey) -> Option<&'static FragmentPorts> {
+pub fn fragments(key: &FragmentKey) -> Option<&'static Fragments> {
     // SAFETY: as for endpoints
     unsafe { FRAGMENTS.get(key) }
 }

@@ -8,7 +8,7 @@ use netswitch_common::{
     address::Address,
     capacity,
     endpoint::{Endpoint, Port, PortKey, Slot},
-    flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
+    flow::{Flow, FlowIndex, FlowKey, FragmentKey, Fragments, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashKey, LeashPortsKey, Leashed},
     limit::{Limits, Rations},
@@ -132,7 +132,7 @@ pub const MAPS: &[(&str, Layout)] = &[
     ("HAIRPINS", layout::<u32, u64>(MapType::Array, capacity::HAIRPINS)),
     (
         "FRAGMENTS",
-        layout::<FragmentKey, FragmentPorts>(MapType::LruHash, capacity::FRAGMENTS),
+        layout::<FragmentKey, Fragments>(MapType::LruHash, capacity::FRAGMENTS),
     ),
     (
         "PARKED",

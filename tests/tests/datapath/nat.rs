@@ -6,6 +6,7 @@ mod error;
 mod fragment;
 mod life;
 mod masquerade;
+mod overlap;
 mod publish;
 mod sctp;
 mod stack;

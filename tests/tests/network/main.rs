@@ -28,6 +28,7 @@ mod masquerade_fragments;
 mod masquerade_icmp;
 mod masquerade_life;
 mod masquerade_modes;
+mod masquerade_overlap;
 mod masquerade_scale;
 mod mode;
 mod monitor;
