@@ -8,6 +8,7 @@ mod life;
 mod masquerade;
 mod overlap;
 mod publish;
+mod route;
 mod sctp;
 mod stack;
 
