@@ -9,7 +9,7 @@ pub const MEMBERS: u32 = 65_536;
 pub const SUBNETS: u32 = 16_384;
 /// Every endpoint dropping for two reasons.
 pub const DROPS: u32 = 131_072;
-pub const BUCKETS: u32 = 65_536;
+pub const RATIONS: u32 = SLOTS;
 /// One per [`crate::verdict::Verdict`].
 pub const PATHS: u32 = crate::verdict::Verdict::ALL.len() as u32;
 pub const DECISION: u32 = 1;
@@ -41,9 +41,11 @@ pub const FLOWS: u32 = 2 * RECORDS;
 pub const QUOTAS: u32 = SLOTS;
 pub const EXTENTS: u32 = SLOTS;
 pub const HAIRPINS: u32 = SLOTS;
+/// Packets in fragments: 9 MB.
 pub const FRAGMENTS: u32 = 8_192;
-/// Fragments that wait, of all packets together.
-pub const PARKED: u32 = 512;
+/// Fragments that wait, of all packets together: 7 MB. Each CPU sets 128 of them aside (before 6.12.39 that many of a
+/// map of any size), so this is enough for 32 CPUs.
+pub const PARKED: u32 = 4_096;
 /// Bytes of the ring of events: some 10,000 of them.
 pub const EVENTS: u32 = 1 << 20;
 /// Flows of which `monitor` knows that it has shown them.

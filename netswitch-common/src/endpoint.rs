@@ -151,66 +151,6 @@ pub struct Slot {
 }
 map_type!(Slot, 16);
 
-/// Key of BUCKETS.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct BucketKey {
-    pub endpoint: u32,
-    /// A [`BucketKind`].
-    pub kind: u32,
-}
-map_type!(BucketKey, 8);
-
-/// What a token bucket limits.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BucketKind {
-    /// Frames that are copied to every member of a network.
-    Replicate = 1,
-}
-
-/// Value of BUCKETS: a token bucket that holds time, so that refilling is an addition.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bucket {
-    /// Nanoseconds saved when it was last spent from; one frame costs [`Bucket::PRICE`].
-    pub tokens: u64,
-    /// When that was (`bpf_ktime_get_ns`).
-    pub stamp: u64,
-}
-map_type!(Bucket, 16);
-
-impl Bucket {
-    /// 1,000 frames a second.
-    pub const PRICE: u64 = 1_000_000;
-    /// 1,000 frames at once.
-    pub const FULL: u64 = 1_000 * Self::PRICE;
-
-    /// The bucket after one more frame at `now`; `None` if it has too little for one.
-    #[inline(always)]
-    pub const fn spend(self, now: u64) -> Option<Self> {
-        // another CPU may have stamped it a moment "later": then nothing has been saved since
-        let saved = self.tokens + now.saturating_sub(self.stamp);
-        let tokens = if saved < Self::FULL { saved } else { Self::FULL };
-        if tokens < Self::PRICE {
-            return None;
-        }
-        Some(Self {
-            tokens: tokens - Self::PRICE,
-            stamp: now,
-        })
-    }
-
-    /// A full one.
-    #[inline(always)]
-    pub const fn full(now: u64) -> Self {
-        Self {
-            tokens: Self::FULL,
-            stamp: now,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,31 +195,5 @@ mod tests {
             assert_eq!(endpoint.host_is_open(family), is_open, "{flags:#x} {family:?}");
             assert_eq!(endpoint.may_ask_names(family), may_ask, "{flags:#x} {family:?}");
         }
-    }
-
-    #[test]
-    fn a_bucket_allows_its_burst_and_then_its_rate() {
-        let second = 1_000_000_000;
-        let mut bucket = Bucket::full(second);
-        let mut passed = 0;
-        while let Some(next) = bucket.spend(second) {
-            bucket = next;
-            passed += 1;
-        }
-        assert_eq!(passed, 1_000);
-        for half_millisecond in 1..=2_000 {
-            if let Some(next) = bucket.spend(second + half_millisecond * 500_000) {
-                bucket = next;
-                passed += 1;
-            }
-        }
-        assert_eq!(passed, 2_000);
-        // a year later it holds one burst, not a year's worth
-        assert_eq!(bucket.spend(second << 25).unwrap().tokens, Bucket::FULL - Bucket::PRICE);
-        // a clock that seems to run backwards costs nothing
-        assert_eq!(
-            Bucket::full(second).spend(0).unwrap().tokens,
-            Bucket::FULL - Bucket::PRICE
-        );
     }
 }

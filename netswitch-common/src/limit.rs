@@ -71,9 +71,74 @@ pub const fn lets_pass(meter: u64, now: u64, price: u64) -> bool {
     price == 0 || meter <= now + DEPTH
 }
 
+/// Value of RATIONS, by endpoint id, at 0 the world's: until when what the switch does for a sender, and need not
+/// do, is paid for (`bpf_ktime_get_ns`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rations {
+    /// Its broadcast and multicast frames, which are copied to every member of its network.
+    pub copies: u64,
+    /// ICMP errors about its packets.
+    pub errors: u64,
+}
+map_type!(Rations, 16);
+
+/// How much of something a sender may have: a meter like those above, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ration {
+    /// What one costs.
+    pub price: u64,
+    /// How far the meter may run ahead.
+    depth: u64,
+}
+
+impl Ration {
+    pub const COPIES: Self = Self::new(1_000, 1_000);
+    /// A router limits the errors that it sends (RFC 1812, 4.3.2.8; RFC 4443, 2.4 (f)); as many as Linux sends by
+    /// default (`icmp_msgs_per_sec`, `icmp_msgs_burst`), but for each sender.
+    pub const ERRORS: Self = Self::new(1_000, 50);
+
+    #[inline(always)]
+    const fn new(per_second: u64, at_once: u64) -> Self {
+        let price = 1_000_000_000 / per_second;
+        Self {
+            price,
+            depth: (at_once - 1) * price,
+        }
+    }
+
+    /// Whether a meter has room for one more.
+    #[inline(always)]
+    pub const fn lets_pass(self, meter: u64, now: u64) -> bool {
+        meter <= now + self.depth
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ration_allows_its_burst_and_then_its_rate() {
+        const NOW: u64 = 1_000_000_000;
+        for (ration, burst) in [(Ration::COPIES, 1_000), (Ration::ERRORS, 50)] {
+            let mut meter = 0_u64;
+            let mut take = |now: u64| {
+                let passes = ration.lets_pass(meter, now);
+                if passes {
+                    meter = meter.max(now) + ration.price;
+                }
+                passes
+            };
+            assert_eq!((0..5_000).filter(|_| take(NOW)).count(), burst);
+            let passed = (1..=2_000_u64).filter(|number| take(NOW + number * 500_000)).count();
+            assert_eq!(passed, 1_000);
+            // a year later it holds one burst, not a year's worth
+            assert_eq!((0..5_000).filter(|_| take(NOW << 25)).count(), burst);
+            // a clock that seems to run backwards costs nothing
+            assert!(!take(NOW));
+        }
+    }
 
     const SECOND: u64 = ticks(1_000_000_000);
 

@@ -138,6 +138,8 @@ named! {
         NoMemory = 33, "no-memory";
         /// A helper of the kernel refused what it should not refuse.
         Internal = 34, "internal";
+        /// With an IPv4 option that names routers to pass (loose or strict source route), which the policy does not see.
+        SourceRoute = 35, "source-route";
         /// Of a protocol without ports that the host itself uses: its answers could not be told from the host's.
         HostProtocol = 36, "host-protocol";
         /// Beyond the bytes a second that the container may send or receive (`--rate`).

@@ -18,6 +18,23 @@ pub unsafe fn fetch_add(word: *mut u32, mut value: u32) -> u32 {
     value
 }
 
+/// Sets bits; what was there before.
+///
+/// # Safety
+/// As for [`add`].
+#[inline(always)]
+pub unsafe fn fetch_or(word: *mut u64, mut bits: u64) -> u64 {
+    // SAFETY: the caller's
+    unsafe {
+        core::arch::asm!(
+            "{bits} = atomic_fetch_or((u64 *)({word} + 0), {bits})",
+            word = in(reg) word,
+            bits = inout(reg) bits,
+        );
+    }
+    bits
+}
+
 /// Atomic addition.
 ///
 /// # Safety

@@ -9,12 +9,12 @@ use aya_ebpf::{
 use netswitch_common::{
     address::Address,
     capacity,
-    endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
+    endpoint::{Endpoint, Port, PortKey, Slot},
     event::ShownKey,
-    flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
+    flow::{Flow, FlowIndex, FlowKey, FragmentKey, Fragments, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashKey, LeashPortsKey, Leashed},
-    limit::Limits,
+    limit::{Limits, Rations},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -114,8 +114,7 @@ pub static RECORDS: HashMap<FlowKey, Flow> = HashMap::pinned(capacity::RECORDS, 
 #[map]
 pub static QUOTAS: Array<Quota> = Array::pinned(capacity::QUOTAS, 0);
 
-/// By endpoint id; at 0, which is no endpoint's, how much of [`capacity::COMMON_RECORDS`] is taken. Commit ->
-/// commit; the agent lowers it when flows have ended.
+/// By endpoint id; at 0 how much of [`capacity::COMMON_RECORDS`] is taken. Commit -> commit; the agent lowers it.
 #[map]
 pub static EXTENTS: Array<u32> = Array::pinned(capacity::EXTENTS, 0);
 
@@ -126,7 +125,7 @@ pub static HAIRPINS: Array<u64> = Array::pinned(capacity::HAIRPINS, 0);
 
 /// Commit -> fragment.
 #[map]
-pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts> = LruHashMap::pinned(capacity::FRAGMENTS, 0);
+pub static FRAGMENTS: LruHashMap<FragmentKey, Fragments> = LruHashMap::pinned(capacity::FRAGMENTS, 0);
 
 /// Fragments that wait. Commit -> commit.
 #[map]
@@ -135,6 +134,10 @@ pub static PARKED: LruHashMap<ParkedKey, Parked> = LruHashMap::pinned(capacity::
 /// Where this CPU writes down a fragment that will wait; not pinned.
 #[map]
 pub static PARKING: PerCpuArray<Parked> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where this CPU writes down a packet of which nothing has passed; not pinned.
+#[map]
+pub static NOTING: PerCpuArray<Fragments> = PerCpuArray::with_max_entries(1, 0);
 
 /// By ifindex. Agent -> route.
 #[map]
@@ -174,9 +177,9 @@ pub static DROPS: PerCpuHashMap<DropKey, Count> = PerCpuHashMap::pinned(capacity
 #[map]
 pub static PATHS: PerCpuArray<Count> = PerCpuArray::pinned(capacity::PATHS, 0);
 
-/// Commit -> replicate.
+/// By endpoint id; at 0, which is no endpoint's, the world's. Commit -> commit, replicate.
 #[map]
-pub static BUCKETS: HashMap<BucketKey, Bucket> = HashMap::pinned(capacity::BUCKETS, BPF_F_NO_PREALLOC);
+pub static RATIONS: Array<Rations> = Array::pinned(capacity::RATIONS, 0);
 
 /// [`netswitch_common::event::Event`]s; not pinned, as the next agent's listeners are others. Commit -> agent.
 #[map]
@@ -341,7 +344,7 @@ pub fn record(key: FlowKey) -> Option<&'static Flow> {
 }
 
 #[inline(always)]
-pub fn fragment_ports(key: &FragmentKey) -> Option<&'static FragmentPorts> {
+pub fn fragments(key: &FragmentKey) -> Option<&'static Fragments> {
     // SAFETY: as for endpoints
     unsafe { FRAGMENTS.get(key) }
 }

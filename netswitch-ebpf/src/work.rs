@@ -6,7 +6,7 @@
 
 use netswitch_common::{
     address::Address,
-    flow::{Flow, FlowEnd, FlowKey, FragmentKey, Tuple},
+    flow::{Flow, FlowEnd, FlowKey, FragmentKey, Piece, Tuple},
     verdict::Decision,
 };
 
@@ -94,11 +94,19 @@ pub struct Work {
     pub start: Address,
     pub route: FlowEnd,
     pub source: Address,
+    /// Room for its question to the kernel (`struct bpf_fib_lookup`).
+    pub query: [u64; 8],
     /// For `explain_endpoint`, which has no room for it.
     pub packet: Packet,
     /// What was decided.
     pub decision: Decision,
+    /// Of a fragment: its packet, and where it lies there.
     pub fragment: FragmentKey,
+    pub piece: Piece,
+    /// While the options of an IPv4 header are read: the next one's place, their end, and whether one is a source route.
+    pub option: u32,
+    pub options_end: u32,
+    pub source_routed: u32,
     /// Addresses that a checksum changes by, before and after; the stack has no room for them.
     pub pairs: [[Address; 2]; 2],
     /// A question for a name and the record that answers it, its length and one's complement sum
@@ -114,6 +122,12 @@ pub struct Work {
 }
 
 impl Work {
+    /// Whether the packet is a fragment of one, the first or a later one.
+    #[inline(always)]
+    pub fn is_fragment(&self) -> bool {
+        self.headers.transport == 0 || self.headers.more_fragments != 0
+    }
+
     #[inline(always)]
     pub fn is_v4(&self) -> bool {
         self.headers.family == Family::V4

@@ -4,7 +4,7 @@
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_ns};
 use netswitch_common::{
     endpoint::{Slot, flags},
-    limit::{Limits, Meters, cost, lets_pass, ticks},
+    limit::{Limits, Meters, Ration, cost, lets_pass, ticks},
     verdict::{Decision, DropReason, Verdict},
 };
 
@@ -37,6 +37,38 @@ pub fn charge_copy(frame: Frame, member: u32) -> Refusal {
         0 => None,
         _ => refusal(meter_packet(frame.0, 0, member, 1)),
     }
+}
+
+/// Charges an endpoint with a frame that is copied to many.
+#[inline(always)]
+pub fn take_copy(endpoint: u32) {
+    if let Some(rations) = maps::RATIONS.get_ptr_mut(endpoint) {
+        // SAFETY: no argument; then: a word of the map's value
+        unsafe { move_on(&raw mut (*rations).copies, bpf_ktime_get_ns(), Ration::COPIES.price) };
+    }
+}
+
+/// Whether a sender, an endpoint or 0 for the world, may have an ICMP error, and charges it with that.
+#[inline(always)]
+pub fn take_error(sender: u32) -> bool {
+    take_ration(sender) != 0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn take_ration(sender: u32) -> u32 {
+    let Some(rations) = maps::RATIONS.get_ptr_mut(sender) else {
+        return 0;
+    };
+    // SAFETY: no argument; then: a word of the map's value, which other CPUs move on meanwhile
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        let meter = &raw mut (*rations).errors;
+        if !Ration::ERRORS.lets_pass(meter.read_volatile(), now) {
+            return 0;
+        }
+        move_on(meter, now, Ration::ERRORS.price);
+    }
+    1
 }
 
 /// How many flows an endpoint may have.

@@ -9,6 +9,7 @@ pub mod limit;
 mod names;
 mod open;
 mod park;
+mod pieces;
 mod renew;
 mod replicate;
 mod resolve;
@@ -107,11 +108,13 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
             }
             Err(reason) => Err(reason),
         },
-        Some(Verdict::Unpark) => {
-            count_path(Verdict::Unpark, length);
-            park::unpark(frame);
-            return TC_ACT_SHOT; // the copies are on their way
-        }
+        Some(Verdict::Unpark) => match park::unpark(frame) {
+            Ok(()) => {
+                count_path(Verdict::Unpark, length);
+                return TC_ACT_SHOT; // the copies are on their way
+            }
+            Err(reason) => Err(reason),
+        },
         Some(verdict @ (Verdict::Translate | Verdict::Open)) => match to_other_end(frame, decision) {
             Ok(action) => {
                 count_path(verdict, length);
@@ -151,7 +154,10 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
         Some(Verdict::AnswerName) => resolve::answer(frame).map(|()| Verdict::AnswerName),
         Some(Verdict::DenyName) => deny::answer(frame).map(|()| Verdict::DenyName),
         Some(verdict @ (Verdict::AnswerTooBig | Verdict::AnswerTimeExceeded)) => {
-            rewrite::answer_error(frame, decision).map(|()| verdict)
+            match limit::take_error(decision.source) {
+                true => rewrite::answer_error(frame, decision).map(|()| verdict),
+                false => Err(DropReason::Internal), // the decision's own reason is counted
+            }
         }
         _ => Err(DropReason::Malformed),
     };
@@ -256,6 +262,9 @@ fn to_member(frame: Frame, decision: &Decision) -> i32 {
 #[inline(never)]
 fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     let work = maps::work().ok_or(DropReason::Malformed)?;
+    if work.is_fragment() {
+        pieces::pass()?;
+    }
     renew::renew(work);
     let is_new = decision.verdict == Verdict::Open as u32;
     let knows_hop = work.end.knows_hop(is_new || work.rerouted != 0);
@@ -273,8 +282,6 @@ fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     };
     translate::translate(frame, work)?;
     if decision.ifindex == 0 {
-        // the stack cuts packets, too
-        park::note_ports(work);
         return Ok(TCX_NEXT);
     }
     if work.end.endpoint != 0 {

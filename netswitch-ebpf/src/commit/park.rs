@@ -3,23 +3,27 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::{__sk_buff, BPF_ANY, BPF_F_INGRESS},
+    bindings::{__sk_buff, BPF_ANY, BPF_F_INGRESS, BPF_F_RECOMPUTE_CSUM},
     check_bounds_signed,
     helpers::{bpf_clone_redirect, bpf_loop, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes},
 };
 use netswitch_common::{
-    flow::{FragmentPorts, PARKED_LONGEST, PARKED_MOST, ParkedKey},
+    flow::{PARKED_LONGEST, PARKED_MOST, ParkedKey},
     verdict::DropReason,
 };
 
+use super::pieces;
 use crate::{
     code::{number, outcome},
+    headers::ETHERNET_LENGTH,
     maps,
     packet::Frame,
-    work::Work,
 };
 
 type Result = core::result::Result<(), DropReason>;
+
+/// Of an Ethernet frame.
+const HEADER: i64 = ETHERNET_LENGTH as i64;
 
 /// Keeps a fragment until its first one comes.
 #[inline(always)]
@@ -67,29 +71,21 @@ fn keep(frame: Frame) -> Result {
     Err(DropReason::Fragment)
 }
 
-/// Notes the ports of a first fragment, so that the others' are known.
-#[inline(always)]
-pub fn note_ports(work: &Work) {
-    if work.headers.transport == 0 || work.headers.more_fragments == 0 {
-        return;
-    }
-    let ports = FragmentPorts {
-        from_port: work.tuple.from_port,
-        to_port: work.tuple.to_port,
-    };
-    let _ = maps::FRAGMENTS.insert(&work.fragment, &ports, BPF_ANY.into());
-}
-
 /// Notes the ports of a first fragment; then it and those that waited for it arrive once more.
 #[inline(always)]
-pub fn unpark(frame: Frame) {
-    unpark_fragments(frame.0);
+pub fn unpark(frame: Frame) -> Result {
+    outcome(unpark_fragments(frame.0))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn unpark_fragments(skb: *mut __sk_buff) -> u32 {
-    let Some(work) = maps::work() else { return 0 };
-    note_ports(work);
+    let Some(work) = maps::work() else {
+        return DropReason::Internal as u32;
+    };
+    // it would not be known when it comes back, and go round for ever
+    if let Err(reason) = pieces::note(work) {
+        return reason as u32;
+    }
     let mut round = Round {
         frame: Frame::new(skb),
         key: ParkedKey {
@@ -122,11 +118,20 @@ extern "C" fn send_round(_place: u64, round: &mut Round) -> i64 {
         return 1;
     };
     let length = parked.length;
-    if check_bounds_signed(i64::from(length), 1, PARKED_LONGEST as i64) {
-        // SAFETY: the context of the running program; the length was checked
+    if check_bounds_signed(i64::from(length), HEADER + 1, PARKED_LONGEST as i64) {
+        let bytes = (&raw const parked.bytes).cast::<u8>();
+        // SAFETY: the context of the running program; the length was checked. A device's sum over the packet
+        // (CHECKSUM_COMPLETE) starts behind the Ethernet header
         unsafe {
             if bpf_skb_change_tail(frame.0, length, 0) == 0
-                && bpf_skb_store_bytes(frame.0, 0, (&raw const parked.bytes).cast(), length, 0) == 0
+                && bpf_skb_store_bytes(frame.0, 0, bytes.cast(), ETHERNET_LENGTH, 0) == 0
+                && bpf_skb_store_bytes(
+                    frame.0,
+                    ETHERNET_LENGTH,
+                    bytes.add(HEADER as usize).cast(),
+                    length - ETHERNET_LENGTH,
+                    BPF_F_RECOMPUTE_CSUM.into(),
+                ) == 0
             {
                 bpf_clone_redirect(frame.0, frame.ifindex(), BPF_F_INGRESS.into());
             }

@@ -2,20 +2,14 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{
-    bindings::BPF_ANY,
-    helpers::{bpf_clone_redirect, bpf_get_prandom_u32, bpf_loop},
-};
+use aya_ebpf::helpers::{bpf_clone_redirect, bpf_get_prandom_u32, bpf_loop};
 use netswitch_common::verdict::{Decision, DropReason};
 
 use super::{count::count_drop, event, limit};
 use crate::{
     maps,
     packet::Frame,
-    stages::{
-        policy,
-        replicate::{is_for_host, next_bucket},
-    },
+    stages::{policy, replicate::is_for_host},
 };
 
 /// Copies of one broadcast or multicast frame.
@@ -37,9 +31,7 @@ struct Copies {
 /// To every other member, or to the one that the decision names.
 #[inline(always)]
 pub fn to_members(frame: Frame, decision: &Decision) {
-    if let Some((key, bucket)) = next_bucket(decision.source) {
-        let _ = maps::BUCKETS.insert(key, bucket, u64::from(BPF_ANY));
-    }
+    limit::take_copy(decision.source);
     frame.clear_mark();
     if decision.ifindex != 0 {
         // SAFETY: the context of the running program

@@ -1,8 +1,8 @@
 //! Rewrite: a frame becomes the answer to itself. All writes go through helpers (see `packet/frame.rs`).
 
 use aya_ebpf::{
-    bindings::BPF_F_RECOMPUTE_CSUM,
-    helpers::{bpf_csum_diff, bpf_skb_change_tail, bpf_skb_store_bytes},
+    bindings::{BPF_F_RECOMPUTE_CSUM, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC},
+    helpers::{bpf_csum_diff, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_store_bytes},
 };
 use netswitch_common::{
     address::Address,
@@ -100,8 +100,7 @@ pub fn answer_neighbour(frame: Frame, decision: &Decision) -> Result {
 }
 
 /// A packet that is too long becomes the router's word on how long it may be, one that has come too far
-/// that it has. The skb may still wait for its checksum to be filled in (CHECKSUM_PARTIAL): its sender, who gets it, trusts that
-/// mark, and every other skb carries the right checksum.
+/// that it has.
 #[inline(always)]
 pub fn answer_error(frame: Frame, decision: &Decision) -> Result {
     if frame.is_v4()? {
@@ -182,9 +181,7 @@ fn error_v4(frame: Frame, decision: &Decision) -> Result {
         mtu: if is_too_big(decision) { decision.mtu.to_be() } else { 0 },
         quote: [0; 17],
     };
-    // before it is quoted: a short packet is filled up with zeros (RFC 4884, 5.5)
-    resize(frame, &answer)?;
-    frame.load(ETHERNET_LENGTH, &mut answer.quote)?;
+    quote(frame, size_of::<ErrorV4>() as u32, &mut answer.quote)?;
     answer.ip.checksum = checksum::fold(sum::<20>((&raw const answer.ip).cast(), 0));
     answer.checksum = checksum::fold(sum::<76>((&raw const answer.kind).cast(), 0));
     turn_round(frame, own_mac(frame, decision)?)?;
@@ -211,8 +208,7 @@ fn error_v6(frame: Frame, decision: &Decision) -> Result {
         },
         quote: [0; 24],
     };
-    resize(frame, &answer)?;
-    frame.load(ETHERNET_LENGTH, &mut answer.quote)?;
+    quote(frame, size_of::<ErrorV6>() as u32, &mut answer.quote)?;
     answer.checksum = checksum_v6::<136>((&raw const answer.ip.source).cast(), length);
     turn_round(frame, own_mac(frame, decision)?)?;
     store(frame, ETHERNET_LENGTH, &answer, BPF_F_RECOMPUTE_CSUM)
@@ -254,14 +250,39 @@ fn turn_round(frame: Frame, mac: [u16; 3]) -> Result {
     store(frame, 0, &macs, 0)
 }
 
+/// Bytes that [`quote`] takes out behind the Ethernet header: more than the headers in front of any checksum that
+/// a device fills in.
+const TAKEN_OUT: u32 = 256;
+
+/// Reads what is quoted, and makes the frame as long as an Ethernet header and `length` bytes.
+///
+/// The packet may have left its checksum to a device (CHECKSUM_PARTIAL). That mark would have the device write one
+/// into the answer, which has its own. The kernel takes the mark away when the bytes in front of the place where that
+/// checksum starts are taken out (`skb_postpull_rcsum`).
+#[inline(always)]
+fn quote<T: Copy>(frame: Frame, length: u32, into: &mut T) -> Result {
+    // a short packet is filled up with zeros (RFC 4884, 5.5)
+    change_tail(frame, ETHERNET_LENGTH + length + TAKEN_OUT)?;
+    frame.load(ETHERNET_LENGTH, into)?;
+    // SAFETY: the context of the running program; no pointer into the frame is kept
+    match unsafe { bpf_skb_adjust_room(frame.0, -(TAKEN_OUT as i32), BPF_ADJ_ROOM_MAC, 0) } {
+        0 => Ok(()),
+        _ => Err(DropReason::Internal),
+    }
+}
+
 /// Makes the frame as long as an Ethernet header and `payload`.
 #[inline(always)]
 fn resize<T>(frame: Frame, _payload: &T) -> Result {
-    let length = ETHERNET_LENGTH + size_of::<T>() as u32;
+    change_tail(frame, ETHERNET_LENGTH + size_of::<T>() as u32)
+}
+
+#[inline(always)]
+fn change_tail(frame: Frame, length: u32) -> Result {
     // SAFETY: the context of the running program; no pointer into the frame is kept
     match unsafe { bpf_skb_change_tail(frame.0, length, 0) } {
         0 => Ok(()),
-        _ => Err(DropReason::Malformed),
+        _ => Err(DropReason::Internal),
     }
 }
 

@@ -282,13 +282,17 @@ fn header(frame: Frame, work: &Work, from: Address, to: Address, sum: u32) -> Re
 }
 
 /// SCTP's checksum covers no addresses, and its ports by a CRC (RFC 9260, 6.8): what changes in the first
-/// four bytes changes it in a way that only depends on how many bytes follow.
+/// four bytes changes it in a way that only depends on how many bytes follow. A sum of 0 is one that a device will
+/// fill in (CHECKSUM_PARTIAL with csum_not_inet): it sums the field as it finds it, so that stays 0.
 #[inline(always)]
 fn sctp(frame: Frame, work: &Work) -> Result {
     let at = u32::from(work.headers.transport);
     let mut header = [0_u32; 3];
     frame.load(at, &mut header)?;
     let ports = u32::from(work.translated.from_port) | u32::from(work.translated.to_port) << 16;
+    if header[2] == 0 {
+        return store(frame, at, &ports, 0);
+    }
     let length = frame.ip_length(work.headers.family)? - at;
     let mut change = Crc32cChange::new(header[0] ^ ports, length - 4);
     // SAFETY: the callback has the signature that the helper wants and runs before this returns

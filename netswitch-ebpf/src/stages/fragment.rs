@@ -1,7 +1,7 @@
 //! Fragment: only the first one of a packet has ports. What it had is kept for the others, and those that
 //! come before it wait.
 
-use netswitch_common::verdict::Verdict;
+use netswitch_common::verdict::{DropReason, Verdict};
 
 use crate::{
     headers::protocol,
@@ -10,8 +10,8 @@ use crate::{
     work::{WayBack, Work},
 };
 
-/// Whether the packet is a fragment that commit has to keep, or whose ports it has to learn; then the
-/// decision is in `work`. Both come back to this hook.
+/// Whether the packet is a fragment that commit has to keep, or whose ports it has to learn, which both come back to
+/// this hook, or that contradicts another one; then the decision is in `work`.
 #[inline(always)]
 pub fn decide(frame: Frame, way_back: WayBack) -> bool {
     let Some(work) = maps::work() else {
@@ -19,7 +19,10 @@ pub fn decide(frame: Frame, way_back: WayBack) -> bool {
     };
     let Some(verdict) = verdict(work) else { return false };
     work.decision.verdict = verdict as u32;
-    work.decision.reason = 0;
+    work.decision.reason = match verdict {
+        Verdict::Drop => DropReason::Fragment as u32,
+        _ => 0,
+    };
     work.decision.ifindex = frame.ifindex();
     work.decision.destination = 0;
     work.decision.network = way_back.network;
@@ -37,9 +40,15 @@ fn verdict(work: &Work) -> Option<Verdict> {
     if work.headers.transport == 0 || work.headers.more_fragments == 0 || !is_told_by_ports(work) {
         return None;
     }
-    let is_known = maps::fragment_ports(&work.fragment)
-        .is_some_and(|ports| ports.from_port == work.tuple.from_port && ports.to_port == work.tuple.to_port);
-    (!is_known).then_some(Verdict::Unpark)
+    let Some(packet) = maps::fragments(&work.fragment) else {
+        return Some(Verdict::Unpark);
+    };
+    match packet.from_port == work.tuple.from_port && packet.to_port == work.tuple.to_port {
+        true if packet.is_alive(work.now) => None,
+        // two that replaced each other's ports would both go round for ever
+        false if packet.excludes(work.now) => Some(Verdict::Drop),
+        _ => Some(Verdict::Unpark),
+    }
 }
 
 /// Whether it is a later fragment and its first one has not come yet.

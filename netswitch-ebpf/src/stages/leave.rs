@@ -7,11 +7,11 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{leash, policy};
+use super::{leash, options, policy};
 use crate::{
     headers::{ETHERNET_LENGTH, icmp, protocol},
     maps,
-    packet::{Addresses, Family, Frame, Headers, size},
+    packet::{Addresses, Family, Frame, Headers, plain_transport, size},
     work::{WayBack, Work},
 };
 
@@ -31,13 +31,22 @@ pub fn decided() -> Decision {
 #[unsafe(no_mangle)]
 extern "C" fn leave_flow(skb: *mut __sk_buff, verdict: u32, ifindex: u32, network: u32) -> u32 {
     if let Some(work) = maps::work() {
-        let decision = refused(work, verdict);
+        let decision = match may_have_options(work) && options::has_source_route(Frame::new(skb)) {
+            true => Some(Decision::drop(DropReason::SourceRoute)),
+            false => refused(work, verdict),
+        };
         work.decision = match decision {
             Some(decision) => Decision { network, ..decision },
             None => decide(Frame::new(skb), work, verdict, WayBack { ifindex, network }),
         };
     }
     0
+}
+
+/// Whether the packet has an IPv4 header that is longer than the shortest, or may have: a later fragment does not say.
+#[inline(always)]
+fn may_have_options(work: &Work) -> bool {
+    work.is_v4() && work.headers.transport != plain_transport(Family::V4)
 }
 
 /// What becomes of a packet whose flow the policy does not let begin, or go on.

@@ -12,6 +12,7 @@ pub mod leave;
 pub mod masquerade;
 pub mod names;
 pub mod neighbour;
+mod options;
 pub mod policy;
 pub mod publish;
 pub mod replicate;

@@ -2,7 +2,8 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use netswitch_common::{
-    endpoint::{Bucket, BucketKey, BucketKind, Endpoint, Kind, flags},
+    endpoint::{Endpoint, Kind, flags},
+    limit::Ration,
     verdict::{Decision, DropReason, Verdict},
 };
 
@@ -33,10 +34,10 @@ pub fn decide(frame: Frame, family: Family, endpoint: &Endpoint) -> Decision {
     to_members(endpoint, family)
 }
 
-/// Only looks into the sender's bucket; `commit` takes from it.
+/// Only looks whether the sender has any copies left; `commit` takes one.
 #[inline(never)]
 fn to_members(endpoint: &Endpoint, family: Family) -> Decision {
-    if next_bucket(endpoint.id).is_none() {
+    if !may_copy(endpoint.id) {
         return Decision::drop(DropReason::ReplicationRate);
     }
     let everyone = Decision {
@@ -65,20 +66,13 @@ pub fn is_for_host(frame: Frame) -> bool {
     maps::endpoint(frame.ifindex()).is_none_or(|endpoint| endpoint.host_is_open(frame.family()))
 }
 
-/// The key and the state of an endpoint's bucket after one more frame; `None` if that is too much.
+/// Whether an endpoint may have one more frame copied.
 #[inline(always)]
-pub fn next_bucket(endpoint: u32) -> Option<(BucketKey, Bucket)> {
-    let key = BucketKey {
-        endpoint,
-        kind: BucketKind::Replicate as u32,
-    };
+fn may_copy(endpoint: u32) -> bool {
     // SAFETY: no argument
     let now = unsafe { bpf_ktime_get_ns() };
-    // SAFETY: a deleted entry's memory stays until the program has ended (RCU); what another CPU
-    // changes meanwhile makes the limit a little wider, no more
-    let bucket = match unsafe { maps::BUCKETS.get(key) } {
-        Some(bucket) => *bucket,
-        None => Bucket::full(now),
-    };
-    bucket.spend(now).map(|next| (key, next))
+    // SAFETY: one aligned word of the map; other CPUs move it on meanwhile
+    maps::RATIONS
+        .get_ptr(endpoint)
+        .is_some_and(|rations| Ration::COPIES.lets_pass(unsafe { (&raw const (*rations).copies).read_volatile() }, now))
 }

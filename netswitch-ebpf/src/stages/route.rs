@@ -149,18 +149,12 @@ extern "C" fn look_up_route(skb: *mut __sk_buff, ifindex: u32, flags: u32) -> u3
 
 #[inline(always)]
 fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
-    let mut memory = core::mem::MaybeUninit::uninit();
-    let query = question(&mut memory, ifindex, work.goal);
-    if flags & BPF_FIB_LOOKUP_SRC == 0 {
-        // SAFETY: a plain integer of a question that is all filled
-        unsafe {
-            match work.start.as_v4() {
-                Some(v4) => (*query).__bindgen_anon_3.ipv4_src = v4,
-                None => (*query).__bindgen_anon_3.ipv6_src = work.start.0,
-            }
-        }
-    }
-    let answer = ask(frame, query, flags);
+    let query = question_from(ifindex, flags, work);
+    // SAFETY: plain integers of a question that is all filled; a packet of one byte is too long for no route
+    let answer = unsafe {
+        (*query).__bindgen_anon_1.tot_len = 1;
+        ask(frame, query, flags)
+    };
     if !matches!(
         answer,
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED
@@ -180,7 +174,8 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
         _ => Mac([0; 6]),
     };
     work.route.ifindex = query.ifindex;
-    work.route.mtu = mtu(uplink);
+    // SAFETY: as above
+    work.route.mtu = mtu(uplink).min(unsafe { query.__bindgen_anon_1.mtu_result });
     // SAFETY: both members of each union are integers. An IPv4 route may lead through an IPv6 router (RFC
     // 5549)
     unsafe {
@@ -195,7 +190,42 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
             (false, false) => uplink.v6,
         };
     }
+    if answer == BPF_FIB_LKUP_RET_NO_NEIGH {
+        work.route.mtu = mtu(uplink).min(ask_mtu(frame, ifindex, flags, work));
+    }
     true
+}
+
+/// The MTU of a route whose next hop the neighbour table does not know yet, for which the look-up tells it only to a
+/// packet that is too long.
+#[inline(always)]
+fn ask_mtu(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> u16 {
+    let query = question_from(ifindex, flags, work);
+    // SAFETY: plain integers of a question that is all filled
+    unsafe {
+        (*query).__bindgen_anon_1.tot_len = u16::MAX;
+        ask(frame, query, flags);
+        (*query).__bindgen_anon_1.mtu_result
+    }
+}
+
+/// A question about `work.goal`, from `work.start` where the kernel does not choose the address.
+#[inline(always)]
+fn question_from(ifindex: u32, flags: u32, work: &mut Work) -> *mut FibLookup {
+    const { assert!(size_of::<Question>() == size_of::<[u64; 8]>()) };
+    // SAFETY: as large and aligned as the question
+    let memory = unsafe { &mut *(&raw mut work.query).cast::<core::mem::MaybeUninit<Question>>() };
+    let query = question(memory, ifindex, work.goal);
+    if flags & BPF_FIB_LOOKUP_SRC == 0 {
+        // SAFETY: a plain integer of a question that is all filled
+        unsafe {
+            match work.start.as_v4() {
+                Some(v4) => (*query).__bindgen_anon_3.ipv4_src = v4,
+                None => (*query).__bindgen_anon_3.ipv6_src = work.start.0,
+            }
+        }
+    }
+    query
 }
 
 /// The way out of an uplink that the host's stack has chosen, as far as flows know ways, and its address.

@@ -1,7 +1,7 @@
 //! Tuple: what identifies a packet's flow, read from the packet.
 
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_coarse_ns};
-use netswitch_common::{address::Address, verdict::DropReason};
+use netswitch_common::{address::Address, flow::Piece, verdict::DropReason};
 
 use crate::{
     code::{number, outcome},
@@ -53,11 +53,11 @@ fn fill(frame: Frame, headers: Headers, zone: u32, work: &mut Work) -> Result {
     work.denied = 0;
     work.rule = 0;
     work.replaced_serial = 0;
-    if headers.transport == 0 || headers.more_fragments != 0 {
+    if work.is_fragment() {
         fragment_key(frame, work)?;
     }
     if headers.transport == 0 {
-        match maps::fragment_ports(&work.fragment) {
+        match maps::fragments(&work.fragment).filter(|packet| packet.is_alive(work.now)) {
             Some(ports) => {
                 work.tuple.from_port = ports.from_port;
                 work.tuple.to_port = ports.to_port;
@@ -203,31 +203,34 @@ fn quoted(frame: Frame, family: Family, at: u32, work: &mut Work) -> Result {
     Ok(())
 }
 
-/// What a fragment shares with the others of its packet.
+/// What a fragment shares with the others of its packet, and where it lies there.
 #[inline(always)]
 fn fragment_key(frame: Frame, work: &mut Work) -> Result {
     work.fragment.from = work.tuple.from;
     work.fragment.to = work.tuple.to;
     work.fragment.zone = work.tuple.zone;
     work.fragment.protocol = work.tuple.protocol;
-    work.fragment.identification = if work.is_v4() {
-        let mut field = 0_u16;
-        frame.load(
-            ETHERNET_LENGTH + core::mem::offset_of!(Ipv4, identification) as u32,
-            &mut field,
-        )?;
-        field.into()
+    if work.is_v4() {
+        let mut words = [0_u16; 4];
+        frame.load(ETHERNET_LENGTH, &mut words)?;
+        let [start, length, identification, place] = words;
+        let header = u32::from(start.to_ne_bytes()[0] & 0xf) * 4;
+        let place = u16::from_be(place);
+        let bytes = u32::from(u16::from_be(length)).saturating_sub(header);
+        work.fragment.identification = identification.into();
+        work.piece = Piece::new(place & 0x1fff, bytes, place & 0x2000 == 0);
+        Ok(())
     } else {
-        identification_v6(frame)?
-    };
-    Ok(())
+        fragment_v6(frame, work)
+    }
 }
 
 /// The fragment header is the first extension header of what senders fragment (RFC 8200, 4.5), or the
 /// second behind hop-by-hop options.
 #[inline(always)]
-fn identification_v6(frame: Frame) -> core::result::Result<u32, DropReason> {
+fn fragment_v6(frame: Frame, work: &mut Work) -> Result {
     let mut at = ETHERNET_LENGTH + size_of::<Ipv6>() as u32;
+    let end = frame.ip_length(Family::V6)?;
     let mut next = [0_u8; 2];
     frame.load(ETHERNET_LENGTH + 6, &mut next)?;
     let mut header = next[0];
@@ -235,7 +238,10 @@ fn identification_v6(frame: Frame) -> core::result::Result<u32, DropReason> {
         let mut words = [0_u8; 8];
         frame.load(at, &mut words)?;
         if header == protocol::FRAGMENT {
-            return Ok(u32::from_ne_bytes([words[4], words[5], words[6], words[7]]));
+            let place = u16::from_be_bytes([words[2], words[3]]);
+            work.fragment.identification = u32::from_ne_bytes([words[4], words[5], words[6], words[7]]);
+            work.piece = Piece::new(place >> 3, end.saturating_sub(at + 8), place & 1 == 0);
+            return Ok(());
         }
         header = words[0];
         at += (u32::from(words[1]) + 1) * 8;

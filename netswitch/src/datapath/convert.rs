@@ -32,9 +32,11 @@ const fn rule(from: RangeInclusive<u32>, old: &'static str, new: &'static str, c
 }
 
 pub(super) const CONVERSIONS: &[Rule] = &[
-    rule(1..=3, "PATHS", "PATHS", same),           // more verdicts
-    rule(3..=3, "CONFIG", "CONFIG", longer::<8>),  // the policy's epoch
-    rule(3..=3, "DECISION", "DECISION", left_out), // a scratch pad
+    rule(1..=3, "PATHS", "PATHS", same),             // more verdicts
+    rule(3..=3, "CONFIG", "CONFIG", longer::<8>),    // the policy's epoch
+    rule(3..=3, "DECISION", "DECISION", left_out),   // a scratch pad
+    rule(1..=4, "FRAGMENTS", "FRAGMENTS", left_out), // of packets that are on their way just now
+    rule(1..=4, "PARKED", "PARKED", left_out),
     rule(1..=4, "RECORDS", "RECORDS", record),
     rule(1..=4, "QUOTAS", "EXTENTS", extent),
     rule(1..=4, "QUOTAS", "HAIRPINS", hairpin),

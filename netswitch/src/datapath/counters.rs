@@ -2,7 +2,7 @@
 
 use aya::maps::PerCpuValues;
 use netswitch_common::{
-    endpoint::{BucketKey, BucketKind},
+    limit::Rations,
     verdict::{Count, DropKey, DropReason, Verdict},
 };
 
@@ -35,11 +35,8 @@ impl Tables {
             };
             absent_is_fine("DROPS", self.drops.remove(&key))?;
         }
-        let key = BucketKey {
-            endpoint: id,
-            kind: BucketKind::Replicate as u32,
-        };
-        absent_is_fine("BUCKETS", self.buckets.remove(&key))?;
+        let rations = Rations::default();
+        self.rations.set(id, rations).map_err(Error::map("RATIONS"))?;
         // QUOTAS stays: its hand goes on, so that a flow's serial is never another's in the same slot
         self.hairpins.set(id, 0).map_err(Error::map("HAIRPINS"))?;
         self.extents.set(id, 0).map_err(Error::map("EXTENTS"))

@@ -7,11 +7,11 @@ use aya::maps::{MapInfo, MapType, lpm_trie};
 use netswitch_common::{
     address::Address,
     capacity,
-    endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
-    flow::{Flow, FlowIndex, FlowKey, FragmentKey, FragmentPorts, Parked, ParkedKey, Quota, Tuple},
+    endpoint::{Endpoint, Port, PortKey, Slot},
+    flow::{Flow, FlowIndex, FlowKey, FragmentKey, Fragments, Parked, ParkedKey, Quota, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashKey, LeashPortsKey, Leashed},
-    limit::Limits,
+    limit::{Limits, Rations},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -132,7 +132,7 @@ pub const MAPS: &[(&str, Layout)] = &[
     ("HAIRPINS", layout::<u32, u64>(MapType::Array, capacity::HAIRPINS)),
     (
         "FRAGMENTS",
-        layout::<FragmentKey, FragmentPorts>(MapType::LruHash, capacity::FRAGMENTS),
+        layout::<FragmentKey, Fragments>(MapType::LruHash, capacity::FRAGMENTS),
     ),
     (
         "PARKED",
@@ -153,7 +153,7 @@ pub const MAPS: &[(&str, Layout)] = &[
     ("CONFIG", layout::<u32, Config>(MapType::Array, capacity::CONFIG)),
     ("DROPS", layout::<DropKey, Count>(MapType::PerCpuHash, capacity::DROPS)),
     ("PATHS", layout::<u32, Count>(MapType::PerCpuArray, capacity::PATHS)),
-    ("BUCKETS", layout::<BucketKey, Bucket>(MapType::Hash, capacity::BUCKETS)),
+    ("RATIONS", layout::<u32, Rations>(MapType::Array, capacity::RATIONS)),
     (
         "DECISION",
         layout::<u32, Explanation>(MapType::PerCpuArray, capacity::DECISION),

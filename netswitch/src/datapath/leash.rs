@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use aya::maps::{LpmTrie, MapData, lpm_trie::Key};
 use ipnetwork::IpNetwork;
-use netswitch_common::leash::{Classes, LeashKey, Leashed};
+use netswitch_common::{
+    capacity,
+    leash::{Classes, LeashKey, Leashed},
+};
 
 use super::{
     Error, Result, Tables,
@@ -20,7 +23,11 @@ use crate::action::Entry;
 const OFFSET: u32 = 32;
 
 /// What one leash may have learnt at once: a container that asks for ever more names gets no further.
-const LEARNT_MAX: usize = 4096;
+const LEARNT_MAX: usize = 4_096;
+/// What all of them together may have learnt before each gets only [`LEARNT_LEAST`]: half of LEASHES.
+const LEARNT_BY_ALL: usize = capacity::LEASHES as usize / 2;
+/// What each leash may have learnt, whatever the others have: the other half is enough for 4,096 of them.
+const LEARNT_LEAST: usize = 64;
 
 /// LEASHES, shared by the agent's thread and the one that answers for names.
 #[derive(Clone)]
@@ -30,6 +37,12 @@ struct Shared {
     map: LpmTrie<MapData, LeashKey, Leashed>,
     /// How many addresses each leash has learnt.
     learnt: HashMap<u32, usize>,
+}
+
+/// How many addresses a leash may have learnt where all together have learnt so many: a part of the room that is left,
+/// so that those who come early leave some.
+fn share(learnt: usize) -> usize {
+    (LEARNT_BY_ALL.saturating_sub(learnt) / 64).clamp(LEARNT_LEAST, LEARNT_MAX)
 }
 
 impl Leashes {
@@ -52,8 +65,9 @@ impl Leashes {
         // of a wider prefix nothing is learnt
         let before = shared.map.get(&key, 0).ok().filter(|before| now < before.until);
         if before.is_none() {
+            let most = share(shared.learnt.values().sum());
             let count = shared.learnt.entry(leash).or_default();
-            if *count >= LEARNT_MAX {
+            if *count >= most {
                 return Err(Error::LeashFull);
             }
             *count += 1;
@@ -179,4 +193,24 @@ fn key(leash: u32, network: &IpNetwork) -> Key<LeashKey> {
         address: address.data(),
     };
     Key::new(OFFSET + address.prefix_len(), data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_have_learnt_leaves_room_for_one_more() {
+        let mut total = 0;
+        for leash in 0..4_096 {
+            let mut count = 0;
+            while count < share(total) {
+                count += 1;
+                total += 1;
+            }
+            assert!(count >= LEARNT_LEAST, "{leash}: {count}");
+            assert!(leash > 0 || count > LEARNT_MAX - LEARNT_LEAST, "{count}");
+        }
+        assert!(total <= capacity::LEASHES as usize, "{total}");
+    }
 }

@@ -12,11 +12,11 @@ use ipnetwork::IpNetwork;
 use netswitch_common::{
     address::Address,
     capacity,
-    endpoint::{Bucket, BucketKey, Endpoint, Port, PortKey, Slot},
+    endpoint::{Endpoint, Port, PortKey, Slot},
     flow::{FlowIndex, Tuple},
     host::{Config, Uplink},
     leash::{Classes, LeashPortsKey},
-    limit::Limits,
+    limit::{Limits, Rations},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
@@ -61,7 +61,7 @@ pub struct Tables {
     pub(super) hairpins: Array<u64>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Count>,
     pub(super) paths: PerCpuArray<MapData, Count>,
-    pub(super) buckets: HashMap<MapData, BucketKey, Bucket>,
+    pub(super) rations: Array<Rations>,
 }
 
 impl Tables {
@@ -98,7 +98,7 @@ impl Tables {
             hairpins: take(ebpf, "HAIRPINS")?,
             drops: take(ebpf, "DROPS")?,
             paths: take(ebpf, "PATHS")?,
-            buckets: take(ebpf, "BUCKETS")?,
+            rations: take(ebpf, "RATIONS")?,
         })
     }
 

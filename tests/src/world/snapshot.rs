@@ -10,7 +10,7 @@ use super::{Object, World, objects::objects_with};
 const COUNTERS: [&str; 13] = [
     "DROPS",
     "PATHS",
-    "BUCKETS",
+    "RATIONS",
     "DECISION",
     "CONFIG",
     "FLOWS",

@@ -60,7 +60,7 @@ fn compare(loaded: &mut Loaded, switch: &Switch, index: u32, frame: &[u8]) -> Re
         ));
     }
     let wanted = match effect {
-        Effect::Copied(_) => return Ok(()), // would empty the buckets
+        Effect::Copied(_) => return Ok(()), // would use up the rations
         Effect::Dropped => frame.to_vec(),
         Effect::Forwarded(frame) | Effect::Answered(frame) => frame,
     };

@@ -1,8 +1,7 @@
 //! ICMP errors of the switch's own: a flood that asks for them gets so many a second, each is right as it leaves, and a
 //! path with a small MTU is learnt all the same.
 
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use netswitch_common::checksum;
 use tests::packet::ip;
 use tests::world::{
-    Capture, FAR, HOST, LAN, Namespace, Offloaded, PATIENCE, Unfinished, World, eventually, send_all, send_offloaded,
+    Capture, FAR, HOST, LAN, Offloaded, Unfinished, World, eventually, send_all, send_offloaded, transfer,
 };
 
 use super::masquerade::mac;
@@ -41,29 +40,6 @@ fn forged(world: &World, family: usize, count: u16) -> Vec<Vec<u8>> {
         ip(macs, from, address(HOST[family])).hops(1).udp(5000, 8080, b"x")
     };
     (0..count).map(frame).collect()
-}
-
-/// The container sends this much to a machine, which says when it has it all. The way back stays small: what is larger
-/// than the MTU of `up0` it would not take.
-fn upload(from: &Namespace, to: &Namespace, at: IpAddr, size: usize) {
-    let listener = to.enter(|| TcpListener::bind((at, 0))).unwrap();
-    let at = listener.local_addr().unwrap();
-    let server = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut all = Vec::new();
-        stream.read_to_end(&mut all).unwrap();
-        stream.write_all(b"thanks").unwrap();
-        all.len()
-    });
-    let mut stream = from.enter(|| TcpStream::connect_timeout(&at, PATIENCE)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(&vec![7; size]).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    let mut said = Vec::new();
-    stream.read_to_end(&mut said).unwrap();
-    assert_eq!((said.as_slice(), server.join().unwrap()), (&b"thanks"[..], size));
 }
 
 /// Whether a frame is an ICMP error about time or size.
@@ -109,6 +85,16 @@ fn ten_thousand_packets_are_answered_at_a_rate() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The uplink takes packets of 1,300 bytes from now on. The neighbour on the LAN sends no larger ones, but says that it
+/// takes them.
+fn shrink_uplink(world: &World) {
+    world.host.sh("ip link set up0 mtu 1300").ok();
+    for (to, advertised) in [(HOST[0], 1460), (HOST[1], 1440)] {
+        let route = format!("ip route replace {to} dev eth0 mtu 1300 advmss {advertised}");
+        world.lan().sh(&route).ok();
+    }
+}
+
 /// While a stranger floods, a container learns the small MTU of the uplink, which the switch tells it, and of a path,
 /// which a router does.
 #[test]
@@ -116,8 +102,7 @@ fn a_black_hole_heals_during_a_flood() {
     let world = scene();
     let far = world.add_far(1400);
     let one = world.inside("one");
-    // each 20 ms: some 10,000 a second
-    let frames = [forged(&world, 0, 100), forged(&world, 1, 100)].concat();
+    let frames = [forged(&world, 0, 1000), forged(&world, 1, 1000)].concat();
     let stop = AtomicBool::new(false);
     let lan = world.lan();
     thread::scope(|scope| {
@@ -129,11 +114,11 @@ fn a_black_hole_heals_during_a_flood() {
         });
         let learnt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for to in FAR {
-                upload(&one, &far, address(to), 1 << 20);
+                transfer(&one, &far, address(to), 1 << 20);
             }
-            world.host.sh("ip link set up0 mtu 1300").ok();
+            shrink_uplink(&world);
             for to in LAN {
-                upload(&one, world.lan(), address(to), 1 << 20);
+                transfer(&one, world.lan(), address(to), 1 << 20);
             }
         }));
         stop.store(true, Ordering::Relaxed);
@@ -159,12 +144,12 @@ fn a_black_hole_heals_after_the_containers_own_flood() {
     let world = scene();
     let one = world.inside("one");
     let macs = (world.mac("one", "dual"), mac(&world.host, "br-dual"));
-    world.host.sh("ip link set up0 mtu 1300").ok();
+    shrink_uplink(&world);
     for (family, to) in LAN.into_iter().enumerate() {
         let packet = ip(macs, address(OWN[family]), address(to)).hops(1);
         let frames: Vec<_> = (0..FLOOD).map(|number| packet.udp(1000 + number, 9, b"x")).collect();
         send_all(&one, "eth0", frames.iter().map(Vec::as_slice));
-        upload(&one, world.lan(), address(to), 1 << 20);
+        transfer(&one, world.lan(), address(to), 1 << 20);
         let said = one.sh(&format!("ip route get {to}")).ok();
         assert!(said.contains(" mtu 1300"), "{said}");
     }
@@ -207,13 +192,10 @@ fn an_error_about_an_unfinished_packet_is_finished() {
                 checksum::sum(&[&error[22..54], &[0, 58], &length].concat(), 0)
             };
             let sum = checksum::fold(checksum::sum(message, start));
-            // between the sum and the packet that it is about nothing is said
-            if unfinished.is_some() || sum != 0 || message[4..8] != [0; 4] {
+            if unfinished.is_some() || sum != 0 {
                 wrong.push(format!(
-                    "offload {offload}, IPv{}: left to the device: {unfinished:?}, its own sum is off by {sum:#06x}, \
-                     unused: {:02x?}",
-                    if family == 0 { 4 } else { 6 },
-                    &message[4..8]
+                    "offload {offload}, IPv{}: left to the device: {unfinished:?}, its own sum is off by {sum:#06x}",
+                    if family == 0 { 4 } else { 6 }
                 ));
             }
         }

@@ -76,9 +76,14 @@ fn other_options_go_out() {
     });
 }
 
-/// The default routes get this MTU; 0 for their device's.
+/// The default routes get this MTU; 0 for their device's. `bpf_fib_lookup` tells only one that is locked
+/// (`ip_mtu_from_fib_result`, `ip6_mtu_from_fib6`).
 fn set_route_mtu(mtu: u16) {
-    let limit = if mtu == 0 { String::new() } else { format!(" mtu {mtu}") };
+    let limit = if mtu == 0 {
+        String::new()
+    } else {
+        format!(" mtu lock {mtu}")
+    };
     for route in [
         format!("route replace default via 192.0.2.254{limit}"),
         format!("-6 route replace default via 2001:db8::fe{limit}"),
