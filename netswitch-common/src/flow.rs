@@ -386,10 +386,7 @@ impl Fragments {
     /// needs no other.
     #[inline(always)]
     pub const fn is_alive(&self, now: u64) -> bool {
-        let lasts = match self.is_whole() {
-            true => Self::ROUND,
-            false => Self::LASTS,
-        };
+        let lasts = if self.is_whole() { Self::ROUND } else { Self::LASTS };
         now < self.noted + lasts
     }
 

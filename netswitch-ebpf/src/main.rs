@@ -153,7 +153,7 @@ mod hooks {
             }
         }
         match maps::DECISION.get_ptr_mut(0) {
-            // SAFETY: a per-CPU entry, and nothing else runs on this CPU meanwhile
+            // SAFETY: a per-CPU entry that only explanations write, one at a time
             Some(slot) => unsafe {
                 core::ptr::copy_nonoverlapping(&raw const work.decision, &raw mut (*slot).decision, 1);
                 (*slot).rule = work.rule;

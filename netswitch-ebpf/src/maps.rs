@@ -254,8 +254,10 @@ pub fn subnet(address: Address) -> Option<&'static Subnet> {
     SUBNETS.get(Key::new(128, address))
 }
 
-/// This CPU's sheet of paper. Hooks on one CPU do not interrupt each other, and a copy that is sent
-/// (`bpf_clone_redirect`) comes last in its packet's life.
+/// This CPU's sheet of paper. Live hooks run with bottom halves off, so no hook interrupts another on its CPU. That does
+/// not hold on a kernel with PREEMPT_RT, nor for a test run (`BPF_PROG_TEST_RUN`, which explains) before 6.3: there a
+/// packet may write on the sheet in between. A copy that is sent (`bpf_clone_redirect`) goes through a queue and comes
+/// after its packet.
 #[inline(always)]
 pub fn work() -> Option<&'static mut Work> {
     // SAFETY: a per-CPU entry, and one packet at a time: callers take it once and pass it on

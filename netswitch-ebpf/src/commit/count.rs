@@ -8,7 +8,7 @@ use crate::maps;
 #[inline(always)]
 pub fn count_path(verdict: Verdict, length: u32) {
     if let Some(count) = maps::PATHS.get_ptr_mut(verdict as u32) {
-        // SAFETY: a per-CPU entry; hooks on one CPU do not interrupt each other
+        // SAFETY: a per-CPU entry; where a hook interrupts another ([`maps::work`]), a count may be lost
         unsafe {
             (*count).packets += 1;
             (*count).bytes += u64::from(length);

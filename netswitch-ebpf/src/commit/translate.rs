@@ -290,22 +290,22 @@ fn sctp(frame: Frame, work: &Work) -> Result {
     let mut header = [0_u32; 3];
     frame.load(at, &mut header)?;
     let ports = u32::from(work.translated.from_port) | u32::from(work.translated.to_port) << 16;
-    if header[2] == 0 {
-        return store(frame, at, &ports, 0);
-    }
-    let length = frame.ip_length(work.headers.family)? - at;
-    let mut change = Crc32cChange::new(header[0] ^ ports, length - 4);
-    // SAFETY: the callback has the signature that the helper wants and runs before this returns
-    unsafe {
-        bpf_loop(
-            Crc32cChange::STEPS,
-            crc32c_step as *mut c_void,
-            (&raw mut change).cast(),
-            0,
-        );
-    }
-    header[2] ^= change.finish();
+    let difference = header[0] ^ ports;
     header[0] = ports;
+    if header[2] != 0 {
+        let length = frame.ip_length(work.headers.family)? - at;
+        let mut change = Crc32cChange::new(difference, length - 4);
+        // SAFETY: the callback has the signature that the helper wants and runs before this returns
+        unsafe {
+            bpf_loop(
+                Crc32cChange::STEPS,
+                crc32c_step as *mut c_void,
+                (&raw mut change).cast(),
+                0,
+            );
+        }
+        header[2] ^= change.finish();
+    }
     store(frame, at, &header, 0)
 }
 
