@@ -74,7 +74,8 @@ fn a_leash_learns_no_more_than_there_is_room_for() {
             |number: u32, lasts| leashes.learn(LEASH, std::net::Ipv4Addr::from(number).into(), [0; 2], LEARNT, lasts);
         let hour = Duration::from_hours(1);
         let room = (1..10_000).take_while(|number| learn(*number, hour).is_ok()).count();
-        assert_eq!(room, 4096);
+        // a part of what is left for all: less than a leash alone may learn at most
+        assert!((4_000..=4_096).contains(&room), "{room}");
         learn(1, hour).expect("what it has learnt it may learn again");
         leashes.forget(&HashSet::new()).expect("it sweeps");
         learn(20_000, hour).expect("there is room again");

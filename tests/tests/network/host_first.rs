@@ -1,6 +1,7 @@
 //! Protocols without ports are the host's first: what its raw sockets, tunnels and transforms wait for from a peer, no
 //! container gets, whoever spoke to the peer first.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tests::packet::ip;
 use tests::world::{Capture, HOST, LAN, Namespace, PATIENCE, Raw, World, send_all, within};
 
 use super::masquerade::mac;
-use super::{address, dual};
+use super::{address, drops_reach, dual};
 
 /// Told apart by ports or identifiers, which are mapped: TCP, UDP, SCTP, UDP-Lite.
 const WITH_PORTS: [u8; 4] = [6, 17, 132, 136];
@@ -38,6 +39,9 @@ fn protocols(family: usize) -> Vec<u8> {
 struct Scene {
     world: World,
     one: Namespace,
+    /// Whether the host has a socket for every protocol, and how many packets were refused for that.
+    is_hosts: Cell<bool>,
+    refused: Cell<u64>,
 }
 
 impl Scene {
@@ -46,10 +50,16 @@ impl Scene {
         dual(&world, "dual", 66, &["-o", "com.docker.network.bridge.name=br-dual"]);
         world.run("one", &["--net", "dual"]);
         let one = world.inside("one");
-        Self { world, one }
+        Self {
+            world,
+            one,
+            is_hosts: Cell::new(false),
+            refused: Cell::new(0),
+        }
     }
 
-    /// A packet of each protocol from the container to the peer, as often as it is called; the peer gets them all.
+    /// A packet of each protocol from the container to the peer, as often as it is called. The peer gets them all, but
+    /// for those that the host has begun to use.
     fn container_speaks(&self, family: usize) {
         let outside = Capture::start(self.world.lan(), "eth0");
         let macs = (self.world.mac("one", "dual"), mac(&self.world.host, "br-dual"));
@@ -59,6 +69,12 @@ impl Scene {
             .map(|protocol| packet.protocol(protocol, &[FROM_ONE, &[protocol]].concat()))
             .collect();
         send_all(&self.one, "eth0", frames.iter().map(Vec::as_slice));
+        if self.is_hosts.get() {
+            // none of them leaves
+            let refused = u64::try_from(frames.len()).unwrap();
+            self.refused.set(self.refused.get() + refused);
+            return drops_reach(&self.world, "one", "dual", "host-protocol", self.refused.get());
+        }
         // the last one has arrived: so have those before it
         outside.expect("the container's last packet", |captured| {
             captured.frame.ends_with(&[FROM_ONE, &[254]].concat())
@@ -68,6 +84,7 @@ impl Scene {
     /// A raw socket of the host's for each protocol, which has spoken to the peer.
     fn host_speaks(&self, family: usize) -> Vec<(u8, Raw)> {
         let to = address(LAN[family]);
+        self.is_hosts.set(true);
         let open = |protocol| {
             let socket = Raw::open(&self.world.host, to, protocol).unwrap();
             socket.send(to, &[FROM_HOST, &[protocol]].concat()).unwrap();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use netswitch_common::checksum;
-use tests::world::{LAN, Namespace, PATIENCE, Raw, World, within};
+use tests::world::{LAN, Namespace, Raw, World, within};
 
 use super::{address, dual};
 
@@ -124,44 +124,6 @@ fn two_containers_ping_with_identifier_0() {
         let (one, two) = (Pinger::new(&inside[0], to, 0, one), Pinger::new(&inside[1], to, 0, two));
         assert_eq!(ask([&one, &two]), [OWN_ALONE; 2], "{to}");
     }
-}
-
-/// A host that pings with the very identifier that a container's ping has outside.
-#[test]
-fn a_host_hears_its_own_answers_whatever_identifier_it_takes() {
-    let world = World::with_lan_and(&["--masquerade-ports", "10240-10243"]);
-    dual(&world, "dual", 66, &[]);
-    world.run("one", &["--net", "dual"]);
-    let one = world.inside("one");
-    let mut wrong = Vec::new();
-    for to in LAN.map(address) {
-        // four identifiers are all there are for it
-        let inside: Vec<_> = (1..=4)
-            .map(|identifier| Pinger::new(&one, to, identifier, "the container"))
-            .collect();
-        for pinger in &inside {
-            within(PATIENCE, || {
-                pinger.ask(0);
-                pinger.answers().pop().ok_or_else(String::new)
-            })
-            .unwrap();
-        }
-        for identifier in 10_240..10_244 {
-            let host = Pinger::new(&world.host, to, identifier, "the host");
-            host.ask(1);
-            let heard = within(Duration::from_secs(2), || host.answers().pop().ok_or_else(String::new));
-            if heard.as_deref() != Ok("the host") {
-                wrong.push(format!("{to}: identifier {identifier}: {heard:?}"));
-            }
-        }
-        for pinger in &inside {
-            let heard = pinger.answers();
-            if heard.iter().any(|data| data == "the host") {
-                wrong.push(format!("{to}: the container hears {heard:?}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 /// Messages without an identifier are no flow's: neighbour discovery least of all.

@@ -126,6 +126,9 @@ fn a_container_finds_no_port_where_the_host_has_all() {
                 Held::Listener(_) => {}
             }
             drop(held);
+            if matches!((transport, how), (Transport::Tcp, Hold::Connected)) {
+                continue; // the host remembers its connections for a minute (TIME-WAIT)
+            }
             // they are free again
             let free = within(PATIENCE, || {
                 Dial::new(transport, peer(family))
