@@ -24,7 +24,7 @@ use netswitch_common::{
     verdict::{Count, DropKey, Explanation},
 };
 
-use crate::{atomic, work::Work};
+use crate::work::Work;
 
 /// By ifindex of the host-side device. Agent -> every endpoint hook.
 #[map]
@@ -167,7 +167,7 @@ pub static HOST_PROTOCOLS: Array<u32> = Array::pinned(capacity::HOST_PROTOCOLS, 
 
 /// Agent -> everyone; socket hooks raise its generation.
 #[map]
-static CONFIG: Array<Config> = Array::pinned(capacity::CONFIG, 0);
+pub static CONFIG: Array<Config> = Array::pinned(capacity::CONFIG, 0);
 
 /// Commit -> agent.
 #[map]
@@ -267,15 +267,6 @@ pub fn work() -> Option<&'static mut Work> {
 #[inline(always)]
 pub fn config() -> Option<&'static Config> {
     CONFIG.get(0)
-}
-
-/// Makes every flow look up again what it was made with.
-#[inline(always)]
-pub fn flows_look_again() {
-    if let Some(config) = CONFIG.get_ptr_mut(0) {
-        // SAFETY: an array's entry; the addition is atomic
-        unsafe { atomic::fetch_add(&raw mut (*config).generation, 1) };
-    }
 }
 
 #[inline(always)]

@@ -4,6 +4,7 @@ use aya_ebpf::{EbpfContext as _, helpers::bpf_get_netns_cookie, programs::SockCo
 use netswitch_common::host::waits;
 
 use crate::{
+    atomic,
     headers::{family, protocol},
     maps,
 };
@@ -17,7 +18,7 @@ const IPPROTO_RAW: u32 = 255;
 #[inline(always)]
 pub fn take_port(port: u16) {
     if maps::config().is_some_and(|config| port.wrapping_sub(config.first_port) < config.port_count) {
-        maps::flows_look_again();
+        flows_look_again();
     }
 }
 
@@ -53,8 +54,17 @@ pub fn create(context: &SockContext) {
             let known = families.read_volatile();
             if known & bit == 0 {
                 families.write_volatile(known | bit);
-                maps::flows_look_again();
+                flows_look_again();
             }
         }
+    }
+}
+
+/// Makes every flow look up again what it was made with.
+#[inline(always)]
+fn flows_look_again() {
+    if let Some(config) = maps::CONFIG.get_ptr_mut(0) {
+        // SAFETY: an array's entry; the addition is atomic
+        unsafe { atomic::fetch_add(&raw mut (*config).generation, 1) };
     }
 }

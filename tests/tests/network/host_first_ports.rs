@@ -47,7 +47,7 @@ enum Held {
 fn hold(world: &World, transport: Transport, how: Hold, family: usize, port: u16) -> Held {
     let everywhere = (any(address(LAN[family])), port);
     let own = (address(HOST[family]), port);
-    let held = world.host.enter(|| {
+    let open = || {
         Ok::<_, io::Error>(match (transport, how) {
             (Transport::Udp, Hold::Bound) => Held::Udp(UdpSocket::bind(everywhere)?),
             (Transport::Udp, Hold::Connected) => {
@@ -61,8 +61,10 @@ fn hold(world: &World, transport: Transport, how: Hold, family: usize, port: u16
                 Held::Stream(dial.open(PATIENCE)?)
             }
         })
-    });
-    held.unwrap_or_else(|error| panic!("{transport:?} {how:?} at {port}: {error}"))
+    };
+    // until a program that another test starts has closed what it has inherited
+    let what = format!("{transport:?} {how:?} at {port}");
+    eventually(&what, || world.host.enter(open).map_err(|error| error.to_string()))
 }
 
 const HOLDS: [(Transport, Hold); 4] = [
