@@ -250,8 +250,10 @@ pub const fn asked_at(now: u64, generation: u32) -> u32 {
     ((now >> 30) as u32).wrapping_add(generation << 16)
 }
 
-const _: () = assert!(core::mem::offset_of!(Flow, serial) % size_of::<u64>() == 0);
-const _: () = assert!(core::mem::offset_of!(Flow, progress) == core::mem::offset_of!(Flow, serial) + size_of::<u32>());
+/// Where a record's life stands, in words of 64 bits: its serial, and its progress behind it.
+const LIFE: usize = 2;
+const _: () = assert!(core::mem::offset_of!(Flow, serial) == LIFE * size_of::<u64>());
+const _: () = assert!(core::mem::offset_of!(Flow, progress) == LIFE * size_of::<u64>() + size_of::<u32>());
 
 /// A life as one word of a little-endian host.
 #[inline(always)]
@@ -269,8 +271,8 @@ impl Flow {
     /// Serial and progress as they are at this moment: other CPUs exchange them.
     #[inline(always)]
     pub fn life(&self) -> u64 {
-        // SAFETY: two words of the record side by side, aligned as one
-        unsafe { (&raw const self.serial).cast::<u64>().read_volatile() }
+        // SAFETY: the third word of 64 bits of a record, which is aligned to them
+        unsafe { (&raw const *self).cast::<u64>().add(LIFE).read_volatile() }
     }
 
     #[inline(always)]

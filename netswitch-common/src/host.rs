@@ -48,8 +48,8 @@ pub mod config_flags {
     pub const STACK: u16 = 1 << 0;
 }
 
-/// Bits of HOST_PROTOCOLS, by IP protocol number: the families in which the host itself could be waiting for
-/// packets of a protocol without ports, by a raw socket, a tunnel or an IPsec policy.
+/// Bits of the map `HOST_PROTOCOLS`, by IP protocol number: the families in which the host itself could be waiting for
+/// packets of a protocol without ports, by a raw socket, a tunnel or an `IPsec` policy.
 pub mod waits {
     pub const V4: u32 = 1 << 0;
     pub const V6: u32 = 1 << 1;

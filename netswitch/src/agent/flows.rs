@@ -89,12 +89,12 @@ impl Core {
     pub fn share_flows(&mut self) {
         let flow_share = flow_share(self.state.endpoints.len());
         let tables = self.datapath.tables();
-        let shared = tables
-            .config()
-            .and_then(|config| match config.flow_share == flow_share {
-                true => Ok(()),
-                false => tables.set_config(&Config { flow_share, ..config }),
-            });
+        let shared = tables.config().and_then(|config| {
+            if config.flow_share == flow_share {
+                return Ok(());
+            }
+            tables.set_config(&Config { flow_share, ..config })
+        });
         if let Err(error) = shared {
             tracing::warn!(%error, "endpoints keep the shares of flows that they had");
         }

@@ -1,4 +1,4 @@
-//! Whether the host uses IPsec, by `NETLINK_XFRM` (`linux/xfrm.h`). Two messages that are fixed, so they are written
+//! Whether the host uses `IPsec`, by `NETLINK_XFRM` (`linux/xfrm.h`). Two messages that are fixed, so they are written
 //! and read here.
 
 use std::io;
@@ -21,7 +21,7 @@ const COUNTS: usize = 6;
 const HEADER_LENGTH: usize = 16;
 const REQUEST_LENGTH: usize = HEADER_LENGTH + 4;
 
-/// Whether the calling thread's namespace has an IPsec association or policy.
+/// Whether the calling thread's namespace has an `IPsec` association or policy.
 pub fn is_used() -> Result<bool> {
     for ask in ASKS {
         match count(ask) {

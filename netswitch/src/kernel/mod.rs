@@ -143,7 +143,7 @@ pub trait Kernel: Send {
     fn sysctl(&mut self, namespace: &Namespace, path: &str) -> Result<String>;
     /// The host's listening TCP and SCTP sockets and its bound UDP sockets.
     fn listeners(&mut self) -> Result<Vec<Listener>>;
-    /// Whether the host has an IPsec association or policy.
+    /// Whether the host has an `IPsec` association or policy.
     fn has_ipsec(&mut self) -> Result<bool>;
     /// The host's ephemeral ports, first and last.
     fn local_port_range(&mut self) -> Result<(u16, u16)> {

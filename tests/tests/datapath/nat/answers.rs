@@ -53,13 +53,15 @@ impl Want {
         // not a port that a server of addresses has
         let port = 1000 + number;
         let [high, low] = number.to_be_bytes();
-        let (own, neighbour, host, world): (IpAddr, IpAddr, IpAddr, IpAddr) = match is_v4 {
-            true => (A.v4().into(), SMALL.v4().into(), HOST_V4.into(), WORLD_V4.into()),
-            false => (A.v6().into(), SMALL.v6().into(), HOST_V6.into(), WORLD_V6.into()),
+        let (own, neighbour, host, world): (IpAddr, IpAddr, IpAddr, IpAddr) = if is_v4 {
+            (A.v4().into(), SMALL.v4().into(), HOST_V4.into(), WORLD_V4.into())
+        } else {
+            (A.v6().into(), SMALL.v6().into(), HOST_V6.into(), WORLD_V6.into())
         };
-        let forged: IpAddr = match is_v4 {
-            true => Ipv4Addr::new(203, 1, high, low).into(),
-            false => Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 2, number).into(),
+        let forged: IpAddr = if is_v4 {
+            Ipv4Addr::new(203, 1, high, low).into()
+        } else {
+            Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 2, number).into()
         };
         match self {
             Self::Hops => ip(out(&A), own, world).hops(1).udp(port, 53, b"x"),
@@ -74,9 +76,10 @@ impl Want {
         let frames: Vec<_> = (1..=count).map(|number| self.frame(is_v4, number)).collect();
         let start = Instant::now();
         for frame in &frames {
-            match self.is_inward() {
-                true => receive(loaded, frame),
-                false => send(loaded, &A, frame),
+            if self.is_inward() {
+                receive(loaded, frame)
+            } else {
+                send(loaded, &A, frame)
             };
         }
         start.elapsed()
@@ -105,8 +108,9 @@ fn a_flood_is_answered_at_a_rate() {
             let (answered, time, dropped) = flooded(want, is_v4);
             let most = f64::from(ICMP_ANSWERS_PER_SECOND) * time.as_secs_f64() + f64::from(ICMP_ANSWERS_AT_ONCE);
             let family = if is_v4 { 4 } else { 6 };
+            let counted = f64::from(u32::try_from(answered).expect("a small number"));
             // coarse clocks add up to a tick
-            if answered as f64 > most * 1.1 + 10.0 || answered == 0 {
+            if counted > most * 1.1 + 10.0 || answered == 0 {
                 wrong.push(format!(
                     "{want:?}, IPv{family}: {answered} answers in {time:?}, where {most:.0} are many"
                 ));

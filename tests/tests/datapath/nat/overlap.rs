@@ -48,11 +48,11 @@ impl Piece {
         Self { fill: 8, ..self }
     }
 
-    const fn from_port(self, port: u16) -> Self {
+    const fn at_port(self, port: u16) -> Self {
         Self { port, ..self }
     }
 
-    fn overlaps(&self, other: &Self) -> bool {
+    fn overlaps(self, other: Self) -> bool {
         self.start < other.start + other.length && other.start < self.start + self.length
     }
 }
@@ -100,9 +100,10 @@ impl Way {
             .identification(identification)
             .fragment(piece.start, piece.more)
             .protocol(protocol::UDP, &bytes);
-        match self.is_inward {
-            true => receive(loaded, &frame).0,
-            false => send(loaded, &A, &frame).0,
+        if self.is_inward {
+            receive(loaded, &frame).0
+        } else {
+            send(loaded, &A, &frame).0
         }
     }
 
@@ -192,10 +193,9 @@ fn fragments_that_overlap_are_dropped_and_counted() {
                 match way.carry(loaded, identification, pieces) {
                     Err(error) => wrong.push(format!("{name}, {way:?}: {error}")),
                     Ok(carried) => {
-                        let overlap = carried
-                            .iter()
-                            .enumerate()
-                            .find_map(|(at, one)| Some((one, carried[at + 1..].iter().find(|two| one.overlaps(two))?)));
+                        let overlap = carried.iter().enumerate().find_map(|(at, one)| {
+                            Some((one, carried[at + 1..].iter().find(|two| one.overlaps(**two))?))
+                        });
                         if let Some((one, two)) = overlap {
                             wrong.push(format!("{name}, {way:?}: both {one:?} and {two:?} get through"));
                         } else if dropped(loaded) == before {
@@ -214,7 +214,7 @@ fn two_first_fragments_of_one_packet_do_not_go_round_for_ever() {
     with_a_server(|loaded| {
         for (way, identification) in WAYS.into_iter().zip(300..) {
             // the second one arrives before the first one has come round
-            let pieces = [FIRST, FIRST.from_port(4001).other(), MIDDLE, LAST];
+            let pieces = [FIRST, FIRST.at_port(4001).other(), MIDDLE, LAST];
             let carried = way.carry(loaded, identification, &pieces);
             let carried = carried.unwrap_or_else(|error| panic!("{way:?}: {error}"));
             let firsts = carried.iter().filter(|piece| piece.start == 0).count();
