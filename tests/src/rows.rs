@@ -255,6 +255,16 @@ mod tests {
         DropReason::PacketRate,
     ];
 
+    /// A full table (`nat/slots.rs`), source routes (`nat/route.rs`) and the host's own use of a protocol (`network/host_first.rs`) take a world of
+    /// their own; a kernel without memory, or whose helpers refuse, cannot be had.
+    const NO_ROWS: [DropReason; 5] = [
+        DropReason::TableFull,
+        DropReason::NoMemory,
+        DropReason::Internal,
+        DropReason::HostProtocol,
+        DropReason::SourceRoute,
+    ];
+
     /// As far as rows of one frame and rows of flows go.
     #[test]
     fn every_verdict_and_every_reason_has_a_row() {
@@ -268,7 +278,8 @@ mod tests {
             let is_counted = counted
                 .iter()
                 .any(|counter| matches!(counter, Counter::Drop(_, found) if found == reason));
-            assert!(is_counted || RATES.contains(reason), "no row counts {}", reason.name());
+            let is_elsewhere = RATES.contains(reason) || NO_ROWS.contains(reason);
+            assert!(is_counted || is_elsewhere, "no row counts {}", reason.name());
         }
     }
 }

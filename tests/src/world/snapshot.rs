@@ -7,12 +7,13 @@ use std::path::Path;
 use super::{Object, World, objects::objects_with};
 
 /// Maps that packets change, not requests.
-const COUNTERS: [&str; 13] = [
+const COUNTERS: [&str; 14] = [
     "DROPS",
     "PATHS",
     "RATIONS",
     "DECISION",
     "CONFIG",
+    "HOST_PROTOCOLS",
     "FLOWS",
     "RECORDS",
     "QUOTAS",
@@ -22,6 +23,9 @@ const COUNTERS: [&str; 13] = [
     "PARKED",
     "WORK",
 ];
+
+/// Bytes of an entry of LIMITS that a request writes.
+const LIMIT: usize = std::mem::offset_of!(netswitch_common::limit::Limits, sent);
 
 /// State and kernel, by what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +54,12 @@ impl Snapshot {
         for (path, object) in objects_with(&world.bpffs, |path| !is_counter(path)) {
             let text = match &object {
                 Object::Map { id, entries } => {
-                    let entries = entries.iter().map(|(key, value)| format!("{key:02x?} = {value:02x?}"));
+                    // behind what a limit says stands how much of it is used
+                    let length = if path.ends_with("LIMITS") { LIMIT } else { usize::MAX };
+                    let entries = entries.iter().map(|(key, value)| {
+                        let value = &value[..value.len().min(length)];
+                        format!("{key:02x?} = {value:02x?}")
+                    });
                     [format!("id {id}")].into_iter().chain(entries).collect()
                 }
                 other => vec![format!("id {}", other.id())],
