@@ -51,7 +51,7 @@ const PACKAGES: &[Package] = &[
     package(&[Need::Shell], "mount", &["mount"]),
     package(&[Need::Shell], "perl-base", &["perl"]),
     package(&[Need::Shell], "procps", &["ps", "sysctl"]),
-    package(&[Need::Shell], "util-linux", &["setpriv", "unshare"]),
+    package(&[Need::Shell], "util-linux", &["setpriv", "taskset", "unshare"]),
     package(&[Need::Redis], "redis-server", &["redis-server"]),
     package(&[Need::Redis], "redis-tools", &["redis-cli"]),
     package(&[Need::Traffic], "iperf3", &["iperf3"]),
