@@ -31,7 +31,12 @@ const PORTS_TRIED: u32 = 256;
 /// Makes the flow that `work` describes and the translation of its first packet.
 #[inline(always)]
 pub fn open(frame: Frame) -> Result {
-    match open_flow(frame.0) {
+    let mut code = open_flow(frame.0);
+    // another CPU has changed the record that was to yield: there are others
+    if code == DropReason::FlowQuota as u32 && maps::work().is_some_and(|work| work.yielding != 0) {
+        code = open_flow(frame.0);
+    }
+    match code {
         // another CPU was faster with a packet of the same flow: this one is its next
         LOST_RACE if flow::is_known() => Ok(()),
         LOST_RACE => Err(DropReason::Internal),

@@ -15,10 +15,9 @@ use crate::{
     work::Work,
 };
 
-/// Slots that a new flow tries, and how many more after the extent has grown, the first of which is new, or where
-/// another CPU was faster.
+/// Slots that a new flow tries, and how many more after the extent has grown: the first of them is new.
 const SLOTS_TRIED: u32 = 16;
-const MORE_SLOTS_TRIED: u32 = 8;
+const NEW_SLOTS_TRIED: u32 = 4;
 
 /// Takes a slot: a free one or, where the extent cannot grow, that of the owner's oldest flow which yields
 /// ([`Flow::yields`]). So no one's flows but the owner's own make room, and no connection does.
@@ -30,20 +29,12 @@ pub fn claim(work: &mut Work) -> Result<(), DropReason> {
         return Err(DropReason::Internal);
     };
     let mut refusal = DropReason::FlowQuota;
-    let mut takes = false;
     work.yielding = 0;
     work.flow.deadline = work.now + timeout(work.tuple.protocol, work.flow.progress);
     work.flow.progress |= progress::WRITING;
-    for attempt in 0..SLOTS_TRIED + MORE_SLOTS_TRIED {
+    for attempt in 0..SLOTS_TRIED + NEW_SLOTS_TRIED {
         if attempt == SLOTS_TRIED && !grow(state, grown, quota) {
-            if work.yielding == 0 {
-                break;
-            }
-            if take_yielding(work) {
-                return Ok(());
-            }
-            // another CPU was faster: any that yields
-            takes = true;
+            break;
         }
         // SAFETY: an array's entry; the addition is atomic, so that no two CPUs get one number
         let hand = unsafe { fetch_add(&raw mut (*state).hand, 1) };
@@ -63,28 +54,28 @@ pub fn claim(work: &mut Work) -> Result<(), DropReason> {
                 let old = unsafe { &*record };
                 let seen = old.life();
                 let (_, progress) = halves(seen);
-                let yields = progress & progress::WRITING == 0 && old.yields(progress, work.now);
-                if !flow::lives(old, work.now) || Flow::is_refused(progress) || takes && yields {
+                if !flow::lives(old, work.now) || Flow::is_refused(progress) {
                     if take(record, key, seen, work) {
                         return Ok(());
                     }
-                } else if work.yielding == 0 && yields {
+                } else if work.yielding == 0 && progress & progress::WRITING == 0 && old.yields(progress, work.now) {
                     work.yielding = seen;
                     work.yielding_slot = slot;
                 }
             }
         }
     }
-    Err(refusal)
-}
-
-/// Takes the slot of the first flow that was found to yield, if nobody else has.
-#[inline(always)]
-fn take_yielding(work: &mut Work) -> bool {
-    work.key.slot = work.yielding_slot;
-    match maps::RECORDS.get_ptr_mut(work.key) {
-        Some(record) => take(record, work.key, work.yielding, work),
-        None => false,
+    if work.yielding == 0 {
+        return Err(refusal);
+    }
+    let key = FlowKey {
+        owner,
+        slot: work.yielding_slot,
+    };
+    work.key = key;
+    match maps::RECORDS.get_ptr_mut(key) {
+        Some(record) if take(record, key, work.yielding, work) => Ok(()),
+        _ => Err(refusal),
     }
 }
 
