@@ -7,6 +7,7 @@ use crate::{
     address::{Address, Mac},
     endpoint::Endpoint,
     map_type,
+    progress::{self, FlowState, SECOND, TCP, timeout},
 };
 
 /// Key of FLOWS: where a packet comes from and goes to, as it arrives.
@@ -126,81 +127,6 @@ impl FlowEnd {
     }
 }
 
-/// How far a flow has come (RFC 9293 as seen from the middle), as users see it. Follows from
-/// [`Flow::progress`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlowState {
-    /// No reply yet.
-    New,
-    /// The responder has spoken, the originator has not been heard since. A stranger brings a flow this far
-    /// with one packet from an address that is not his.
-    Answered,
-    /// The originator was heard after the reply: ASSURED of `nf_conntrack`.
-    Established,
-    /// One side of a TCP connection has finished.
-    Closing,
-    /// Both have, or it was reset. The next SYN is a new flow.
-    Closed,
-}
-
-impl FlowState {
-    #[inline(always)]
-    pub const fn of(progress: u32) -> Self {
-        const FINISHED: u32 = progress::FIN_ORIGINAL | progress::FIN_REPLY;
-        match (progress & FINISHED, progress & progress::ASSURED != 0) {
-            _ if progress & progress::RESET != 0 => Self::Closed,
-            (FINISHED, _) => Self::Closed,
-            (0, true) => Self::Established,
-            (_, true) => Self::Closing,
-            _ if progress & progress::ANSWERED != 0 => Self::Answered,
-            _ => Self::New,
-        }
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Answered => "answered",
-            Self::Established => "established",
-            Self::Closing => "closing",
-            Self::Closed => "closed",
-        }
-    }
-}
-
-/// Bits of [`Flow::progress`]. They are set and never cleared, but for [`progress::RESET`].
-pub mod progress {
-    /// The responder has spoken.
-    pub const ANSWERED: u32 = 1 << 0;
-    /// The originator was heard after that. For TCP it has acknowledged what the responder said, which a
-    /// sender with somebody else's address cannot know.
-    pub const ASSURED: u32 = 1 << 1;
-    pub const FIN_ORIGINAL: u32 = 1 << 2;
-    pub const FIN_REPLY: u32 = 1 << 3;
-    /// A TCP reset has passed. The next packet that is none clears it: the reset was not obeyed, perhaps forged.
-    pub const RESET: u32 = 1 << 4;
-    /// The record is being written: its flow is nobody's to find, and its slot nobody's to take.
-    pub const WRITING: u32 = 1 << 31;
-
-    /// FIN of one [`super::direction`].
-    #[inline(always)]
-    pub const fn fin(direction: u32) -> u32 {
-        FIN_ORIGINAL << (direction & 1)
-    }
-}
-
-/// How far an acknowledgement may lie behind and ahead of the sequence number that it has to know for a flow
-/// to be assured: a window's worth each way, so that a guess succeeds once in 21,845 times.
-const ACKNOWLEDGED_BEHIND: u32 = 1 << 16;
-const ACKNOWLEDGED_AHEAD: u32 = 1 << 17;
-
-/// Whether an originator's acknowledgement shows that it has received the responder's first segment. Both
-/// numbers are in host order; `sequence` is the number that follows the segment's SYN, or its first byte's.
-#[inline(always)]
-pub const fn acknowledges(acknowledgement: u32, sequence: u32) -> bool {
-    acknowledgement.wrapping_sub(sequence).wrapping_add(ACKNOWLEDGED_BEHIND) < ACKNOWLEDGED_BEHIND + ACKNOWLEDGED_AHEAD
-}
-
 /// Value of RECORDS.
 ///
 /// Several CPUs and the agent use one record at the same time. Its *life* is one word, `serial` and `progress`
@@ -237,7 +163,7 @@ pub struct Flow {
     pub publication: u32,
     /// Number of the policy's rule that allowed it, or 0.
     pub rule: u32,
-    /// TCP: what the originator has to acknowledge ([`acknowledges`]); host order.
+    /// TCP: what the originator has to acknowledge ([`progress::acknowledges`]); host order.
     pub sequence: u32,
     /// When the host was last asked whether it waits for what the flow's originator gets ([`asked_at`]).
     pub asked: u32,
@@ -310,6 +236,9 @@ impl Flow {
     }
 }
 
+/// How long a flow that keeps its slot only while it is used may be silent.
+const IDLE: u64 = 60 * SECOND;
+
 /// Value of QUOTAS, by endpoint id.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -326,173 +255,10 @@ map_type!(Quota, 8);
 /// them hold living flows, up to the quota.
 pub const EXTENT: u32 = 64;
 
-/// Key of FRAGMENTS: the packet that a fragment is of (RFC 791, RFC 8200).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct FragmentKey {
-    pub from: Address,
-    pub to: Address,
-    pub zone: u32,
-    pub protocol: u32,
-    /// Network order.
-    pub identification: u32,
-}
-map_type!(FragmentKey, 44);
-
-/// Fragments lie at multiples of 8 bytes, below 64 KiB (RFC 791, RFC 8200).
-const UNIT: u32 = 8;
-pub const UNITS: u32 = 8_192;
-
-/// Value of FRAGMENTS: the ports that a packet's first fragment had, as in [`Tuple`], and which of its fragments have
-/// passed. CPUs share it: words are changed in one step each.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fragments {
-    pub from_port: u16,
-    pub to_port: u16,
-    /// Units that have passed.
-    pub passed: u32,
-    /// Units of the whole packet, once its last fragment has passed; else 0.
-    pub whole: u32,
-    pub _pad: u32,
-    /// When the ports were noted (`bpf_ktime_get_coarse_ns`).
-    pub noted: u64,
-    /// A bit for each unit that has passed.
-    pub seen: [u64; UNITS as usize / 64],
-}
-map_type!(Fragments, 1_048);
-
-impl Fragments {
-    pub const NONE: Self = Self {
-        from_port: 0,
-        to_port: 0,
-        passed: 0,
-        whole: 0,
-        _pad: 0,
-        noted: 0,
-        seen: [0; UNITS as usize / 64],
-    };
-
-    /// How long a receiver waits for the rest of a packet (Linux's `ipfrag_time`; RFC 8200 says 60 s): after that its
-    /// identification may be another's.
-    const LASTS: u64 = 30 * SECOND;
-    /// How long a first fragment may be on its way round, and copies of fragments behind a packet that is whole.
-    const ROUND: u64 = SECOND / 4;
-
-    #[inline(always)]
-    pub const fn is_whole(&self) -> bool {
-        self.whole != 0 && self.passed >= self.whole
-    }
-
-    /// Whether a fragment belongs to this packet, and not to another one with its identification: one that is whole
-    /// needs no other.
-    #[inline(always)]
-    pub const fn is_alive(&self, now: u64) -> bool {
-        let lasts = if self.is_whole() { Self::ROUND } else { Self::LASTS };
-        now < self.noted + lasts
-    }
-
-    /// Whether a first fragment with other ports contradicts this packet.
-    #[inline(always)]
-    pub const fn excludes(&self, now: u64) -> bool {
-        self.is_alive(now) && (self.passed != 0 || now < self.noted + Self::ROUND)
-    }
-}
-
-/// Where a fragment lies in its packet, in units: from, and up to; whether nothing follows.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Piece {
-    pub start: u16,
-    pub end: u16,
-    pub is_last: u32,
-}
-
-impl Piece {
-    /// Of so many bytes, from what a header says where it lies. Its end may be beyond 64 KiB.
-    #[inline(always)]
-    pub const fn new(start: u16, bytes: u32, is_last: bool) -> Self {
-        Self {
-            start,
-            end: start + bytes.div_ceil(UNIT) as u16,
-            is_last: is_last as u32,
-        }
-    }
-
-    /// The bits of its units in a word of [`Fragments::seen`].
-    #[inline(always)]
-    pub const fn bits(self, word: u32) -> u64 {
-        let first = word * 64;
-        below(self.end as u32, first) & !below(self.start as u32, first)
-    }
-}
-
-/// The bits of the units before one, in the word that starts with unit `first`.
-#[inline(always)]
-const fn below(unit: u32, first: u32) -> u64 {
-    if unit <= first {
-        return 0;
-    }
-    match unit - first {
-        count @ 0..64 => (1 << count) - 1,
-        _ => u64::MAX,
-    }
-}
-
-/// Fragments of one packet that may wait, and bytes of the longest, Ethernet header included.
-pub const PARKED_MOST: u32 = 48;
-pub const PARKED_LONGEST: usize = 1_514;
-
-/// Key of PARKED.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ParkedKey {
-    pub packet: FragmentKey,
-    /// 0, 1, 2, … in the order of their arrival.
-    pub place: u32,
-}
-map_type!(ParkedKey, 48);
-
-/// Value of PARKED: a fragment that came before its packet's first one.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parked {
-    pub length: u32,
-    pub bytes: [u8; PARKED_LONGEST],
-    pub _pad: [u8; 2],
-}
-map_type!(Parked, 1_520);
-
-const SECOND: u64 = 1_000_000_000;
-
-/// How long a flow that keeps its slot only while it is used may be silent.
-const IDLE: u64 = 60 * SECOND;
-
-const TCP: u32 = 6;
-const UDP: u32 = 17;
-const ICMP: u32 = 1;
-const ICMPV6: u32 = 58;
-
-/// How long a flow may be silent. TCP: RFC 5382 (at least 2 h 4 min established), UDP: RFC 4787, ICMP: RFC
-/// 5508; what they leave open is as in `nf_conntrack`: 120 s after both sides have finished, so that a port is
-/// not used again while the server remembers the connection (TIME-WAIT).
-#[inline(always)]
-pub const fn timeout(protocol: u32, progress: u32) -> u64 {
-    match (protocol, FlowState::of(progress)) {
-        (TCP, FlowState::New | FlowState::Answered) => 60 * SECOND,
-        (TCP, FlowState::Established) => 7_440 * SECOND,
-        (TCP, FlowState::Closing) => 240 * SECOND,
-        (TCP, FlowState::Closed) if progress & progress::RESET != 0 => 10 * SECOND,
-        (TCP, FlowState::Closed) => 120 * SECOND,
-        (ICMP | ICMPV6, _) | (_, FlowState::New | FlowState::Answered) => 30 * SECOND,
-        (UDP, _) => 180 * SECOND,
-        _ => 600 * SECOND,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use progress::UDP;
 
     #[test]
     fn a_tuple_turns_round() {
@@ -560,33 +326,6 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_connection_lives_longer_than_two_keepalives() {
-        const ASSURED: u32 = progress::ANSWERED | progress::ASSURED;
-        assert!(timeout(TCP, ASSURED) >= (2 * 60 + 4) * 60 * SECOND);
-        assert!(timeout(UDP, ASSURED) >= 120 * SECOND);
-    }
-
-    #[test]
-    fn a_state_follows_from_what_has_passed() {
-        use progress::{ANSWERED, ASSURED, FIN_ORIGINAL, FIN_REPLY, RESET};
-        for (progress, state) in [
-            (0, FlowState::New),
-            (ANSWERED, FlowState::Answered),
-            (ANSWERED | ASSURED, FlowState::Established),
-            (ANSWERED | ASSURED | FIN_REPLY, FlowState::Closing),
-            (ANSWERED | ASSURED | FIN_ORIGINAL | FIN_REPLY, FlowState::Closed),
-            (ANSWERED | ASSURED | RESET, FlowState::Closed),
-            // a FIN from a stranger makes nothing last longer
-            (FIN_ORIGINAL, FlowState::New),
-            (ANSWERED | FIN_ORIGINAL, FlowState::Answered),
-        ] {
-            assert_eq!(FlowState::of(progress), state, "{progress:#b}");
-        }
-        assert_eq!(progress::fin(direction::ORIGINAL), FIN_ORIGINAL);
-        assert_eq!(progress::fin(direction::REPLY), FIN_REPLY);
-    }
-
-    #[test]
     fn only_connections_and_what_is_in_use_keep_their_slots() {
         use progress::{ANSWERED, ASSURED, FIN_ORIGINAL, FIN_REPLY, RESET};
         const OPEN: u32 = ANSWERED | ASSURED;
@@ -624,25 +363,6 @@ mod tests {
             (ANSWERED | ASSURED | RESET, false),
         ] {
             assert_eq!(Flow::is_refused(progress), refused, "{progress:#b}");
-        }
-    }
-
-    #[test]
-    fn an_acknowledgement_has_to_know_the_sequence() {
-        for sequence in [0, 1, 77_777, u32::MAX] {
-            for (offset, knows) in [
-                (0_i32, true),
-                (1, true),
-                (14_600, true),
-                (-1, true),
-                (-70_000, false),
-                (200_000, false),
-                (i32::MAX, false),
-                (i32::MIN, false),
-            ] {
-                let acknowledgement = sequence.wrapping_add_signed(offset);
-                assert_eq!(acknowledges(acknowledgement, sequence), knows, "{sequence} {offset}");
-            }
         }
     }
 

@@ -6,7 +6,8 @@
 
 use netswitch_common::{
     address::Address,
-    flow::{Flow, FlowEnd, FlowKey, FragmentKey, Piece, Tuple},
+    flow::{Flow, FlowEnd, FlowKey, Tuple},
+    fragment::{FragmentKey, Piece},
     verdict::Decision,
 };
 

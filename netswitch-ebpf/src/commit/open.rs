@@ -9,7 +9,8 @@ use aya_ebpf::{
 };
 use netswitch_common::{
     address::Address,
-    flow::{Flow, FlowIndex, FlowKey, FlowState, Tuple, direction, halves, life, progress},
+    flow::{Flow, FlowIndex, FlowKey, Tuple, direction, halves, life},
+    progress::{self, FlowState},
     verdict::DropReason,
 };
 

@@ -8,7 +8,7 @@ use aya_ebpf::{
     helpers::{bpf_clone_redirect, bpf_loop, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes},
 };
 use netswitch_common::{
-    flow::{PARKED_LONGEST, PARKED_MOST, ParkedKey},
+    fragment::{PARKED_LONGEST, PARKED_MOST, ParkedKey},
     verdict::DropReason,
 };
 

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_loop};
 use netswitch_common::{
-    flow::{Fragments, Piece, UNITS},
+    fragment::{Fragments, Piece, UNITS},
     verdict::DropReason,
 };
 

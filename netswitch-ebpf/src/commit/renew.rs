@@ -1,6 +1,7 @@
 //! Renew: commit's way to write into a flow's record what its packet has made true.
 
-use netswitch_common::flow::{Flow, asked_at, direction, halves, life, progress, timeout};
+use netswitch_common::flow::{Flow, asked_at, direction, halves, life};
+use netswitch_common::progress::{self, timeout};
 
 use super::hairpin;
 use crate::{atomic, headers::tcp, maps, stages::route, work::Work};

@@ -3,7 +3,8 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use netswitch_common::{
     capacity::COMMON_RECORDS,
-    flow::{EXTENT, Flow, FlowKey, Quota, halves, life, progress, timeout},
+    flow::{EXTENT, Flow, FlowKey, Quota, halves, life},
+    progress::{self, timeout},
     verdict::DropReason,
 };
 

@@ -4,7 +4,7 @@ use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::Mac,
     endpoint::{Endpoint, Kind, Port, flags},
-    flow::progress,
+    progress,
     policy::action,
     verdict::{Decision, DropReason, Verdict},
 };

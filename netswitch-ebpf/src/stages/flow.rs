@@ -1,6 +1,7 @@
 //! Flow: the one that a packet belongs to, or that begins with it.
 
-use netswitch_common::flow::{Flow, FlowState, acknowledges, asked_at, direction, halves, progress, timeout};
+use netswitch_common::flow::{Flow, asked_at, direction, halves};
+use netswitch_common::progress::{self, FlowState, acknowledges, timeout};
 
 use super::{claim, policy, route};
 use crate::{

@@ -1,7 +1,7 @@
 //! Tuple: what identifies a packet's flow, read from the packet.
 
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_coarse_ns};
-use netswitch_common::{address::Address, flow::Piece, verdict::DropReason};
+use netswitch_common::{address::Address, fragment::Piece, verdict::DropReason};
 
 use crate::{
     code::{number, outcome},

@@ -9,7 +9,8 @@ use aya_ebpf::{
 use netswitch_common::{
     checksum,
     endpoint::flags,
-    flow::{Tuple, direction, halves, progress},
+    flow::{Tuple, direction, halves},
+    progress,
     verdict::Verdict,
 };
 

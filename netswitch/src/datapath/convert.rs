@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use netswitch_common::{
     capacity,
-    flow::{Flow, Quota, progress, timeout},
+    flow::{Flow, Quota},
+    progress::{self, timeout},
 };
 
 use super::flows::now;
@@ -109,7 +110,8 @@ fn hairpin(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
-    use netswitch_common::flow::{FlowState, direction};
+    use netswitch_common::flow::direction;
+    use netswitch_common::progress::FlowState;
 
     use super::*;
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use aya::maps::MapError;
-use netswitch_common::flow::{EXTENT, Flow, FlowIndex, FlowKey, direction, progress};
+use netswitch_common::flow::{EXTENT, Flow, FlowIndex, FlowKey, direction};
+use netswitch_common::progress;
 
 use super::{Error, Result, Tables, tables::absent_is_fine};
 

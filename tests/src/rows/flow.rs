@@ -9,7 +9,7 @@ use netswitch::datapath::Hook;
 use netswitch_common::{
     address::Address,
     capacity,
-    flow::PARKED_LONGEST,
+    fragment::PARKED_LONGEST,
     host::Config,
     name,
     publish::{flags, protocol},
