@@ -245,7 +245,7 @@ pub fn send(port: &Port, frame: &[u8]) {
 }
 
 /// Runs `ip` commands in this thread's namespace.
-fn ip(commands: &str) {
+pub fn ip(commands: &str) {
     let mut child = Command::new("ip")
         .args(["-batch", "-"])
         .stdin(Stdio::piped())

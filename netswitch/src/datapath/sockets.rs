@@ -10,7 +10,7 @@ use std::{
 use aya::{
     Ebpf,
     maps::SockMap,
-    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, SkLookup, links::FdLink},
+    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError, SkLookup, links::FdLink},
 };
 
 use super::{Datapath, Error, Result, make_folder, program_error, take};
@@ -54,7 +54,7 @@ impl Datapath {
             let link = program
                 .attach(&cgroup, CgroupAttachMode::Single)
                 .and_then(|id| program.take_link(id))
-                .and_then(|link| Ok(FdLink::try_from(link).map_err(io::Error::other)?))
+                .and_then(descriptor)
                 .map_err(program_error(name))?;
             pin(&folder, name, link)?;
         }
@@ -62,7 +62,7 @@ impl Datapath {
         let link = program
             .attach(&cgroup, CgroupAttachMode::Single)
             .and_then(|id| program.take_link(id))
-            .and_then(|link| Ok(FdLink::try_from(link).map_err(io::Error::other)?))
+            .and_then(descriptor)
             .map_err(program_error(CREATE))?;
         pin(&folder, CREATE, link)?;
         let path = Path::new("/proc/thread-self/ns/net");
@@ -79,6 +79,14 @@ impl Datapath {
     pub fn relays(&mut self) -> Result<SockMap<aya::maps::MapData>> {
         take(&mut self.ebpf, "RELAYS")
     }
+}
+
+/// A link that the kernel keeps as a descriptor.
+fn descriptor<L>(link: L) -> Result<FdLink, ProgramError>
+where
+    FdLink: TryFrom<L, Error: std::error::Error + Send + Sync + 'static>,
+{
+    Ok(FdLink::try_from(link).map_err(io::Error::other)?)
 }
 
 /// Under its name, in place of what was there.

@@ -13,7 +13,7 @@ use crate::packet::describe;
 
 /// `linux/if_packet.h`
 const PACKET_OUTGOING: u8 = 4;
-pub(super) const PACKET_VNET_HDR: libc::c_int = 15;
+const PACKET_VNET_HDR: libc::c_int = 15;
 
 /// A frame with BIG TCP as we switch it on, and its header.
 const LARGEST: usize = 256 * 1024;
@@ -134,28 +134,37 @@ pub fn send_all<'a>(namespace: &Namespace, interface: &str, frames: impl IntoIte
 /// Sends a frame behind a `struct virtio_net_hdr` (`linux/virtio_net.h`): what is left to the receiver, sums and
 /// segments.
 pub fn send_offloaded(namespace: &Namespace, interface: &str, header: [u8; 10], frame: &[u8]) {
-    let on: libc::c_int = 1;
     let bytes = [&header[..], frame].concat();
     let sent = namespace.enter(|| {
         let socket = socket(interface, 0)?;
-        // SAFETY: an int of the size given.
-        let set = unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_PACKET,
-                PACKET_VNET_HDR,
-                (&raw const on).cast(),
-                libc::socklen_t::try_from(size_of_val(&on)).unwrap_or(0),
-            )
-        };
+        take_offloads(&socket)?;
         // SAFETY: the buffer is as long as the call is told.
         let sent = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
-        if set < 0 || sent < 0 {
+        if sent < 0 {
             return Err(io::Error::last_os_error());
         }
         Ok(())
     });
     sent.unwrap_or_else(|error: io::Error| panic!("{interface}: {error}: {}", describe(frame)));
+}
+
+/// Puts a `struct virtio_net_hdr` before each frame of a packet socket.
+pub(super) fn take_offloads(socket: &OwnedFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: an int of the size given.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            PACKET_VNET_HDR,
+            (&raw const on).cast(),
+            libc::socklen_t::try_from(size_of_val(&on)).unwrap_or(0),
+        )
+    };
+    if set < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// A packet socket on one interface of the calling thread's namespace; protocol 0 hears nothing.

@@ -1,9 +1,8 @@
 //! Frames with what their sender has left to the device: a sum that is not filled in (`CHECKSUM_PARTIAL`).
 
-use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use super::capture::{PACKET_VNET_HDR, socket};
+use super::capture::{socket, take_offloads};
 use super::{Namespace, eventually};
 
 /// `VIRTIO_NET_HDR_F_NEEDS_CSUM` (`linux/virtio_net.h`).
@@ -35,21 +34,7 @@ impl Offloaded {
     pub fn start(namespace: &Namespace, interface: &str) -> Self {
         let socket = namespace.enter(|| {
             let socket = socket(interface, libc::ETH_P_ALL)?;
-            let on: libc::c_int = 1;
-            // SAFETY: an int of the size given.
-            let set = unsafe {
-                libc::setsockopt(
-                    socket.as_raw_fd(),
-                    libc::SOL_PACKET,
-                    PACKET_VNET_HDR,
-                    (&raw const on).cast(),
-                    libc::socklen_t::try_from(size_of_val(&on)).unwrap_or(0),
-                )
-            };
-            if set < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            Ok(socket)
+            take_offloads(&socket).map(|()| socket)
         });
         Self(socket.expect(interface))
     }

@@ -1,9 +1,7 @@
 //! Slots: records follow the flows that are alive, and none is written by a packet of the flow before it.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -18,26 +16,13 @@ use netswitch_common::{
     verdict::DropReason,
 };
 use tests::fixture::{A, ALPHA, B, HOST_V4, UPLINK_INDEX, WORLD_V4, entries, uplink, uplink::FROM_WORLD, uplink::out};
-use tests::loaded::Loaded;
+use tests::loaded::{self, Loaded};
 use tests::packet::{Ip, ip};
 use tests::records::{Records, state};
 
 use super::{NEXT, RANGE, REDIRECT, drops, receive, send, source_port, with_uplink};
 
 const RST: u8 = 4;
-
-/// Runs `ip` commands in this thread's namespace.
-fn run_ip(commands: &str) {
-    let mut child = Command::new("ip")
-        .args(["-batch", "-"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("ip runs");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    stdin.write_all(commands.as_bytes()).expect("ip reads its commands");
-    drop(stdin);
-    assert!(child.wait().expect("ip ends").success(), "{commands}");
-}
 
 fn set_quota(loaded: &mut Loaded, quota: u32) {
     let config = uplink::config(RANGE, quota);
@@ -62,7 +47,7 @@ fn make_endpoints(loaded: &mut Loaded, count: u8) -> Vec<(u32, Mac, Ipv4Addr)> {
             format!("link add many{number} index {index} type veth peer name far{number}\nlink set many{number} up\n")
         })
         .collect();
-    run_ip(&commands.concat());
+    loaded::ip(&commands.concat());
     (0..count)
         .map(|number| {
             let index = 6000 + u32::from(number);
@@ -186,7 +171,7 @@ fn a_flow_in_the_place_of_another_is_new() {
 
         // some time later the host has another address, and only that
         records.pass(Duration::from_secs(20));
-        run_ip(&format!(
+        loaded::ip(&format!(
             "addr del {HOST_V4}/24 dev up0\naddr add {OTHER}/24 brd + dev up0\nroute add default via 192.0.2.254\n"
         ));
         let Entry::Uplink { device, mut value } = uplink::uplink() else {
