@@ -13,6 +13,7 @@ use netswitch_common::{
 use super::core::{Core, internal};
 use crate::api::{Error, FlowFilter, FlowRow, Response};
 use crate::model::endpoint::Endpoint;
+use crate::model::state::State;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -53,12 +54,7 @@ impl Core {
 
     /// Frees what ended flows still hold. Nobody waits for it: an ended flow counts as absent.
     pub fn sweep_flows(&mut self) {
-        let alive: HashMap<u32, u32> = self
-            .state
-            .endpoints
-            .values()
-            .map(|endpoint| (endpoint.number, endpoint.generation))
-            .collect();
+        let alive = ports(&self.state);
         let is_gone = |flow: &Flow| {
             flow.ends
                 .iter()
@@ -110,6 +106,15 @@ impl Core {
     }
 }
 
+/// The generation of every id that flows may have at an end: those of endpoints, and of the networks' own ports.
+fn ports(state: &State) -> HashMap<u32, u32> {
+    let endpoints = state.endpoints.values();
+    let endpoints = endpoints.map(|endpoint| (endpoint.number, endpoint.generation));
+    let bridges = state.networks.values().filter_map(|network| network.bridge.as_ref());
+    let hosts = bridges.map(|bridge| (bridge.host_port, bridge.host_port_generation));
+    endpoints.chain(hosts).collect()
+}
+
 /// The share of each of so many endpoints. In steps, so that one endpoint more seldom changes it.
 pub fn flow_share(endpoints: usize) -> u32 {
     let sharers =
@@ -155,5 +160,37 @@ pub fn protocol(number: u32) -> String {
         58 => "icmpv6".into(),
         132 => "sctp".into(),
         number => number.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::World;
+
+    #[test]
+    fn a_flow_may_end_at_a_container_or_at_the_host() {
+        let mut world = World::new();
+        let network = world.network("mynet", &[]);
+        world.run("web", &["mynet"]);
+        let endpoint = world.endpoint("web", "mynet");
+        let bridge = world.state.networks[&network].bridge.as_ref().unwrap();
+        let ports = ports(&world.state);
+        assert_eq!(ports.get(&endpoint.number), Some(&endpoint.generation));
+        assert_eq!(ports.get(&bridge.host_port), Some(&bridge.host_port_generation));
+    }
+
+    #[test]
+    fn the_shares_of_all_endpoints_fit_into_their_half() {
+        for (endpoints, share) in [
+            (0, 524_288),
+            (1, 524_288),
+            (3, 131_072),
+            (40, 8_192),
+            (8_192, 64),
+            (60_000, 64),
+        ] {
+            assert_eq!(flow_share(endpoints), share, "{endpoints}");
+        }
     }
 }
