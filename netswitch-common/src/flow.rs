@@ -210,7 +210,7 @@ impl Flow {
         FlowState::of(self.progress)
     }
 
-    /// The last packet that moved the deadline passed no earlier than this before it.
+    /// How long the flow may be silent. The packet that moved the deadline passed this long before it.
     pub const fn timeout(&self) -> u64 {
         timeout(self.tuples[0].protocol, self.progress)
     }
@@ -246,7 +246,7 @@ pub struct Quota {
     /// How many slots were tried so far, the hand of the clock: the next one is this, modulo the extent. It only
     /// goes forward, so that no two flows have the same slot and serial.
     pub hand: u32,
-    /// Before version 5 a count; means nothing.
+    /// Unused. Before version 5 it counted hairpins.
     pub _pad: u32,
 }
 map_type!(Quota, 8);

@@ -123,6 +123,24 @@ pub struct Work {
 }
 
 impl Work {
+    /// Clears what a flow that was found has left here.
+    #[inline(always)]
+    pub fn clear_found(&mut self) {
+        self.renew = 0;
+        self.rerouted = 0;
+        self.contested = 0;
+        self.unjudged = 0;
+        self.rejudged = 0;
+        self.denied = 0;
+    }
+
+    /// A new flow takes the place of the one with this key and serial.
+    #[inline(always)]
+    pub fn replace(&mut self, key: FlowKey, serial: u32) {
+        self.replaced = key;
+        self.replaced_serial = serial;
+    }
+
     /// Whether the packet is a fragment of one, the first or a later one.
     #[inline(always)]
     pub fn is_fragment(&self) -> bool {

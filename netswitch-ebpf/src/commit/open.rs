@@ -33,7 +33,7 @@ const PORTS_TRIED: u32 = 256;
 #[inline(always)]
 pub fn open(frame: Frame) -> Result {
     let mut code = open_flow(frame.0);
-    // another CPU has changed the record that was to yield: there are others
+    // The record that was to yield has changed on another CPU. Others may yield.
     if code == DropReason::FlowQuota as u32 && maps::work().is_some_and(|work| work.yielding != 0) {
         code = open_flow(frame.0);
     }
@@ -45,7 +45,7 @@ pub fn open(frame: Frame) -> Result {
     }
 }
 
-/// Beside the codes of [`number`].
+/// Another CPU has made the same flow. The other answers of [`open_flow`] are 0 and the reasons.
 const LOST_RACE: u32 = u32::MAX;
 
 #[unsafe(no_mangle)]
@@ -66,7 +66,7 @@ fn make(frame: Frame, work: &mut Work) -> core::result::Result<bool, DropReason>
     if work.replaced_serial != 0 {
         end(work.replaced, work.replaced_serial);
     }
-    slot::claim(work)?;
+    slot::reserve(work)?;
     let index = FlowIndex {
         key: work.key,
         serial: work.flow.serial,

@@ -65,30 +65,31 @@ fn mark(work: &Work) -> Result {
     let Some(packet) = maps::FRAGMENTS.get_ptr_mut(&work.fragment) else {
         return Err(DropReason::Fragment);
     };
-    // SAFETY: an LRU map's entry is not used for another key while this program runs (RCU); its words are aligned
-    unsafe { claim(packet, piece) }
+    // SAFETY: an LRU map's entry stays memory of that map; its words are aligned. Another packet may get it meanwhile: then
+    // one of its fragments may be taken for an overlap, and is sent again
+    unsafe { occupy(packet, piece) }
 }
 
 /// What `bpf_loop` passes from word to word of [`Fragments::seen`].
 #[repr(C)]
-struct Claim {
+struct Occupied {
     seen: *mut u64,
 }
 
 /// # Safety
 /// `packet` must be an entry of FRAGMENTS.
 #[inline(always)]
-unsafe fn claim(packet: *mut Fragments, piece: Piece) -> Result {
+unsafe fn occupy(packet: *mut Fragments, piece: Piece) -> Result {
     // SAFETY: the caller's
     let (seen, passed, whole) = unsafe {
         let seen = (&raw mut (*packet).seen).cast::<u64>();
         (seen, &raw mut (*packet).passed, &raw mut (*packet).whole)
     };
-    let mut claim = Claim { seen };
+    let mut occupied = Occupied { seen };
     let words = (u32::from(piece.end) - 1) / 64 - u32::from(piece.start) / 64 + 1;
     // all of it is looked at before any of it is taken: what is refused leaves the rest its place
-    is_free(words, look as *mut c_void, &mut claim)?;
-    is_free(words, take as *mut c_void, &mut claim)?;
+    is_free(words, look as *mut c_void, &mut occupied)?;
+    is_free(words, take as *mut c_void, &mut occupied)?;
     // SAFETY: words of the entry
     unsafe {
         atomic::fetch_add(passed, u32::from(piece.end - piece.start));
@@ -102,29 +103,29 @@ unsafe fn claim(packet: *mut Fragments, piece: Piece) -> Result {
 /// Whether a callback finds nothing in any of so many words. What it finds is on the sheet: verifiers before 6.8 take
 /// what is on the stack for what it was before the loop.
 #[inline(always)]
-fn is_free(words: u32, callback: *mut c_void, claim: &mut Claim) -> Result {
+fn is_free(words: u32, callback: *mut c_void, occupied: &mut Occupied) -> Result {
     if let Some(work) = maps::work() {
         work.found = 0;
     }
     // SAFETY: the callback has the signature that the helper wants and runs before this returns
-    unsafe { bpf_loop(words, callback, core::ptr::from_mut(claim).cast(), 0) };
+    unsafe { bpf_loop(words, callback, core::ptr::from_mut(occupied).cast(), 0) };
     match maps::work().is_some_and(|work| work.found == 0) {
         true => Ok(()),
         false => Err(DropReason::Fragment),
     }
 }
 
-extern "C" fn look(round: u64, claim: &mut Claim) -> i64 {
+extern "C" fn look(round: u64, occupied: &mut Occupied) -> i64 {
     each(round, |work, word, bits| {
         // SAFETY: a word of the entry
-        work.found = u32::from(unsafe { claim.seen.add(word).read_volatile() } & bits != 0);
+        work.found = u32::from(unsafe { occupied.seen.add(word).read_volatile() } & bits != 0);
     })
 }
 
-extern "C" fn take(round: u64, claim: &mut Claim) -> i64 {
+extern "C" fn take(round: u64, occupied: &mut Occupied) -> i64 {
     each(round, |work, word, bits| {
         // SAFETY: a word of the entry
-        work.found = u32::from(unsafe { atomic::fetch_or(claim.seen.add(word), bits) } & bits != 0);
+        work.found = u32::from(unsafe { atomic::fetch_or(occupied.seen.add(word), bits) } & bits != 0);
     })
 }
 

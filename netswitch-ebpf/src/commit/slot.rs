@@ -23,7 +23,7 @@ const NEW_SLOTS_TRIED: u32 = 4;
 /// Takes a slot: a free one or, where the extent cannot grow, that of the owner's oldest flow which yields
 /// ([`Flow::yields`]). So no one's flows but the owner's own make room, and no connection does.
 #[inline(always)]
-pub fn claim(work: &mut Work) -> Result<(), DropReason> {
+pub fn reserve(work: &mut Work) -> Result<(), DropReason> {
     let owner = work.key.owner;
     let quota = limit::flow_quota(owner);
     let (Some(state), Some(grown)) = (maps::QUOTAS.get_ptr_mut(owner), maps::EXTENTS.get_ptr_mut(owner)) else {

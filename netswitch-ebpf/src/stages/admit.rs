@@ -4,8 +4,8 @@ use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::Mac,
     endpoint::{Endpoint, Kind, Port, flags},
-    progress,
     policy::action,
+    progress,
     verdict::{Decision, DropReason, Verdict},
 };
 

@@ -36,14 +36,18 @@ fn reconsider(frame: Frame) -> bool {
         policy::again(work);
     }
     if is_rerouted && !route::again(frame) || is_claimed(frame) {
-        clear_found();
+        // the packet begins another flow
+        if let Some(work) = maps::work() {
+            work.clear_found();
+            work.publication = 0;
+        }
         return false;
     }
     true
 }
 
-/// Whether an answer from the world, or what is an answer to this packet, is one that the host waits for: then the
-/// flow's own end must not get it.
+/// Whether the host waits for this answer from the world or, if the container sends, for the answers to its packet. Then
+/// the container must not get them.
 #[inline(always)]
 fn is_claimed(frame: Frame) -> bool {
     let Some(work) = maps::work() else {
@@ -52,28 +56,15 @@ fn is_claimed(frame: Frame) -> bool {
     if work.contested == 0 {
         return false;
     }
-    let is_reply = work.direction != direction::ORIGINAL;
-    if !is_reply {
-        work.replaced = work.key;
-        work.replaced_serial = halves(work.life).0;
-        work.reply = work.translated.reversed(0);
+    if work.direction != direction::ORIGINAL {
+        return claim::holds(frame.0, &work.tuple);
     }
-    let reply = if is_reply { &work.tuple } else { &work.reply };
-    claim::holds(frame.0, reply)
-}
-
-/// Clears what the flow that was found has left on the sheet: the packet begins another one in its place.
-#[inline(always)]
-fn clear_found() {
-    if let Some(work) = maps::work() {
-        work.renew = 0;
-        work.rerouted = 0;
-        work.contested = 0;
-        work.unjudged = 0;
-        work.rejudged = 0;
-        work.denied = 0;
-        work.publication = 0;
+    work.reply = work.translated.reversed(0);
+    let is_claimed = claim::holds(frame.0, &work.reply);
+    if is_claimed {
+        work.replace(work.key, halves(work.life).0);
     }
+    is_claimed
 }
 
 /// The same where there is no routing table to ask: whether it is found and nothing has changed.
@@ -115,14 +106,12 @@ fn matches(work: &mut Work) -> bool {
     }
     // a connection that has ended does not hold up the next one (RFC 9293, 3.6.1)
     if work.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN && FlowState::of(progress) as u8 == FlowState::Closed as u8 {
-        work.replaced = index.key;
-        work.replaced_serial = serial;
+        work.replace(index.key, serial);
         return false;
     }
     let is_stale = route::is_stale(flow, work.now);
     if is_stale && flow.publication != 0 && !is_published(flow) {
-        work.replaced = index.key;
-        work.replaced_serial = index.serial;
+        work.replace(index.key, serial);
         return false;
     }
     let way = index.direction;

@@ -313,8 +313,7 @@ fn look_again(frame: Frame) -> bool {
     if stays {
         work.end = work.route;
     } else {
-        work.replaced = work.key;
-        work.replaced_serial = halves(work.life).0;
+        work.replace(work.key, halves(work.life).0);
     }
     stays
 }
@@ -335,8 +334,7 @@ fn stays_in_stack(frame: Frame, network: &Network, work: &mut Work) -> bool {
         work.direction == direction::REPLY || ours == work.tuple.from || near(frame, network.host_end, ours).is_local;
     let stays = keeps_address && leads_out(frame, network, work.goal);
     if !stays {
-        work.replaced = work.key;
-        work.replaced_serial = halves(work.life).0;
+        work.replace(work.key, halves(work.life).0);
     }
     stays
 }

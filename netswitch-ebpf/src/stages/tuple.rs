@@ -45,12 +45,7 @@ fn fill(frame: Frame, headers: Headers, zone: u32, work: &mut Work) -> Result {
     work.hops = 1;
     work.identified = 0;
     work.is_orphan = 0;
-    work.renew = 0;
-    work.rerouted = 0;
-    work.contested = 0;
-    work.unjudged = 0;
-    work.rejudged = 0;
-    work.denied = 0;
+    work.clear_found();
     work.rule = 0;
     work.replaced_serial = 0;
     if work.is_fragment() {
