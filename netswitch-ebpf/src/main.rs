@@ -55,7 +55,7 @@ mod hooks {
         programs::{SkLookupContext, SockAddrContext, SockContext, TcContext, XdpContext},
     };
     use netswitch_common::{
-        endpoint::{Endpoint, flags},
+        endpoint::{Endpoint, Kind, flags},
         verdict::{Decision, DropReason},
     };
 
@@ -65,7 +65,7 @@ mod hooks {
         maps,
         packet::{Frame, Packet},
         sockets::{self, Moment},
-        stages::{forward, leave, neighbour, replicate, source_guard, stack, uplink},
+        stages::{forward, leave, neighbour, replicate, source_guard, settled, stack, uplink::{self, Outcome}},
     };
 
     /// Ingress of every host-side veth and of every switch end: a frame leaves a container, or the host.
@@ -88,8 +88,9 @@ mod hooks {
     pub fn from_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
         match uplink::decide(frame) {
-            true => commit::carry_out(frame),
-            false => commit::pass(frame),
+            Outcome::Pass => commit::pass(frame),
+            Outcome::Settled => commit::settled(frame),
+            Outcome::Decided => commit::carry_out(frame),
         }
     }
 
@@ -122,7 +123,7 @@ mod hooks {
     pub fn explain_uplink(context: TcContext) -> i32 {
         forget_rule();
         let frame = Frame::new(context.skb.skb);
-        if !uplink::decide(frame) {
+        if matches!(uplink::explain(frame), Outcome::Pass) {
             if let Some(work) = maps::work() {
                 work.decision = uplink::PASS;
             }
@@ -173,10 +174,18 @@ mod hooks {
         let (Some(endpoint), Ok(packet)) = (maps::endpoint(frame.ifindex()), Packet::parse(frame)) else {
             return NOT_STRAIGHT;
         };
-        match forward::straight(frame, &packet, endpoint) {
-            0 => NOT_STRAIGHT,
-            _ if event::wants_flows() => NOT_STRAIGHT,
-            device => commit::straight(frame, device),
+        let Some(port) = maps::port(endpoint.network, packet.destination) else {
+            return NOT_STRAIGHT;
+        };
+        if port.kind == Kind::Host as u8 {
+            return match settled::from_endpoint(frame, &packet, endpoint) {
+                true => commit::settled(frame),
+                false => NOT_STRAIGHT,
+            };
+        }
+        match forward::straight(frame, &packet, endpoint, port) && !event::wants_flows() {
+            true => commit::straight(frame, port.ifindex),
+            false => NOT_STRAIGHT,
         }
     }
 

@@ -46,6 +46,25 @@ pub fn straight(frame: Frame, device: u32) -> i32 {
     to_peer(frame, device)
 }
 
+/// A packet whose translation and way are on the sheet, and about whose flow nothing has to be written.
+#[inline(always)]
+pub fn settled(frame: Frame) -> i32 {
+    let Some(work) = maps::work() else {
+        return TC_ACT_SHOT;
+    };
+    let length = frame.length();
+    if let Err(reason) = translate::translate_plain(frame) {
+        return refuse(frame, work.key.owner, reason);
+    }
+    count_path(Verdict::Translate, length);
+    if work.end.endpoint != 0 {
+        return to_peer(frame, work.decision.ifindex);
+    }
+    frame.clear_mark();
+    // SAFETY: only takes numbers
+    unsafe { bpf_redirect(work.decision.ifindex, 0) as i32 }
+}
+
 /// On to the host's stack, untouched.
 #[inline(always)]
 pub fn pass(frame: Frame) -> i32 {

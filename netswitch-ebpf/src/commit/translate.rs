@@ -83,7 +83,7 @@ pub fn translate(frame: Frame, work: &Work) -> Result {
     outcome(if work.quoted != 0 {
         translate_error(frame.0)
     } else if is_plain(work) {
-        translate_plain(frame.0)
+        rewrite_plain(frame.0)
     } else {
         translate_packet(frame.0)
     })
@@ -99,8 +99,14 @@ fn is_plain(work: &Work) -> bool {
     usize::from(work.headers.transport) == ports && matches!(work.headers.protocol, protocol::TCP | protocol::UDP)
 }
 
+/// The same for a packet that [`is_plain`].
+#[inline(always)]
+pub fn translate_plain(frame: Frame) -> Result {
+    outcome(rewrite_plain(frame.0))
+}
+
 #[unsafe(no_mangle)]
-extern "C" fn translate_plain(skb: *mut __sk_buff) -> u32 {
+extern "C" fn rewrite_plain(skb: *mut __sk_buff) -> u32 {
     maps::work().map_or(DropReason::Malformed as u32, |work| {
         number(plain(Frame::new(skb), work))
     })

@@ -12,26 +12,17 @@ use crate::{
     packet::{Family, Frame, Headers, Packet, size},
 };
 
-/// The device of the container that a frame is for, if it goes there as it is and nothing else has to be known; 0:
-/// the stages have to look. This is the way of most frames.
+/// Whether a frame goes to a container's port as it is and nothing else has to be known. This is the way of most frames.
 #[inline(always)]
-pub fn straight(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> u32 {
+pub fn straight(frame: Frame, packet: &Packet, endpoint: &Endpoint, port: &Port) -> bool {
     const OTHER: u32 = flags::LIMITED | flags::COUNT_FLOWS;
-    let Some(port) = maps::port(endpoint.network, packet.destination) else {
-        return 0;
-    };
-    if port.kind == Kind::Host as u8
-        || (endpoint.flags | port.flags) & OTHER != 0
+    !((endpoint.flags | port.flags) & OTHER != 0
         || !endpoint.may_meet(port.kind)
         || policy::concerns(endpoint.id, port.id)
         || frame.length() > u32::from(port.mtu) + ETHERNET_LENGTH
         || endpoint.flags & flags::PUBLISHES != 0 && maps::HAIRPINS.get(endpoint.id).is_none_or(|until| *until != 0)
         || !source_guard::is_plain(frame, packet, endpoint)
-        || names::is_answer(frame, packet.headers, endpoint)
-    {
-        return 0;
-    }
-    port.ifindex
+        || names::is_answer(frame, packet.headers, endpoint))
 }
 
 /// For frames to one MAC.

@@ -18,6 +18,7 @@ pub mod publish;
 pub mod replicate;
 pub mod resolve;
 pub mod route;
+pub mod settled;
 pub mod source_guard;
 pub mod stack;
 pub mod tuple;
