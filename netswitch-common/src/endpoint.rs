@@ -4,6 +4,7 @@ use crate::{
     address::{Address, Mac},
     family::Family,
     map_type,
+    way::Way,
 };
 
 /// What sits behind a port of a network.
@@ -14,6 +15,19 @@ pub enum Kind {
     Container = 1,
     /// The host's own port: frames go into its host end with `bpf_redirect(.., BPF_F_INGRESS)`.
     Host = 2,
+    /// A container on another host: frames go through a tunnel. No entry has it yet.
+    Remote = 3,
+}
+
+impl Kind {
+    /// How frames go to what is behind a port of this kind.
+    pub const fn way(self) -> Way {
+        match self {
+            Self::Container => Way::Peer,
+            Self::Host => Way::HostEnd,
+            Self::Remote => Way::Tunnel,
+        }
+    }
 }
 
 /// Bits of [`Endpoint::flags`] and [`Port::flags`].
@@ -68,22 +82,25 @@ pub struct Endpoint {
     pub network: u32,
     /// Endpoints of one sandbox share a network namespace.
     pub sandbox: u32,
-    /// Policy identity; 0 while there is no policy.
-    pub identity: u32,
+    /// The host that it is on; 0: this one.
+    pub remote: u32,
+    /// Bits of [`flags`].
     pub flags: u32,
     /// Of the interface, in bytes, without the Ethernet header.
     pub mtu: u16,
     /// A [`Kind`].
     pub kind: u8,
-    pub _pad: u8,
+    /// A [`Way`]: how frames go to it.
+    pub way: u8,
     pub mac: Mac,
-    pub _pad2: [u8; 2],
+    /// MAC of its network's host end, for a container; frames to it are for the host or for other networks.
+    pub gateway: Mac,
     /// Network order; 0 when it has none.
     pub v4: u32,
     pub v6: Address,
     pub link_local: Address,
 }
-map_type!(Endpoint, 72);
+map_type!(Endpoint, 76);
 
 impl Endpoint {
     /// Whether frames may pass between the endpoint and a port of this [`Kind`].
@@ -130,12 +147,16 @@ pub struct Port {
     pub generation: u32,
     /// Host-side veth of a container, or the *host end* of the network for [`Kind::Host`].
     pub ifindex: u32,
-    pub identity: u32,
+    /// The host that it is on; 0: this one.
+    pub remote: u32,
+    /// Bits of [`flags`].
     pub flags: u32,
+    /// Largest packet, in bytes without the Ethernet header.
     pub mtu: u16,
     /// A [`Kind`].
     pub kind: u8,
-    pub _pad: u8,
+    /// A [`Way`].
+    pub way: u8,
 }
 map_type!(Port, 24);
 
@@ -147,9 +168,15 @@ pub struct Slot {
     pub ifindex: u32,
     pub generation: u32,
     pub network: u32,
+    /// Bits of [`flags`].
     pub flags: u32,
+    /// The host that it is on; 0: this one.
+    pub remote: u32,
+    /// A [`Way`].
+    pub way: u8,
+    pub _pad: [u8; 3],
 }
-map_type!(Slot, 16);
+map_type!(Slot, 24);
 
 #[cfg(test)]
 mod tests {

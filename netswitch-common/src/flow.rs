@@ -8,6 +8,7 @@ use crate::{
     endpoint::Endpoint,
     map_type,
     progress::{self, FlowState, SECOND, TCP, timeout},
+    way::Way,
 };
 
 /// Key of FLOWS: where a packet comes from and goes to, as it arrives.
@@ -92,21 +93,38 @@ pub struct FlowEnd {
     pub generation: u32,
     /// Uplink, for the world. An endpoint's device stands in SLOTS.
     pub ifindex: u32,
+    /// The host that the endpoint is on; 0: this one.
+    pub remote: u32,
     /// Largest packet, in bytes without the Ethernet header.
     pub mtu: u16,
     /// Of the endpoint or, for the world, of the next hop, if the neighbour table knew it.
     pub mac: Mac,
-    /// Next hop, for the world.
+    /// The uplink's own, for the world.
+    pub source: Mac,
+    /// A [`Way`]; an endpoint's stands in SLOTS.
+    pub way: u8,
+    pub _pad: u8,
+    /// Next hop, for the world; none where it is [`FlowEnd::mac`] for good.
     pub next_hop: Address,
 }
-map_type!(FlowEnd, 36);
+map_type!(FlowEnd, 48);
 
 impl FlowEnd {
-    /// Whether a packet for the world goes to [`FlowEnd::mac`], past the neighbour table. The first one of a
-    /// flow and one a second after it do not: the table finds out from them whether the next hop is there.
+    /// Whether it is no endpoint.
     #[inline(always)]
-    pub const fn knows_hop(&self, asks_again: bool) -> bool {
-        self.next_hop.is_none() || !asks_again && !matches!(self.mac.words(), [0, 0, 0])
+    pub const fn is_world(&self) -> bool {
+        self.endpoint == 0
+    }
+
+    /// How a packet for the world leaves. Past the neighbour table if its next hop's MAC is known; but the first one of
+    /// a flow and one a second after it do not: the table finds out from them whether the next hop is there.
+    #[inline(always)]
+    pub const fn way_out(&self, asks_again: bool) -> Way {
+        match !asks_again && !matches!(self.mac.words(), [0, 0, 0]) {
+            true => Way::Device,
+            false if self.way == Way::Device as u8 => Way::Device,
+            false => Way::NextHop,
+        }
     }
 
     /// Becomes the end that an endpoint is. In place: an eBPF stack has no room for another one.
@@ -115,8 +133,12 @@ impl FlowEnd {
         self.endpoint = endpoint;
         self.generation = generation;
         self.ifindex = 0;
+        self.remote = 0;
         self.mtu = mtu;
         self.mac = mac;
+        self.source = Mac([0; 6]);
+        self.way = 0;
+        self._pad = 0;
         self.next_hop = Address::NONE;
     }
 
@@ -168,7 +190,7 @@ pub struct Flow {
     /// When the host was last asked whether it waits for what the flow's originator gets ([`asked_at`]).
     pub asked: u32,
 }
-map_type!(Flow, 224);
+map_type!(Flow, 248);
 
 /// A time in steps of about a second, which is another one after each change that flows look up again for.
 #[inline(always)]

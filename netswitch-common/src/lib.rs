@@ -37,6 +37,7 @@ pub mod progress;
 pub mod publish;
 pub mod socket;
 pub mod verdict;
+pub mod way;
 
 /// Version of every map's layout. Pins live under `<bpffs>/v<ABI_VERSION>/`; raise it when a key,
 /// a value or a meaning in this crate changes, and say how to carry the old entries over in

@@ -24,7 +24,7 @@ pub struct Network {
     pub gateway_v6: Address,
     /// Link-local address of the host end.
     pub link_local: Address,
-    /// Sources for traffic that leaves the host; none until masquerade exists.
+    /// Sources for traffic that leaves the host; none: the route's.
     pub source_v4: Address,
     pub source_v6: Address,
 }
@@ -61,8 +61,13 @@ pub struct Member {
     pub ifindex: u32,
     /// Endpoint id.
     pub id: u32,
+    /// The host that it is on; 0: this one.
+    pub remote: u32,
+    /// A [`Way`](crate::way::Way): a copy goes out of the device, [`Device`](crate::way::Way::Device).
+    pub way: u8,
+    pub _pad: [u8; 3],
 }
-map_type!(Member, 8);
+map_type!(Member, 16);
 
 /// What a subnet is to the switch.
 #[repr(u32)]

@@ -163,7 +163,6 @@ pub struct Decision {
     pub reason: u32,
     /// Where the frame goes: [`crate::endpoint::Port::ifindex`] for `Peer` and `Host`; for answers the
     /// sender's own device, or the host end; for `Replicate` the only member that gets it, or 0 for all.
-    /// For `Translate` and `Open` 0: on along the host's own way, whose hop it is (`--uplink-mode stack`).
     pub ifindex: u32,
     /// Endpoint that sent the frame, 0 if unknown.
     pub source: u32,
@@ -174,8 +173,13 @@ pub struct Decision {
     pub mac: Mac,
     /// Largest packet that would have passed, for `AnswerTooBig`.
     pub mtu: u16,
+    /// A [`Way`](crate::way::Way).
+    pub way: u8,
+    pub _pad: [u8; 3],
+    /// The host that a tunnel leads to.
+    pub remote: u32,
 }
-map_type!(Decision, 32);
+map_type!(Decision, 40);
 
 impl Decision {
     /// Beside a verdict: its receiver, or its sender, may have limits, which commit has to look at.
@@ -192,6 +196,9 @@ impl Decision {
             network: 0,
             mac: Mac([0; 6]),
             mtu: 0,
+            way: 0,
+            _pad: [0; 3],
+            remote: 0,
         }
     }
 }
@@ -204,7 +211,7 @@ pub struct Explanation {
     /// Number of the policy's rule that allowed or denied it, or 0.
     pub rule: u32,
 }
-map_type!(Explanation, 36);
+map_type!(Explanation, 44);
 
 /// Key of DROPS.
 #[repr(C)]

@@ -55,7 +55,7 @@ mod hooks {
         programs::{SkLookupContext, SockAddrContext, SockContext, TcContext, XdpContext},
     };
     use netswitch_common::{
-        endpoint::{Endpoint, Kind, flags},
+        endpoint::{Endpoint, flags},
         verdict::{Decision, DropReason},
     };
 
@@ -174,15 +174,15 @@ mod hooks {
         let (Some(endpoint), Ok(packet)) = (maps::endpoint(frame.ifindex()), Packet::parse(frame)) else {
             return NOT_STRAIGHT;
         };
-        let Some(port) = maps::port(endpoint.network, packet.destination) else {
-            return NOT_STRAIGHT;
-        };
-        if port.kind == Kind::Host as u8 {
+        if packet.destination == endpoint.gateway.words() {
             return match settled::from_endpoint(frame, &packet, endpoint) {
                 true => commit::settled(frame),
                 false => NOT_STRAIGHT,
             };
         }
+        let Some(port) = maps::port(endpoint.network, packet.destination) else {
+            return NOT_STRAIGHT;
+        };
         match forward::straight(frame, &packet, endpoint, port) && !event::wants_flows() {
             true => commit::straight(frame, port.ifindex),
             false => NOT_STRAIGHT,

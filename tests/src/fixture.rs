@@ -261,7 +261,7 @@ impl Port {
     /// The device that `from_endpoint` runs on.
     pub const fn index(&self) -> u32 {
         match self.kind {
-            Kind::Container => 1000 + self.id,
+            Kind::Container | Kind::Remote => 1000 + self.id,
             Kind::Host => 2000 + self.id,
         }
     }
@@ -269,7 +269,7 @@ impl Port {
     /// The device that frames to this port are redirected to.
     pub const fn target(&self) -> u32 {
         match self.kind {
-            Kind::Container => self.index(),
+            Kind::Container | Kind::Remote => self.index(),
             Kind::Host => 3000 + self.id,
         }
     }
@@ -282,7 +282,7 @@ impl Port {
     /// Name of the device that `from_endpoint` runs on.
     pub fn device(&self) -> String {
         match self.kind {
-            Kind::Container => format!("veth-{}", self.name),
+            Kind::Container | Kind::Remote => format!("veth-{}", self.name),
             Kind::Host => format!("sw-{}", self.name),
         }
     }
@@ -290,7 +290,7 @@ impl Port {
     /// Name of the device that frames to this port are redirected to.
     pub fn target_device(&self) -> String {
         match self.kind {
-            Kind::Container => self.device(),
+            Kind::Container | Kind::Remote => self.device(),
             Kind::Host => self.name.to_owned(),
         }
     }

@@ -164,7 +164,7 @@ fn make_devices() {
     for port in PORTS {
         let (device, index) = (port.device(), port.index());
         let far = match port.kind {
-            Kind::Container => format!("far-{} index {}", port.name, port.far_index()),
+            Kind::Container | Kind::Remote => format!("far-{} index {}", port.name, port.far_index()),
             Kind::Host => format!("{} index {} address {}", port.name, port.target(), port.mac()),
         };
         command(format!("link add {device} index {index} type veth peer name {far}"));

@@ -92,7 +92,7 @@ impl Sent {
             ..self.start
         };
         let verdict = match port.kind {
-            Kind::Container => Verdict::Peer,
+            Kind::Container | Kind::Remote => Verdict::Peer,
             Kind::Host => Verdict::Host,
         };
         let frame = self.frame.clone();

@@ -23,13 +23,18 @@ use aya_ebpf::{
     helpers::{bpf_redirect, bpf_redirect_peer, bpf_skb_change_type},
     programs::TcContext,
 };
-use netswitch_common::verdict::{Decision, DropReason, Verdict};
+use netswitch_common::{
+    verdict::{Decision, DropReason, Verdict},
+    way::Way,
+};
 
 use self::count::{count_drop, count_path};
 use crate::{headers::Macs, maps, packet::Frame};
 
 /// To the next program, or to the stack if there is none (`TCX_NEXT`, `TC_ACT_UNSPEC`).
 pub const TCX_NEXT: i32 = -1;
+
+const PEER: u8 = Way::Peer as u8;
 
 /// `skb->pkt_type`: for us. The kernel has compared the destination MAC with the host-side device's,
 /// and a frame "for another host" is not received.
@@ -57,12 +62,10 @@ pub fn settled(frame: Frame) -> i32 {
         return refuse(frame, work.key.owner, reason);
     }
     count_path(Verdict::Translate, length);
-    if work.end.endpoint != 0 {
-        return to_peer(frame, work.decision.ifindex);
+    match work.decision.way {
+        PEER => to_peer(frame, work.decision.ifindex),
+        _ => out(frame, work.decision.ifindex),
     }
-    frame.clear_mark();
-    // SAFETY: only takes numbers
-    unsafe { bpf_redirect(work.decision.ifindex, 0) as i32 }
 }
 
 /// On to the host's stack, untouched.
@@ -111,102 +114,66 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
     if event::wants_drops() {
         event::tell(frame, decision);
     }
-    let rewritten = match Verdict::from_number(decision.verdict) {
-        Some(Verdict::Pass) => {
-            count_path(Verdict::Pass, length);
-            return TCX_NEXT;
-        }
-        Some(Verdict::Peer) => {
-            count_path(Verdict::Peer, length);
-            return to_peer(frame, decision.ifindex);
-        }
-        Some(Verdict::Park) => match park::park(frame) {
-            Ok(()) => {
-                count_path(Verdict::Park, length);
-                return TC_ACT_SHOT; // what is kept is a copy
-            }
-            Err(reason) => Err(reason),
-        },
-        Some(Verdict::Unpark) => match park::unpark(frame) {
-            Ok(()) => {
-                count_path(Verdict::Unpark, length);
-                return TC_ACT_SHOT; // the copies are on their way
-            }
-            Err(reason) => Err(reason),
-        },
-        Some(verdict @ (Verdict::Translate | Verdict::Open)) => match to_other_end(frame, decision) {
-            Ok(action) => {
-                count_path(verdict, length);
-                return action;
-            }
-            Err(reason) => Err(reason),
-        },
-        Some(verdict @ (Verdict::Admit | Verdict::Follow)) => {
-            count_path(verdict, length);
-            return to_member(frame, decision);
-        }
-        Some(Verdict::Question) => match names::to_agent(frame) {
-            Ok(()) => {
-                count_path(Verdict::Question, length);
-                return to_host(frame, decision.ifindex);
-            }
-            Err(reason) => Err(reason),
-        },
-        Some(Verdict::Answer) => match names::from_agent(frame) {
-            Ok(()) => {
-                count_path(Verdict::Answer, length);
-                return to_peer(frame, decision.ifindex);
-            }
-            Err(reason) => Err(reason),
-        },
-        Some(Verdict::Host) => {
-            count_path(Verdict::Host, length);
-            return to_host(frame, decision.ifindex);
-        }
-        Some(Verdict::Replicate) => {
-            count_path(Verdict::Replicate, length);
-            replicate::to_members(frame, decision);
-            return TC_ACT_SHOT; // the copies are on their way, the original is used up
-        }
-        Some(Verdict::AnswerArp) => rewrite::answer_arp(frame, decision).map(|()| Verdict::AnswerArp),
-        Some(Verdict::AnswerNeighbour) => rewrite::answer_neighbour(frame, decision).map(|()| Verdict::AnswerNeighbour),
-        Some(Verdict::AnswerName) => resolve::answer(frame).map(|()| Verdict::AnswerName),
-        Some(Verdict::DenyName) => deny::answer(frame).map(|()| Verdict::DenyName),
-        Some(verdict @ (Verdict::AnswerTooBig | Verdict::AnswerTimeExceeded)) => {
-            match limit::take_error(decision.source) {
-                true => rewrite::answer_error(frame, decision).map(|()| verdict),
-                false => Err(DropReason::Internal), // the decision's own reason is counted
-            }
-        }
-        _ => Err(DropReason::Malformed),
+    let Some(verdict) = Verdict::from_number(decision.verdict) else {
+        return refuse(frame, payer(decision), DropReason::Internal);
     };
-    finish(frame, decision, rewritten, length)
-}
-
-/// For a frame that became its own answer, or that is dropped.
-#[inline(always)]
-fn finish(frame: Frame, decision: &Decision, rewritten: Result<Verdict, DropReason>, length: u32) -> i32 {
-    let endpoint = payer(decision);
-    if decision.reason != 0 {
-        count_drop(endpoint, decision.reason, 1, length);
-    }
-    match rewritten {
-        Ok(verdict) => {
+    match act(frame, decision, verdict) {
+        Ok(action) => {
+            if decision.reason != 0 {
+                count_drop(payer(decision), decision.reason, 1, length);
+            }
             count_path(verdict, length);
-            answer(frame, decision)
+            action
         }
         Err(reason) => {
-            if decision.reason == 0 {
-                count_drop(endpoint, reason as u32, 1, length);
-                if event::wants_drops() {
-                    event::dropped(frame, decision, reason);
-                }
+            let known = match decision.reason {
+                0 => reason as u32,
+                known => known,
+            };
+            count_drop(payer(decision), known, 1, length);
+            if decision.reason == 0 && event::wants_drops() {
+                event::dropped(frame, decision, reason);
             }
             count_path(Verdict::Drop, length);
-            log(frame, decision.reason);
+            log(frame, known);
             TC_ACT_SHOT
         }
     }
+}
+
+/// What the hook answers with. What is copied or kept is dropped itself.
+#[inline(always)]
+fn act(frame: Frame, decision: &Decision, verdict: Verdict) -> Result<i32, DropReason> {
+    match verdict {
+        Verdict::Pass => return Ok(TCX_NEXT),
+        Verdict::Translate | Verdict::Open => return to_other_end(frame, decision),
+        Verdict::Drop => return Err(DropReason::Malformed), // the decision's own reason is counted
+        Verdict::Park => return park::park(frame).map(|()| TC_ACT_SHOT),
+        Verdict::Unpark => return park::unpark(frame).map(|()| TC_ACT_SHOT),
+        Verdict::Replicate => {
+            replicate::to_members(frame, decision);
+            return Ok(TC_ACT_SHOT);
+        }
+        Verdict::Peer | Verdict::Host => {}
+        Verdict::Admit | Verdict::Follow => {
+            if let Some(work) = maps::work() {
+                renew::renew(work);
+            }
+        }
+        Verdict::Question => names::to_agent(frame)?,
+        Verdict::Answer => names::from_agent(frame)?,
+        Verdict::AnswerArp => rewrite::answer_arp(frame, decision)?,
+        Verdict::AnswerNeighbour => rewrite::answer_neighbour(frame, decision)?,
+        Verdict::AnswerName => resolve::answer(frame)?,
+        Verdict::DenyName => deny::answer(frame)?,
+        Verdict::AnswerTooBig | Verdict::AnswerTimeExceeded => {
+            if !limit::take_error(decision.source) {
+                return Err(DropReason::Internal); // the decision's own reason is counted
+            }
+            rewrite::answer_error(frame, decision)?;
+        }
+    }
+    send(frame, decision)
 }
 
 /// Drops a frame before anything has been done about it, charged to an endpoint that need not be its sender.
@@ -251,65 +218,46 @@ fn to_host(frame: Frame, ifindex: u32) -> i32 {
     unsafe { bpf_redirect(ifindex, u64::from(BPF_F_INGRESS)) as i32 }
 }
 
-/// An answer goes back: to a container through its own device, to the host through its host end, to the
-/// world through the uplink.
+/// A frame leaves by the decision's way.
 #[inline(always)]
-fn answer(frame: Frame, decision: &Decision) -> i32 {
-    if decision.network == 0 {
-        // SAFETY: only takes numbers
-        unsafe { bpf_redirect(decision.ifindex, 0) as i32 }
-    } else if decision.ifindex == frame.ifindex() {
-        to_peer(frame, decision.ifindex)
-    } else {
-        to_host(frame, decision.ifindex)
+fn send(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
+    match Way::from_number(decision.way) {
+        Some(Way::Peer) => Ok(to_peer(frame, decision.ifindex)),
+        Some(Way::HostEnd) => Ok(to_host(frame, decision.ifindex)),
+        Some(Way::Device) => Ok(out(frame, decision.ifindex)),
+        Some(Way::NextHop) => {
+            frame.clear_mark();
+            maps::work().map(|work| hop::to_world(work)).ok_or(DropReason::Internal)
+        }
+        Some(Way::Stack) => Ok(TCX_NEXT),
+        Some(Way::Tunnel) | None => Err(DropReason::NoUplink),
     }
 }
 
-/// A packet of a flow that is not translated: to a member of the sender's network, a container or the host.
+/// Out of a device.
 #[inline(always)]
-fn to_member(frame: Frame, decision: &Decision) -> i32 {
-    if let Some(work) = maps::work() {
-        renew::renew(work);
-    }
-    match maps::network(decision.network) {
-        Some(network) if network.host_end == decision.ifindex => to_host(frame, decision.ifindex),
-        _ => to_peer(frame, decision.ifindex),
-    }
+fn out(frame: Frame, ifindex: u32) -> i32 {
+    frame.clear_mark();
+    // SAFETY: only takes numbers
+    unsafe { bpf_redirect(ifindex, 0) as i32 }
 }
 
 /// A packet of a flow: translated and out.
 #[inline(never)]
 fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
-    let work = maps::work().ok_or(DropReason::Malformed)?;
+    let work = maps::work().ok_or(DropReason::Internal)?;
     if work.is_fragment() {
         pieces::pass()?;
     }
     renew::renew(work);
-    let is_new = decision.verdict == Verdict::Open as u32;
-    let knows_hop = work.end.knows_hop(is_new || work.rerouted != 0);
-    work.macs = match (work.end.endpoint, knows_hop) {
-        _ if decision.ifindex == 0 => frame.read(0).ok_or(DropReason::Malformed)?,
-        (0, true) => Macs {
-            destination: work.end.mac.words(),
-            source: maps::uplink(work.end.ifindex).ok_or(DropReason::NoUplink)?.mac.words(),
-        },
-        (0, false) => Macs::NONE,
+    work.macs = match Way::from_number(decision.way) {
+        Some(Way::Stack) => frame.read(0).ok_or(DropReason::Malformed)?,
+        Some(Way::NextHop) => Macs::NONE,
         _ => Macs {
             destination: work.end.mac.words(),
             source: decision.mac.words(),
         },
     };
     translate::translate(frame, work)?;
-    if decision.ifindex == 0 {
-        return Ok(TCX_NEXT);
-    }
-    if work.end.endpoint != 0 {
-        return Ok(to_peer(frame, decision.ifindex));
-    }
-    frame.clear_mark();
-    if knows_hop {
-        // SAFETY: only takes numbers
-        return Ok(unsafe { bpf_redirect(work.end.ifindex, 0) as i32 });
-    }
-    Ok(hop::to_world(work))
+    send(frame, decision)
 }

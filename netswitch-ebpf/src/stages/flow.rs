@@ -132,7 +132,7 @@ fn matches(work: &mut Work) -> bool {
     if work.quoted == 0 {
         advance(flow, progress, work);
     }
-    work.rerouted = u8::from(work.end.endpoint == 0 && is_stale);
+    work.rerouted = u8::from(work.end.is_world() && is_stale);
     // a published port's flow has a port that no socket of the host may bind
     let from_world = work.tuple.zone == 0 && flow.publication == 0;
     work.contested = u8::from(match from_world {

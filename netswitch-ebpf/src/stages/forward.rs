@@ -16,7 +16,8 @@ use crate::{
 #[inline(always)]
 pub fn straight(frame: Frame, packet: &Packet, endpoint: &Endpoint, port: &Port) -> bool {
     const OTHER: u32 = flags::LIMITED | flags::COUNT_FLOWS;
-    !((endpoint.flags | port.flags) & OTHER != 0
+    !(port.kind == Kind::Host as u8
+        || (endpoint.flags | port.flags) & OTHER != 0
         || !endpoint.may_meet(port.kind)
         || policy::concerns(endpoint.id, port.id)
         || frame.length() > u32::from(port.mtu) + ETHERNET_LENGTH
@@ -80,6 +81,8 @@ fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, ver
     Decision {
         verdict,
         ifindex: port.ifindex,
+        way: port.way,
+        remote: port.remote,
         destination: port.id,
         ..Decision::default()
     }
@@ -115,6 +118,7 @@ fn too_big(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> 
         verdict: Verdict::AnswerTooBig as u32,
         reason: DropReason::TooBig as u32,
         ifindex: way_back,
+        way: endpoint.way,
         destination: port.id,
         mac: network.mac,
         mtu: port.mtu,

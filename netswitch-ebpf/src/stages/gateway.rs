@@ -147,7 +147,7 @@ pub fn hairpin(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
 #[inline(always)]
 fn is_hosts(network: &Network) -> bool {
     maps::work()
-        .filter(|work| work.end.endpoint != 0)
+        .filter(|work| !work.end.is_world())
         .and_then(|work| maps::slot(work.end.endpoint))
         .is_some_and(|slot| slot.ifindex == network.switch_end)
 }

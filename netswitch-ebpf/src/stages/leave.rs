@@ -5,6 +5,7 @@ use netswitch_common::{
     address::Mac,
     endpoint::flags,
     verdict::{Decision, DropReason, Verdict},
+    way::Way,
 };
 
 use super::{leash, options, policy};
@@ -91,9 +92,12 @@ fn decide(frame: Frame, work: &Work, verdict: u32, way_back: WayBack) -> Decisio
             DropReason::TooBig,
         );
     }
-    if work.end.endpoint == 0 {
+    if work.end.is_world() {
+        let asks_again = verdict == Verdict::Open as u32 || work.rerouted != 0;
         return Decision {
             ifindex: work.end.ifindex,
+            way: work.end.way_out(asks_again) as u8,
+            mac: work.end.source,
             ..decision
         };
     }
@@ -101,6 +105,8 @@ fn decide(frame: Frame, work: &Work, verdict: u32, way_back: WayBack) -> Decisio
         Some((slot, network)) => Decision {
             verdict: verdict | slot.flags & flags::LIMITED,
             ifindex: slot.ifindex,
+            way: slot.way,
+            remote: slot.remote,
             mac: network.mac,
             ..decision
         },
@@ -124,6 +130,10 @@ fn answer(
         verdict: verdict as u32,
         reason: reason as u32,
         ifindex: way_back.ifindex,
+        way: match way_back.network {
+            0 => Way::Device as u8,
+            _ => Way::Peer as u8,
+        },
         mac: maps::network(way_back.network).map_or(Mac([0; 6]), |network| network.mac),
         mtu: work.end.mtu,
         ..decision

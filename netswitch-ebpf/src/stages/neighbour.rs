@@ -110,6 +110,7 @@ pub fn answer(frame: Frame, headers: Headers, endpoint: &Endpoint, neighbour: &N
         verdict: verdict as u32,
         reason: 0,
         ifindex: way_back,
+        way: endpoint.way,
         destination: neighbour.port.id,
         mac: neighbour.mac,
         ..Decision::default()

@@ -7,6 +7,7 @@ use netswitch_common::{
     flow::FlowEnd,
     publish::{Publication, flags},
     verdict::DropReason,
+    way::Way,
 };
 
 use super::{flow, route};
@@ -110,6 +111,8 @@ pub fn decide_world(frame: Frame, publication: &Publication) -> Result {
             ifindex: frame.ifindex(),
             mtu: route::mtu(uplink),
             mac: Mac::from_words(frame.source_mac()?),
+            source: uplink.mac,
+            way: Way::Device as u8,
             ..FlowEnd::default()
         };
     }

@@ -62,6 +62,7 @@ fn look(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Option<()> {
     work.decision = Decision {
         verdict: verdict as u32,
         ifindex: frame.ifindex(),
+        way: endpoint.way,
         network: endpoint.network,
         mac: network.mac,
         ..Decision::default()

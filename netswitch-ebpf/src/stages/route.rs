@@ -14,6 +14,7 @@ use netswitch_common::{
     host::{Config, Uplink},
     network::{Network, Subnet, SubnetKind},
     verdict::DropReason,
+    way::Way,
 };
 
 use crate::{headers::family, maps, packet::Frame, work::Work};
@@ -167,8 +168,9 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
         return false;
     };
     let is_v4 = work.goal.as_v4().is_some();
-    work.route.endpoint = 0;
-    work.route.generation = 0;
+    work.route.set(0, 0, mtu(uplink), Mac([0; 6]));
+    work.route.way = Way::NextHop as u8;
+    work.route.source = uplink.mac;
     work.route.mac = match answer {
         BPF_FIB_LKUP_RET_SUCCESS => Mac(query.dmac),
         _ => Mac([0; 6]),
@@ -234,12 +236,10 @@ pub fn by(device: u32, work: &mut Work) -> Result<(), DropReason> {
     let Some(uplink) = maps::uplink(device) else {
         return Err(DropReason::NoUplink);
     };
-    work.route.endpoint = 0;
-    work.route.generation = 0;
-    work.route.mac = Mac([0; 6]);
+    work.route.set(0, 0, mtu(uplink), Mac([0; 6]));
+    work.route.way = Way::Stack as u8;
+    work.route.source = uplink.mac;
     work.route.ifindex = device;
-    work.route.mtu = mtu(uplink);
-    work.route.next_hop = Address::NONE;
     work.source = match work.is_v4() {
         true => uplink.v4,
         false => uplink.v6,
@@ -294,11 +294,14 @@ fn look_again(frame: Frame) -> bool {
     }
     if work.direction == direction::REPLY {
         work.start = work.translated.from;
-        if back(frame, network.host_end)
-            && let Some(work) = maps::work()
-            && work.route.ifindex == work.end.ifindex
-        {
+        let has_way = back(frame, network.host_end);
+        let Some(work) = maps::work() else {
+            return false;
+        };
+        if has_way && work.route.ifindex == work.end.ifindex {
             work.end = work.route;
+        } else if let Some(uplink) = maps::uplink(work.end.ifindex) {
+            work.end.source = uplink.mac;
         }
         return true;
     }

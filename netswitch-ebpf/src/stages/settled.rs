@@ -2,7 +2,10 @@
 //! are such. They take a short way, on which nothing is looked up twice; what becomes of them is the same.
 
 use aya_ebpf::bindings::__sk_buff;
-use netswitch_common::endpoint::{Endpoint, flags};
+use netswitch_common::{
+    endpoint::{Endpoint, flags},
+    way::Way,
+};
 
 use super::{flow, host, source_guard, stack, tuple};
 use crate::{
@@ -58,22 +61,24 @@ fn prepare(frame: Frame, work: &mut Work) -> Option<()> {
     {
         return None;
     }
-    let (ifindex, source) = match work.end.endpoint {
-        0 if !work.end.knows_hop(false) => return None,
-        0 => (work.end.ifindex, maps::uplink(work.end.ifindex)?.mac),
+    let (way, ifindex, source) = match work.end.endpoint {
+        0 => (work.end.way_out(false) as u8, work.end.ifindex, work.end.source),
         endpoint => {
             let slot = maps::slot(endpoint)?;
-            let network = maps::network(slot.network)?;
-            if slot.flags & flags::LIMITED != 0 || slot.ifindex == network.switch_end {
+            if slot.flags & flags::LIMITED != 0 {
                 return None;
             }
-            (slot.ifindex, network.mac)
+            (slot.way, slot.ifindex, maps::network(slot.network)?.mac)
         }
     };
+    if way != Way::Device as u8 && way != Way::Peer as u8 {
+        return None;
+    }
     work.macs = Macs {
         destination: work.end.mac.words(),
         source: source.words(),
     };
     work.decision.ifindex = ifindex;
+    work.decision.way = way;
     Some(())
 }

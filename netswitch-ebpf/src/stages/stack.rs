@@ -8,6 +8,7 @@ use netswitch_common::{
     host::Config,
     publish::{Publication, flags},
     verdict::{Decision, DropReason, Verdict},
+    way::Way,
 };
 
 use super::{flow, fragment, leave, masquerade, tuple};
@@ -27,7 +28,7 @@ pub fn is_on() -> bool {
 /// Whether the stack carries a container's packet, whose flow was found.
 #[inline(always)]
 pub fn carries_flow() -> bool {
-    is_on() && maps::work().is_some_and(|work| work.end.endpoint == 0 && work.denied == 0)
+    is_on() && maps::work().is_some_and(|work| work.end.is_world() && work.denied == 0)
 }
 
 /// Whether packets for a publication can go through the stack. Those that must come from the gateway's
@@ -47,6 +48,7 @@ pub fn hand_on(verdict: Verdict) {
         work.decision = refused.unwrap_or(Decision {
             verdict: verdict as u32,
             destination: work.end.endpoint,
+            way: Way::Stack as u8,
             ..Decision::default()
         });
     }

@@ -89,7 +89,7 @@ fn is_of_a_settled_flow(packet: &Plain) -> bool {
             work.renew == 0
                 && halves(work.life).1 & progress::ASSURED != 0
                 && work.direction == direction::ORIGINAL
-                && work.end.endpoint != 0
+                && !work.end.is_world()
         })
 }
 

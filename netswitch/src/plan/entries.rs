@@ -11,6 +11,7 @@ use netswitch_common::{
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Subnet, SubnetKind},
     publish,
+    way::Way,
 };
 
 use crate::action::{Action, Device, Entry, Place};
@@ -72,7 +73,8 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
                 generation: bridge.host_port_generation,
                 network: bridge.number,
                 flags,
-                ifindex: 0,
+                way: Kind::Host.way() as u8,
+                ..Slot::default()
             },
         },
         Entry::Endpoint {
@@ -84,6 +86,7 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
                 flags,
                 mtu,
                 kind: Kind::Host as u8,
+                way: Kind::Host.way() as u8,
                 mac: bridge.mac,
                 v4: gateway(false).as_v4().unwrap_or(0),
                 v6: gateway(true),
@@ -102,10 +105,7 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
                 slot: 0,
             },
             device: switch_end,
-            value: Member {
-                ifindex: 0,
-                id: bridge.host_port,
-            },
+            value: member(bridge.host_port),
         },
     ];
     entries.extend(network.pools.iter().map(|pool| subnet(pool, bridge)));
@@ -151,7 +151,8 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, hold
                 generation: endpoint.generation,
                 network: bridge.number,
                 flags,
-                ifindex: 0,
+                way: Kind::Container.way() as u8,
+                ..Slot::default()
             },
         },
         Entry::Endpoint {
@@ -164,7 +165,9 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, hold
                 flags,
                 mtu,
                 kind: Kind::Container as u8,
+                way: Kind::Container.way() as u8,
                 mac: endpoint.mac,
+                gateway: bridge.mac,
                 v4: address(endpoint.v4).as_v4().unwrap_or(0),
                 v6: address(endpoint.v6),
                 link_local: if network.enable_ipv6 {
@@ -186,10 +189,7 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, hold
                 slot: endpoint.slot,
             },
             device: device.clone(),
-            value: Member {
-                ifindex: 0,
-                id: endpoint.number,
-            },
+            value: member(endpoint.number),
         },
     ];
     for address in addresses_of(endpoint, network) {
@@ -320,7 +320,17 @@ fn port(id: u32, generation: u32, flags: u32, mtu: u16, kind: Kind) -> Port {
         flags,
         mtu,
         kind: kind as u8,
+        way: kind.way() as u8,
         ..Port::default()
+    }
+}
+
+/// As for [`port`].
+fn member(id: u32) -> Member {
+    Member {
+        id,
+        way: Way::Device as u8,
+        ..Member::default()
     }
 }
 
