@@ -65,7 +65,7 @@ mod hooks {
         maps,
         packet::{Frame, Packet},
         sockets::{self, Moment},
-        stages::{forward, leave, neighbour, replicate, source_guard, settled, stack, uplink::{self, Outcome}},
+        stages::{forward, leave, neighbour, replicate, source_guard, stack, uplink},
     };
 
     /// Ingress of every host-side veth and of every switch end: a frame leaves a container, or the host.
@@ -87,10 +87,9 @@ mod hooks {
     #[classifier]
     pub fn from_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
-        match uplink::decide(frame) {
-            Outcome::Pass => commit::pass(frame),
-            Outcome::Settled => commit::settled(frame),
-            Outcome::Decided => commit::carry_out(frame),
+        match frame.is_for_us() {
+            true => arrive(frame),
+            false => commit::pass(frame),
         }
     }
 
@@ -123,7 +122,7 @@ mod hooks {
     pub fn explain_uplink(context: TcContext) -> i32 {
         forget_rule();
         let frame = Frame::new(context.skb.skb);
-        if matches!(uplink::explain(frame), Outcome::Pass) {
+        if !uplink::decide(frame) {
             if let Some(work) = maps::work() {
                 work.decision = uplink::PASS;
             }
@@ -164,8 +163,18 @@ mod hooks {
         }
     }
 
-    /// No action of the kernel's: the frame is not for [`fast`].
-    const NOT_STRAIGHT: i32 = i32::MIN;
+    /// A frame from the world with the uplink's own MAC.
+    #[inline(always)]
+    fn arrive(frame: Frame) -> i32 {
+        match commit::settled::from_world(frame) {
+            NOT_STRAIGHT if uplink::decide(frame) => commit::carry_out(frame),
+            NOT_STRAIGHT => commit::pass(frame),
+            action => action,
+        }
+    }
+
+    /// The frame is not for [`fast`].
+    const NOT_STRAIGHT: i32 = commit::settled::OTHER;
 
     /// Takes a frame to a container of its network that nothing else concerns, in registers. It is not inlined, so
     /// that its stack is gone when the others run.
@@ -175,10 +184,7 @@ mod hooks {
             return NOT_STRAIGHT;
         };
         if packet.destination == endpoint.gateway.words() {
-            return match settled::from_endpoint(frame, &packet, endpoint) {
-                true => commit::settled(frame),
-                false => NOT_STRAIGHT,
-            };
+            return commit::settled::from_endpoint(frame, endpoint);
         }
         let Some(port) = maps::port(endpoint.network, packet.destination) else {
             return NOT_STRAIGHT;

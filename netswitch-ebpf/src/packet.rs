@@ -1,6 +1,7 @@
 //! The one parse of a frame into a [`Packet`].
 
 mod frame;
+pub mod plain;
 pub mod size;
 mod v6;
 

@@ -4,6 +4,7 @@
 //! the function is global: such a one is verified once, takes the context and numbers, and leaves its
 //! results here. After calling one, take the sheet again ([`crate::maps::work`]).
 
+use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use netswitch_common::{
     address::Address,
     flow::{Flow, FlowEnd, FlowKey, Tuple},
@@ -132,6 +133,13 @@ impl Work {
         self.unjudged = 0;
         self.rejudged = 0;
         self.denied = 0;
+    }
+
+    /// The packet is looked at now.
+    #[inline(always)]
+    pub fn set_time(&mut self) {
+        // SAFETY: no argument
+        self.now = unsafe { bpf_ktime_get_coarse_ns() };
     }
 
     /// A new flow takes the place of the one with this key and serial.

@@ -9,28 +9,46 @@ mod redirect;
 use aya_ebpf::{bindings::xdp_action, helpers::bpf_fib_lookup, programs::XdpContext};
 use netswitch_common::{address::Address, flow::Tuple, verdict::DropReason};
 
-use self::frame::{length, read};
+use self::frame::{bytes, length};
 use crate::{
     commit::{count::count_drop, event},
+    headers::Macs,
     maps,
+    packet::plain::{self, Plain},
     stages::route,
 };
 
 /// What a hook of this kind answers with.
 pub fn guard(context: &XdpContext) -> u32 {
-    let Some(packet) = read(context) else {
+    let Some(work) = maps::work() else {
         return xdp_action::XDP_PASS;
     };
-    match judge(context, &packet.tuple) {
+    let Some(packet) = read(context, &mut work.tuple) else {
+        return xdp_action::XDP_PASS;
+    };
+    match judge(context, &work.tuple) {
         Judgement::Other => xdp_action::XDP_PASS,
-        Judgement::Published => redirect::redirect(context, &packet).unwrap_or(xdp_action::XDP_PASS),
+        Judgement::Published => redirect::redirect(context, packet).unwrap_or(xdp_action::XDP_PASS),
         Judgement::Drop(endpoint, reason) => {
             count_drop(endpoint, reason as u32, 1, length(context));
             if event::wants_drops() {
-                event::dropped_early(&packet.tuple, endpoint, reason, length(context));
+                event::dropped_early(endpoint, reason, length(context));
             }
             xdp_action::XDP_DROP
         }
+    }
+}
+
+/// A plain packet for this host.
+#[inline(always)]
+fn read(context: &XdpContext, tuple: &mut Tuple) -> Option<Plain> {
+    let bytes = bytes(context);
+    let macs: Macs = bytes.copy(0)?;
+    // SAFETY: the context of the running program
+    let uplink = maps::uplink(unsafe { (*context.ctx).ingress_ifindex })?;
+    match macs.destination == uplink.mac.words() {
+        true => plain::read(bytes, length(context), 0, tuple),
+        false => None,
     }
 }
 

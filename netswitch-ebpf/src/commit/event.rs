@@ -87,11 +87,10 @@ pub fn opened(decision: &Decision, length: u32) {
     tell_tuple(what, decision.source, decision.destination, decision.network, length);
 }
 
-/// A drop before there is a packet, charged to an endpoint.
+/// A drop before there is a packet, whose tuple is on the sheet, charged to an endpoint.
 #[inline(always)]
-pub fn dropped_early(tuple: &Tuple, destination: u32, reason: DropReason, length: u32) {
+pub fn dropped_early(destination: u32, reason: DropReason, length: u32) {
     let Some(work) = maps::work() else { return };
-    work.tuple = *tuple;
     work.macs = Macs::NONE;
     tell_tuple(what(Verdict::Drop as u32, reason as u32), 0, destination, 0, length);
 }

@@ -14,6 +14,7 @@ mod renew;
 mod replicate;
 mod resolve;
 mod rewrite;
+pub mod settled;
 mod slot;
 pub mod translate;
 
@@ -34,8 +35,6 @@ use crate::{headers::Macs, maps, packet::Frame};
 /// To the next program, or to the stack if there is none (`TCX_NEXT`, `TC_ACT_UNSPEC`).
 pub const TCX_NEXT: i32 = -1;
 
-const PEER: u8 = Way::Peer as u8;
-
 /// `skb->pkt_type`: for us. The kernel has compared the destination MAC with the host-side device's,
 /// and a frame "for another host" is not received.
 const PACKET_HOST: u32 = 0;
@@ -49,23 +48,6 @@ static KERNEL_SETS_PACKET_TYPE: Global<u8> = Global::new(0);
 pub fn straight(frame: Frame, device: u32) -> i32 {
     count_path(Verdict::Peer, frame.length());
     to_peer(frame, device)
-}
-
-/// A packet whose translation and way are on the sheet, and about whose flow nothing has to be written.
-#[inline(always)]
-pub fn settled(frame: Frame) -> i32 {
-    let Some(work) = maps::work() else {
-        return TC_ACT_SHOT;
-    };
-    let length = frame.length();
-    if let Err(reason) = translate::translate_plain(frame) {
-        return refuse(frame, work.key.owner, reason);
-    }
-    count_path(Verdict::Translate, length);
-    match work.decision.way {
-        PEER => to_peer(frame, work.decision.ifindex),
-        _ => out(frame, work.decision.ifindex),
-    }
 }
 
 /// On to the host's stack, untouched.

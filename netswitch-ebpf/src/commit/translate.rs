@@ -83,7 +83,7 @@ pub fn translate(frame: Frame, work: &Work) -> Result {
     outcome(if work.quoted != 0 {
         translate_error(frame.0)
     } else if is_plain(work) {
-        rewrite_plain(frame.0)
+        translate_plain(frame.0)
     } else {
         translate_packet(frame.0)
     })
@@ -99,14 +99,8 @@ fn is_plain(work: &Work) -> bool {
     usize::from(work.headers.transport) == ports && matches!(work.headers.protocol, protocol::TCP | protocol::UDP)
 }
 
-/// The same for a packet that [`is_plain`].
-#[inline(always)]
-pub fn translate_plain(frame: Frame) -> Result {
-    outcome(rewrite_plain(frame.0))
-}
-
 #[unsafe(no_mangle)]
-extern "C" fn rewrite_plain(skb: *mut __sk_buff) -> u32 {
+extern "C" fn translate_plain(skb: *mut __sk_buff) -> u32 {
     maps::work().map_or(DropReason::Malformed as u32, |work| {
         number(plain(Frame::new(skb), work))
     })
@@ -126,8 +120,9 @@ extern "C" fn translate_error(skb: *mut __sk_buff) -> u32 {
     })
 }
 
+/// A [`FrontV4`] or [`FrontV6`].
 #[inline(always)]
-fn plain(frame: Frame, work: &Work) -> Result {
+pub fn plain(frame: Frame, work: &Work) -> Result {
     checksums(frame, work)?;
     if work.is_v4() {
         let mut front = MaybeUninit::<FrontV4>::uninit();

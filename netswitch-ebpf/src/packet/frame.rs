@@ -11,6 +11,7 @@ use aya_ebpf::{
 };
 use netswitch_common::{address::Address, family::Family, verdict::DropReason};
 
+use super::plain::Bytes;
 use crate::headers::{Arp, ETHERNET_LENGTH, Ipv6, ethertype};
 
 /// Bits of a transport header's offset: six extension headers end before it, and the verifier sees that the
@@ -81,34 +82,27 @@ impl Frame {
     /// `offset` must be provably small, and `T` at least two bytes (the verifier follows no others).
     #[inline(always)]
     pub fn read<T: Copy>(self, offset: u32) -> Option<T> {
-        match self.at::<T>(offset) {
-            // SAFETY: `at` checked the bounds; T is made of integers; BPF machines read unaligned words
-            Some(header) => Some(unsafe { *header }),
+        match self.bytes().copy(offset) {
+            Some(header) => Some(header),
             None => {
                 let end = offset + size_of::<T>() as u32;
                 // SAFETY: the context of the running program; pointers are derived anew afterwards
                 if self.length() < end || unsafe { bpf_skb_pull_data(self.0, end) } != 0 {
                     return None;
                 }
-                // SAFETY: as above
-                self.at::<T>(offset).map(|header| unsafe { *header })
+                self.bytes().copy(offset)
             }
         }
     }
 
+    /// What can be read without a helper.
     #[inline(always)]
-    fn at<T>(self, offset: u32) -> Option<*const T> {
+    pub fn bytes(self) -> Bytes {
         // SAFETY: the context of the running program and its fields
-        let (data, end) = unsafe {
+        unsafe {
             bounds::<{ core::mem::offset_of!(__sk_buff, data) }, { core::mem::offset_of!(__sk_buff, data_end) }>(
                 self.0.cast(),
             )
-        };
-        let header = data + offset as usize;
-        if header + size_of::<T>() > end {
-            None
-        } else {
-            Some(header as *const T)
         }
     }
 
@@ -211,22 +205,22 @@ impl Frame {
 /// # Safety
 /// `context` must be that of the running program, the fields its `data` and `data_end`.
 #[inline(always)]
-pub unsafe fn bounds<const DATA: usize, const END: usize>(context: *const core::ffi::c_void) -> (usize, usize) {
-    let (data, end): (usize, usize);
+pub unsafe fn bounds<const DATA: usize, const END: usize>(context: *const core::ffi::c_void) -> Bytes {
+    let (start, end): (usize, usize);
     // SAFETY: the caller's
     unsafe {
         core::arch::asm!(
-            "{data} = *(u32 *)({context} + {at})",
+            "{start} = *(u32 *)({context} + {at})",
             "{end} = *(u32 *)({context} + {at_end})",
             context = in(reg) context,
-            data = out(reg) data,
+            start = out(reg) start,
             end = out(reg) end,
             at = const DATA,
             at_end = const END,
             options(readonly, nostack),
         );
     }
-    (data, end)
+    Bytes { start, end }
 }
 
 /// Source and destination of an IP packet.

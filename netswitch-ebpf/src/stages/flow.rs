@@ -73,6 +73,12 @@ pub fn is_known() -> bool {
     find_flow() == FOUND
 }
 
+/// The same, and whether nothing has to be written about it either.
+#[inline(always)]
+pub fn is_settled(work: &mut Work) -> bool {
+    matches(work) && work.renew | work.rerouted | work.contested | work.unjudged == 0
+}
+
 const NONE: u32 = 0;
 const FOUND: u32 = 1;
 /// Found, but its route has to be looked up again, or the policy asked.

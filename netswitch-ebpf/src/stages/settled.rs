@@ -1,61 +1,89 @@
 //! Settled: a plain packet of a flow about which nothing has to be asked or written. Most packets of translated flows
-//! are such. They take a short way, on which nothing is looked up twice; what becomes of them is the same.
+//! are such. What becomes of them is the same as by the other stages, in fewer steps: nothing is looked up twice.
 
-use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     endpoint::{Endpoint, flags},
     way::Way,
 };
 
-use super::{flow, host, source_guard, stack, tuple};
+use super::{flow, host, stack};
 use crate::{
-    headers::{ETHERNET_LENGTH, Macs, dns, protocol},
+    headers::{ETHERNET_LENGTH, Macs, dhcp, dns, protocol},
     maps,
-    packet::{Frame, Headers, Packet, plain_transport, size},
+    packet::{
+        Family, Frame, Headers,
+        plain::{self, Plain},
+        size,
+    },
     work::Work,
 };
 
-/// Whether a container's frame to the gateway's MAC is one; then the sheet has its translation and its way.
+/// Whether a frame to the gateway's MAC is one, from a container that has nothing but one address of a family; then the
+/// sheet has its translation and its way.
 #[inline(always)]
-pub fn from_endpoint(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> bool {
-    endpoint.flags & (host::CLOSED | flags::LIMITED) == 0
-        && is_plain(packet.headers)
-        && source_guard::is_plain(frame, packet, endpoint)
-        && tuple::read(frame, packet.headers, endpoint.network).is_ok()
-        // a question for a name is the switch's to answer
-        && maps::work().is_some_and(|work| work.tuple.to_port != dns::PORT)
-        && flow::is_known()
-        && leaves(frame)
-}
-
-/// Whether a packet has nothing between its IP header and its ports, and nothing follows it.
-#[inline(always)]
-fn is_plain(headers: Headers) -> bool {
-    headers.transport == plain_transport(headers.family)
-        && headers.more_fragments == 0
-        && matches!(headers.protocol, protocol::TCP | protocol::UDP)
-}
-
-/// Whether a packet whose flow is known is one; then the sheet has its way.
-#[inline(always)]
-pub fn leaves(frame: Frame) -> bool {
-    leave_settled(frame.0) != 0
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn leave_settled(skb: *mut __sk_buff) -> u32 {
-    maps::work().map_or(0, |work| u32::from(prepare(Frame::new(skb), work).is_some()))
-}
-
-#[inline(always)]
-fn prepare(frame: Frame, work: &mut Work) -> Option<()> {
-    if !is_plain(work.headers)
-        || work.renew | work.rerouted | work.contested | work.unjudged != 0
-        || work.hop_limit <= 1
-        || stack::is_on()
-    {
-        return None;
+pub fn find_from_endpoint(frame: Frame, work: &mut Work, endpoint: &Endpoint) -> bool {
+    if endpoint.flags & (host::CLOSED | flags::LIMITED) != 0 {
+        return false;
     }
+    let Some(plain) = read(frame, work, endpoint.network) else {
+        return false;
+    };
+    let from = work.tuple.from;
+    let is_own = match from.as_v4() {
+        Some(v4) => v4 == endpoint.v4,
+        None => from == endpoint.v6,
+    };
+    // a question for a name is the switch's to answer, and DHCP is guarded
+    is_own
+        && work.tuple.to_port != dns::PORT
+        && !matches!(work.tuple.from_port, dhcp::SERVER | dhcp::SERVER_V6)
+        && !matches!(work.tuple.to_port, dhcp::CLIENT | dhcp::CLIENT_V6)
+        && find(frame, work, plain)
+}
+
+/// The same for a frame from the world.
+#[inline(always)]
+pub fn find_from_world(frame: Frame, work: &mut Work) -> bool {
+    read(frame, work, 0).is_some_and(|plain| find(frame, work, plain))
+}
+
+#[inline(always)]
+fn read(frame: Frame, work: &mut Work, zone: u32) -> Option<Plain> {
+    match frame.has_tag_aside() {
+        true => None,
+        false => plain::read(frame.bytes(), frame.length(), zone, &mut work.tuple),
+    }
+}
+
+#[inline(always)]
+fn find(frame: Frame, work: &mut Work, plain: Plain) -> bool {
+    let protocol = work.tuple.protocol as u8;
+    if protocol == protocol::SCTP || plain.hop_limit <= 1 || stack::is_on() {
+        return false;
+    }
+    work.headers = Headers {
+        family: match work.tuple.from.as_v4() {
+            Some(_) => Family::V4,
+            None => Family::V6,
+        },
+        protocol,
+        hop_limit: plain.hop_limit,
+        more_fragments: 0,
+        port: work.tuple.from_port,
+        transport: plain.transport as u16,
+    };
+    work.hops = 1;
+    work.quoted = 0;
+    work.tcp_flags = plain.tcp_flags;
+    work.sequence = plain.sequence;
+    work.acknowledgement = plain.acknowledgement;
+    work.set_time();
+    flow::is_settled(work) && leaves(frame, work).is_some()
+}
+
+/// The way out of a packet whose translation is on the sheet. `None`: not all of it is plain.
+#[inline(always)]
+fn leaves(frame: Frame, work: &mut Work) -> Option<()> {
     if frame.length() > u32::from(work.end.mtu) + ETHERNET_LENGTH
         && !size::fits_when_cut(frame, work.headers, work.end.mtu)
     {

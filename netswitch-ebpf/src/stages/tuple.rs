@@ -1,13 +1,13 @@
 //! Tuple: what identifies a packet's flow, read from the packet.
 
-use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_coarse_ns};
+use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{address::Address, fragment::Piece, verdict::DropReason};
 
 use crate::{
     code::{number, outcome},
     headers::{ETHERNET_LENGTH, Ipv4, Ipv6, icmp, icmpv6, protocol},
     maps,
-    packet::{Addresses, Family, Frame, Headers, LONGEST},
+    packet::{Addresses, Family, Frame, Headers, LONGEST, plain::number as word},
     work::Work,
 };
 
@@ -31,8 +31,7 @@ extern "C" fn read_tuple(skb: *mut __sk_buff, headers: u64, zone: u32) -> u32 {
 
 #[inline(always)]
 fn fill(frame: Frame, headers: Headers, zone: u32, work: &mut Work) -> Result {
-    // SAFETY: no argument
-    work.now = unsafe { bpf_ktime_get_coarse_ns() };
+    work.set_time();
     work.headers = headers;
     network_header(frame, headers, work)?;
     work.destination = work.tuple.to;
@@ -88,9 +87,8 @@ fn transport(frame: Frame, headers: Headers, work: &mut Work) -> Result {
         protocol::TCP => {
             // ports, sequence numbers, data offset and flags
             let words: [u16; 7] = frame.read(at).ok_or(DropReason::Malformed)?;
-            let number = |high: u16, low: u16| u32::from(u16::from_be(high)) << 16 | u32::from(u16::from_be(low));
-            work.sequence = number(words[2], words[3]);
-            work.acknowledgement = number(words[4], words[5]);
+            work.sequence = word(words[2], words[3]);
+            work.acknowledgement = word(words[4], words[5]);
             work.tcp_flags = words[6].to_ne_bytes()[1];
             (work.tuple.from_port, work.tuple.to_port) = (words[0], words[1]);
         }

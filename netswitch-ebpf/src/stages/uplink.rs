@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::verdict::{Decision, DropReason, Verdict};
 
-use super::{flow, fragment, leave, publish, route, settled, stack, tuple};
+use super::{flow, fragment, leave, publish, route, stack, tuple};
 use crate::{
     maps,
     packet::{Family, Frame, Headers, Packet},
@@ -17,58 +17,30 @@ pub const PASS: Decision = Decision {
     ..Decision::drop(DropReason::Malformed)
 };
 
-/// What becomes of a frame that an uplink has received.
-pub enum Outcome {
-    /// It is no business of ours, or malformed: the host's stack judges it.
-    Pass,
-    /// It is [`settled`].
-    Settled,
-    /// The decision is in `work`.
-    Decided,
-}
-
-/// Decides what becomes of a frame that an uplink has received.
+/// Decides what becomes of a frame that an uplink has received; the decision is in `work`. `false`: it is no
+/// business of ours, or malformed, and the host's stack judges it.
 #[inline(always)]
-pub fn decide(frame: Frame) -> Outcome {
-    look(frame, MAY_SETTLE)
-}
-
-/// The same with a decision in `work` also for what is settled.
-#[inline(always)]
-pub fn explain(frame: Frame) -> Outcome {
-    look(frame, DECIDES_ALL)
-}
-
-const MAY_SETTLE: u32 = 1;
-const DECIDES_ALL: u32 = 0;
-
-#[inline(always)]
-fn look(frame: Frame, settles: u32) -> Outcome {
+pub fn decide(frame: Frame) -> bool {
     let Ok(packet) = Packet::parse(frame) else {
-        return Outcome::Pass;
+        return false;
     };
-    if !matches!(packet.headers.family, Family::V4 | Family::V6) || !frame.is_for_us() {
-        return Outcome::Pass;
-    }
-    match decide_uplink(frame.0, packet.headers.bits(), settles) {
-        0 => Outcome::Pass,
-        1 => Outcome::Settled,
-        _ => Outcome::Decided,
-    }
+    matches!(packet.headers.family, Family::V4 | Family::V6)
+        && frame.is_for_us()
+        && decide_uplink(frame.0, packet.headers.bits()) != 0
 }
 
-/// An [`Outcome`].
+/// 0: to the host's stack. Else the decision is in `work`.
 #[unsafe(no_mangle)]
-extern "C" fn decide_uplink(skb: *mut __sk_buff, headers: u64, settles: u32) -> u32 {
-    // SAFETY: from `look`
+extern "C" fn decide_uplink(skb: *mut __sk_buff, headers: u64) -> u32 {
+    // SAFETY: from `decide`
     let headers = unsafe { Headers::from_bits(headers) };
-    judge(Frame::new(skb), headers, settles) as u32
+    u32::from(judge(Frame::new(skb), headers))
 }
 
 #[inline(always)]
-fn judge(frame: Frame, headers: Headers, settles: u32) -> Outcome {
+fn judge(frame: Frame, headers: Headers) -> bool {
     if tuple::read(frame, headers, 0).is_err() {
-        return Outcome::Pass;
+        return false;
     }
     let way_back = WayBack {
         ifindex: frame.ifindex(),
@@ -77,34 +49,31 @@ fn judge(frame: Frame, headers: Headers, settles: u32) -> Outcome {
     let is_fragment_of_ours =
         maps::work().is_some_and(|work| work.is_fragment() && maps::is_local(work.destination));
     if is_fragment_of_ours && fragment::decide(frame, way_back) {
-        return Outcome::Decided;
+        return true;
     }
     if flow::find(frame) {
-        if settles == MAY_SETTLE && settled::leaves(frame) {
-            return Outcome::Settled;
-        }
         enter(frame, Verdict::Translate, way_back);
-        return Outcome::Decided;
+        return true;
     }
     if let Some(publication) = publish::find(frame).filter(|publication| stack::may_forward(publication)) {
         match publish::decide_world(frame, publication) {
             Ok(()) => enter(frame, Verdict::Open, way_back),
             Err(reason) => refuse(reason, publication.network, publication.endpoint),
         }
-        return Outcome::Decided;
+        return true;
     }
     // containers and their gateways are nobody's to reach from outside
     let Some(work) = maps::work() else {
-        return Outcome::Pass;
+        return false;
     };
     let to = work.destination;
     match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
         Some((subnet, network)) if network.is_gateway(to) || route::is_inside(frame, subnet, network, to) => {
             let endpoint = maps::neighbour(subnet.network, to).map_or(0, |neighbour| neighbour.port.id);
             refuse(DropReason::NotPublished, subnet.network, endpoint);
-            Outcome::Decided
+            true
         }
-        _ => Outcome::Pass,
+        _ => false,
     }
 }
 

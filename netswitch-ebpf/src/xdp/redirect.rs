@@ -3,39 +3,45 @@
 //! goes on to tcx untouched.
 
 use aya_ebpf::{
-    helpers::{bpf_ktime_get_coarse_ns, bpf_redirect},
+    helpers::bpf_redirect,
     programs::XdpContext,
 };
 use netswitch_common::{
     checksum,
     endpoint::flags,
-    flow::{Tuple, direction, halves},
-    progress,
+    flow::{Tuple, direction},
     verdict::Verdict,
+    way::Way,
 };
 
-use super::frame::{Plain, at, length};
+use super::frame::{bytes, length};
 use crate::{
     commit::{
         count::count_path,
         translate::{FrontV4, FrontV6},
     },
-    headers::{ETHERNET_LENGTH, Macs, protocol},
+    headers::{ETHERNET_LENGTH, Macs, checksum_at, protocol},
     maps,
+    packet::plain::Plain,
     stages::flow,
     work::Work,
 };
 
-/// What the hook answers with; `None`: nothing was changed.
+/// What the hook answers with; `None`: nothing was changed. The packet's tuple is on the sheet.
 #[inline(always)]
-pub fn redirect(context: &XdpContext, packet: &Plain) -> Option<u32> {
-    // SCTP's checksum covers all of the packet by a CRC: tcx changes that
-    if packet.tuple.protocol == u32::from(protocol::SCTP) || !is_of_a_settled_flow(packet) {
+pub fn redirect(context: &XdpContext, packet: Plain) -> Option<u32> {
+    let work = maps::work()?;
+    let checksum_at = match work.tuple.protocol as u8 {
+        protocol::TCP => checksum_at::TCP,
+        protocol::UDP => checksum_at::UDP,
+        // SCTP's covers all of the packet by a CRC: tcx changes that
+        _ => return None,
+    };
+    if !is_of_a_settled_flow(work, packet) {
         return None;
     }
-    let work = maps::work()?;
     let slot = maps::slot(work.end.endpoint)?;
-    if slot.flags & flags::LIMITED != 0 {
+    if slot.flags & flags::LIMITED != 0 || slot.way != Way::Peer as u8 {
         return None;
     }
     let length = length(context);
@@ -46,10 +52,11 @@ pub fn redirect(context: &XdpContext, packet: &Plain) -> Option<u32> {
         destination: work.end.mac.words(),
         source: maps::network(slot.network)?.mac.words(),
     };
-    let checksum = at::<u16>(context, packet.checksum)?;
-    match packet.tuple.from.as_v4() {
+    let bytes = bytes(context);
+    let checksum = bytes.at::<u16>(packet.transport + checksum_at)?;
+    match work.tuple.from.as_v4() {
         Some(_) => {
-            let front = at::<FrontV4>(context, 0)?;
+            let front = bytes.at::<FrontV4>(0)?;
             // SAFETY: inside the packet, as `at` has found
             unsafe {
                 *checksum = changed(*checksum, packet, work)?;
@@ -57,7 +64,7 @@ pub fn redirect(context: &XdpContext, packet: &Plain) -> Option<u32> {
             }
         }
         None => {
-            let front = at::<FrontV6>(context, 0)?;
+            let front = bytes.at::<FrontV6>(0)?;
             // SAFETY: as above
             unsafe {
                 *checksum = changed(*checksum, packet, work)?;
@@ -72,36 +79,25 @@ pub fn redirect(context: &XdpContext, packet: &Plain) -> Option<u32> {
 
 /// Whether it goes to a container in a flow that nothing has to be written about; then the flow is in `work`.
 #[inline(always)]
-fn is_of_a_settled_flow(packet: &Plain) -> bool {
-    let Some(work) = maps::work() else {
-        return false;
-    };
-    // SAFETY: no argument
-    work.now = unsafe { bpf_ktime_get_coarse_ns() };
-    work.tuple = packet.tuple;
+fn is_of_a_settled_flow(work: &mut Work, packet: Plain) -> bool {
+    work.set_time();
     work.tcp_flags = packet.tcp_flags;
+    work.sequence = packet.sequence;
+    work.acknowledgement = packet.acknowledgement;
     work.quoted = 0;
     work.hops = 1;
-    work.renew = 0;
-    // TCP's acknowledgement is not among what was read: until a flow is assured tcx looks at its packets
-    flow::is_known()
-        && maps::work().is_some_and(|work| {
-            work.renew == 0
-                && halves(work.life).1 & progress::ASSURED != 0
-                && work.direction == direction::ORIGINAL
-                && !work.end.is_world()
-        })
+    flow::is_settled(work) && work.direction == direction::ORIGINAL && !work.end.is_world()
 }
 
 /// The checksum behind the IP header after the translation. `None` where the sender's device left it to be
 /// finished (a pair's other end does), which XDP has no mark for: it holds the pseudo header's sum then.
 #[inline(always)]
-fn changed(before: u16, packet: &Plain, work: &Work) -> Option<u16> {
-    let is_udp = packet.tuple.protocol == u32::from(protocol::UDP);
+fn changed(before: u16, packet: Plain, work: &Work) -> Option<u16> {
+    let Tuple { from, to, protocol, .. } = &work.tuple;
+    let is_udp = *protocol == u32::from(protocol::UDP);
     if is_udp && before == 0 {
-        return packet.tuple.from.as_v4().map(|_| 0); // it has none (RFC 768)
+        return from.as_v4().map(|_| 0); // it has none (RFC 768)
     }
-    let Tuple { from, to, protocol, .. } = &packet.tuple;
     if before == !checksum::fold(checksum::pseudo_header(from, to, *protocol as u8, packet.length)) {
         return None;
     }
