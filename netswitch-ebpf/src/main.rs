@@ -74,9 +74,16 @@ mod hooks {
     #[classifier]
     pub fn from_endpoint(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
-        match fast(frame) {
-            NOT_STRAIGHT => {
-                judge_on_paper(frame);
+        let Some(endpoint) = maps::endpoint(frame.ifindex()) else {
+            return commit::refuse(frame, 0, DropReason::UnknownEndpoint);
+        };
+        let short_way = match frame.goes_to(endpoint.gateway.words()) {
+            true => commit::settled::from_endpoint(frame, endpoint),
+            false => straight(frame, endpoint),
+        };
+        match short_way {
+            OTHER => {
+                judge_on_paper(frame, endpoint);
                 commit::carry_out(frame)
             }
             action => action,
@@ -114,8 +121,13 @@ mod hooks {
     #[classifier]
     pub fn explain_endpoint(context: TcContext) -> i32 {
         forget_rule();
-        judge_on_paper(Frame::new(context.skb.skb));
-        explain(Frame::new(context.skb.skb))
+        let frame = Frame::new(context.skb.skb);
+        match (maps::endpoint(frame.ifindex()), maps::work()) {
+            (Some(endpoint), _) => judge_on_paper(frame, endpoint),
+            (None, Some(work)) => work.decision = Decision::drop(DropReason::UnknownEndpoint),
+            (None, None) => {}
+        }
+        explain(frame)
     }
 
     #[classifier]
@@ -167,42 +179,33 @@ mod hooks {
     #[inline(always)]
     fn arrive(frame: Frame) -> i32 {
         match commit::settled::from_world(frame) {
-            NOT_STRAIGHT if uplink::decide(frame) => commit::carry_out(frame),
-            NOT_STRAIGHT => commit::pass(frame),
+            OTHER if uplink::decide(frame) => commit::carry_out(frame),
+            OTHER => commit::pass(frame),
             action => action,
         }
     }
 
-    /// The frame is not for [`fast`].
-    const NOT_STRAIGHT: i32 = commit::settled::OTHER;
+    /// The frame does not take a short way.
+    const OTHER: i32 = commit::settled::OTHER;
 
     /// Takes a frame to a container of its network that nothing else concerns, in registers. It is not inlined, so
     /// that its stack is gone when the others run.
     #[inline(never)]
-    fn fast(frame: Frame) -> i32 {
-        let (Some(endpoint), Ok(packet)) = (maps::endpoint(frame.ifindex()), Packet::parse(frame)) else {
-            return NOT_STRAIGHT;
-        };
-        if packet.destination == endpoint.gateway.words() {
-            return commit::settled::from_endpoint(frame, endpoint);
-        }
+    fn straight(frame: Frame, endpoint: &Endpoint) -> i32 {
+        let Ok(packet) = Packet::parse(frame) else { return OTHER };
         let Some(port) = maps::port(endpoint.network, packet.destination) else {
-            return NOT_STRAIGHT;
+            return OTHER;
         };
         match forward::straight(frame, &packet, endpoint, port) && !event::wants_flows() {
             true => commit::straight(frame, port.ifindex),
-            false => NOT_STRAIGHT,
+            false => OTHER,
         }
     }
 
     /// The stages, with everything on this CPU's sheet: what becomes of a frame. Only looks up, changes nothing.
     #[inline(never)]
-    fn judge_on_paper(frame: Frame) {
+    fn judge_on_paper(frame: Frame, endpoint: &Endpoint) {
         let Some(work) = maps::work() else { return };
-        work.decision = Decision::drop(DropReason::UnknownEndpoint);
-        let Some(endpoint) = maps::endpoint(frame.ifindex()) else {
-            return;
-        };
         work.decision = match outcome(parse_on_paper(frame)) {
             Err(reason) => Decision::drop(reason),
             Ok(()) => judge(frame, &work.packet, endpoint),

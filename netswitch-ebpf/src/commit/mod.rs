@@ -96,11 +96,12 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
     if event::wants_drops() {
         event::tell(frame, decision);
     }
-    let Some(verdict) = Verdict::from_number(decision.verdict) else {
-        return refuse(frame, payer(decision), DropReason::Internal);
+    let done = match Verdict::from_number(decision.verdict) {
+        Some(verdict) => act(frame, decision, verdict).map(|action| (verdict, action)),
+        None => Err(DropReason::Internal),
     };
-    match act(frame, decision, verdict) {
-        Ok(action) => {
+    match done {
+        Ok((verdict, action)) => {
             if decision.reason != 0 {
                 count_drop(payer(decision), decision.reason, 1, length);
             }

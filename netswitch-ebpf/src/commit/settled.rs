@@ -3,7 +3,10 @@
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT};
 use netswitch_common::{endpoint::Endpoint, verdict::Verdict, way::Way};
 
-use super::{count::count_path, out, refuse, to_peer, translate};
+use super::{
+    count::{count_drop, count_path},
+    out, to_peer, translate,
+};
 use crate::{maps, packet::Frame, stages::settled};
 
 /// No action of the kernel's: the packet is none of these, and nothing has been done.
@@ -37,10 +40,9 @@ extern "C" fn carry_settled(skb: *mut __sk_buff, endpoint: *const Endpoint) -> i
     }
     let length = frame.length();
     if let Err(reason) = translate::plain(frame, work) {
-        return match refuse(frame, work.key.owner, reason) {
-            OTHER => TC_ACT_SHOT,
-            action => action,
-        };
+        count_drop(work.key.owner, reason as u32, 1, length);
+        count_path(Verdict::Drop, length);
+        return TC_ACT_SHOT;
     }
     count_path(Verdict::Translate, length);
     match work.decision.way {

@@ -70,6 +70,12 @@ impl Frame {
         unsafe { (*self.0).vlan_present != 0 }
     }
 
+    /// Whether the frame's destination is this MAC.
+    #[inline(always)]
+    pub fn goes_to(self, mac: [u16; 3]) -> bool {
+        self.bytes().copy(0) == Some(mac)
+    }
+
     /// The one thing that no kernel takes off a packet which changes namespaces.
     #[inline(always)]
     pub fn clear_mark(self) {
