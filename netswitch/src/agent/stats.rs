@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use netswitch_common::verdict::DropReason;
 
 use super::core::{Core, internal};
-use crate::api::{EndpointStats, Error, Response, Stats, Traffic};
+use crate::api::{EndpointStats, Error, Interface, Response, Stats, Traffic};
 use crate::plan::view;
 
 impl Core {
@@ -64,6 +64,14 @@ impl Core {
                     received_bytes: traffic.received_bytes,
                     sent_packets: traffic.sent_packets,
                     sent_bytes: traffic.sent_bytes,
+                }),
+                interface: traffic.map(|traffic| Interface {
+                    container_id: endpoint.container.to_string(),
+                    name: endpoint.interface.clone(),
+                    received_errors: traffic.received_errors,
+                    received_dropped: traffic.received_dropped,
+                    sent_errors: traffic.sent_errors,
+                    sent_dropped: traffic.sent_dropped,
                 }),
                 ..EndpointStats::default()
             };

@@ -56,8 +56,12 @@ pub fn traffic(socket: &mut Socket, name: &str) -> Result<Traffic> {
     Ok(Traffic {
         received_packets: counts.rx_packets,
         received_bytes: counts.rx_bytes,
+        received_errors: counts.rx_errors,
+        received_dropped: counts.rx_dropped,
         sent_packets: counts.tx_packets,
         sent_bytes: counts.tx_bytes,
+        sent_errors: counts.tx_errors,
+        sent_dropped: counts.tx_dropped,
     })
 }
 

@@ -78,8 +78,12 @@ pub struct Link {
 pub struct Traffic {
     pub received_packets: u64,
     pub received_bytes: u64,
+    pub received_errors: u64,
+    pub received_dropped: u64,
     pub sent_packets: u64,
     pub sent_bytes: u64,
+    pub sent_errors: u64,
+    pub sent_dropped: u64,
 }
 
 /// What netlink refused, and for what.

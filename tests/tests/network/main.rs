@@ -9,6 +9,7 @@ mod broadcast;
 mod bulk;
 mod connect;
 mod container;
+mod container_counters;
 mod default_network;
 mod docker_client;
 mod dual_stack;
