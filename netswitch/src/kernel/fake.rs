@@ -14,7 +14,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
 pub use self::tables::{Device, Tables};
-use super::{Error, Kernel, Link, Namespace, Result, Traffic, Veth, sysctl};
+use super::{Error, Kernel, Link, Namespace, Result, Traffic, Veth, connected::Connected, sysctl};
 use crate::action::Interface;
 use crate::model::publish::Listener;
 
@@ -291,6 +291,14 @@ impl Kernel for Fake {
 
     fn has_ipsec(&mut self) -> Result<bool> {
         self.call("has_ipsec", "").map(|_| false)
+    }
+
+    fn connected(&mut self) -> Result<Vec<Connected>> {
+        self.call("connected", "").map(|_| Vec::new())
+    }
+
+    fn end_socket(&mut self, _: &Connected) -> Result<()> {
+        self.call("end_socket", "").map(drop)
     }
 
     fn listeners(&mut self) -> Result<Vec<Listener>> {

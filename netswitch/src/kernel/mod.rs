@@ -4,6 +4,7 @@
 pub mod address;
 pub mod announce;
 pub mod capture;
+pub mod connected;
 pub mod ethtool;
 pub mod fake;
 pub mod ipsec;
@@ -13,6 +14,7 @@ pub mod namespace;
 pub mod neighbour;
 pub mod netlink;
 pub mod route;
+pub mod sock_diag;
 pub mod socket;
 pub mod sysctl;
 pub mod watch;
@@ -23,6 +25,7 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
+use self::connected::Connected;
 use crate::model::publish::Listener;
 
 /// A network namespace.
@@ -147,6 +150,10 @@ pub trait Kernel: Send {
     fn sysctl(&mut self, namespace: &Namespace, path: &str) -> Result<String>;
     /// The host's listening TCP and SCTP sockets and its bound UDP sockets.
     fn listeners(&mut self) -> Result<Vec<Listener>>;
+    /// The host's connected UDP sockets.
+    fn connected(&mut self) -> Result<Vec<Connected>>;
+    /// Its program hears an error.
+    fn end_socket(&mut self, socket: &Connected) -> Result<()>;
     /// Whether the host has an `IPsec` association or policy.
     fn has_ipsec(&mut self) -> Result<bool>;
     /// The host's ephemeral ports, first and last.

@@ -7,8 +7,13 @@ use netlink_packet_route::AddressFamily;
 use netswitch_common::address::Mac;
 
 use super::{
-    End, Error, Kernel, Link, Namespace, Result, Traffic, Veth, address, announce, ethtool, ipsec, link, listeners,
-    namespace::in_namespace, neighbour, route, socket::Socket, sysctl,
+    End, Error, Kernel, Link, Namespace, Result, Traffic, Veth, address, announce,
+    connected::{self, Connected},
+    ethtool, ipsec, link, listeners,
+    namespace::in_namespace,
+    neighbour, route,
+    socket::Socket,
+    sysctl,
 };
 use crate::action::Interface;
 use crate::model::publish::Listener;
@@ -181,6 +186,14 @@ impl Kernel for Netlink {
 
     fn listeners(&mut self) -> Result<Vec<Listener>> {
         listeners::all()
+    }
+
+    fn connected(&mut self) -> Result<Vec<Connected>> {
+        connected::all()
+    }
+
+    fn end_socket(&mut self, socket: &Connected) -> Result<()> {
+        connected::end(socket)
     }
 
     fn has_ipsec(&mut self) -> Result<bool> {

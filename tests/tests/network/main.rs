@@ -20,6 +20,7 @@ mod forged_clients;
 mod host_first;
 mod host_first_echo;
 mod host_first_ports;
+mod host_first_sockets;
 mod host_names;
 mod hostile;
 mod icmp_answers;
