@@ -6,7 +6,6 @@ use netswitch_common::verdict::DropReason;
 
 use super::core::{Core, internal};
 use crate::api::{EndpointStats, Error, Interface, Response, Stats, Traffic};
-use crate::plan::view;
 
 impl Core {
     /// Traffic, drops and flows by endpoint, packets by path.
@@ -49,12 +48,8 @@ impl Core {
         for endpoint in self.state.endpoints.values() {
             let container = self.state.containers.get(&endpoint.container);
             let network = self.state.networks.get(&endpoint.network);
-            let sandbox = self.state.sandboxes.get(&endpoint.sandbox);
-            let traffic = sandbox.and_then(|sandbox| {
-                let namespace = view::namespace(&sandbox.origin);
-                // one that is just ending has no interface any more
-                self.kernel.traffic(&namespace, &endpoint.interface).ok()
-            });
+            // one that is just ending has no interface any more
+            let traffic = self.kernel.traffic(&endpoint.host_device).ok();
             let stats = EndpointStats {
                 container: container.map_or_else(String::new, |container| container.name.clone()),
                 network: network.map_or_else(String::new, |network| network.name.clone()),

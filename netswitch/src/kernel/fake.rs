@@ -258,10 +258,9 @@ impl Kernel for Fake {
         Ok(state.tables.destinations(&self.home))
     }
 
-    fn traffic(&mut self, namespace: &Namespace, interface: &str) -> Result<Traffic> {
-        let namespace = self.place(namespace);
-        let state = self.call_in(&namespace, "traffic", interface)?;
-        state.tables.device(&namespace, interface).map(|_| Traffic::default())
+    fn traffic(&mut self, device: &str) -> Result<Traffic> {
+        let state = self.call("traffic", device)?;
+        state.tables.device(&self.home, device).map(|_| Traffic::default())
     }
 
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()> {

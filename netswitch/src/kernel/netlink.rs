@@ -158,8 +158,8 @@ impl Kernel for Netlink {
         route::destinations(&mut self.host)
     }
 
-    fn traffic(&mut self, namespace: &Namespace, interface: &str) -> Result<Traffic> {
-        self.at(namespace, |socket| link::traffic(socket, interface))
+    fn traffic(&mut self, device: &str) -> Result<Traffic> {
+        link::traffic_of_peer(&mut self.host, device)
     }
 
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()> {
