@@ -82,8 +82,6 @@ pub enum Error {
     OutOfRange { map: &'static str, key: u32 },
     #[error("eBPF object: {0}")]
     Load(#[source] Box<aya::EbpfError>),
-    #[error("probe the kernel's eBPF helpers: {0}")]
-    Probe(#[source] io::Error),
     #[error("eBPF object has no {0}")]
     Missing(&'static str),
     #[error("program {program}: {source}")]
@@ -213,8 +211,8 @@ fn kernel_sets_packet_type() -> bool {
 /// Loads the object with its maps pinned in `folder`, those that are there already reused.
 fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
     layout::check(folder)?;
-    let knows_ipv6 = probe::checksum_knows_ipv6().map_err(Error::Probe)?;
-    let chooses_source = probe::route_has_source().map_err(Error::Probe)?;
+    let knows_ipv6 = probe::checksum_knows_ipv6();
+    let chooses_source = probe::route_has_source();
     let mut ebpf = EbpfLoader::new()
         .btf(None) // nothing is relocated against the kernel's types; parsing them takes 15 ms
         .default_map_pin_directory(folder)
