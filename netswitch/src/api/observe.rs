@@ -105,8 +105,8 @@ pub struct EndpointStats {
     pub container: String,
     pub network: String,
     pub drops: BTreeMap<String, u64>,
-    /// As its interface counts; `None` for the host's own port. Before Linux 6.8 nothing counts as received that
-    /// came from another container.
+    /// As its interface counts; `None` for the host's own port. A kernel before 6.8 without its fix counts nothing as
+    /// received that came from another container.
     #[serde(flatten)]
     pub traffic: Option<Traffic>,
     /// That have a record: translated, or followed for the policy.

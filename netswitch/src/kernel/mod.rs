@@ -142,8 +142,8 @@ pub trait Kernel: Send {
     fn routes(&mut self) -> Result<Vec<IpNetwork>>;
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
     fn delete_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
-    /// Of a container's interface, by the host's device that it is paired with. Before 6.8 the kernel does not count
-    /// what `bpf_redirect_peer` hands to it.
+    /// Of a container's interface, by the host's device that it is paired with. A kernel before 6.8 without its fix
+    /// does not count what `bpf_redirect_peer` hands to it.
     fn traffic(&mut self, device: &str) -> Result<Traffic>;
     /// `path` below `/proc/sys`, as seen from `namespace`.
     fn set_sysctl(&mut self, namespace: &Namespace, path: &str, value: &str) -> Result<()>;
