@@ -22,7 +22,8 @@ pub use self::network::{
     ConfigFrom, EndpointResource, IpamConfig, IpamResource, NetworkCreate, NetworkResource, PoolRequest,
 };
 pub use self::observe::{
-    EndpointStats, Finding, FlowFilter, FlowRow, MonitorFilter, MonitorRow, Monitored, Stats, Traffic, Version,
+    EndpointStats, Finding, FlowFilter, FlowRow, Interface, MonitorFilter, MonitorRow, Monitored, Stats, Traffic,
+    Version,
 };
 pub use self::policy::{CutFlow, PolicyChange, PolicyDefault, PolicyFile, PolicyRule};
 pub use self::why::{WhyQuestion, WhyRow, WhyRule};

@@ -5,6 +5,7 @@
 //! judged is the median of the per-round ratios. `direct_again` is a second veth pair like the
 //! first: how far its ratio is from 1 is how far any other can be trusted.
 
+mod costs;
 mod field;
 mod limits;
 mod monitor;
@@ -54,6 +55,16 @@ pub struct Args {
     /// Measure this netswitch instead of building one
     #[arg(long, value_name = "FILE")]
     netswitch: Option<PathBuf>,
+
+    /// Measure another netswitch beside it, in turns, as another peer
+    #[arg(long, value_name = "FILE")]
+    before: Option<PathBuf>,
+}
+
+/// What the peers that are netswitch run.
+pub struct Binaries {
+    netswitch: PathBuf,
+    before: Option<PathBuf>,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -63,6 +74,8 @@ pub fn run(args: Args) -> Result<()> {
     } else {
         &args.scenario
     };
+    let before = args.before.is_some() || !args.peer.contains(&Peer::NetswitchBefore);
+    ensure!(before, "--peer netswitch_before needs --before FILE");
     let mut needs = vec![Need::Host, Need::Shell, Need::Traffic, Need::Inspect, Need::Rivals];
     if scenarios
         .iter()
@@ -70,20 +83,24 @@ pub fn run(args: Args) -> Result<()> {
     {
         needs.push(Need::DockerProxy);
     }
-    let binary = world::netswitch_as_root(args.netswitch, &needs)?;
+    let binaries = Binaries {
+        netswitch: world::netswitch_as_root(args.netswitch, &needs)?,
+        before: args.before,
+    };
     let _programs = Programs::link()?;
     world::catch_signals()?;
 
     let directory = Directory::new("bench")?;
     let (mut all, mut finished) = (Vec::new(), Ok(()));
     for &scenario in scenarios {
-        let mut field = Field::new(scenario, &args.peer, &binary, directory.path())?;
-        let series = field.play(args.rounds)?;
+        let mut field = Field::new(scenario, &args.peer, &binaries, directory.path())?;
+        let mut series = field.play(args.rounds)?;
         report::print_table(&series);
-        all.push(series);
-        if let Some(costs) = field.programs()? {
-            report::print_programs(scenario, &costs);
+        series.programs = field.programs(args.rounds)?;
+        if let Some(costs) = &series.programs {
+            report::print_programs(scenario, costs);
         }
+        all.push(series);
         if let Some(told) = field.told() {
             report::print_told(scenario, told);
         }

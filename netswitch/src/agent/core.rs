@@ -218,6 +218,9 @@ impl Core {
         if let Some(relay) = &mut self.relay {
             relay.apply(&self.state, changes);
         }
+        if changes.takes_back_ports(&self.state) {
+            self.end_abandoned_sockets(changes);
+        }
         let withdrawn = changes.withdraws_ports(&self.state);
         let moves_ports = changes.publications(&self.state).next().is_some();
         let touched = Touched::of(&self.state, changes);

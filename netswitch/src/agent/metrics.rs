@@ -1,4 +1,6 @@
-//! `agent --metrics`: the counters in Prometheus' text format, for whoever asks.
+//! `agent --metrics`: the counters in Prometheus' text format, for whoever asks. Those of containers also stand under
+//! the names and labels of cAdvisor, which reads the host end's counters: nothing that is redirected into a container
+//! shows there.
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
@@ -8,7 +10,7 @@ use axum::{Router, extract::State, http::StatusCode, http::header, response::Int
 use tokio::runtime::Handle;
 
 use super::handle::AgentHandle;
-use crate::api::{EndpointStats, Request, Response, Stats};
+use crate::api::{EndpointStats, Interface, Request, Response, Stats, Traffic};
 use crate::doors::Agent as _;
 
 /// Of text format 0.0.4.
@@ -78,6 +80,7 @@ fn render(stats: &Stats) -> String {
             }
         }
     }
+    as_cadvisor(&mut out, stats);
     family(&mut out, "netswitch_flows", "gauge", "Flows that have a record.");
     for endpoint in &stats.endpoints {
         sample(&mut out, "netswitch_flows", &labels(endpoint), endpoint.flows);
@@ -110,6 +113,56 @@ fn render(stats: &Stats) -> String {
     out
 }
 
+/// A counter of a container's interface.
+type InterfaceCount = fn(&EndpointStats, &Traffic, &Interface) -> u64;
+
+/// The names that dashboards of containers ask for.
+const CADVISOR: [(&str, &str, InterfaceCount); 8] = [
+    ("receive_bytes", "Bytes received", |_, traffic, _| {
+        traffic.received_bytes
+    }),
+    ("receive_packets", "Packets received", |_, traffic, _| {
+        traffic.received_packets
+    }),
+    (
+        "receive_packets_dropped",
+        "Packets dropped while receiving",
+        |_, _, interface| interface.received_dropped,
+    ),
+    ("receive_errors", "Errors while receiving", |_, _, interface| {
+        interface.received_errors
+    }),
+    ("transmit_bytes", "Bytes sent", |_, traffic, _| traffic.sent_bytes),
+    ("transmit_packets", "Packets sent", |_, traffic, _| traffic.sent_packets),
+    // the switch counts a drop for whose fault it is
+    (
+        "transmit_packets_dropped",
+        "Packets dropped while sending",
+        |endpoint, _, interface| interface.sent_dropped + endpoint.drops.values().sum::<u64>(),
+    ),
+    ("transmit_errors", "Errors while sending", |_, _, interface| {
+        interface.sent_errors
+    }),
+];
+
+fn as_cadvisor(out: &mut String, stats: &Stats) {
+    for (name, help, count) in CADVISOR {
+        let name = format!("container_network_{name}_total");
+        family(out, &name, "counter", &format!("{help} by a container's interface."));
+        for endpoint in &stats.endpoints {
+            let (Some(traffic), Some(interface)) = (&endpoint.traffic, &endpoint.interface) else {
+                continue;
+            };
+            let labels = [
+                ("id", interface.container_id.as_str()),
+                ("interface", &interface.name),
+                ("name", &endpoint.container),
+            ];
+            sample(out, &name, &labels, count(endpoint, traffic, interface));
+        }
+    }
+}
+
 /// The host's own port has an empty container.
 fn labels(endpoint: &EndpointStats) -> [(&'static str, &str); 2] {
     [("container", &endpoint.container), ("network", &endpoint.network)]
@@ -140,7 +193,6 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Traffic;
 
     #[test]
     fn samples_have_escaped_labels() {
@@ -153,6 +205,12 @@ mod tests {
                 ..Traffic::default()
             }),
             flows: 2,
+            interface: Some(Interface {
+                container_id: "0123".into(),
+                name: "eth0".into(),
+                sent_dropped: 1,
+                ..Interface::default()
+            }),
             ..EndpointStats::default()
         };
         let text = render(&Stats {
@@ -165,6 +223,8 @@ mod tests {
             r#"netswitch_drops_total{container="web",network="my\"net\\",reason="spoofed-mac"} 7"#,
             r#"netswitch_flows{container="web",network="my\"net\\"} 2"#,
             r#"netswitch_packets_total{verdict="peer"} 100"#,
+            r#"container_network_receive_packets_total{id="0123",interface="eth0",name="web"} 3"#,
+            r#"container_network_transmit_packets_dropped_total{id="0123",interface="eth0",name="web"} 8"#,
             "netswitch_missed_events_total 5",
             "# TYPE netswitch_drops_total counter",
         ] {

@@ -18,10 +18,34 @@ fn output_of(command: &[&str]) -> String {
     )
 }
 
+fn kernel() -> Finding {
+    let name = nix::sys::utsname::uname();
+    let version = name.map(|name| name.version().to_string_lossy().into_owned());
+    let realtime = std::fs::read_to_string("/sys/kernel/realtime");
+    judge_kernel(&version.unwrap_or_default(), &realtime.unwrap_or_default())
+}
+
+/// By `uname -v` and `/sys/kernel/realtime`, which is empty where there is none.
+fn judge_kernel(version: &str, realtime: &str) -> Finding {
+    let is_realtime = version.split_whitespace().any(|word| word == "PREEMPT_RT") || realtime.trim() == "1";
+    Finding {
+        subject: "kernel".to_owned(),
+        ok: !is_realtime,
+        message: if is_realtime {
+            "PREEMPT_RT: a packet's programs can be interrupted by another packet's on the same CPU, which overwrite \
+             what they have noted about theirs\nhint: start a kernel without PREEMPT_RT"
+        } else {
+            "no packet's programs interrupt another packet's"
+        }
+        .to_owned(),
+    }
+}
+
 impl Core {
     /// Looks at what an operator would have to know before it hurts.
     pub fn doctor(&mut self) -> Result<Response, Error> {
         Ok(Response::Doctor(vec![
+            kernel(),
             self.neighbour_limit("ipv4"),
             self.neighbour_limit("ipv6"),
             self.devices(),
@@ -153,5 +177,26 @@ impl Core {
             running,
             networks: self.state.networks.len(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judge_kernel;
+
+    #[test]
+    fn a_realtime_kernel_is_a_problem() {
+        for (version, realtime, ok) in [
+            ("#1 SMP PREEMPT_DYNAMIC Debian 6.1.148-1 (2025-08-26)", "", true),
+            ("#1 SMP PREEMPT_DYNAMIC Debian 6.1.148-1 (2025-08-26)", "0\n", true),
+            ("#1 SMP PREEMPT_RT Debian 6.1.148-1 (2025-08-26)", "1\n", false),
+            ("#1 SMP PREEMPT_RT Debian 6.1.148-1 (2025-08-26)", "", false),
+            ("#7 SMP made by hand", "1\n", false),
+            ("", "", true),
+        ] {
+            let finding = judge_kernel(version, realtime);
+            assert_eq!(finding.ok, ok, "{version}, {realtime:?}: {}", finding.message);
+            assert_eq!(finding.message.contains("hint: "), !ok);
+        }
     }
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use netswitch_common::verdict::DropReason;
 
 use super::core::{Core, internal};
-use crate::api::{EndpointStats, Error, Response, Stats, Traffic};
-use crate::plan::view;
+use crate::api::{EndpointStats, Error, Interface, Response, Stats, Traffic};
 
 impl Core {
     /// Traffic, drops and flows by endpoint, packets by path.
@@ -49,12 +48,8 @@ impl Core {
         for endpoint in self.state.endpoints.values() {
             let container = self.state.containers.get(&endpoint.container);
             let network = self.state.networks.get(&endpoint.network);
-            let sandbox = self.state.sandboxes.get(&endpoint.sandbox);
-            let traffic = sandbox.and_then(|sandbox| {
-                let namespace = view::namespace(&sandbox.origin);
-                // one that is just ending has no interface any more
-                self.kernel.traffic(&namespace, &endpoint.interface).ok()
-            });
+            // one that is just ending has no interface any more
+            let traffic = self.kernel.traffic(&endpoint.host_device).ok();
             let stats = EndpointStats {
                 container: container.map_or_else(String::new, |container| container.name.clone()),
                 network: network.map_or_else(String::new, |network| network.name.clone()),
@@ -64,6 +59,14 @@ impl Core {
                     received_bytes: traffic.received_bytes,
                     sent_packets: traffic.sent_packets,
                     sent_bytes: traffic.sent_bytes,
+                }),
+                interface: traffic.map(|traffic| Interface {
+                    container_id: endpoint.container.to_string(),
+                    name: endpoint.interface.clone(),
+                    received_errors: traffic.received_errors,
+                    received_dropped: traffic.received_dropped,
+                    sent_errors: traffic.sent_errors,
+                    sent_dropped: traffic.sent_dropped,
                 }),
                 ..EndpointStats::default()
             };

@@ -105,18 +105,33 @@ pub struct EndpointStats {
     pub container: String,
     pub network: String,
     pub drops: BTreeMap<String, u64>,
-    /// As its interface counts; `None` for the host's own port. Before Linux 6.8 nothing counts as received that
-    /// came from another container.
+    /// As its interface counts; `None` for the host's own port. A kernel before 6.8 without its fix counts nothing as
+    /// received that came from another container.
     #[serde(flatten)]
     pub traffic: Option<Traffic>,
     /// That have a record: translated, or followed for the policy.
     pub flows: u64,
     #[serde(default, skip_serializing_if = "is_none")]
     pub limits: Limits,
+    /// `None` for the host's own port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<Interface>,
 }
 
 fn is_none(limits: &Limits) -> bool {
     *limits == Limits::default()
+}
+
+/// A container's interface on one network, and what it counts besides its traffic.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    pub container_id: String,
+    /// `eth0`, `eth1`, ….
+    pub name: String,
+    pub received_errors: u64,
+    pub received_dropped: u64,
+    pub sent_errors: u64,
+    pub sent_dropped: u64,
 }
 
 /// What a container received and sent on one network.

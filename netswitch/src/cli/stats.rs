@@ -142,8 +142,7 @@ mod tests {
                 sent_packets: 20,
                 sent_bytes: 2_000_000,
             }),
-            flows: 0,
-            limits: Limits::default(),
+            ..api::EndpointStats::default()
         };
         let stats = api::Stats {
             endpoints: vec![endpoint("web", "spoofed-mac", 7), endpoint("", "no-ipv6", 1)],

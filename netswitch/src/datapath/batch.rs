@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, BorrowedFd},
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
 /// Commands of bpf(2).
@@ -138,9 +138,20 @@ fn element(map: BorrowedFd, key: u64, value: *mut u8) -> Element {
 
 /// Every address in `attribute` is of memory that lives through the call and has the size that the kernel expects.
 pub(super) fn bpf<T>(command: libc::c_long, attribute: &mut T) -> io::Result<()> {
-    // SAFETY: the callers in this folder keep what the line above says, with the sizes that the kernel reported
+    call(command, attribute).map(drop)
+}
+
+/// The same for a command that makes a descriptor.
+pub(super) fn bpf_descriptor<T>(command: libc::c_long, attribute: &mut T) -> io::Result<OwnedFd> {
+    let descriptor = i32::try_from(call(command, attribute)?).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nothing else owns it
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+fn call<T>(command: libc::c_long, attribute: &mut T) -> io::Result<libc::c_long> {
+    // SAFETY: the callers in this folder keep what `bpf` says, with the sizes that the kernel reported
     match unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<T>()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+        ..0 => Err(io::Error::last_os_error()),
+        number => Ok(number),
     }
 }

@@ -14,7 +14,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
 pub use self::tables::{Device, Tables};
-use super::{Error, Kernel, Link, Namespace, Result, Traffic, Veth, sysctl};
+use super::{Error, Kernel, Link, Namespace, Result, Traffic, Veth, connected::Connected, sysctl};
 use crate::action::Interface;
 use crate::model::publish::Listener;
 
@@ -258,10 +258,9 @@ impl Kernel for Fake {
         Ok(state.tables.destinations(&self.home))
     }
 
-    fn traffic(&mut self, namespace: &Namespace, interface: &str) -> Result<Traffic> {
-        let namespace = self.place(namespace);
-        let state = self.call_in(&namespace, "traffic", interface)?;
-        state.tables.device(&namespace, interface).map(|_| Traffic::default())
+    fn traffic(&mut self, device: &str) -> Result<Traffic> {
+        let state = self.call("traffic", device)?;
+        state.tables.device(&self.home, device).map(|_| Traffic::default())
     }
 
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()> {
@@ -291,6 +290,14 @@ impl Kernel for Fake {
 
     fn has_ipsec(&mut self) -> Result<bool> {
         self.call("has_ipsec", "").map(|_| false)
+    }
+
+    fn connected(&mut self) -> Result<Vec<Connected>> {
+        self.call("connected", "").map(|_| Vec::new())
+    }
+
+    fn end_socket(&mut self, _: &Connected) -> Result<()> {
+        self.call("end_socket", "").map(drop)
     }
 
     fn listeners(&mut self) -> Result<Vec<Listener>> {

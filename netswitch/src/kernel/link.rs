@@ -38,17 +38,22 @@ pub fn by_name(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
     }
 }
 
-/// What a device has received and sent.
-pub fn traffic(socket: &mut Socket, name: &str) -> Result<Traffic> {
-    let answers = match socket.request(RouteNetlinkMessage::GetLink(named(name)), 0) {
-        Err(refusal) if refusal.is(Errno::ENODEV) => return Err(Error::NoDevice(name.to_owned())),
-        result => result.map_err(|refusal| refusal.of(format_args!("look up device {name}")))?,
-    };
-    let attributes = answers.iter().filter_map(|answer| match answer {
-        RouteNetlinkMessage::NewLink(message) => Some(&message.attributes),
-        _ => None,
-    });
-    let mut counts = attributes.flatten().filter_map(|attribute| match attribute {
+/// What the other end of a pair has received and sent, in whatever namespace that is: the kernel has a number for each
+/// that an end of ours leads to, and answers about it from here.
+pub fn traffic_of_peer(socket: &mut Socket, name: &str) -> Result<Traffic> {
+    let mut message = named(name);
+    message.attributes.push(no_statistics());
+    let near = attributes(socket, message, name)?;
+    let mut message = LinkMessage::default();
+    for attribute in near {
+        match attribute {
+            LinkAttribute::Link(index) => message.header.index = index,
+            LinkAttribute::LinkNetNsId(number) => message.attributes.push(LinkAttribute::IfNetnsId(number)),
+            _ => {}
+        }
+    }
+    let far = attributes(socket, message, name)?;
+    let mut counts = far.iter().filter_map(|attribute| match attribute {
         LinkAttribute::Stats64(counts) => Some(counts),
         _ => None,
     });
@@ -56,9 +61,26 @@ pub fn traffic(socket: &mut Socket, name: &str) -> Result<Traffic> {
     Ok(Traffic {
         received_packets: counts.rx_packets,
         received_bytes: counts.rx_bytes,
+        received_errors: counts.rx_errors,
+        received_dropped: counts.rx_dropped,
         sent_packets: counts.tx_packets,
         sent_bytes: counts.tx_bytes,
+        sent_errors: counts.tx_errors,
+        sent_dropped: counts.tx_dropped,
     })
+}
+
+/// Of the device asked for.
+fn attributes(socket: &mut Socket, message: LinkMessage, name: &str) -> Result<Vec<LinkAttribute>> {
+    let answers = match socket.request(RouteNetlinkMessage::GetLink(message), 0) {
+        Err(refusal) if refusal.is(Errno::ENODEV) => return Err(Error::NoDevice(name.to_owned())),
+        result => result.map_err(|refusal| refusal.of(format_args!("look up device {name}")))?,
+    };
+    let attributes = answers.into_iter().filter_map(|answer| match answer {
+        RouteNetlinkMessage::NewLink(message) => Some(message.attributes),
+        _ => None,
+    });
+    Ok(attributes.flatten().collect())
 }
 
 pub fn index(socket: &mut Socket, name: &str) -> Result<u32> {

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod announce;
 pub mod capture;
+pub mod connected;
 pub mod ethtool;
 pub mod fake;
 pub mod ipsec;
@@ -13,6 +14,7 @@ pub mod namespace;
 pub mod neighbour;
 pub mod netlink;
 pub mod route;
+pub mod sock_diag;
 pub mod socket;
 pub mod sysctl;
 pub mod watch;
@@ -23,6 +25,7 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
+use self::connected::Connected;
 use crate::model::publish::Listener;
 
 /// A network namespace.
@@ -78,8 +81,12 @@ pub struct Link {
 pub struct Traffic {
     pub received_packets: u64,
     pub received_bytes: u64,
+    pub received_errors: u64,
+    pub received_dropped: u64,
     pub sent_packets: u64,
     pub sent_bytes: u64,
+    pub sent_errors: u64,
+    pub sent_dropped: u64,
 }
 
 /// What netlink refused, and for what.
@@ -135,14 +142,18 @@ pub trait Kernel: Send {
     fn routes(&mut self) -> Result<Vec<IpNetwork>>;
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
     fn delete_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
-    /// Of an interface inside a namespace. Before 6.8 the kernel does not count what
-    /// `bpf_redirect_peer` hands to it.
-    fn traffic(&mut self, namespace: &Namespace, interface: &str) -> Result<Traffic>;
+    /// Of a container's interface, by the host's device that it is paired with. A kernel before 6.8 without its fix
+    /// does not count what `bpf_redirect_peer` hands to it.
+    fn traffic(&mut self, device: &str) -> Result<Traffic>;
     /// `path` below `/proc/sys`, as seen from `namespace`.
     fn set_sysctl(&mut self, namespace: &Namespace, path: &str, value: &str) -> Result<()>;
     fn sysctl(&mut self, namespace: &Namespace, path: &str) -> Result<String>;
     /// The host's listening TCP and SCTP sockets and its bound UDP sockets.
     fn listeners(&mut self) -> Result<Vec<Listener>>;
+    /// The host's connected UDP sockets.
+    fn connected(&mut self) -> Result<Vec<Connected>>;
+    /// Its program hears an error.
+    fn end_socket(&mut self, socket: &Connected) -> Result<()>;
     /// Whether the host has an `IPsec` association or policy.
     fn has_ipsec(&mut self) -> Result<bool>;
     /// The host's ephemeral ports, first and last.

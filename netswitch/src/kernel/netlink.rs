@@ -7,8 +7,13 @@ use netlink_packet_route::AddressFamily;
 use netswitch_common::address::Mac;
 
 use super::{
-    End, Error, Kernel, Link, Namespace, Result, Traffic, Veth, address, announce, ethtool, ipsec, link, listeners,
-    namespace::in_namespace, neighbour, route, socket::Socket, sysctl,
+    End, Error, Kernel, Link, Namespace, Result, Traffic, Veth, address, announce,
+    connected::{self, Connected},
+    ethtool, ipsec, link, listeners,
+    namespace::in_namespace,
+    neighbour, route,
+    socket::Socket,
+    sysctl,
 };
 use crate::action::Interface;
 use crate::model::publish::Listener;
@@ -153,8 +158,8 @@ impl Kernel for Netlink {
         route::destinations(&mut self.host)
     }
 
-    fn traffic(&mut self, namespace: &Namespace, interface: &str) -> Result<Traffic> {
-        self.at(namespace, |socket| link::traffic(socket, interface))
+    fn traffic(&mut self, device: &str) -> Result<Traffic> {
+        link::traffic_of_peer(&mut self.host, device)
     }
 
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()> {
@@ -181,6 +186,14 @@ impl Kernel for Netlink {
 
     fn listeners(&mut self) -> Result<Vec<Listener>> {
         listeners::all()
+    }
+
+    fn connected(&mut self) -> Result<Vec<Connected>> {
+        connected::all()
+    }
+
+    fn end_socket(&mut self, socket: &Connected) -> Result<()> {
+        connected::end(socket)
     }
 
     fn has_ipsec(&mut self) -> Result<bool> {

@@ -85,6 +85,12 @@ impl Changes {
         })
     }
 
+    /// Whether a published port is withdrawn, or its endpoint gone.
+    pub fn takes_back_ports(&self, before: &State) -> bool {
+        let mut publications = self.publications(before);
+        publications.any(|(old, new)| old.iter().any(|publication| !new.contains(publication)))
+    }
+
     /// How many endpoints a network has afterwards.
     pub fn member_count(&self, before: &State, network: &Id) -> u32 {
         let mut count = before.member_count(network);

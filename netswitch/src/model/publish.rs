@@ -2,6 +2,7 @@
 
 pub mod allocate;
 pub mod change;
+pub mod led;
 pub mod list;
 pub mod parse;
 pub mod resolve;

@@ -5,11 +5,14 @@ use std::path::Path;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::Binaries;
+use super::costs::Costs;
 use super::monitor::Told;
 use super::peer::{Peer, Site};
-use super::program::{self, Cost};
+use super::program;
 use super::scenario::Scenario;
 use super::series::Series;
+use super::traffic;
 use crate::world::interrupted;
 
 /// A scenario that is still noisy after this many rounds is called so.
@@ -22,14 +25,16 @@ pub struct Field {
 
 impl Field {
     /// Those `asked` for, or all of the scenario's peers; its first always, because all are judged by it.
-    pub fn new(scenario: Scenario, asked: &[Peer], binary: &Path, directory: &Path) -> Result<Self> {
+    pub fn new(scenario: Scenario, asked: &[Peer], binaries: &Binaries, directory: &Path) -> Result<Self> {
         let mut field = Self {
             scenario,
             sites: Vec::new(),
         };
         for (index, &peer) in scenario.peers().iter().enumerate() {
             if index == 0 || asked.is_empty() || asked.contains(&peer) {
-                field.sites.extend(Site::new(peer, scenario.way(), binary, directory)?);
+                field
+                    .sites
+                    .extend(Site::new(peer, scenario.way(), binaries, directory)?);
                 interrupted()?;
             }
         }
@@ -61,18 +66,35 @@ impl Field {
         Ok(series)
     }
 
-    /// What a datagram costs inside netswitch's programs, where the scenario sends datagrams through them.
-    pub fn programs(&mut self) -> Result<Option<Vec<Cost>>> {
+    /// What a datagram costs inside netswitch's programs, where the scenario sends datagrams through them: as many
+    /// turns of every subject.
+    pub fn programs(&mut self, turns: usize) -> Result<Option<Costs>> {
         let scenario = self.scenario;
-        let subject = match scenario {
-            Scenario::PolicyUdp64b => Peer::Netswitch10000Rules,
-            Scenario::MonitorUdp64b | Scenario::MonitorNewFlows => Peer::NetswitchMonitored,
-            _ => Peer::Netswitch,
+        let subjects = match scenario {
+            Scenario::PolicyUdp64b => [Peer::Netswitch10000Rules].as_slice(),
+            Scenario::MonitorUdp64b | Scenario::MonitorNewFlows => &[Peer::NetswitchMonitored],
+            _ => &[Peer::Netswitch, Peer::NetswitchBefore],
         };
-        let site = self.sites.iter_mut().find(|site| site.peer == subject);
-        site.filter(|_| scenario.unit() == "packets/s")
-            .map(|site| program::cost(|| scenario.measure(site).map(drop)))
-            .transpose()
+        if scenario.unit() != "packets/s" {
+            return Ok(None);
+        }
+        let mut costs = Costs::default();
+        for _ in 0..turns {
+            for site in self.sites.iter_mut().filter(|site| subjects.contains(&site.peer)) {
+                let name = site.peer.name();
+                costs.add(
+                    name,
+                    program::cost(site.loader()?, || scenario.measure(site).map(drop))?,
+                );
+                interrupted()?;
+                if scenario == Scenario::Udp64b {
+                    let over_v6 = program::cost(site.loader()?, || traffic::udp_64b_over_v6(&site.route()).map(drop))?;
+                    costs.add(&format!("{name}, IPv6"), over_v6);
+                    interrupted()?;
+                }
+            }
+        }
+        Ok(Some(costs))
     }
 
     /// What listeners heard in all rounds, where there were any.

@@ -14,8 +14,8 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use self::echo::Echo;
-pub use self::segment::{CLIENT, SERVER};
-use crate::bench::{monitor::Told, publication, traffic};
+pub use self::segment::{CLIENT, SERVER, SERVER_V6};
+use crate::bench::{Binaries, monitor::Told, publication, traffic};
 use crate::world::agent::Agent;
 use crate::world::namespace::Namespace;
 use crate::world::process::{self, Background};
@@ -45,6 +45,8 @@ pub enum Peer {
     Netswitch,
     /// The same again: the control
     NetswitchAgain,
+    /// The same by the binary that `--before` names
+    NetswitchBefore,
     /// The same while `netswitch monitor` listens to everything
     NetswitchMonitored,
     /// The same with BIG TCP, a network option
@@ -95,6 +97,7 @@ impl Peer {
             Self::LoopbackAgain => "loopback_again",
             Self::Netswitch => "netswitch",
             Self::NetswitchAgain => "netswitch_again",
+            Self::NetswitchBefore => "netswitch_before",
             Self::NetswitchMonitored => "netswitch_monitored",
             Self::NetswitchBigTcp => "netswitch_big_tcp",
             Self::NetswitchXdp => "netswitch_xdp",
@@ -129,8 +132,9 @@ impl Peer {
     }
 
     /// What the container publishes, as `-p` takes it.
-    fn publications(self) -> Vec<String> {
+    fn publications(self, way: Way) -> Vec<String> {
         match self {
+            _ if way == Way::Host => publication::beside_the_traffic(),
             Self::Netswitch1Port => publication::singles_with_the_traffic(1),
             Self::Netswitch1000Ports => publication::singles_with_the_traffic(1000),
             Self::Netswitch10000Ports => publication::range_with_the_traffic(),
@@ -150,6 +154,8 @@ pub enum Way {
     Publish,
     /// From the host to a published port of a container, by 127.0.0.1
     Localhost,
+    /// From a machine outside to the host itself, which has a container with other ports published
+    Host,
     /// From a container to its gateway, with questions about a name that is known there
     Resolve,
     /// The same about a name that a server upstream knows
@@ -201,8 +207,13 @@ pub struct Route<'a> {
 }
 
 impl Site {
-    /// `None` where this machine cannot have such a peer. `binary` is netswitch's; `directory` keeps agents' state.
-    pub fn new(peer: Peer, way: Way, binary: &Path, directory: &Path) -> Result<Option<Self>> {
+    /// `None` where there cannot be such a peer. `directory` keeps agents' state.
+    pub fn new(peer: Peer, way: Way, binaries: &Binaries, directory: &Path) -> Result<Option<Self>> {
+        let binary = match (peer, &binaries.before) {
+            (Peer::NetswitchBefore, None) => return Ok(None),
+            (Peer::NetswitchBefore, Some(before)) => before,
+            _ => &binaries.netswitch,
+        };
         if matches!(peer, Peer::Docker | Peer::Nftables) && !Path::new("/proc/sys/net/bridge").exists() {
             let name = peer.name();
             eprintln!("{name} is left out: it needs br_netfilter, which this kernel has not loaded");
@@ -270,6 +281,11 @@ impl Site {
     /// The agent of a peer that is netswitch.
     pub fn agent(&mut self) -> Result<&mut Agent> {
         self.agent.as_mut().context("no agent runs")
+    }
+
+    /// The process that has loaded its eBPF programs, if there are any.
+    pub fn loader(&self) -> Result<u32> {
+        self.agent.as_ref().map_or(Ok(std::process::id()), Agent::id)
     }
 
     /// Takes everything down and says when something stayed.

@@ -1,12 +1,12 @@
 //! What a packet costs inside the eBPF programs, by the kernel's own run-time statistics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
 
 /// Commands of bpf(2), linux/bpf.h.
-const PROG_GET_NEXT_ID: u32 = 11;
 const PROG_GET_FD_BY_ID: u32 = 13;
 const OBJ_GET_INFO_BY_FD: u32 = 15;
 const ENABLE_STATS: u32 = 32;
@@ -25,25 +25,40 @@ pub struct Cost {
     runs: f64,
 }
 
-/// Of the programs that `traffic` runs, per run.
-pub fn average(traffic: impl FnOnce() -> Result<()>) -> Result<f64> {
-    let costs = cost(traffic)?;
+#[cfg(test)]
+impl Cost {
+    pub fn new(name: &str, nanoseconds: f64) -> Self {
+        Self {
+            name: name.into(),
+            nanoseconds,
+            runs: 1.0,
+        }
+    }
+}
+
+/// Of the programs of a process that `traffic` runs, per run.
+pub fn average(process: u32, traffic: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let costs = cost(process, traffic)?;
     let runs: f64 = costs.iter().map(|cost| cost.runs).sum();
     ensure!(runs > 0.0, "no eBPF program saw the traffic");
     Ok(costs.iter().map(|cost| cost.nanoseconds * cost.runs).sum::<f64>() / runs)
 }
 
-/// Nanoseconds of all programs that `traffic` runs; 0 where there are none.
-pub fn total(traffic: impl FnOnce() -> Result<()>) -> Result<f64> {
-    Ok(cost(traffic)?.iter().map(|cost| cost.nanoseconds * cost.runs).sum())
+/// Nanoseconds of all programs of a process that `traffic` runs; 0 where there are none.
+pub fn total(process: u32, traffic: impl FnOnce() -> Result<()>) -> Result<f64> {
+    Ok(cost(process, traffic)?
+        .iter()
+        .map(|cost| cost.nanoseconds * cost.runs)
+        .sum())
 }
 
-/// Runs `traffic` with statistics on, which cost time themselves: no rate is measured meanwhile.
-pub fn cost(traffic: impl FnOnce() -> Result<()>) -> Result<Vec<Cost>> {
+/// Runs `traffic` with statistics on, which cost time themselves: no rate is measured meanwhile. Programs that other
+/// processes have loaded see other traffic.
+pub fn cost(process: u32, traffic: impl FnOnce() -> Result<()>) -> Result<Vec<Cost>> {
     let _statistics = bpf_descriptor(ENABLE_STATS, &mut [0; 2]).context("turn on eBPF statistics")?;
-    let before = programs()?;
+    let before = programs(process)?;
     traffic()?;
-    let after = programs()?;
+    let after = programs(process)?;
     Ok(after
         .into_iter()
         .filter_map(|(id, after)| after.since(before.get(&id)?))
@@ -70,22 +85,35 @@ impl Program {
     }
 }
 
-/// Every loaded program that runs per packet, by id.
-fn programs() -> Result<BTreeMap<u32, Program>> {
+/// What a process has loaded and runs per packet, by id.
+fn programs(process: u32) -> Result<BTreeMap<u32, Program>> {
     let mut programs = BTreeMap::new();
-    let mut attributes = [0; 2]; // start_id, next_id
-    while bpf(PROG_GET_NEXT_ID, &mut attributes).is_ok() {
-        let id = attributes[1];
-        // one that was unloaded meanwhile is none of ours
+    for id in held(process)? {
+        // one that was unloaded meanwhile sees no traffic
         if let Ok(descriptor) = bpf_descriptor(PROG_GET_FD_BY_ID, &mut [id, 0, 0]) {
             let program = information(&descriptor)?;
             if PACKET_PROGRAMS.contains(&program.kind) {
                 programs.insert(id, program);
             }
         }
-        attributes = [id, 0];
     }
     Ok(programs)
+}
+
+/// The programs of a process's open descriptors, from proc(5).
+fn held(process: u32) -> Result<BTreeSet<u32>> {
+    let folder = format!("/proc/{process}/fdinfo");
+    let entries = fs::read_dir(&folder).with_context(|| folder.clone())?;
+    let id = |text: String| {
+        text.lines()
+            .find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())
+    };
+    Ok(entries
+        .flatten()
+        // a descriptor may be closed meanwhile
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+        .filter_map(id)
+        .collect())
 }
 
 /// `struct bpf_prog_info`, linux/bpf.h: `type` at 0, `name` at 64, `run_time_ns` at 192, `run_cnt` at 200.

@@ -20,6 +20,11 @@ pub fn of_the_traffic() -> Vec<String> {
         .collect()
 }
 
+/// A few, none of which the traffic uses.
+pub fn beside_the_traffic() -> Vec<String> {
+    ["8080:80", "8443:443", "5353:53/udp"].map(Into::into).into()
+}
+
 /// `count` single ports, the traffic's first.
 pub fn singles_with_the_traffic(count: u16) -> Vec<String> {
     singles(PORT, count)

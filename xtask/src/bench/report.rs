@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use super::costs::Costs;
 use super::monitor::Told;
 use super::peer::Peer;
-use super::program::Cost;
 use super::scenario::Scenario;
 use super::series::{Series, median};
 
@@ -101,13 +101,26 @@ pub fn print_table(series: &Series) {
     println!();
 }
 
-pub fn print_programs(scenario: Scenario, costs: &[Cost]) {
+/// The ratio is to the first subject's program of the same name.
+pub fn print_programs(scenario: Scenario, costs: &Costs) {
     println!(
-        "eBPF programs under {}, by the kernel's run-time statistics",
-        scenario.name()
+        "eBPF programs under {}, by the kernel's run-time statistics, ns/packet, {} turns",
+        scenario.name(),
+        costs.turns()
     );
-    for cost in costs {
-        println!("  {:<18} {:>7.0} ns/packet", cost.name, cost.nanoseconds);
+    let judged_by = costs.rows().next().map_or("", |row| row.subject).to_owned();
+    println!(
+        "  {:<24} {:<16} {:>8} {:>24}",
+        "",
+        "",
+        "median",
+        format!("/ {judged_by}")
+    );
+    for row in costs.rows() {
+        println!(
+            "  {:<24} {:<16} {:>8.1} {:>24.3}",
+            row.subject, row.program, row.nanoseconds, row.ratio
+        );
     }
     println!();
 }
@@ -196,12 +209,26 @@ fn to_json(rounds: usize, all: &[Series]) -> Value {
                     (peer.name().into(), result)
                 })
                 .collect();
+            let programs: Vec<Value> = series
+                .programs
+                .iter()
+                .flat_map(Costs::rows)
+                .map(|row| {
+                    json!({
+                        "peer": row.subject,
+                        "program": row.program,
+                        "nanoseconds": row.nanoseconds,
+                        "ratio": row.ratio,
+                    })
+                })
+                .collect();
             let scenario = series.scenario;
             json!({
                 "name": scenario.name(),
                 "unit": scenario.unit(),
                 "better": scenario.better(),
                 "results": results,
+                "programs": programs,
                 "rounds": series.rounds(),
                 "noisy": series.is_noisy(),
             })

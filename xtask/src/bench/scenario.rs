@@ -29,6 +29,8 @@ pub enum Scenario {
     /// `udp_64b` from outside to a published port
     #[value(name = "publish_udp_64b")]
     PublishUdp64b,
+    /// `udp_64b` from outside to the host itself, beside a container with published ports
+    HostUntouched,
     /// `tcp_rr` from the host to a port published on 127.0.0.1, client and server on a CPU each
     LocalhostTcpRr,
     /// The same with client and server on one CPU
@@ -88,6 +90,7 @@ impl Scenario {
             Self::MasqTcpStream => "masq_tcp_stream",
             Self::PublishTcpCrr => "publish_tcp_crr",
             Self::PublishUdp64b => "publish_udp_64b",
+            Self::HostUntouched => "host_untouched",
             Self::LocalhostTcpRr => "localhost_tcp_rr",
             Self::LocalhostTcpRrOneCpu => "localhost_tcp_rr_one_cpu",
             Self::PublishAtScale => "publish_at_scale",
@@ -118,6 +121,7 @@ impl Scenario {
             Self::Udp64b
             | Self::MasqUdp64b
             | Self::PublishUdp64b
+            | Self::HostUntouched
             | Self::PolicyUdp64b
             | Self::MonitorUdp64b
             | Self::MonitorNewFlows => "packets/s",
@@ -161,6 +165,7 @@ impl Scenario {
             | Self::MonitorNewFlows
             | Self::RateAccuracy => Way::Segment,
             Self::MasqUdp64b | Self::MasqTcpStream => Way::Masquerade,
+            Self::HostUntouched => Way::Host,
             Self::LocalhostTcpRr | Self::LocalhostTcpRrOneCpu => Way::Localhost,
             Self::PublishTcpCrr
             | Self::PublishUdp64b
@@ -181,7 +186,7 @@ impl Scenario {
         use Peer::{
             Bridge, Direct, DirectAgain, DirectBigTcp, Dnsmasq, Docker, DockerProxy, Echo, EchoAgain, Iptables,
             Loopback, LoopbackAgain, Netswitch, Netswitch1Port, Netswitch10Rules, Netswitch1000Ports,
-            Netswitch10000Ports, Netswitch10000Rules, NetswitchAgain, NetswitchAgent, NetswitchBigTcp,
+            Netswitch10000Ports, Netswitch10000Rules, NetswitchAgain, NetswitchAgent, NetswitchBefore, NetswitchBigTcp,
             NetswitchMonitored, NetswitchXdp, Nftables,
         };
         match self {
@@ -195,9 +200,13 @@ impl Scenario {
                 Netswitch,
                 NetswitchBigTcp,
             ],
-            Self::Udp64b | Self::TcpRr => &[Direct, DirectAgain, Bridge, Docker, Netswitch],
-            Self::MasqUdp64b | Self::MasqTcpStream => &[Direct, DirectAgain, Iptables, Netswitch],
-            Self::PublishTcpCrr | Self::PublishUdp64b => &[Direct, DirectAgain, Iptables, Netswitch, NetswitchXdp],
+            Self::Udp64b => &[Direct, DirectAgain, Bridge, Docker, Netswitch, NetswitchBefore],
+            Self::TcpRr => &[Direct, DirectAgain, Bridge, Docker, Netswitch],
+            Self::MasqUdp64b => &[Direct, DirectAgain, Iptables, Netswitch, NetswitchBefore],
+            Self::MasqTcpStream => &[Direct, DirectAgain, Iptables, Netswitch],
+            Self::PublishTcpCrr => &[Direct, DirectAgain, Iptables, Netswitch, NetswitchXdp],
+            Self::PublishUdp64b => &[Direct, DirectAgain, Iptables, Netswitch, NetswitchBefore, NetswitchXdp],
+            Self::HostUntouched => &[Direct, DirectAgain, Netswitch, NetswitchBefore],
             Self::LocalhostTcpRr | Self::LocalhostTcpRrOneCpu => &[Loopback, LoopbackAgain, DockerProxy, Netswitch],
             Self::PublishAtScale | Self::PublishAtScaleTcpCrr => {
                 &[Netswitch1Port, Netswitch1000Ports, Netswitch10000Ports]
@@ -230,14 +239,14 @@ impl Scenario {
         let peer = site.peer;
         let figure = match self {
             Self::TcpStream | Self::MasqTcpStream => traffic::tcp_stream(&site.route()),
-            Self::Udp64b | Self::MasqUdp64b | Self::PublishUdp64b | Self::PolicyUdp64b => {
+            Self::Udp64b | Self::MasqUdp64b | Self::PublishUdp64b | Self::HostUntouched | Self::PolicyUdp64b => {
                 traffic::udp_64b(&site.route())
             }
             Self::TcpRr | Self::LocalhostTcpRr => traffic::tcp_rr(&site.route(), Cpus::two()),
             Self::LocalhostTcpRrOneCpu => traffic::tcp_rr(&site.route(), Cpus::one()),
             Self::PublishTcpCrr | Self::PublishAtScaleTcpCrr => traffic::tcp_crr(&site.route()),
             Self::PublishAtScale | Self::PolicyAtScale => {
-                program::average(|| traffic::tcp_crr(&site.route()).map(drop))
+                program::average(site.loader()?, || traffic::tcp_crr(&site.route()).map(drop))
             }
             Self::Publish1000Ports => publication::milliseconds(site.agent()?, &publication::thousand_singles()),
             Self::Publish10000PortRange => publication::milliseconds(site.agent()?, &publication::long_range()),
@@ -262,7 +271,7 @@ impl Scenario {
 fn cpu_per_answer(site: &Site) -> Result<f64> {
     let used = || site.answering().map_or(Ok(0.0), process::cpu_nanoseconds);
     let (before, mut answers) = (used()?, 0.0);
-    let programs = program::total(|| {
+    let programs = program::total(site.loader()?, || {
         answers = site.subject().ask_for_a_while(CLIENT_CPU)?.0;
         Ok(())
     })?;

@@ -1,5 +1,6 @@
 //! The figures of one scenario, round by round, and what they say.
 
+use super::costs::Costs;
 use super::peer::Peer;
 use super::scenario::Scenario;
 
@@ -8,6 +9,8 @@ const NOISE: f64 = 0.10;
 
 pub struct Series {
     pub scenario: Scenario,
+    /// Where the scenario sends datagrams through eBPF programs.
+    pub programs: Option<Costs>,
     figures: Vec<(Peer, Vec<f64>)>,
 }
 
@@ -15,6 +18,7 @@ impl Series {
     pub fn new(scenario: Scenario, peers: impl IntoIterator<Item = Peer>) -> Self {
         Self {
             scenario,
+            programs: None,
             figures: peers.into_iter().map(|peer| (peer, Vec::new())).collect(),
         }
     }

@@ -1,7 +1,7 @@
 //! The traffic of the scenarios: client on one CPU, server on another if not said otherwise, each run two seconds.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,7 +13,7 @@ use nix::sys::socket::sockopt::ReceiveTimeout;
 use nix::sys::time::{TimeVal, TimeValLike as _};
 use serde_json::Value;
 
-use super::peer::Route;
+use super::peer::{Route, SERVER_V6};
 use super::series::median;
 use crate::world::namespace::Namespace;
 use crate::world::process::{self, Background};
@@ -86,7 +86,7 @@ pub fn listens(server: &mut Background, port: u16) -> Result<bool> {
 
 /// Gbit/s that the receiver got.
 pub fn tcp_stream(route: &Route) -> Result<f64> {
-    received_gigabits(&iperf(route, &[])?)
+    received_gigabits(&iperf(route.client, route.address.into(), &[])?)
 }
 
 /// The same of ten seconds, from the server to the client if it is to go `back`.
@@ -96,12 +96,21 @@ pub fn long_tcp_stream(route: &Route, back: bool) -> Result<f64> {
     } else {
         &["--time", "10"]
     };
-    received_gigabits(&iperf(route, arguments)?)
+    received_gigabits(&iperf(route.client, route.address.into(), arguments)?)
 }
 
 /// Datagrams that the receiver got, per second.
 pub fn udp_64b(route: &Route) -> Result<f64> {
-    received_packets(&iperf(route, &["--udp", "--length", "64", "--bitrate", "0"])?)
+    datagrams(route.client, route.address.into())
+}
+
+/// The same over IPv6, between two members of one network.
+pub fn udp_64b_over_v6(route: &Route) -> Result<f64> {
+    datagrams(route.client, SERVER_V6.into())
+}
+
+fn datagrams(client: &Namespace, to: IpAddr) -> Result<f64> {
+    received_packets(&iperf(client, to, &["--udp", "--length", "64", "--bitrate", "0"])?)
 }
 
 /// Median round trip in microseconds.
@@ -176,10 +185,10 @@ fn both(
     })
 }
 
-fn iperf(route: &Route, arguments: &[&str]) -> Result<Value> {
-    let mut command = route.client.command("iperf3");
+fn iperf(client: &Namespace, to: IpAddr, arguments: &[&str]) -> Result<Value> {
+    let mut command = client.command("iperf3");
     command.args(["--json", "--connect-timeout", "3000", "--time", &SECONDS.to_string()]);
-    command.arg("--client").arg(route.address.to_string()).args(arguments);
+    command.arg("--client").arg(to.to_string()).args(arguments);
     let said = process::check(process::pin(&mut command, CLIENT_CPU)?)?;
     serde_json::from_str(&said).context("iperf3 did not answer in JSON")
 }

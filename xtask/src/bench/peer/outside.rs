@@ -35,7 +35,8 @@ pub fn site(peer: Peer, way: Way, start_agent: impl FnOnce(Namespace) -> Result<
             if peer == Peer::NetswitchXdp {
                 process::check(lan.command("ethtool").args(["-K", "eth0", "tx", "off"]))?;
             }
-            attach(agent.insert(start_agent(host)?), &container, peer)?;
+            let publications = peer.publications(way);
+            attach(agent.insert(start_agent(host)?), &container, &publications)?;
         }
     }
     let mut servers = Vec::new();
@@ -47,6 +48,10 @@ pub fn site(peer: Peer, way: Way, start_agent: impl FnOnce(Namespace) -> Result<
     match way {
         Way::Masquerade => servers.push(traffic::start_iperf_server(&lan)?),
         Way::Publish => servers.push(traffic::start_iperf_server(&container)?),
+        Way::Host => {
+            let host = agent.as_ref().map_or(&container, Agent::host);
+            servers.push(traffic::start_iperf_server(host)?);
+        }
         Way::Localhost | Way::Segment | Way::Resolve | Way::Forward => {}
     }
     Ok(Site {
@@ -68,6 +73,7 @@ pub fn route<'a>(way: Way, container: &'a Namespace, lan: &'a Namespace, host: O
     let (client, server, address) = match way {
         Way::Masquerade | Way::Segment | Way::Resolve | Way::Forward => (container, lan, LAN),
         Way::Publish => (lan, container, HOST),
+        Way::Host => (lan, host.unwrap_or(container), HOST),
         Way::Localhost => (host.unwrap_or(container), container, Ipv4Addr::LOCALHOST),
     };
     Route {
@@ -85,7 +91,7 @@ fn connect(host: &Namespace, lan: &Namespace) -> Result<()> {
     host.ip(&format!("route add default via {LAN}")).map(drop)
 }
 
-fn attach(agent: &Agent, container: &Namespace, peer: Peer) -> Result<()> {
+fn attach(agent: &Agent, container: &Namespace, publications: &[String]) -> Result<()> {
     process::check(
         agent
             .netswitch()
@@ -94,8 +100,8 @@ fn attach(agent: &Agent, container: &Namespace, peer: Peer) -> Result<()> {
     let mut attach = agent.netswitch();
     attach.args(["attach", "server", "--netns"]).arg(container.path());
     attach.args(["--network", "bench", "--ip", &CONTAINER.to_string()]);
-    for publication in peer.publications() {
-        attach.args(["-p", &publication]);
+    for publication in publications {
+        attach.args(["-p", publication]);
     }
     process::check(&mut attach).context("attach the container").map(drop)
 }

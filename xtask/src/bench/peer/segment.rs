@@ -1,6 +1,6 @@
 //! Two members of one network: joined by a veth pair, a bridge, Docker's bridge, or netswitch.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Result, ensure};
 
@@ -12,6 +12,8 @@ use crate::world::{link, process};
 
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
+const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
+pub const SERVER_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 3);
 
 pub fn site(peer: Peer, start_agent: impl FnOnce(Namespace) -> Result<Agent>) -> Result<Site> {
     let (client, server) = (Namespace::new()?, Namespace::new()?);
@@ -36,7 +38,7 @@ pub fn site(peer: Peer, start_agent: impl FnOnce(Namespace) -> Result<Agent>) ->
         }
         _ => {
             let started = agent.insert(start_agent(Namespace::new()?)?);
-            attach(started, peer == Peer::NetswitchBigTcp, members)?;
+            attach(started, peer == Peer::NetswitchBigTcp, [&client, &server])?;
         }
     }
     ping(&client, SERVER)?;
@@ -63,17 +65,20 @@ pub fn site(peer: Peer, start_agent: impl FnOnce(Namespace) -> Result<Agent>) ->
 }
 
 /// A network of its own, with both namespaces on it.
-fn attach(agent: &Agent, big_tcp: bool, members: [(&Namespace, Ipv4Addr); 2]) -> Result<()> {
+fn attach(agent: &Agent, big_tcp: bool, namespaces: [&Namespace; 2]) -> Result<()> {
     let mut create = agent.netswitch();
     create.args(["network", "create", "--subnet", "10.77.0.0/24"]);
+    create.args(["--ipv6", "--subnet", "fd77::/64"]);
     if big_tcp {
         create.args(["-o", "netswitch.big_tcp=true"]);
     }
     process::check(create.arg("bench"))?;
-    for (name, (namespace, address)) in ["client", "server"].into_iter().zip(members) {
+    let members = [("client", CLIENT, CLIENT_V6), ("server", SERVER, SERVER_V6)];
+    for ((name, v4, v6), namespace) in members.into_iter().zip(namespaces) {
         let mut attach = agent.netswitch();
         attach.args(["attach", name, "--netns"]).arg(namespace.path());
-        process::check(attach.args(["--network", "bench", "--ip", &address.to_string()]))?;
+        attach.args(["--network", "bench", "--ip", &v4.to_string(), "--ip6", &v6.to_string()]);
+        process::check(&mut attach)?;
     }
     Ok(())
 }
