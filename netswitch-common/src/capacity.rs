@@ -1,6 +1,8 @@
 //! How many entries each map holds. Hashes are not preallocated: an unused entry costs nothing.
 
 pub const ENDPOINTS: u32 = 65_536;
+/// Indexes of devices below this: 5 MB.
+pub const LOW_ENDPOINTS: u32 = 65_536;
 pub const PORTS: u32 = 65_536;
 pub const ADDRESSES: u32 = 262_144;
 pub const SLOTS: u32 = 65_536;

@@ -125,15 +125,13 @@ extern "C" fn translate_error(skb: *mut __sk_buff) -> u32 {
 pub fn plain(frame: Frame, work: &Work) -> Result {
     checksums(frame, work)?;
     if work.is_v4() {
-        let mut front = MaybeUninit::<FrontV4>::uninit();
-        let front = frame.fill(0, &mut front)?;
+        let mut front: FrontV4 = frame.read(0).ok_or(DropReason::Malformed)?;
         front.change(work);
-        store(frame, 0, front, 0)
+        store(frame, 0, &front, 0)
     } else {
-        let mut front = MaybeUninit::<FrontV6>::uninit();
-        let front = frame.fill(0, &mut front)?;
+        let mut front: FrontV6 = frame.read(0).ok_or(DropReason::Malformed)?;
         front.change(work);
-        store(frame, 0, front, 0)
+        store(frame, 0, &front, 0)
     }
 }
 

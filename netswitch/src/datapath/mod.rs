@@ -155,6 +155,7 @@ impl Datapath {
             bpffs: options.bpffs.clone(),
         };
         transition.copy()?;
+        datapath.tables.fill_low_endpoints()?;
         datapath.replace_all()?;
         transition.finish()?;
         Ok(datapath)

@@ -31,6 +31,7 @@ use crate::action::{Device, Entry};
 /// Every map that the agent writes or counts by. Layouts were checked before this was made.
 pub struct Tables {
     pub(super) endpoints: HashMap<MapData, u32, Endpoint>,
+    low_endpoints: Array<Endpoint>,
     pub(super) ports: HashMap<MapData, PortKey, Port>,
     pub(super) addresses: HashMap<MapData, NeighbourKey, Neighbour>,
     pub(super) slots: Array<Slot>,
@@ -69,6 +70,7 @@ impl Tables {
     pub(super) fn open(ebpf: &mut Ebpf, folder: &Path) -> Result<Self> {
         Ok(Self {
             endpoints: take(ebpf, "ENDPOINTS")?,
+            low_endpoints: take(ebpf, "LOW_ENDPOINTS")?,
             ports: take(ebpf, "PORTS")?,
             addresses: take(ebpf, "ADDRESSES")?,
             slots: take(ebpf, "SLOTS")?,
@@ -102,12 +104,37 @@ impl Tables {
         })
     }
 
+    /// LOW_ENDPOINTS is the object's own: it starts empty.
+    pub(super) fn fill_low_endpoints(&mut self) -> Result<()> {
+        let endpoints: Vec<_> = self.endpoints.iter().collect::<Result<_, _>>().map_err(Error::map("ENDPOINTS"))?;
+        for (ifindex, endpoint) in endpoints {
+            self.set_low_endpoint(ifindex, endpoint)?;
+        }
+        Ok(())
+    }
+
+    /// Programs read the array while it is written. An element whose id is 0 is nobody's to them, so that they never take
+    /// a part of the old endpoint and a part of the new one for one.
+    fn set_low_endpoint(&mut self, ifindex: u32, endpoint: Endpoint) -> Result<()> {
+        if ifindex >= capacity::LOW_ENDPOINTS {
+            return Ok(());
+        }
+        let map = || Error::map("LOW_ENDPOINTS");
+        let nobody = |endpoint: Endpoint| Endpoint { id: 0, ..endpoint };
+        let old = self.low_endpoints.get(ifindex).map_err(map())?;
+        for value in [nobody(old), nobody(endpoint), endpoint] {
+            self.low_endpoints.set(ifindex, value).map_err(map())?;
+        }
+        Ok(())
+    }
+
     /// Writes an entry, or replaces the one with its key. Its devices' indexes must be known.
     pub fn write(&mut self, entry: &Entry) -> Result<()> {
         match entry {
             Entry::Endpoint { device, value } => {
                 let key = index(device)?;
-                self.endpoints.insert(key, value, 0).map_err(Error::map("ENDPOINTS"))
+                self.endpoints.insert(key, value, 0).map_err(Error::map("ENDPOINTS"))?;
+                self.set_low_endpoint(key, *value)
             }
             Entry::Port { key, device, value } => {
                 let value = Port {
@@ -190,7 +217,11 @@ impl Tables {
     /// Removes the entry with this one's key; that there is none is no error.
     pub fn remove(&mut self, entry: &Entry) -> Result<()> {
         match entry {
-            Entry::Endpoint { device, .. } => absent_is_fine("ENDPOINTS", self.endpoints.remove(&index(device)?)),
+            Entry::Endpoint { device, .. } => {
+                let key = index(device)?;
+                self.set_low_endpoint(key, Endpoint::default())?;
+                absent_is_fine("ENDPOINTS", self.endpoints.remove(&key))
+            }
             Entry::Port { key, .. } => absent_is_fine("PORTS", self.ports.remove(key)),
             Entry::Address { key, .. } => absent_is_fine("ADDRESSES", self.addresses.remove(key)),
             // an array's entry cannot be removed: zeros mean "nobody"
