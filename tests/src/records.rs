@@ -6,7 +6,7 @@ use std::time::Duration;
 use aya::maps::{HashMap, Map, MapData};
 use netswitch_common::{
     ABI_VERSION,
-    flow::{Flow, FlowKey},
+    flow::{Flow, FlowIndex, FlowKey, Tuple},
 };
 
 use crate::world::World;
@@ -55,6 +55,26 @@ impl Records {
             flow.deadline = flow.deadline.saturating_sub(time);
             let _ = self.0.insert(key, flow, EXIST);
         }
+    }
+}
+
+/// FLOWS, as pinned.
+pub struct Index(HashMap<MapData, Tuple, FlowIndex>);
+
+impl Index {
+    /// From the folder that the maps are pinned in.
+    pub fn open(maps: &Path) -> Self {
+        let map = MapData::from_pin(maps.join("FLOWS")).expect("FLOWS is pinned");
+        Self(HashMap::try_from(Map::HashMap(map)).expect("FLOWS is a hash of tuples"))
+    }
+
+    pub fn get(&self, tuple: &Tuple) -> Option<FlowIndex> {
+        self.0.get(tuple, 0).ok()
+    }
+
+    pub fn remove(&mut self, tuple: &Tuple) {
+        // it may be gone
+        let _ = self.0.remove(tuple);
     }
 }
 
