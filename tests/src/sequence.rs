@@ -19,7 +19,7 @@ use std::fmt;
 
 use self::play::{Fault, Stage};
 use self::step::{Step, sequence};
-use crate::loaded::{in_the_world, Loaded};
+use crate::loaded::{Loaded, in_the_world};
 
 /// How often a sequence is played again that has failed once: the switch chooses ports by chance.
 const REPLAYS: usize = 16;
@@ -73,12 +73,20 @@ pub fn replay(seed: u64, kept: Option<&[usize]>) -> Result<Tally, Failure> {
         let mut tally = Tally::default();
         let (room, steps) = sequence(seed);
         let is_kept = |number: &usize| kept.as_ref().is_none_or(|kept| kept.contains(number));
-        let steps: Vec<_> = steps.into_iter().enumerate().filter(|(number, _)| is_kept(number)).collect();
+        let steps: Vec<_> = steps
+            .into_iter()
+            .enumerate()
+            .filter(|(number, _)| is_kept(number))
+            .collect();
         for _ in 0..REPLAYS {
             if let Err(fault) = stage.play(loaded, room, &steps, &mut tally) {
                 return Err(match kept {
                     None => shrink(&mut stage, loaded, seed, fault),
-                    Some(_) => Failure { seed, steps, fault: fault.text },
+                    Some(_) => Failure {
+                        seed,
+                        steps,
+                        fault: fault.text,
+                    },
                 });
             }
         }
@@ -110,12 +118,20 @@ fn shrink(stage: &mut Stage, loaded: &mut Loaded, seed: u64, fault: Fault) -> Fa
         }
         size /= 2;
     }
-    Failure { seed, steps, fault: text }
+    Failure {
+        seed,
+        steps,
+        fault: text,
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{}\nafter these steps of the sequence {}:", self.fault, self.seed)?;
+        writeln!(
+            formatter,
+            "{}\nafter these steps of the sequence {}:",
+            self.fault, self.seed
+        )?;
         for (number, step) in &self.steps {
             writeln!(formatter, "{number:4} {step:?}")?;
         }

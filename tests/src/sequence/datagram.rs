@@ -174,6 +174,11 @@ pub fn sum_at(packet: &[u8]) -> Option<usize> {
     Some(headers.transport + offset)
 }
 
+/// Whether an IPv4 header's own sum is right; IPv6 has none.
+pub fn has_right_sum(packet: &[u8]) -> bool {
+    !is_v4(packet) || sum(&packet[..usize::from(packet[0] & 0xf) * 4]) == 0xffff
+}
+
 pub fn is_v4(packet: &[u8]) -> bool {
     packet[0] >> 4 == 4
 }

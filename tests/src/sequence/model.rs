@@ -25,6 +25,8 @@ pub struct Flow {
     /// Its owner has opened more flows than it may have: this one may have given way.
     pressed: bool,
     pub ended: bool,
+    /// It had ended as a connection ends, and another flow has what it was known by.
+    pub replaced: bool,
 }
 
 /// Which way a packet of a flow goes.
@@ -48,6 +50,7 @@ impl Flow {
             finished: [false; 2],
             pressed: false,
             ended: false,
+            replaced: false,
         }
     }
 
@@ -121,22 +124,22 @@ impl Model {
 
     /// The flow of a packet with this tuple that enters the switch here.
     pub fn find(&self, place: Place, tuple: &Tuple) -> Option<(usize, Direction)> {
-        let flows = self.flows.iter().enumerate().rev().filter(|(_, flow)| !flow.ended);
-        flows
-            .filter_map(|(number, flow)| {
-                if flow.opener.zone() == place.zone() && flow.inner == *tuple {
-                    Some((number, Direction::Original))
-                } else if flow.responder.zone() == place.zone() && flow.outer.reversed() == *tuple {
-                    Some((number, Direction::Reply))
-                } else {
-                    None
-                }
-            })
-            .next()
+        let mut living = self.flows.iter().enumerate().rev().filter(|(_, flow)| !flow.ended);
+        living.find_map(|(number, flow)| {
+            if flow.opener.zone() == place.zone() && flow.inner == *tuple {
+                Some((number, Direction::Original))
+            } else if flow.responder.zone() == place.zone() && flow.outer.reversed() == *tuple {
+                Some((number, Direction::Reply))
+            } else {
+                None
+            }
+        })
     }
 
     /// A flow has begun. Whatever could be taken for it must have ended.
     pub fn open(&mut self, flow: Flow) -> Result<usize, String> {
+        // what gives way to it may leave it its port
+        self.press(flow.owner);
         let keys = [
             (flow.opener.zone(), flow.inner),
             (flow.responder.zone(), flow.outer.reversed()),
@@ -152,9 +155,9 @@ impl Model {
             if other.is_sure() {
                 return Err(format!("it leaves as a living flow does: {other:?}"));
             }
+            other.replaced = other.is_closed();
             other.ended = true;
         }
-        self.press(flow.owner);
         self.flows.push(flow);
         Ok(self.flows.len() - 1)
     }
@@ -190,15 +193,16 @@ impl Model {
 
     /// Whether a flow that leaves as `outer`, to `responder`, may find no port; `has_ports`: it may take another one.
     pub fn lacks_port(&self, responder: Place, outer: &Tuple, has_ports: bool) -> bool {
-        let taken = self.flows.iter().filter(|flow| {
-            let other = &flow.outer;
-            let other_way = flow.inner.reversed();
-            !flow.ended
-                && (flow.responder.zone() == responder.zone() && is_beside(other, outer)
-                    || flow.opener.zone() == responder.zone() && is_beside(&other_way, outer))
+        let living = self.flows.iter().filter(|flow| !flow.ended);
+        let shown = living.flat_map(|flow| {
+            [
+                (flow.responder.zone(), flow.outer),
+                (flow.opener.zone(), flow.inner.reversed()),
+            ]
         });
+        let mut taken = shown.filter(|(zone, other)| *zone == responder.zone() && is_beside(other, outer));
         if !has_ports {
-            return taken.into_iter().any(|flow| flow.outer.from.port() == outer.from.port());
+            return taken.any(|(_, other)| other == *outer);
         }
         taken.count() >= usize::from(self.room.ports.1 - self.published(outer))
     }

@@ -17,6 +17,7 @@ use super::step::{Complaint, Content, Form, Goal, Room, Side, Step, Stray, Sum, 
 use super::wire::{Arrival, Wire};
 use crate::fixture::uplink;
 use crate::loaded::Loaded;
+use crate::packet::{PROTOCOL_GRE, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, describe};
 use crate::records::{Index, Records};
 
 /// The fixed world, its wire, and the maps of flows.
@@ -33,6 +34,12 @@ pub struct Stage {
 pub struct Fault {
     pub step: usize,
     pub text: String,
+}
+
+/// What is played next.
+enum Next {
+    Step,
+    Sequence,
 }
 
 /// What a living flow is, in its record.
@@ -67,9 +74,15 @@ impl Stage {
         for (number, step) in steps {
             if let Step::Raise = step {
                 self.configure(loaded, room);
-            } else if let Err(text) = self.take(&mut game, *number, *step, tally) {
-                result = Err(Fault { step: *number, text });
-                break;
+                continue;
+            }
+            match self.take(&mut game, *number, *step, tally) {
+                Ok(Next::Step) => {}
+                Ok(Next::Sequence) => break,
+                Err(text) => {
+                    result = Err(Fault { step: *number, text });
+                    break;
+                }
             }
         }
         tally.sequences += 1;
@@ -86,25 +99,29 @@ impl Stage {
         loaded.datapath.tables().set_config(&config).expect("a configuration");
     }
 
-    fn take(&mut self, game: &mut Game, number: usize, step: Step, tally: &mut Tally) -> Result<(), String> {
+    fn take(&mut self, game: &mut Game, number: usize, step: Step, tally: &mut Tally) -> Result<Next, String> {
         if let Step::Expire(flow) = step {
             self.expire(game, flow);
-            return Ok(());
+            return Ok(Next::Step);
         }
-        self.identification = self.identification.wrapping_add(1);
         let Some(sent) = game.sent(step, self.identification) else {
-            return Ok(());
+            return Ok(Next::Step);
         };
+        // no fragment may meet what an earlier packet has left
+        self.identification = self.identification.wrapping_add(u16::from(!sent.pieces.is_empty()));
         let before = self.lives(&game.model);
         let Some(arrivals) = self.exchange(&sent, tally) else {
-            return Ok(());
+            return Ok(Next::Step);
         };
-        let describe = |fault: String| {
-            let frames: Vec<_> = sent.frames().iter().map(|frame| crate::packet::describe(frame)).collect();
+        let told = |fault: String| {
+            let frames: Vec<_> = sent.frames().iter().map(|frame| describe(frame)).collect();
             let offload = sent.offload.map_or(String::new(), |offload| format!(" {offload:?}"));
             format!("{fault}\nat {:?} came{offload} {}", sent.place, frames.join("\n"))
         };
-        let begun = judge(&mut game.model, &sent, &arrivals).map_err(describe)?;
+        if known::speaks_as_another(&game.model, &sent, &arrivals) {
+            return Ok(Next::Sequence);
+        }
+        let begun = judge(&mut game.model, &sent, &arrivals).map_err(told)?;
         if let Some(begun) = begun {
             game.begins(number, step, begun);
         }
@@ -116,13 +133,13 @@ impl Stage {
                 if after.get(&key).is_none_or(|after| *after != life) {
                     let flow = &game.model.flows[key];
                     let now = after.get(&key);
-                    return Err(describe(format!(
+                    return Err(told(format!(
                         "a packet that is none of its own changes the flow {flow:?}\nfrom {life:?}\nto   {now:?}"
                     )));
                 }
             }
         }
-        Ok(())
+        Ok(Next::Step)
     }
 
     /// What comes out. `None`: the kernel does not send such a thing.
@@ -134,7 +151,7 @@ impl Stage {
                 Ok(arrived) => arrivals.extend(arrived),
                 // before 6.2 it cuts no UDP
                 Err(error) if sent.offload.is_some() && error.raw_os_error() == Some(libc::EINVAL) => return None,
-                Err(error) => panic!("{error}: {}", crate::packet::describe(&frame)),
+                Err(error) => panic!("{error}: {}", describe(&frame)),
             }
         }
         tally.left += arrivals.len() as u64;
@@ -233,11 +250,23 @@ impl Game {
                 let flow = of(step)?;
                 Sent::complaint(place(flow, side), &received(flow, side), &complaint)
             }
-            Step::Stray(step, Stray::Short(_), _) if !of(step)?.is_sure() => return None,
+            Step::Stray(step, Stray::Short(_), _) if !needs_sum(of(step)?) => return None,
+            Step::Stray(step, Stray::Piece(side), _) if known::goes_straight(of(step)?, side) => return None,
             Step::Stray(step, stray, content) => strays(of(step)?, stray, &content, identification),
             Step::Expire(_) | Step::Raise => return None,
         })
     }
+}
+
+/// Whether a packet of the flow cannot be translated without its sum; and see [`known::is_dropped_too_late`].
+fn needs_sum(flow: &Flow) -> bool {
+    let ports = |tuple: &Tuple| (tuple.from.port(), tuple.to.port());
+    let has_sum = match flow.inner.protocol {
+        PROTOCOL_GRE => false,
+        PROTOCOL_SCTP => ports(&flow.inner) != ports(&flow.outer),
+        _ => true,
+    };
+    has_sum && flow.is_sure()
 }
 
 fn first(way: &Way, content: &Content, identification: u16) -> Sent {
@@ -250,13 +279,7 @@ fn first(way: &Way, content: &Content, identification: u16) -> Sent {
         Goal::Host(port) => (host(way.is_v4), port),
     };
     // a question has an identifier, and the protocols without ports have nothing
-    let has_port = matches!(
-        way.protocol,
-        crate::packet::PROTOCOL_TCP
-            | crate::packet::PROTOCOL_UDP
-            | crate::packet::PROTOCOL_UDPLITE
-            | crate::packet::PROTOCOL_SCTP
-    );
+    let has_port = !matches!(way.protocol, PROTOCOL_GRE | PROTOCOL_ICMP | PROTOCOL_ICMPV6);
     let tuple = Tuple {
         protocol: way.protocol,
         from: SocketAddr::new(from, way.port),
@@ -282,7 +305,11 @@ fn place(flow: &Flow, side: Side) -> Place {
 
 fn speaks(flow: &Flow, side: Side, content: &Content, identification: u16) -> Sent {
     let (tuple, translated) = tuples(flow, side);
-    Sent::packet(place(flow, side), tuple, Some(translated), content, identification)
+    let mut content = *content;
+    if known::goes_straight(flow, side) {
+        content.form = Form::Plain;
+    }
+    Sent::packet(place(flow, side), tuple, Some(translated), &content, identification)
 }
 
 const PLAIN: Content = Content {
@@ -369,7 +396,7 @@ fn strays(flow: &Flow, stray: Stray, content: &Content, identification: u16) -> 
             return Sent::error(foreign, from, &quote[ETHERNET..], &complaint);
         }
         Stray::Piece(side) => {
-            content.form = Form::Plain;
+            (content.form, content.sum) = (Form::Plain, Sum::Right);
             let mut sent = speaks(flow, side, &content, identification);
             sent.leave_last();
             return sent;

@@ -145,8 +145,13 @@ pub fn one(both: (Ipv4Addr, Ipv6Addr), is_v4: bool) -> IpAddr {
 
 /// Whether somebody beyond the uplink has it.
 pub fn is_worlds(address: IpAddr) -> bool {
-    let world: [IpNetwork; 4] = ["198.51.100.0/24", "203.0.113.0/24", "2001:db8:ffff::/48", "2001:db8:aaaa::/48"]
-        .map(|network| network.parse().expect("a network"));
+    let world: [IpNetwork; 4] = [
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "2001:db8:ffff::/48",
+        "2001:db8:aaaa::/48",
+    ]
+    .map(|network| network.parse().expect("a network"));
     world.iter().any(|network| network.contains(address))
 }
 
@@ -162,7 +167,9 @@ pub fn prepare(loaded: &mut Loaded) {
     let tables = loaded.datapath.tables();
     tables.write(&uplink::uplink()).expect("an uplink");
     for address in [host(true), host(false)] {
-        tables.write(&Entry::Local { address }).expect("an address of the host's");
+        tables
+            .write(&Entry::Local { address })
+            .expect("an address of the host's");
     }
     for published in &PUBLICATIONS {
         let flags = if published.from_gateway {

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use super::known;
 use super::datagram::{ETHERNET, Tuple, headers, is_v4, leave_sum, rewrite, sum_at, sum_transport, tuple};
+use super::known;
 use super::scene::{Place, ROUTER, one};
 use super::step::{Complaint, Content, Cut, Flaw, Form, Sum};
 use super::wire::Offload;
@@ -47,7 +47,7 @@ impl Sent {
     ) -> Self {
         let is_v4 = tuple.from.is_ipv4();
         let mut content = *content;
-        if matches!(content.form, Form::Cut(_)) && known::sums_by_its_fragment(&tuple, translated.as_ref()) {
+        if matches!(content.form, Form::Cut(_)) && known::sums_by_its_fragment(&tuple) {
             content.form = Form::Plain;
         }
         let mut packet = ip(place.macs_to(tuple.to.ip()), tuple.from.ip(), tuple.to.ip()).hops(content.hops);
@@ -93,9 +93,10 @@ impl Sent {
             (true, Place::World) => one(ROUTER, is_v4),
             _ => quoted.to.ip(),
         };
-        let length = match complaint.is_short {
-            true => (headers(packet).transport + 8).min(packet.len()),
-            false => packet.len(),
+        let length = if complaint.is_short {
+            (headers(packet).transport + 8).min(packet.len())
+        } else {
+            packet.len()
         };
         Self::error(place, from, &packet[..length], complaint)
     }
@@ -104,9 +105,10 @@ impl Sent {
     pub fn error(place: Place, from: IpAddr, quote: &[u8], complaint: &Complaint) -> Self {
         let quoted = tuple(quote);
         let to = quoted.from.ip();
-        let (kinds, protocol) = match to.is_ipv4() {
-            true => ([(3, 1), (3, 4), (11, 0)], PROTOCOL_ICMP),
-            false => ([(1, 0), (2, 0), (3, 0)], PROTOCOL_ICMPV6),
+        let (kinds, protocol) = if to.is_ipv4() {
+            ([(3, 1), (3, 4), (11, 0)], PROTOCOL_ICMP)
+        } else {
+            ([(1, 0), (2, 0), (3, 0)], PROTOCOL_ICMPV6)
         };
         let (kind, code) = kinds[complaint.kind];
         let rest = [&[0, 0, 0x05, 0x14][..], quote].concat();
@@ -152,7 +154,8 @@ impl Sent {
     pub fn leave_last(&mut self) {
         let at = headers(&self.frame[ETHERNET..]).transport + ETHERNET;
         let length = self.frame.len() - at;
-        self.pieces = vec![length.min(16) / 8 * 8..length];
+        let last = (length - 1).min(16) / 8 * 8..length;
+        self.pieces = std::iter::once(last).collect();
         self.offload = None;
         self.is_wrong = false;
     }
@@ -223,7 +226,7 @@ impl Sent {
             }
             (Sum::Left | Sum::Segments(_), PROTOCOL_TCP | PROTOCOL_UDP) if is_whole => self.offload = Some(offload),
             (Sum::Wrong, _) if is_whole => self.is_wrong = true,
-            (Sum::Zero, protocol) if protocol != PROTOCOL_SCTP && !known::leaves_no_sum(&self.tuple) => {
+            (Sum::Zero, protocol) if protocol != PROTOCOL_SCTP => {
                 let data = transport + if protocol == PROTOCOL_TCP { 20 } else { 8 };
                 packet[data..data + 2].fill(0);
                 sum_transport(packet);

@@ -280,7 +280,14 @@ fn cut(random: &mut Random) -> Cut {
         // TCP's header is in the first
         units: 3 + random.below(3),
         order: random.word(),
-        flaw: *random.pick(&[Flaw::None, Flaw::None, Flaw::None, Flaw::Missing, Flaw::Double, Flaw::Overlap]),
+        flaw: *random.pick(&[
+            Flaw::None,
+            Flaw::None,
+            Flaw::None,
+            Flaw::Missing,
+            Flaw::Double,
+            Flaw::Overlap,
+        ]),
     }
 }
 

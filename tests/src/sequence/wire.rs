@@ -60,7 +60,8 @@ impl Wire {
     pub fn lay() -> Self {
         // one queue holds all frames, in order
         let mut cpus = CpuSet::new();
-        cpus.set(nix::sched::sched_getcpu().expect("a CPU")).expect("a CPU of the set");
+        cpus.set(nix::sched::sched_getcpu().expect("a CPU"))
+            .expect("a CPU of the set");
         sched_setaffinity(Pid::from_raw(0), &cpus).expect("staying on a CPU");
         let far = Namespace::new();
         far.sh("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6").ok();
@@ -108,7 +109,9 @@ impl Wire {
 
     /// Whether the next frame is the gateway's answer; others stay where they are.
     fn hears_answer(&mut self) -> bool {
-        let Some((length, _)) = self.receive(libc::MSG_PEEK) else { return false };
+        let Some((length, _)) = self.receive(libc::MSG_PEEK) else {
+            return false;
+        };
         let is_answer = ethertype(&self.buffer[HEADER..length]) == ETHERTYPE_ARP;
         if is_answer {
             self.receive(0);
@@ -144,7 +147,11 @@ impl Wire {
                 u32::try_from(size_of_val(&address)).unwrap_or(0),
             )
         };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if sent < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 
     /// IP packets that have arrived so far, but for what the host's own stack tells its neighbours.
