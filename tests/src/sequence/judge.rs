@@ -47,12 +47,12 @@ pub fn judge(model: &mut Model, sent: &Sent, arrivals: &[Arrival]) -> Result<Opt
         let (place, translated) = flow.way(direction);
         let verdict = judge_packet(sent, &routed(sent, place, &translated), place, &arrivals);
         match verdict {
-            Ok(has_passed) => {
-                if has_passed {
-                    model.passed(number, direction, sent.flags);
-                }
+            Ok(true) => {
+                model.passed(number, direction, sent.flags);
                 return Ok(None);
             }
+            Ok(false) if flow.is_sure() || !has_first(sent) || !arrivals.is_empty() => return Ok(None),
+            Ok(false) => {}
             // the first fragment of a connection that has ended may begin another one, and the others know nothing of it
             Err(_) if !flow.is_sure() && are_pieces(sent, &routed(sent, place, &translated), place, &arrivals) => {
                 return Ok(None);

@@ -289,7 +289,8 @@ fn pieces(cut: &Cut, length: usize) -> Vec<Range<usize>> {
             pieces.remove(random.below(pieces.len()));
         }
         Flaw::Double => pieces.push(random.pick(&pieces).clone()),
-        Flaw::Overlap => pieces.push(size - 8..(2 * size - 8).min(length)),
+        // not over TCP's sum: only the first fragment's is translated
+        Flaw::Overlap => pieces.push((size - 8).max(24)..(2 * size - 8).min(length)),
     }
     for place in (1..pieces.len()).rev() {
         pieces.swap(place, random.below(place + 1));

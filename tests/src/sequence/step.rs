@@ -87,7 +87,7 @@ pub enum Flaw {
     Missing,
     /// One comes twice.
     Double,
-    /// One more lies over two of the others.
+    /// One more lies over others.
     Overlap,
 }
 

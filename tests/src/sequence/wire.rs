@@ -8,11 +8,11 @@ use netswitch_common::address::Mac;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
-use super::datagram::{ETHERNET, finish_sum};
+use super::datagram::{ETHERNET, Headers, finish_sum, headers};
 use super::scene::{CONTAINERS, Place};
 use crate::fixture::A;
 use crate::loaded;
-use crate::packet::{Arp, ETHERTYPE_ARP, ETHERTYPE_V4, ETHERTYPE_V6};
+use crate::packet::{Arp, ETHERTYPE_ARP, ETHERTYPE_V4, ETHERTYPE_V6, PROTOCOL_ICMP, PROTOCOL_ICMPV6};
 use crate::world::{Namespace, take_offloads};
 
 /// `linux/if_packet.h`
@@ -159,7 +159,8 @@ impl Wire {
         let mut arrivals = Vec::new();
         while let Some((length, index)) = self.receive(0) {
             let (header, frame) = self.buffer[..length].split_at(HEADER);
-            if !matches!(ethertype(frame), ETHERTYPE_V4 | ETHERTYPE_V6) || frame[0] & 1 != 0 {
+            let is_ip = matches!(ethertype(frame), ETHERTYPE_V4 | ETHERTYPE_V6);
+            if !is_ip || frame[0] & 1 != 0 || gives_up(&frame[ETHERNET..]) {
                 continue;
             }
             let place = CONTAINERS.iter().position(|port| port.far_index() == index);
@@ -229,6 +230,16 @@ impl Offload {
             segment: short(4),
         })
     }
+}
+
+/// Whether the host's stack says that it has waited long enough for the rest of a packet: half a minute later.
+fn gives_up(packet: &[u8]) -> bool {
+    let Headers { protocol, transport } = headers(packet);
+    let message = packet.get(transport..transport + 2).unwrap_or_default();
+    matches!(
+        (protocol, message),
+        (PROTOCOL_ICMP, [11, 1]) | (PROTOCOL_ICMPV6, [3, 1])
+    )
 }
 
 fn ethertype(frame: &[u8]) -> u16 {
