@@ -6,6 +6,7 @@
 //! carries out what the programs return, sends fragments round, and leaves sums and segments to the device.
 
 mod datagram;
+mod game;
 mod judge;
 mod known;
 mod model;

@@ -7,7 +7,7 @@ mod wish;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use self::error::{is_hosts, judge_error, judge_last_hop};
+use self::error::{is_hosts, judge_error, judge_refused};
 use self::first::judge_first;
 use self::wish::{Wish, wish};
 use super::datagram::{ETHERNET, Tuple, rewrite, sum_at};
@@ -38,9 +38,9 @@ pub fn judge(model: &mut Model, sent: &Sent, arrivals: &[Arrival]) -> Result<Opt
         return judge_error(model, sent, &quoted, &arrivals).map(|()| None);
     }
     let found = model.find(sent.place, &sent.tuple);
-    if sent.hops <= 1 {
+    if sent.hops <= 1 || sent.is_too_big {
         let has_flow = found.is_some_and(|(number, _)| model.flows[number].is_sure());
-        return judge_last_hop(sent, has_flow, &arrivals).map(|()| None);
+        return judge_refused(sent, has_flow, &arrivals).map(|()| None);
     }
     if let Some((number, direction)) = found {
         let flow = &model.flows[number];

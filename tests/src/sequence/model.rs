@@ -1,9 +1,11 @@
 //! The flows of a sequence as somebody knows them who sees both ends: what the first packet was, and as what it left.
 
+use std::net::SocketAddr;
+
 use super::datagram::Tuple;
 use super::scene::{PUBLICATIONS, Place, host};
 use super::step::{Room, tcp};
-use crate::packet::PROTOCOL_TCP;
+use crate::packet::{PROTOCOL_TCP, PROTOCOL_UDP};
 
 /// A flow whose first packet has left.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Flow {
     /// Its owner has opened more flows than it may have: this one may have given way.
     pressed: bool,
     pub ended: bool,
+    /// The host has its port by now; it has its slot until its opener speaks.
+    claimed: bool,
     /// It had ended as a connection ends, and another flow has what it was known by.
     pub replaced: bool,
 }
@@ -50,6 +54,7 @@ impl Flow {
             finished: [false; 2],
             pressed: false,
             ended: false,
+            claimed: false,
             replaced: false,
         }
     }
@@ -112,6 +117,8 @@ impl Flow {
 pub struct Model {
     pub room: Room,
     pub flows: Vec<Flow>,
+    /// Where sockets of the host hear UDP.
+    claimed: Vec<SocketAddr>,
 }
 
 impl Model {
@@ -119,7 +126,24 @@ impl Model {
         Self {
             room,
             flows: Vec::new(),
+            claimed: Vec::new(),
         }
+    }
+
+    /// What comes to this address over UDP is for the host from now on.
+    pub fn claim(&mut self, socket: SocketAddr) {
+        self.claimed.push(socket);
+        let is_its = |flow: &&mut Flow| {
+            flow.responder == Place::World && flow.outer.protocol == PROTOCOL_UDP && flow.outer.from == socket
+        };
+        for flow in self.flows.iter_mut().filter(is_its) {
+            flow.claimed = !flow.ended;
+            flow.ended = true;
+        }
+    }
+
+    pub fn is_claimed(&self, tuple: &Tuple) -> bool {
+        tuple.protocol == PROTOCOL_UDP && self.claimed.contains(&tuple.from)
     }
 
     /// The flow of a packet with this tuple that enters the switch here.
@@ -187,8 +211,8 @@ impl Model {
         // with more slots than a new flow tries, those of ended flows count
         const TRIED: u32 = 16;
         let flows = self.flows.iter().filter(|flow| flow.owner == owner);
-        let count = flows.filter(|flow| self.room.quota > TRIED || !flow.ended).count();
-        count >= usize::try_from(self.room.quota).expect("a small number")
+        let held = flows.filter(|flow| self.room.quota > TRIED || !flow.ended || flow.claimed);
+        held.count() >= usize::try_from(self.room.quota).expect("a small number")
     }
 
     /// Whether a flow that leaves as `outer`, to `responder`, may find no port; `has_ports`: it may take another one.
@@ -204,21 +228,24 @@ impl Model {
         if !has_ports {
             return taken.any(|(_, other)| other == *outer);
         }
-        taken.count() >= usize::from(self.room.ports.1 - self.published(outer))
+        taken.count() >= usize::from(self.room.ports.1 - self.barred(outer))
     }
 
-    /// How many of the ports for masquerade are published.
-    fn published(&self, outer: &Tuple) -> u16 {
+    /// How many of the ports for masquerade are published, or have a socket of the host.
+    fn barred(&self, outer: &Tuple) -> u16 {
         let (first, count) = self.room.ports;
         let is_v4 = outer.from.is_ipv4();
-        let taken = |port: &u16| {
-            outer.from.ip() == host(is_v4)
-                && PUBLICATIONS
-                    .iter()
-                    .any(|published| published.leads(is_v4, outer.protocol, *port).is_some())
+        let is_barred = |port: &u16| {
+            let tuple = Tuple {
+                from: SocketAddr::new(outer.from.ip(), *port),
+                ..*outer
+            };
+            let mut publications = PUBLICATIONS.iter();
+            let is_published = publications.any(|published| published.leads(is_v4, outer.protocol, *port).is_some());
+            self.is_claimed(&tuple) || is_published && outer.from.ip() == host(is_v4)
         };
         match count {
-            ..=64 => u16::try_from((first..first + count).filter(taken).count()).expect("few"),
+            ..=64 => u16::try_from((first..first + count).filter(is_barred).count()).expect("few"),
             _ => 0,
         }
     }

@@ -34,7 +34,12 @@ pub struct Sent {
     pub quoted: Option<Tuple>,
     /// Whether something is missing that its protocol needs.
     pub is_short: bool,
+    /// Whether it, or one of its segments, is longer than [`MTU`].
+    pub is_too_big: bool,
 }
+
+/// Of the uplink and of every container here.
+pub const MTU: u16 = 1_500;
 
 impl Sent {
     /// A packet of this tuple; `translated` is the one with which it will leave, where that is known.
@@ -75,6 +80,7 @@ impl Sent {
             identification,
             quoted: None,
             is_short: false,
+            is_too_big: false,
         };
         if let Form::Cut(cut) = content.form {
             let at = headers(&sent.frame[ETHERNET..]).transport + ETHERNET;
@@ -111,7 +117,8 @@ impl Sent {
             ([(1, 0), (2, 0), (3, 0)], PROTOCOL_ICMPV6)
         };
         let (kind, code) = kinds[complaint.kind];
-        let rest = [&[0, 0, 0x05, 0x14][..], quote].concat();
+        // with the MTU that is known: the host's stack hears some of these, too
+        let rest = [&u32::from(MTU).to_be_bytes()[..], quote].concat();
         let frame = ip(place.macs_to(to), from, to)
             .hops(complaint.hops)
             .icmp(kind, code, &rest);
@@ -131,6 +138,7 @@ impl Sent {
             identification: 0,
             quoted: Some(quoted),
             is_short: false,
+            is_too_big: false,
         }
     }
 

@@ -19,6 +19,8 @@ pub enum Step {
     Stray(usize, Stray, Content),
     /// The flow's time is over.
     Expire(usize),
+    /// A UDP socket of the host binds the port by which the world knows the flow.
+    Claim(usize),
     /// Routes, links or publications have changed, as far as the switch knows: CONFIG's generation is raised.
     Raise,
 }
@@ -131,6 +133,8 @@ pub enum Stray {
     Spoofed,
     /// The responder's, or the opener's, with its last hop.
     LastHop(Side),
+    /// The opener's, longer than where it goes can take; or in segments that are.
+    TooBig { in_segments: bool },
     /// An error that quotes a packet which nobody sent.
     Complaint,
     /// An error about the flow from a container that has nothing to do with it.
@@ -191,7 +195,8 @@ fn step(random: &mut Random, opened: &[usize]) -> Step {
         0..62 => Step::Speak(flow, side(random), content(random, false)),
         62..72 => Step::Complain(flow, side(random), complaint(random)),
         72..92 => Step::Stray(flow, stray(random), content(random, false)),
-        92..97 => Step::Expire(flow),
+        92..96 => Step::Expire(flow),
+        96 => Step::Claim(flow),
         _ => Step::Raise,
     }
 }
@@ -310,6 +315,9 @@ fn stray(random: &mut Random) -> Stray {
         Stray::Forged,
         Stray::Spoofed,
         Stray::LastHop(side),
+        Stray::TooBig {
+            in_segments: side == Side::Opener,
+        },
         Stray::Complaint,
         Stray::ForeignComplaint,
         Stray::Piece(side),

@@ -6,7 +6,7 @@ use crate::packet::{PROTOCOL_ICMP, PROTOCOL_ICMPV6, describe, ip};
 use crate::sequence::datagram::{ETHERNET, Tuple, has_right_sum, headers, is_v4, set_tuple, tuple};
 use crate::sequence::model::Model;
 use crate::sequence::scene::{Place, host};
-use crate::sequence::sent::Sent;
+use crate::sequence::sent::{MTU, Sent};
 use crate::sequence::wire::Arrival;
 
 /// An error about a flow reaches who sent what it quotes, and quotes it as that was sent.
@@ -55,8 +55,8 @@ fn judge_stray_error(sent: &Sent, arrivals: &[&Arrival]) -> Verdict {
     }
 }
 
-/// A packet that may go no further is dropped; its sender may be told so.
-pub(super) fn judge_last_hop(sent: &Sent, has_flow: bool, arrivals: &[&Arrival]) -> Verdict {
+/// A packet that may go no further, or is too long to, is dropped; its sender may be told so.
+pub(super) fn judge_refused(sent: &Sent, has_flow: bool, arrivals: &[&Arrival]) -> Verdict {
     let [arrival] = arrivals else {
         return none(arrivals, "it may go no further");
     };
@@ -68,12 +68,18 @@ pub(super) fn judge_last_hop(sent: &Sent, has_flow: bool, arrivals: &[&Arrival])
     {
         return same(sent, arrival, &sent.frame, Place::Container(to));
     }
-    let (kind, start) = if is_v4 { (11, 20) } else { (3, 40) };
+    let start = if is_v4 { 20 } else { 40 };
+    let (kind, code, told) = match (sent.is_too_big, is_v4) {
+        (true, true) => (3, 4, MTU.into()),
+        (true, false) => (2, 0, MTU.into()),
+        (false, true) => (11, 0, 0),
+        (false, false) => (3, 0, 0),
+    };
     let error = &arrival.frame[ETHERNET..];
     let quote = error.get(start + 8..).unwrap_or_default();
     let wire = &sent.frames()[0][ETHERNET..];
     let hops = if is_v4 { error[8] } else { error[7] };
-    let rest = [&[0; 4][..], quote].concat();
+    let rest = [&u32::to_be_bytes(told)[..], quote].concat();
     let macs = match sent.place {
         Place::World => {
             let (router, uplink) = sent.place.macs_to(sent.tuple.to.ip());
@@ -83,7 +89,7 @@ pub(super) fn judge_last_hop(sent: &Sent, has_flow: bool, arrivals: &[&Arrival])
     };
     let expected = ip(macs, sent.place.router(is_v4), sent.tuple.from.ip())
         .hops(hops)
-        .icmp(kind, 0, &rest);
+        .icmp(kind, code, &rest);
     // it has to tell the sender which of its packets it was
     let is_enough = quote.len() >= headers(packet).transport + 8;
     // what a router does not know about an IPv4 header is no matter of this: service and identification

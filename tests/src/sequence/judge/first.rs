@@ -47,7 +47,7 @@ pub(super) fn judge_first(
         ..tuple(&first.frame[ETHERNET..])
     };
     let port = outer.from.port();
-    let is_free = may_move && model.is_masquerade_port(port) && !is_published(&outer);
+    let is_free = may_move && model.is_masquerade_port(port) && !is_published(&outer) && !model.is_claimed(&outer);
     let is_right_port = if may_move && from_gateway {
         is_free
     } else {
