@@ -7,6 +7,7 @@ use aya::maps::{HashMap, Map, MapData};
 use netswitch_common::{
     ABI_VERSION,
     flow::{Flow, FlowIndex, FlowKey, Tuple},
+    fragment::{FragmentKey, Fragments, Parked, ParkedKey},
 };
 
 use crate::world::World;
@@ -75,6 +76,36 @@ impl Index {
     pub fn remove(&mut self, tuple: &Tuple) {
         // it may be gone
         let _ = self.0.remove(tuple);
+    }
+}
+
+/// FRAGMENTS and PARKED, as pinned: what is known of packets in fragments.
+pub struct Pieces {
+    packets: HashMap<MapData, FragmentKey, Fragments>,
+    parked: HashMap<MapData, ParkedKey, Parked>,
+}
+
+impl Pieces {
+    /// From the folder that the maps are pinned in.
+    pub fn open(maps: &Path) -> Self {
+        let map = |name: &str| Map::LruHashMap(MapData::from_pin(maps.join(name)).expect(name));
+        Self {
+            packets: HashMap::try_from(map("FRAGMENTS")).expect("FRAGMENTS is a hash of packets"),
+            parked: HashMap::try_from(map("PARKED")).expect("PARKED is a hash of fragments"),
+        }
+    }
+
+    /// Nothing is known any more.
+    pub fn forget(&mut self) {
+        let packets: Vec<_> = self.packets.keys().filter_map(Result::ok).collect();
+        let parked: Vec<_> = self.parked.keys().filter_map(Result::ok).collect();
+        // they may be gone
+        for key in packets {
+            let _ = self.packets.remove(&key);
+        }
+        for key in parked {
+            let _ = self.parked.remove(&key);
+        }
     }
 }
 

@@ -19,7 +19,9 @@ mod wire;
 use std::fmt;
 
 use self::play::{Fault, Stage};
+use self::sent::Sent;
 use self::step::{Step, sequence};
+use self::wire::Arrival;
 use crate::loaded::{Loaded, in_the_world};
 
 /// How often a sequence is played again that has failed once: the switch chooses ports by chance.
@@ -143,6 +145,15 @@ impl fmt::Display for Failure {
             self.seed,
             numbers.join(",")
         )
+    }
+}
+
+impl Tally {
+    fn count(&mut self, sent: &Sent, arrivals: &[Arrival]) {
+        self.left += arrivals.len() as u64;
+        self.fragments += sent.pieces.len() as u64;
+        self.segments += u64::from(sent.offload.is_some_and(|offload| offload.kind != 0));
+        self.errors += u64::from(sent.quoted.is_some());
     }
 }
 

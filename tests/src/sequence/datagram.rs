@@ -174,6 +174,15 @@ pub fn sum_at(packet: &[u8]) -> Option<usize> {
     Some(headers.transport + offset)
 }
 
+/// Which packet a fragment is of; 0 for most that are none.
+pub fn identification(packet: &[u8]) -> u16 {
+    match (is_v4(packet), packet[6]) {
+        (true, _) => u16::from_be_bytes([packet[4], packet[5]]),
+        (false, FRAGMENT) => u16::from_be_bytes([packet[46], packet[47]]),
+        (false, _) => 0,
+    }
+}
+
 /// Whether an IPv4 header's own sum is right; IPv6 has none.
 pub fn has_right_sum(packet: &[u8]) -> bool {
     !is_v4(packet) || sum(&packet[..usize::from(packet[0] & 0xf) * 4]) == 0xffff

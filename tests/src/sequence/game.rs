@@ -56,6 +56,23 @@ impl Game {
         }
     }
 
+    /// What two flows send at once, if both have to be there; their packets have different identifications.
+    pub fn pair(&self, speakers: &[(usize, Side, Content); 2], identification: u16) -> Option<[Sent; 2]> {
+        let [one, two] = speakers;
+        if self.opened.get(&one.0) == self.opened.get(&two.0) && one.1 != two.1 {
+            // whether an answer came first would be for the order of the fragments to say
+            return None;
+        }
+        let speak = |number: usize| {
+            let (step, side, content) = &speakers[number];
+            let flow = &self.model.flows[*self.opened.get(step)?];
+            let identification = identification.wrapping_sub(u16::from(number == 1));
+            let sent = speaks(flow, *side, content, identification);
+            (flow.is_sure() && !sent.pieces.is_empty()).then_some(sent)
+        };
+        Some([speak(0)?, speak(1)?])
+    }
+
     /// What a step sends; nothing if it sends nothing, or is about a flow that has never begun.
     pub fn sent(&self, step: Step, identification: u16) -> Option<Sent> {
         let of = |step: usize| self.opened.get(&step).map(|number| &self.model.flows[*number]);
@@ -71,7 +88,7 @@ impl Game {
             // the wire to the uplink takes nothing that it could not pass on
             Step::Stray(step, Stray::TooBig { .. }, _) if of(step)?.opener == Place::World => return None,
             Step::Stray(step, stray, content) => strays(of(step)?, stray, &content, identification),
-            Step::Expire(_) | Step::Claim(_) | Step::Raise => return None,
+            Step::Together(_) | Step::Expire(_) | Step::Claim(_) | Step::Raise => return None,
         })
     }
 }

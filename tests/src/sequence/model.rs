@@ -217,7 +217,7 @@ impl Model {
 
     /// Whether a flow that leaves as `outer`, to `responder`, may find no port; `has_ports`: it may take another one.
     pub fn lacks_port(&self, responder: Place, outer: &Tuple, has_ports: bool) -> bool {
-        let living = self.flows.iter().filter(|flow| !flow.ended);
+        let living = self.flows.iter().filter(|flow| !flow.ended || flow.claimed);
         let shown = living.flat_map(|flow| {
             [
                 (flow.responder.zone(), flow.outer),

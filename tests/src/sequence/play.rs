@@ -6,7 +6,7 @@ use netswitch_common::address::Address;
 use netswitch_common::flow::{FlowIndex, FlowKey, Tuple as Key};
 
 use super::Tally;
-use super::datagram::Tuple;
+use super::datagram::{ETHERNET, Tuple, identification};
 use super::game::Game;
 use super::judge::judge;
 use super::known;
@@ -18,13 +18,14 @@ use super::wire::{Arrival, Wire};
 use crate::fixture::uplink;
 use crate::loaded::Loaded;
 use crate::packet::describe;
-use crate::records::{Index, Records};
+use crate::records::{Index, Pieces, Records};
 
 /// The fixed world, its wire, and the maps of flows.
 pub struct Stage {
     wire: Wire,
     index: Index,
     records: Records,
+    pieces: Pieces,
     generation: u32,
     identification: u16,
 }
@@ -52,6 +53,7 @@ impl Stage {
             wire: Wire::lay(),
             index: Index::open(&loaded.maps()),
             records: Records::open(&loaded.maps()),
+            pieces: Pieces::open(&loaded.maps()),
             generation: 0,
             identification: 0,
         }
@@ -100,6 +102,8 @@ impl Stage {
         step: Step,
         tally: &mut Tally,
     ) -> Result<Next, String> {
+        // no fragment may meet what an earlier packet has left
+        self.identification = self.identification.wrapping_add(step.cuts());
         match step {
             Step::Expire(flow) => self.expire(game, flow),
             Step::Raise => self.configure(loaded, game.model.room),
@@ -107,6 +111,11 @@ impl Stage {
                 game.claim(flow);
                 // so do the hooks at the host's sockets
                 self.configure(loaded, game.model.room);
+            }
+            Step::Together(speakers) => {
+                if let Some(pair) = game.pair(&speakers, self.identification) {
+                    self.send_both(game, &pair, tally)?;
+                }
             }
             Step::Open(..) | Step::Speak(..) | Step::Complain(..) | Step::Stray(..) => {
                 if let Some(sent) = game.sent(step, self.identification) {
@@ -125,17 +134,11 @@ impl Stage {
         sent: &Sent,
         tally: &mut Tally,
     ) -> Result<Next, String> {
-        // no fragment may meet what an earlier packet has left
-        self.identification = self.identification.wrapping_add(u16::from(!sent.pieces.is_empty()));
         let before = self.lives(&game.model);
         let Some(arrivals) = self.exchange(sent, tally) else {
             return Ok(Next::Step);
         };
-        let told = |fault: String| {
-            let frames: Vec<_> = sent.frames().iter().map(|frame| describe(frame)).collect();
-            let offload = sent.offload.map_or(String::new(), |offload| format!(" {offload:?}"));
-            format!("{fault}\nat {:?} came{offload} {}", sent.place, frames.join("\n"))
-        };
+        let told = |fault: String| format!("{fault}\n{}", tell(sent));
         if known::speaks_as_another(&game.model, sent, &arrivals) {
             return Ok(Next::Sequence);
         }
@@ -160,23 +163,48 @@ impl Stage {
         Ok(Next::Step)
     }
 
+    /// Fragments of two packets, in turns: each is judged by what is its own.
+    fn send_both(&mut self, game: &mut Game, pair: &[Sent; 2], tally: &mut Tally) -> Result<(), String> {
+        let frames = pair.each_ref().map(Sent::frames);
+        let mut arrivals = Vec::new();
+        for turn in 0..frames[0].len().max(frames[1].len()) {
+            for (sent, frames) in pair.iter().zip(&frames) {
+                let arrived = frames.get(turn).and_then(|frame| self.pass(sent, frame, tally));
+                arrivals.extend(arrived.into_iter().flatten());
+            }
+        }
+        for sent in pair {
+            let is_its = |arrival: &Arrival| identification(&arrival.frame[ETHERNET..]) == sent.identification;
+            let its: Vec<Arrival>;
+            (its, arrivals) = arrivals.into_iter().partition(is_its);
+            tally.count(sent, &its);
+            judge(&mut game.model, sent, &its)
+                .map_err(|fault| format!("{fault}\n{}\nin turns with {}", tell(&pair[0]), tell(&pair[1])))?;
+        }
+        match arrivals.first() {
+            None => Ok(()),
+            Some(arrival) => Err(format!("what is of none leaves: {}", describe(&arrival.frame))),
+        }
+    }
+
     /// What comes out. `None`: the kernel does not send such a thing.
     fn exchange(&mut self, sent: &Sent, tally: &mut Tally) -> Option<Vec<Arrival>> {
         let mut arrivals = Vec::new();
         for frame in sent.frames() {
-            tally.packets += 1;
-            match self.wire.exchange(sent.place, &frame, sent.offload) {
-                Ok(arrived) => arrivals.extend(arrived),
-                // before 6.2 it cuts no UDP
-                Err(error) if sent.offload.is_some() && error.raw_os_error() == Some(libc::EINVAL) => return None,
-                Err(error) => panic!("{error}: {}", describe(&frame)),
-            }
+            arrivals.extend(self.pass(sent, &frame, tally)?);
         }
-        tally.left += arrivals.len() as u64;
-        tally.fragments += sent.pieces.len() as u64;
-        tally.segments += u64::from(sent.offload.is_some_and(|offload| offload.kind != 0));
-        tally.errors += u64::from(sent.quoted.is_some());
+        tally.count(sent, &arrivals);
         Some(arrivals)
+    }
+
+    fn pass(&mut self, sent: &Sent, frame: &[u8], tally: &mut Tally) -> Option<Vec<Arrival>> {
+        tally.packets += 1;
+        match self.wire.exchange(sent.place, frame, sent.offload) {
+            Ok(arrived) => Some(arrived),
+            // before 6.2 it cuts no UDP
+            Err(error) if sent.offload.is_some() && error.raw_os_error() == Some(libc::EINVAL) => None,
+            Err(error) => panic!("{error}: {}", describe(frame)),
+        }
     }
 
     /// The records of the flows that have to be there.
@@ -210,8 +238,10 @@ impl Stage {
         }
     }
 
-    /// Takes every flow out of the maps.
+    /// Takes every flow and fragment out of the maps.
     fn clear(&mut self, model: &Model) {
+        self.identification = 0;
+        self.pieces.forget();
         for flow in &model.flows {
             self.index.remove(&key(&flow.inner, flow.opener));
             self.index.remove(&key(&flow.outer.reversed(), flow.responder));
@@ -222,6 +252,13 @@ impl Stage {
             }
         }
     }
+}
+
+/// What was sent, in words.
+fn tell(sent: &Sent) -> String {
+    let frames: Vec<_> = sent.frames().iter().map(|frame| describe(frame)).collect();
+    let offload = sent.offload.map_or(String::new(), |offload| format!(" {offload:?}"));
+    format!("at {:?} came{offload} {}", sent.place, frames.join("\n"))
 }
 
 /// The key of FLOWS by which a packet with this tuple is found.

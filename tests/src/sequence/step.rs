@@ -13,6 +13,8 @@ pub enum Step {
     Open(Way, Content),
     /// One end of a flow sends.
     Speak(usize, Side, Content),
+    /// The same of two flows, and of their packets in fragments: one of these, one of those.
+    Together([(usize, Side, Content); 2]),
     /// An ICMP error about what this end has received.
     Complain(usize, Side, Complaint),
     /// A packet that is nearly one of the flow's.
@@ -23,6 +25,18 @@ pub enum Step {
     Claim(usize),
     /// Routes, links or publications have changed, as far as the switch knows: CONFIG's generation is raised.
     Raise,
+}
+
+impl Step {
+    /// How many packets it may send in fragments.
+    pub fn cuts(self) -> u16 {
+        match self {
+            Self::Open(_, content) | Self::Speak(_, _, content) => u16::from(matches!(content.form, Form::Cut(_))),
+            Self::Stray(..) => 1,
+            Self::Together(_) => 2,
+            Self::Complain(..) | Self::Expire(_) | Self::Claim(_) | Self::Raise => 0,
+        }
+    }
 }
 
 /// Between whom a flow is.
@@ -192,7 +206,8 @@ fn step(random: &mut Random, opened: &[usize]) -> Step {
         _ => opened[recent],
     };
     match random.below(100) {
-        0..62 => Step::Speak(flow, side(random), content(random, false)),
+        0..58 => Step::Speak(flow, side(random), content(random, false)),
+        58..62 => Step::Together([flow, *random.pick(opened)].map(|flow| (flow, side(random), pieces(random)))),
         62..72 => Step::Complain(flow, side(random), complaint(random)),
         72..92 => Step::Stray(flow, stray(random), content(random, false)),
         92..96 => Step::Expire(flow),
@@ -277,6 +292,15 @@ fn content(random: &mut Random, is_first: bool) -> Content {
         flags,
         form,
         sum,
+    }
+}
+
+/// A packet in fragments that ends nothing.
+fn pieces(random: &mut Random) -> Content {
+    Content {
+        flags: tcp::ACK,
+        form: Form::Cut(cut(random)),
+        ..content(random, false)
     }
 }
 
