@@ -20,7 +20,7 @@ use std::fmt;
 
 use self::play::{Fault, Stage};
 use self::sent::Sent;
-use self::step::{Step, sequence};
+use self::step::{Room, Step, sequence};
 use self::wire::Arrival;
 use crate::loaded::{Loaded, in_the_world};
 
@@ -130,10 +130,11 @@ fn shrink(stage: &mut Stage, loaded: &mut Loaded, seed: u64, fault: Fault) -> Fa
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Room { ports, quota }, _) = sequence(self.seed);
         writeln!(
             formatter,
-            "{}\nafter these steps of the sequence {}:",
-            self.fault, self.seed
+            "{}\nafter these steps of the sequence {}, with {} ports from {} on and {quota} flows for each container:",
+            self.fault, self.seed, ports.1, ports.0
         )?;
         for (number, step) in &self.steps {
             writeln!(formatter, "{number:4} {step:?}")?;

@@ -255,7 +255,8 @@ fn strays(flow: &Flow, stray: Stray, content: &Content, identification: u16) -> 
             sent.shorten(content.fill & 1 == 0);
             return sent;
         }
-        Stray::OtherPeer | Stray::OtherPort | Stray::BesidePort => content.flags = tcp::RST,
+        // it has nothing of the kind: one of the flow's own
+        Stray::OtherPeer | Stray::OtherPort | Stray::BesidePort => {}
     }
     Sent::packet(place, tuple, None, &content, identification)
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use netswitch_common::address::Mac;
 use nix::sched::{CpuSet, sched_setaffinity};
@@ -13,7 +13,7 @@ use super::scene::{CONTAINERS, Place};
 use crate::fixture::A;
 use crate::loaded;
 use crate::packet::{Arp, ETHERTYPE_ARP, ETHERTYPE_V4, ETHERTYPE_V6, PROTOCOL_ICMP, PROTOCOL_ICMPV6};
-use crate::world::{Namespace, take_offloads};
+use crate::world::{Namespace, PATIENCE, take_offloads};
 
 /// `linux/if_packet.h`
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
@@ -26,7 +26,6 @@ const LONGEST: usize = 16 * 1024;
 /// A frame passes so many queues of the kernel's at most: a device's each time, and once more for each round of a
 /// fragment.
 const QUEUES: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the sender of a frame leaves to the device: the sum that starts at `start`, and to cut it into segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
