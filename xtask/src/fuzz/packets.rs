@@ -20,7 +20,7 @@ pub(super) fn run(packets: u64, seed: Option<u64>, steps: Option<&str>) -> Resul
         player.args(["replay", &seed.to_string()]).args(steps);
         Step::start(format!("packets: the sequence {seed}"))
     } else {
-        let first = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let first = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
         player.args(["run", &first.to_string(), &packets.to_string()]);
         Step::start(format!("packets: {packets} in sequences from {first} on"))
     };
