@@ -9,5 +9,6 @@ pub mod question;
 pub mod random;
 pub mod records;
 pub mod rows;
+pub mod sequence;
 pub mod switch;
 pub mod world;

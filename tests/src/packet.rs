@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use netswitch_common::{address::Mac, checksum};
 
 pub use describe::describe;
-pub use sctp::read_sctp;
+pub use sctp::{crc32c, read_sctp};
 
 pub const ETHERTYPE_V4: u16 = 0x0800;
 pub const ETHERTYPE_ARP: u16 = 0x0806;
@@ -25,6 +25,7 @@ pub const PROTOCOL_GRE: u8 = 47;
 pub const PROTOCOL_ESP: u8 = 50;
 pub const PROTOCOL_ICMPV6: u8 = 58;
 pub const PROTOCOL_SCTP: u8 = 132;
+pub const PROTOCOL_UDPLITE: u8 = 136;
 
 pub const HOP_BY_HOP: u8 = 0;
 pub const ROUTING: u8 = 43;

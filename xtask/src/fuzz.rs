@@ -1,5 +1,7 @@
-//! `cargo xtask fuzz`: inputs without end, guided by the code that they reach (libFuzzer). Targets are the binaries
-//! of `tests/fuzz`.
+//! `cargo xtask fuzz`: inputs without end. Those of `dns` are guided by the code that they reach (libFuzzer, a binary of
+//! `tests/fuzz`); those of `packets` follow from a seed.
+
+mod packets;
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -42,32 +44,37 @@ pub(crate) struct Arguments {
     /// Feed this file alone, once: an input that was found
     #[arg(long, value_name = "FILE", conflicts_with = "runs")]
     input: Option<PathBuf>,
+    /// Of packets: play the sequence with this seed alone, one that has failed
+    #[arg(long, conflicts_with_all = ["runs", "input"])]
+    seed: Option<u64>,
+    /// Only these of its steps, as a failure names them
+    #[arg(long, requires = "seed", value_name = "STEP,STEP,…")]
+    steps: Option<String>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Target {
     /// Questions about names, to the agent's server and to the switch's rules
     Dns,
+    /// Sequences of packets, to the loaded programs; a run is a packet
+    Packets,
 }
 
-impl Target {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Dns => "dns",
-        }
-    }
-
-    /// Bytes of the longest input: enough for a question with all its options.
-    const fn longest(self) -> usize {
-        match self {
-            Self::Dns => 640,
-        }
-    }
-}
+/// Bytes of the longest input: enough for a question with all its options.
+const LONGEST: usize = 640;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    match arguments.target {
+        Target::Dns if arguments.seed.is_some() => bail!("a seed is of `packets`; `dns` has --input"),
+        Target::Dns => feed("dns", arguments),
+        Target::Packets if arguments.input.is_some() => bail!("an input is of `dns`; `packets` has --seed"),
+        Target::Packets => packets::run(arguments.runs, arguments.seed, arguments.steps.as_deref()),
+    }
+}
+
+/// Has libFuzzer feed a binary of `tests/fuzz`.
+fn feed(name: &str, arguments: &Arguments) -> Result<()> {
     setup::ensure(&[Need::Ebpf, Need::Fuzz])?;
-    let name = arguments.target.name();
     let fuzzer = build(name)?;
     if let Some(input) = &arguments.input {
         return command::run(Command::new(fuzzer).arg(input));
@@ -84,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         // what it panics with is shown, and not lost above a trace
         .env("RUST_BACKTRACE", "0")
         .arg(format!("-runs={}", arguments.runs))
-        .arg(format!("-max_len={}", arguments.target.longest()))
+        .arg(format!("-max_len={LONGEST}"))
         .arg(format!("-artifact_prefix={}/", directory.display()))
         .arg(format!("-timeout={SLOW}"))
         .args([&corpus, &seeds])

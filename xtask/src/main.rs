@@ -42,7 +42,7 @@ enum Command {
     Demo(demo::Args),
     /// Run every test and show which row of the tutorial each one proves
     Test(test::Arguments),
-    /// Feed the agent generated inputs until one is too much, or for so many runs
+    /// Feed the agent or the programs generated inputs until one is too much, or for so many runs
     Fuzz(fuzz::Arguments),
     /// Record what Docker Engine isolates, for docs/isolation.md
     Isolation,

@@ -23,7 +23,7 @@ pub fn read_sctp(packet: &[u8]) -> Option<(u16, u16, u32, &[u8])> {
 }
 
 /// Castagnoli's (RFC 9260, appendix A), bit by bit.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub fn crc32c(bytes: &[u8]) -> u32 {
     let mut sum = u32::MAX;
     for byte in bytes {
         sum ^= u32::from(*byte);

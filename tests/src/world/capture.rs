@@ -149,7 +149,7 @@ pub fn send_offloaded(namespace: &Namespace, interface: &str, header: [u8; 10], 
 }
 
 /// Puts a `struct virtio_net_hdr` before each frame of a packet socket.
-pub(super) fn take_offloads(socket: &OwnedFd) -> io::Result<()> {
+pub fn take_offloads(socket: &OwnedFd) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: an int of the size given.
     let set = unsafe {

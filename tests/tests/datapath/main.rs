@@ -9,4 +9,5 @@ mod names;
 mod nat;
 mod rate;
 mod rows;
+mod sequence;
 mod xdp;
