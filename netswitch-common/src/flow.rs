@@ -99,7 +99,8 @@ pub struct FlowEnd {
     pub mtu: u16,
     /// Of the endpoint or, for the world, of the next hop, if the neighbour table knew it.
     pub mac: Mac,
-    /// The uplink's own, for the world.
+    /// Which packets to it come from: the uplink's own or, for an endpoint, its gateway's. Zero where a version before 5
+    /// has written it.
     pub source: Mac,
     /// A [`Way`]; an endpoint's stands in SLOTS.
     pub way: u8,
@@ -127,16 +128,16 @@ impl FlowEnd {
         }
     }
 
-    /// Becomes the end that an endpoint is. In place: an eBPF stack has no room for another one.
+    /// Becomes the end that an endpoint is, with its MAC and its gateway's. In place: an eBPF stack has no room for another one.
     #[inline(always)]
-    pub const fn set(&mut self, endpoint: u32, generation: u32, mtu: u16, mac: Mac) {
+    pub const fn set(&mut self, endpoint: u32, generation: u32, mtu: u16, [mac, source]: [Mac; 2]) {
         self.endpoint = endpoint;
         self.generation = generation;
         self.ifindex = 0;
         self.remote = 0;
         self.mtu = mtu;
         self.mac = mac;
-        self.source = Mac([0; 6]);
+        self.source = source;
         self.way = 0;
         self._pad = 0;
         self.next_hop = Address::NONE;
@@ -145,7 +146,12 @@ impl FlowEnd {
     /// Becomes the end that a packet's sender is.
     #[inline(always)]
     pub const fn set_sender(&mut self, endpoint: &Endpoint) {
-        self.set(endpoint.id, endpoint.generation, endpoint.mtu, endpoint.mac);
+        self.set(
+            endpoint.id,
+            endpoint.generation,
+            endpoint.mtu,
+            [endpoint.mac, endpoint.gateway],
+        );
     }
 }
 
@@ -334,6 +340,7 @@ mod tests {
             generation: 2,
             mtu: 1_500,
             mac: Mac([3; 6]),
+            gateway: Mac([4; 6]),
             ..Endpoint::default()
         };
         end.set_sender(&endpoint);
@@ -342,6 +349,7 @@ mod tests {
             generation: 2,
             mtu: 1_500,
             mac: Mac([3; 6]),
+            source: Mac([4; 6]),
             ..FlowEnd::default()
         };
         assert_eq!(end, expected);

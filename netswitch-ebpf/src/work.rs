@@ -60,6 +60,8 @@ pub struct Work {
     pub renew: u8,
     /// Whether commit has to write the route into the record.
     pub rerouted: u8,
+    /// Whether the publication that the flow came by was looked up again: then that commit has to write down when.
+    pub republished: u8,
     /// Whether the host has to be asked if it waits for the packet itself; then that commit writes down when.
     pub contested: u8,
     /// Of an ICMP message: whether it has an identifier, and on which side (`tuple::{ASKER, ASKED}`).
@@ -130,6 +132,7 @@ impl Work {
         self.renew = 0;
         self.rerouted = 0;
         self.contested = 0;
+        self.republished = 0;
         self.unjudged = 0;
         self.rejudged = 0;
         self.denied = 0;

@@ -9,7 +9,7 @@ use crate::{atomic, headers::tcp, maps, stages::route, work::Work};
 /// Life, deadline, route and policy into the record, where they have changed.
 #[inline(always)]
 pub fn renew(work: &Work) {
-    if work.renew | work.rerouted | work.contested | work.rejudged == 0 {
+    if work.renew | work.rerouted | work.contested | work.rejudged | work.republished == 0 {
         return;
     }
     let Some(record) = maps::RECORDS.get_ptr_mut(work.key) else {
@@ -29,6 +29,11 @@ pub fn renew(work: &Work) {
     }
     // SAFETY: as above
     unsafe {
+        if work.republished != 0 {
+            // the route of its answers has not been looked up: they are to do that
+            (*record).routed = 0;
+            (*record).generation = route::generation();
+        }
         if work.contested != 0 {
             (*record).asked = asked_at(work.now, route::generation());
         }

@@ -131,7 +131,12 @@ fn begin(work: &mut Work, endpoint: &Endpoint, port: &Port, mac: [u16; 3], netwo
     work.key.owner = endpoint.id;
     work.wants_port = 0;
     work.flow.ends[0].set_sender(endpoint);
-    work.flow.ends[1].set(port.id, port.generation, port.mtu, Mac::from_words(mac));
+    work.flow.ends[1].set(
+        port.id,
+        port.generation,
+        port.mtu,
+        [Mac::from_words(mac), endpoint.mac],
+    );
     let to_port = work.tuple.to_port;
     flow::begin(work, to_port, network);
 }

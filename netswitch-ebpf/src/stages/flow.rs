@@ -76,7 +76,7 @@ pub fn is_known() -> bool {
 /// The same, and whether nothing has to be written about it either.
 #[inline(always)]
 pub fn is_settled(work: &mut Work) -> bool {
-    matches(work) && work.renew | work.rerouted | work.contested | work.unjudged == 0
+    matches(work) && work.renew | work.rerouted | work.contested | work.unjudged | work.republished == 0
 }
 
 const NONE: u32 = 0;
@@ -116,7 +116,8 @@ fn matches(work: &mut Work) -> bool {
         return false;
     }
     let is_stale = route::is_stale(flow, work.now);
-    if is_stale && flow.publication != 0 && !is_published(flow) {
+    work.republished = u8::from(flow.publication != 0 && flow.generation != route::generation());
+    if work.republished != 0 && !is_published(flow) {
         work.replace(index.key, serial);
         return false;
     }

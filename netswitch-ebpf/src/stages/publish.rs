@@ -176,7 +176,7 @@ fn lead(publication: &Publication, to_itself: bool) -> Result {
         publication.endpoint,
         publication.generation,
         publication.mtu,
-        publication.mac,
+        [publication.mac, network.mac],
     );
     let port = publication.port(u16::from_be(work.tuple.to_port)).to_be();
     flow::begin(work, port, publication.network);

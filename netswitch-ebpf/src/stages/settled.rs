@@ -2,6 +2,7 @@
 //! are such. What becomes of them is the same as by the other stages, in fewer steps: nothing is looked up twice.
 
 use netswitch_common::{
+    address::Mac,
     endpoint::{Endpoint, flags},
     way::Way,
 };
@@ -17,6 +18,9 @@ use crate::{
     },
     work::Work,
 };
+
+const DEVICE: u8 = Way::Device as u8;
+const PEER: u8 = Way::Peer as u8;
 
 /// Whether a frame to the gateway's MAC is one, from a container that has nothing but one address of a family; then the
 /// sheet has its translation and its way.
@@ -89,22 +93,22 @@ fn leaves(frame: Frame, work: &mut Work) -> Option<()> {
     {
         return None;
     }
-    let (way, ifindex, source) = match work.end.endpoint {
-        0 => (work.end.way_out(false) as u8, work.end.ifindex, work.end.source),
+    let (way, ifindex) = match work.end.endpoint {
+        0 => (work.end.way_out(false) as u8, work.end.ifindex),
         endpoint => {
             let slot = maps::slot(endpoint)?;
             if slot.flags & flags::LIMITED != 0 {
                 return None;
             }
-            (slot.way, slot.ifindex, maps::network(slot.network)?.mac)
+            (slot.way, slot.ifindex)
         }
     };
-    if way != Way::Device as u8 && way != Way::Peer as u8 {
+    if !matches!(way, DEVICE | PEER) || work.end.source == Mac([0; 6]) {
         return None;
     }
     work.macs = Macs {
         destination: work.end.mac.words(),
-        source: source.words(),
+        source: work.end.source.words(),
     };
     work.decision.ifindex = ifindex;
     work.decision.way = way;
