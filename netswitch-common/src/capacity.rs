@@ -19,6 +19,8 @@ pub const DECISION: u32 = 1;
 pub const PUBLISHED: u32 = 65_536;
 /// A publication's number has 16 bits.
 pub const PUBLICATIONS: u32 = 65_536;
+/// See [`crate::publish::inward`].
+pub const INWARD: u32 = 2_048;
 pub const SOURCES: u32 = 262_144;
 /// Names, aliases, short ids and addresses, of every network.
 pub const NAMES: u32 = 524_288;

@@ -130,7 +130,7 @@ impl FlowEnd {
 
     /// Becomes the end that an endpoint is, with its MAC and its gateway's. In place: an eBPF stack has no room for another one.
     #[inline(always)]
-    pub const fn set(&mut self, endpoint: u32, generation: u32, mtu: u16, [mac, source]: [Mac; 2]) {
+    pub const fn set(&mut self, endpoint: u32, generation: u32, mtu: u16, mac: Mac, source: Mac) {
         self.endpoint = endpoint;
         self.generation = generation;
         self.ifindex = 0;
@@ -150,7 +150,8 @@ impl FlowEnd {
             endpoint.id,
             endpoint.generation,
             endpoint.mtu,
-            [endpoint.mac, endpoint.gateway],
+            endpoint.mac,
+            endpoint.gateway,
         );
     }
 }

@@ -42,6 +42,17 @@ impl PublishedKey {
     }
 }
 
+/// Index into INWARD, and the bit there, of a TCP or UDP port in host order; other protocols have none.
+#[inline(always)]
+pub const fn inward(protocol: u8, port: u16) -> Option<(u32, u64)> {
+    let (word, bit) = ((port >> 6) as u32, 1 << (port & 63));
+    match protocol {
+        protocol::TCP => Some((word, bit)),
+        protocol::UDP => Some((1_024 + word, bit)),
+        _ => None,
+    }
+}
+
 /// Stands in a [`PublishedKey`] for "on whatever address": such an entry says that a port is taken.
 pub const ANYWHERE: Address = Address([u32::MAX; 4]);
 

@@ -20,7 +20,7 @@ use netswitch_common::{
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
     policy::{CidrKey, PairKey, Ruling, RulingKey, Standing, identity},
-    publish::{Publication, PublishedKey, PublishedPorts, SourceKey, flags},
+    publish::{Publication, PublishedKey, PublishedPorts, SourceKey, flags, inward},
     socket::SocketState,
     verdict::{Count, DropKey, Explanation},
 };
@@ -75,6 +75,12 @@ static PUBLISHED: HashMap<PublishedKey, PublishedPorts> = HashMap::pinned(capaci
 /// By number. Agent -> publish, socket hooks.
 #[map]
 static PUBLICATIONS: HashMap<u32, Publication> = HashMap::pinned(capacity::PUBLICATIONS, BPF_F_NO_PREALLOC);
+
+/// One bit a port of the host's ([`netswitch_common::publish::inward`]): whether it may lead to a container, as it is
+/// published, one for masquerade, or a flow's. Not pinned: the agent fills it when it loads the object. It only sets
+/// bits: one too many costs look-ups. Agent -> settled.
+#[map]
+static INWARD: Array<u64> = Array::with_max_entries(capacity::INWARD, 0);
 
 /// Agent -> publish.
 #[map]
@@ -362,6 +368,12 @@ pub fn published(address: Address, protocol: u8, port: u16) -> Option<u32> {
     let ports = unsafe { PUBLISHED.get(&key) }?;
     let number = ports.0.get(usize::from(port & 0xff))?;
     (*number != 0).then_some(u32::from(*number))
+}
+
+/// Whether a port of the host's, in host order, may lead to a container.
+#[inline(always)]
+pub fn may_lead_inward(protocol: u8, port: u16) -> bool {
+    inward(protocol, port).is_none_or(|(word, bit)| INWARD.get(word).is_none_or(|ports| *ports & bit != 0))
 }
 
 /// The same for whoever sends to the address, in hooks that have no FIB to ask whether it is the host's.

@@ -5,9 +5,13 @@ use netswitch_common::{endpoint::Endpoint, verdict::Verdict, way::Way};
 
 use super::{
     count::{count_drop, count_path},
-    out, to_peer, translate,
+    out, pass, to_peer, translate,
 };
-use crate::{maps, packet::Frame, stages::settled};
+use crate::{
+    maps,
+    packet::Frame,
+    stages::settled::{self, Arrival},
+};
 
 /// No action of the kernel's: the packet is none of these, and nothing has been done.
 pub const OTHER: i32 = i32::MIN;
@@ -33,7 +37,11 @@ extern "C" fn carry_settled(skb: *mut __sk_buff, endpoint: *const Endpoint) -> i
     // SAFETY: from the two above; the verifier checks that it is an endpoint, or null
     let is_settled = match unsafe { endpoint.as_ref() } {
         Some(endpoint) => settled::find_from_endpoint(frame, work, endpoint),
-        None => settled::find_from_world(frame, work),
+        None => match settled::find_from_world(frame, work) {
+            Arrival::Host => return pass(frame),
+            Arrival::Settled => true,
+            Arrival::Other => false,
+        },
     };
     if !is_settled {
         return OTHER;

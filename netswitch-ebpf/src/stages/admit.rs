@@ -131,12 +131,8 @@ fn begin(work: &mut Work, endpoint: &Endpoint, port: &Port, mac: [u16; 3], netwo
     work.key.owner = endpoint.id;
     work.wants_port = 0;
     work.flow.ends[0].set_sender(endpoint);
-    work.flow.ends[1].set(
-        port.id,
-        port.generation,
-        port.mtu,
-        [Mac::from_words(mac), endpoint.mac],
-    );
+    // no source: the packets that are routed between networks take the longer way, the others keep theirs
+    work.flow.ends[1].set(port.id, port.generation, port.mtu, Mac::from_words(mac), Mac([0; 6]));
     let to_port = work.tuple.to_port;
     flow::begin(work, to_port, network);
 }

@@ -176,7 +176,8 @@ fn lead(publication: &Publication, to_itself: bool) -> Result {
         publication.endpoint,
         publication.generation,
         publication.mtu,
-        [publication.mac, network.mac],
+        publication.mac,
+        network.mac,
     );
     let port = publication.port(u16::from_be(work.tuple.to_port)).to_be();
     flow::begin(work, port, publication.network);

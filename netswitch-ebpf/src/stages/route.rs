@@ -168,7 +168,7 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
         return false;
     };
     let is_v4 = work.goal.as_v4().is_some();
-    work.route.set(0, 0, mtu(uplink), [Mac([0; 6]), uplink.mac]);
+    work.route.set(0, 0, mtu(uplink), Mac([0; 6]), uplink.mac);
     work.route.way = Way::NextHop as u8;
     work.route.mac = match answer {
         BPF_FIB_LKUP_RET_SUCCESS => Mac(query.dmac),
@@ -235,7 +235,7 @@ pub fn by(device: u32, work: &mut Work) -> Result<(), DropReason> {
     let Some(uplink) = maps::uplink(device) else {
         return Err(DropReason::NoUplink);
     };
-    work.route.set(0, 0, mtu(uplink), [Mac([0; 6]), uplink.mac]);
+    work.route.set(0, 0, mtu(uplink), Mac([0; 6]), uplink.mac);
     work.route.way = Way::Stack as u8;
     work.route.ifindex = device;
     work.source = match work.is_v4() {

@@ -45,10 +45,31 @@ pub fn find_from_endpoint(frame: Frame, work: &mut Work, endpoint: &Endpoint) ->
         && find(frame, work, plain)
 }
 
+/// What is known at once of a frame from the world.
+pub enum Arrival {
+    /// It is settled.
+    Settled,
+    /// It is for the host alone: to an address of the uplink's and a port that leads nowhere else.
+    Host,
+    Other,
+}
+
 /// The same for a frame from the world.
 #[inline(always)]
-pub fn find_from_world(frame: Frame, work: &mut Work) -> bool {
-    read(frame, work, 0).is_some_and(|plain| find(frame, work, plain))
+pub fn find_from_world(frame: Frame, work: &mut Work) -> Arrival {
+    let Some(plain) = read(frame, work, 0) else {
+        return Arrival::Other;
+    };
+    if !maps::may_lead_inward(work.tuple.protocol as u8, u16::from_be(work.tuple.to_port)) {
+        return match maps::uplink(frame.ifindex()) {
+            Some(uplink) if work.tuple.to == uplink.v4 || work.tuple.to == uplink.v6 => Arrival::Host,
+            _ => Arrival::Other,
+        };
+    }
+    match find(frame, work, plain) {
+        true => Arrival::Settled,
+        false => Arrival::Other,
+    }
 }
 
 #[inline(always)]

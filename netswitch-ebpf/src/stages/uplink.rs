@@ -46,8 +46,7 @@ fn judge(frame: Frame, headers: Headers) -> bool {
         ifindex: frame.ifindex(),
         network: 0,
     };
-    let is_fragment_of_ours =
-        maps::work().is_some_and(|work| work.is_fragment() && maps::is_local(work.destination));
+    let is_fragment_of_ours = maps::work().is_some_and(|work| work.is_fragment() && maps::is_local(work.destination));
     if is_fragment_of_ours && fragment::decide(frame, way_back) {
         return true;
     }

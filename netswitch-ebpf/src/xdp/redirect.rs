@@ -2,10 +2,7 @@
 //! changes its state or its deadline, is not plain, has no finished checksum or is for a container with limits
 //! goes on to tcx untouched.
 
-use aya_ebpf::{
-    helpers::bpf_redirect,
-    programs::XdpContext,
-};
+use aya_ebpf::{helpers::bpf_redirect, programs::XdpContext};
 use netswitch_common::{
     checksum,
     endpoint::flags,

@@ -59,7 +59,7 @@ impl Tables {
         self.extents.set(0, beyond).map_err(Error::map("EXTENTS"))
     }
 
-    fn each_record(&self, mut each: impl FnMut(FlowKey, Flow)) -> Result<()> {
+    pub(super) fn each_record(&self, mut each: impl FnMut(FlowKey, Flow)) -> Result<()> {
         self.records.each(|key, value| {
             // SAFETY: the layout was checked when the map was opened: a key's bytes, any of which are valid
             let key = unsafe { key.as_ptr().cast::<FlowKey>().read_unaligned() };

@@ -10,6 +10,7 @@ mod counters;
 mod dump;
 mod events;
 mod flows;
+mod inward;
 mod layout;
 mod leash;
 mod log;
@@ -156,6 +157,7 @@ impl Datapath {
         };
         transition.copy()?;
         datapath.tables.fill_low_endpoints()?;
+        datapath.tables.fill_inward()?;
         datapath.replace_all()?;
         transition.finish()?;
         Ok(datapath)

@@ -39,6 +39,9 @@ pub struct Tables {
     pub(super) members: HashMap<MapData, MemberKey, Member>,
     pub(super) subnets: LpmTrie<MapData, Address, Subnet>,
     pub(super) published: HashMap<MapData, PublishedKey, PublishedPorts>,
+    pub(super) inward: Array<u64>,
+    /// First port for masquerade and how many, as INWARD has them.
+    masquerades: (u16, u16),
     pub(super) publications: HashMap<MapData, u32, Publication>,
     pub(super) sources: LpmTrie<MapData, SourceKey, u32>,
     pub(super) standings: Array<Standing>,
@@ -78,6 +81,8 @@ impl Tables {
             members: take(ebpf, "MEMBERS")?,
             subnets: take(ebpf, "SUBNETS")?,
             published: take(ebpf, "PUBLISHED")?,
+            inward: take(ebpf, "INWARD")?,
+            masquerades: (0, 0),
             publications: take(ebpf, "PUBLICATIONS")?,
             sources: take(ebpf, "SOURCES")?,
             standings: take(ebpf, "STANDINGS")?,
@@ -106,7 +111,11 @@ impl Tables {
 
     /// LOW_ENDPOINTS is the object's own: it starts empty.
     pub(super) fn fill_low_endpoints(&mut self) -> Result<()> {
-        let endpoints: Vec<_> = self.endpoints.iter().collect::<Result<_, _>>().map_err(Error::map("ENDPOINTS"))?;
+        let endpoints: Vec<_> = self
+            .endpoints
+            .iter()
+            .collect::<Result<_, _>>()
+            .map_err(Error::map("ENDPOINTS"))?;
         for (ifindex, endpoint) in endpoints {
             self.set_low_endpoint(ifindex, endpoint)?;
         }
@@ -182,10 +191,11 @@ impl Tables {
                 .subnets
                 .insert(&key_of(subnet), value, 0)
                 .map_err(Error::map("SUBNETS")),
-            Entry::Published { key, value } => self
-                .published
-                .insert(key, value.as_ref(), 0)
-                .map_err(Error::map("PUBLISHED")),
+            Entry::Published { key, value } => {
+                self.publication_leads_inward(key, value)?;
+                let written = self.published.insert(key, value.as_ref(), 0);
+                written.map_err(Error::map("PUBLISHED"))
+            }
             Entry::Publication { number, value } => self
                 .publications
                 .insert(u32::from(*number), value, 0)
@@ -259,6 +269,10 @@ impl Tables {
     }
 
     pub fn set_config(&mut self, config: &Config) -> Result<()> {
+        if self.masquerades != (config.first_port, config.port_count) {
+            self.masquerade_leads_inward(config)?;
+            self.masquerades = (config.first_port, config.port_count);
+        }
         self.config.set(0, config, 0).map_err(Error::map("CONFIG"))
     }
 
