@@ -88,6 +88,7 @@ impl Sent {
     pub fn reaches(self, port: &Port) -> Row {
         let decision = Decision {
             ifindex: port.target(),
+            way: port.kind.way() as u8,
             destination: port.id,
             ..self.start
         };
@@ -153,6 +154,8 @@ pub fn meaning(decision: Decision) -> Decision {
         destination: 0,
         mac: Mac::default(),
         mtu: 0,
+        way: 0,
+        remote: 0,
         ..decision
     };
     match Verdict::from_number(decision.verdict) {
@@ -160,6 +163,7 @@ pub fn meaning(decision: Decision) -> Decision {
             Verdict::Peer | Verdict::Host | Verdict::Question | Verdict::Answer | Verdict::Admit | Verdict::Follow,
         ) => Decision {
             ifindex: decision.ifindex,
+            way: decision.way,
             destination: decision.destination,
             ..bare
         },

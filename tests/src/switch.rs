@@ -17,6 +17,7 @@ use netswitch_common::{
     neighbour::{Neighbour, NeighbourKey},
     network::{Network, Subnet},
     verdict::{Decision, DropReason, Verdict},
+    way::Way,
 };
 
 use crate::packet::Arp;
@@ -215,6 +216,10 @@ impl Switch {
         let decision = Decision {
             verdict: verdict as u32,
             ifindex: port.ifindex,
+            way: match verdict {
+                Verdict::Host => Way::HostEnd as u8,
+                _ => Way::Peer as u8,
+            },
             destination: port.id,
             ..start
         };

@@ -6,7 +6,8 @@ use aya_ebpf::{helpers::bpf_redirect, programs::XdpContext};
 use netswitch_common::{
     checksum,
     endpoint::flags,
-    flow::{Tuple, direction},
+    flow::{Tuple, direction, halves},
+    progress,
     verdict::Verdict,
     way::Way,
 };
@@ -83,7 +84,11 @@ fn is_of_a_settled_flow(work: &mut Work, packet: Plain) -> bool {
     work.acknowledgement = packet.acknowledgement;
     work.quoted = 0;
     work.hops = 1;
-    flow::is_settled(work) && work.direction == direction::ORIGINAL && !work.end.is_world()
+    // until the client has heard the container it might be a stranger: tcx looks at its packets
+    flow::is_settled(work)
+        && halves(work.life).1 & progress::ASSURED != 0
+        && work.direction == direction::ORIGINAL
+        && !work.end.is_world()
 }
 
 /// The checksum behind the IP header after the translation. `None` where the sender's device left it to be
