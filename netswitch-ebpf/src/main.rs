@@ -50,7 +50,7 @@ mod xdp;
 #[cfg(target_arch = "bpf")]
 mod hooks {
     use aya_ebpf::{
-        bindings::TC_ACT_SHOT,
+        bindings::{__sk_buff, TC_ACT_SHOT},
         macros::{cgroup_sock, cgroup_sock_addr, classifier, sk_lookup, xdp},
         programs::{SkLookupContext, SockAddrContext, SockContext, TcContext, XdpContext},
     };
@@ -74,12 +74,12 @@ mod hooks {
     #[classifier]
     pub fn from_endpoint(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
-        let Some(endpoint) = maps::endpoint(frame.ifindex()) else {
+        let Some(endpoint) = maps::sender(frame.ifindex()) else {
             return commit::refuse(frame, 0, DropReason::UnknownEndpoint);
         };
         let short_way = match frame.goes_to(endpoint.gateway.words()) {
             true => commit::settled::from_endpoint(frame, endpoint),
-            false => straight(frame, endpoint),
+            false => carry_straight(frame.0, endpoint),
         };
         match short_way {
             OTHER => {
@@ -122,7 +122,7 @@ mod hooks {
     pub fn explain_endpoint(context: TcContext) -> i32 {
         forget_rule();
         let frame = Frame::new(context.skb.skb);
-        match (maps::endpoint(frame.ifindex()), maps::work()) {
+        match (maps::sender(frame.ifindex()), maps::work()) {
             (Some(endpoint), _) => judge_on_paper(frame, endpoint),
             (None, Some(work)) => work.decision = Decision::drop(DropReason::UnknownEndpoint),
             (None, None) => {}
@@ -188,11 +188,14 @@ mod hooks {
     /// The frame does not take a short way.
     const OTHER: i32 = commit::settled::OTHER;
 
-    /// Takes a frame to a container of its network that nothing else concerns, in registers. It is not inlined, so
-    /// that its stack is gone when the others run.
-    #[inline(never)]
-    fn straight(frame: Frame, endpoint: &Endpoint) -> i32 {
-        let Ok(packet) = Packet::parse(frame) else { return OTHER };
+    /// Takes a frame to a container of its network that nothing else concerns, in registers.
+    #[unsafe(no_mangle)]
+    extern "C" fn carry_straight(skb: *mut __sk_buff, endpoint: *const Endpoint) -> i32 {
+        let frame = Frame::new(skb);
+        // SAFETY: from the hook; the verifier checks that it is one
+        let (Ok(packet), Some(endpoint)) = (Packet::parse(frame), unsafe { endpoint.as_ref() }) else {
+            return OTHER;
+        };
         let Some(port) = maps::port(endpoint.network, packet.destination) else {
             return OTHER;
         };
@@ -203,9 +206,18 @@ mod hooks {
     }
 
     /// The stages, with everything on this CPU's sheet: what becomes of a frame. Only looks up, changes nothing.
-    #[inline(never)]
+    #[inline(always)]
     fn judge_on_paper(frame: Frame, endpoint: &Endpoint) {
-        let Some(work) = maps::work() else { return };
+        decide_endpoint(frame.0, endpoint);
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn decide_endpoint(skb: *mut __sk_buff, endpoint: *const Endpoint) -> u32 {
+        let frame = Frame::new(skb);
+        // SAFETY: from `judge_on_paper`; the verifier checks that it is one
+        let (Some(work), Some(endpoint)) = (maps::work(), unsafe { endpoint.as_ref() }) else {
+            return 0;
+        };
         work.decision = match outcome(parse_on_paper(frame)) {
             Err(reason) => Decision::drop(reason),
             Ok(()) => judge(frame, &work.packet, endpoint),
@@ -213,6 +225,7 @@ mod hooks {
         work.decision.verdict |= endpoint.flags & flags::LIMITED;
         work.decision.source = endpoint.id;
         work.decision.network = endpoint.network;
+        0
     }
 
     #[inline(never)]

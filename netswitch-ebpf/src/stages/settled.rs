@@ -1,6 +1,7 @@
 //! Settled: a plain packet of a flow about which nothing has to be asked or written. Most packets of translated flows
 //! are such. What becomes of them is the same as by the other stages, in fewer steps: nothing is looked up twice.
 
+use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::Mac,
     endpoint::{Endpoint, flags},
@@ -22,54 +23,74 @@ use crate::{
 const DEVICE: u8 = Way::Device as u8;
 const PEER: u8 = Way::Peer as u8;
 
-/// Whether a frame to the gateway's MAC is one, from a container that has nothing but one address of a family; then the
-/// sheet has its translation and its way.
+/// What is known at once of a frame.
+#[repr(u32)]
+pub enum Arrival {
+    Other = 0,
+    /// It is settled: the sheet has its translation and its way.
+    Settled = 1,
+    /// It is for the host alone: to an address of the uplink's and a port that leads nowhere else.
+    Host = 2,
+}
+
+/// Whether a frame to the gateway's MAC is settled, from a container that has nothing but one address of a family.
 #[inline(always)]
-pub fn find_from_endpoint(frame: Frame, work: &mut Work, endpoint: &Endpoint) -> bool {
-    if endpoint.flags & (host::CLOSED | flags::LIMITED) != 0 {
-        return false;
+pub fn find_from_endpoint(frame: Frame, endpoint: &Endpoint) -> bool {
+    find_settled(frame.0, endpoint) == Arrival::Settled as u32
+}
+
+/// The same for a frame from the world.
+#[inline(always)]
+pub fn find_from_world(frame: Frame) -> Arrival {
+    match find_settled(frame.0, core::ptr::null()) {
+        1 => Arrival::Settled,
+        2 => Arrival::Host,
+        _ => Arrival::Other,
     }
-    let Some(plain) = read(frame, work, endpoint.network) else {
-        return false;
+}
+
+/// An [`Arrival`]; from the world if there is no endpoint.
+#[unsafe(no_mangle)]
+extern "C" fn find_settled(skb: *mut __sk_buff, endpoint: *const Endpoint) -> u32 {
+    let frame = Frame::new(skb);
+    let Some(work) = maps::work() else {
+        return Arrival::Other as u32;
     };
+    // SAFETY: from the two above; the verifier checks that it is an endpoint, or null
+    let endpoint = unsafe { endpoint.as_ref() };
+    let Some(plain) = read(frame, work, endpoint.map_or(0, |endpoint| endpoint.network)) else {
+        return Arrival::Other as u32;
+    };
+    let may_be = match endpoint {
+        Some(endpoint) => is_plain(work, endpoint),
+        None if !maps::may_lead_inward(work.tuple.protocol as u8, u16::from_be(work.tuple.to_port)) => {
+            return match maps::uplink(frame.ifindex()) {
+                Some(uplink) if work.tuple.to == uplink.v4 || work.tuple.to == uplink.v6 => Arrival::Host as u32,
+                _ => Arrival::Other as u32,
+            };
+        }
+        None => true,
+    };
+    match may_be && find(frame, work, plain) {
+        true => Arrival::Settled as u32,
+        false => Arrival::Other as u32,
+    }
+}
+
+/// Whether no guard and no service of the switch has to look at a container's packet.
+#[inline(always)]
+fn is_plain(work: &Work, endpoint: &Endpoint) -> bool {
     let from = work.tuple.from;
     let is_own = match from.as_v4() {
         Some(v4) => v4 == endpoint.v4,
         None => from == endpoint.v6,
     };
-    // a question for a name is the switch's to answer, and DHCP is guarded
     is_own
+        && endpoint.flags & (host::CLOSED | flags::LIMITED) == 0
+        // a question for a name is the switch's to answer
         && work.tuple.to_port != dns::PORT
         && !matches!(work.tuple.from_port, dhcp::SERVER | dhcp::SERVER_V6)
         && !matches!(work.tuple.to_port, dhcp::CLIENT | dhcp::CLIENT_V6)
-        && find(frame, work, plain)
-}
-
-/// What is known at once of a frame from the world.
-pub enum Arrival {
-    /// It is settled.
-    Settled,
-    /// It is for the host alone: to an address of the uplink's and a port that leads nowhere else.
-    Host,
-    Other,
-}
-
-/// The same for a frame from the world.
-#[inline(always)]
-pub fn find_from_world(frame: Frame, work: &mut Work) -> Arrival {
-    let Some(plain) = read(frame, work, 0) else {
-        return Arrival::Other;
-    };
-    if !maps::may_lead_inward(work.tuple.protocol as u8, u16::from_be(work.tuple.to_port)) {
-        return match maps::uplink(frame.ifindex()) {
-            Some(uplink) if work.tuple.to == uplink.v4 || work.tuple.to == uplink.v6 => Arrival::Host,
-            _ => Arrival::Other,
-        };
-    }
-    match find(frame, work, plain) {
-        true => Arrival::Settled,
-        false => Arrival::Other,
-    }
 }
 
 #[inline(always)]

@@ -221,14 +221,14 @@ fn another_version_takes_over_entries_and_links() {
 #[test]
 fn another_version_with_an_unknown_layout_is_not_touched() {
     in_namespace(|world| {
-        let pin = world.pin(ABI_VERSION - 1, "ENDPOINTS");
+        let pin = world.pin(ABI_VERSION - 1, "UPLINKS");
         make_folder(pin.parent().unwrap()).unwrap();
         HashMap::<MapData, u32, u64>::create(16, 0).unwrap().pin(&pin).unwrap();
         let before = world.pins();
         let error = world.open(ABI_VERSION).err().unwrap().to_string();
         assert!(
             error.contains(&format!(
-                "ENDPOINTS of version {} cannot be carried over",
+                "UPLINKS of version {} cannot be carried over",
                 ABI_VERSION - 1
             )),
             "{error}"
@@ -278,6 +278,7 @@ fn programs_stay_far_from_the_verifiers_limit() {
     xdp::guard(&mut datapath.ebpf).unwrap();
     for (name, program) in datapath.ebpf.programs() {
         let count = program.info().unwrap().verified_instruction_count().unwrap();
+        eprintln!("{name}: {count} instructions");
         assert!(count < LIMIT, "{name}: {count} instructions");
     }
 }
