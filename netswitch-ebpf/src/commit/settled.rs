@@ -11,6 +11,7 @@ use crate::{
     maps,
     packet::Frame,
     stages::settled::{self, Arrival},
+    work::Work,
 };
 
 /// No action of the kernel's: the packet is none of these, and nothing has been done.
@@ -21,26 +22,30 @@ const PEER: u8 = Way::Peer as u8;
 /// A frame of a container's to the gateway's MAC.
 #[inline(always)]
 pub fn from_endpoint(frame: Frame, endpoint: &Endpoint) -> i32 {
-    match settled::find_from_endpoint(frame, endpoint) {
-        true => carry_settled(frame.0),
-        false => OTHER,
-    }
+    carry_settled(frame.0, endpoint)
 }
 
 /// A frame from the world.
 #[inline(always)]
 pub fn from_world(frame: Frame) -> i32 {
-    match settled::find_from_world(frame) {
-        Arrival::Settled => carry_settled(frame.0),
+    carry_settled(frame.0, core::ptr::null())
+}
+
+/// What the hook answers with, or [`OTHER`]; from the world if there is no endpoint.
+#[unsafe(no_mangle)]
+extern "C" fn carry_settled(skb: *mut __sk_buff, endpoint: *const Endpoint) -> i32 {
+    let frame = Frame::new(skb);
+    let Some(work) = maps::work() else { return OTHER };
+    // SAFETY: from the two above; the verifier checks that it is an endpoint, or null
+    match settled::find(frame, work, unsafe { endpoint.as_ref() }) {
+        Arrival::Settled => carry(frame, work),
         Arrival::Host => pass(frame),
         Arrival::Other => OTHER,
     }
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn carry_settled(skb: *mut __sk_buff) -> i32 {
-    let frame = Frame::new(skb);
-    let Some(work) = maps::work() else { return OTHER };
+#[inline(always)]
+fn carry(frame: Frame, work: &Work) -> i32 {
     let length = frame.length();
     if let Err(reason) = translate::plain(frame, work) {
         count_drop(work.key.owner, reason as u32, 1, length);

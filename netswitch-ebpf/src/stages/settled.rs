@@ -1,7 +1,6 @@
 //! Settled: a plain packet of a flow about which nothing has to be asked or written. Most packets of translated flows
 //! are such. What becomes of them is the same as by the other stages, in fewer steps: nothing is looked up twice.
 
-use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::Mac,
     endpoint::{Endpoint, flags},
@@ -24,56 +23,34 @@ const DEVICE: u8 = Way::Device as u8;
 const PEER: u8 = Way::Peer as u8;
 
 /// What is known at once of a frame.
-#[repr(u32)]
 pub enum Arrival {
-    Other = 0,
     /// It is settled: the sheet has its translation and its way.
-    Settled = 1,
+    Settled,
     /// It is for the host alone: to an address of the uplink's and a port that leads nowhere else.
-    Host = 2,
+    Host,
+    Other,
 }
 
-/// Whether a frame to the gateway's MAC is settled, from a container that has nothing but one address of a family.
+/// What a frame is, from the world or from a container to its gateway's MAC.
 #[inline(always)]
-pub fn find_from_endpoint(frame: Frame, endpoint: &Endpoint) -> bool {
-    find_settled(frame.0, endpoint) == Arrival::Settled as u32
-}
-
-/// The same for a frame from the world.
-#[inline(always)]
-pub fn find_from_world(frame: Frame) -> Arrival {
-    match find_settled(frame.0, core::ptr::null()) {
-        1 => Arrival::Settled,
-        2 => Arrival::Host,
-        _ => Arrival::Other,
-    }
-}
-
-/// An [`Arrival`]; from the world if there is no endpoint.
-#[unsafe(no_mangle)]
-extern "C" fn find_settled(skb: *mut __sk_buff, endpoint: *const Endpoint) -> u32 {
-    let frame = Frame::new(skb);
-    let Some(work) = maps::work() else {
-        return Arrival::Other as u32;
-    };
-    // SAFETY: from the two above; the verifier checks that it is an endpoint, or null
-    let endpoint = unsafe { endpoint.as_ref() };
-    let Some(plain) = read(frame, work, endpoint.map_or(0, |endpoint| endpoint.network)) else {
-        return Arrival::Other as u32;
+pub fn find(frame: Frame, work: &mut Work, endpoint: Option<&Endpoint>) -> Arrival {
+    let zone = endpoint.map_or(0, |endpoint| endpoint.network);
+    let Some(plain) = read(frame, work, zone) else {
+        return Arrival::Other;
     };
     let may_be = match endpoint {
         Some(endpoint) => is_plain(work, endpoint),
         None if !maps::may_lead_inward(work.tuple.protocol as u8, u16::from_be(work.tuple.to_port)) => {
             return match maps::uplink(frame.ifindex()) {
-                Some(uplink) if work.tuple.to == uplink.v4 || work.tuple.to == uplink.v6 => Arrival::Host as u32,
-                _ => Arrival::Other as u32,
+                Some(uplink) if work.tuple.to == uplink.v4 || work.tuple.to == uplink.v6 => Arrival::Host,
+                _ => Arrival::Other,
             };
         }
         None => true,
     };
-    match may_be && find(frame, work, plain) {
-        true => Arrival::Settled as u32,
-        false => Arrival::Other as u32,
+    match may_be && is_settled(frame, work, plain) {
+        true => Arrival::Settled,
+        false => Arrival::Other,
     }
 }
 
@@ -102,7 +79,7 @@ fn read(frame: Frame, work: &mut Work, zone: u32) -> Option<Plain> {
 }
 
 #[inline(always)]
-fn find(frame: Frame, work: &mut Work, plain: Plain) -> bool {
+fn is_settled(frame: Frame, work: &mut Work, plain: Plain) -> bool {
     let protocol = work.tuple.protocol as u8;
     if protocol == protocol::SCTP || plain.hop_limit <= 1 || stack::is_on() {
         return false;
