@@ -3,6 +3,7 @@
 
 mod answers;
 mod error;
+mod faults;
 mod fragment;
 mod held;
 mod life;
