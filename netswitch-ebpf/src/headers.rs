@@ -11,6 +11,8 @@ pub const ETHERNET_LENGTH: u32 = 14;
 pub const UDP_LENGTH: u32 = 8;
 /// Of TCP's header without options.
 pub const TCP_LENGTH: u32 = 20;
+/// Of SCTP's common header.
+pub const SCTP_LENGTH: u32 = 12;
 
 /// UDP ports of DHCP and of DHCPv6, network order.
 pub mod dhcp {

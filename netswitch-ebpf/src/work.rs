@@ -80,7 +80,9 @@ pub struct Work {
     pub is_orphan: u8,
     /// For a new flow: whether its reply tuple needs a port of the masquerade range.
     pub wants_port: u8,
-    /// What came of the port that was tried last ([`crate::open`]).
+    /// While commit looks for a port and takes none.
+    pub probes: u8,
+    /// What came of the port that was tried last ([`crate::commit::open`]).
     pub found: u32,
     /// For a new flow: the life of the first record found that yields its slot, and the slot; 0: none.
     pub yielding: u64,

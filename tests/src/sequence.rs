@@ -8,7 +8,6 @@
 mod datagram;
 mod game;
 mod judge;
-mod known;
 mod model;
 mod play;
 mod scene;

@@ -69,6 +69,17 @@ pub fn carry_out(frame: Frame) -> i32 {
             return refuse(frame, endpoint, reason);
         }
     }
+    // before a flow changes for the packet
+    let is_of_a_flow = matches!(
+        Verdict::from_number(work.decision.verdict),
+        Some(Verdict::Open | Verdict::Translate)
+    );
+    if is_of_a_flow && work.is_fragment() {
+        if let Err(reason) = pieces::pass() {
+            let payer = payer(&work.decision);
+            return refuse(frame, payer, reason);
+        }
+    }
     if work.decision.verdict == Verdict::Open as u32 || work.decision.verdict == Verdict::Admit as u32 {
         if let Err(reason) = open::open(frame) {
             let payer = payer(&work.decision);
@@ -229,9 +240,6 @@ fn out(frame: Frame, ifindex: u32) -> i32 {
 #[inline(never)]
 fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
     let work = maps::work().ok_or(DropReason::Internal)?;
-    if work.is_fragment() {
-        pieces::pass()?;
-    }
     renew::renew(work);
     work.macs = match Way::from_number(decision.way) {
         Some(Way::Stack) => frame.read(0).ok_or(DropReason::Malformed)?,

@@ -66,15 +66,25 @@ fn make(frame: Frame, work: &mut Work) -> core::result::Result<bool, DropReason>
     if work.replaced_serial != 0 {
         end(work.replaced, work.replaced_serial);
     }
-    slot::reserve(work)?;
+    if !slot::reserve(work)? {
+        // another flow yields its slot, but not for one that then finds no port
+        work.probes = 1;
+        let code = find_reply(frame, work, &FlowIndex::default());
+        work.probes = 0;
+        if code != PUT {
+            return Err(reason_of(code));
+        }
+        slot::take_yielding(work)?;
+    }
     let index = FlowIndex {
         key: work.key,
         serial: work.flow.serial,
         direction: direction::REPLY,
     };
-    if let Err(reason) = index_reply(frame, work, &index) {
+    let code = find_reply(frame, work, &index);
+    if code != PUT {
         end(work.key, work.flow.serial);
-        return Err(reason);
+        return Err(reason_of(code));
     }
     fill(work);
     let index = FlowIndex {
@@ -87,7 +97,7 @@ fn make(frame: Frame, work: &mut Work) -> core::result::Result<bool, DropReason>
         end(work.key, work.flow.serial);
         return match code {
             TAKEN => Ok(false),
-            _ => Err(DropReason::from_number(code).unwrap_or(DropReason::Internal)),
+            code => Err(reason_of(code)),
         };
     }
     hairpin::keep(&work.flow, work.flow.deadline);
@@ -111,6 +121,15 @@ fn end(key: FlowKey, serial: u32) {
 const PUT: u32 = 0;
 const TAKEN: u32 = u32::MAX;
 
+/// Why there is no entry for replies.
+#[inline(always)]
+fn reason_of(code: u32) -> DropReason {
+    match code {
+        TAKEN => DropReason::PortsExhausted,
+        reason => DropReason::from_number(reason).unwrap_or(DropReason::Internal),
+    }
+}
+
 /// Whether an index entry may be had whose connection has ended, but whose server may remember it.
 const REPLACES_CLOSED: u32 = 1;
 const KEEPS_CLOSED: u32 = 0;
@@ -126,35 +145,39 @@ fn put(tuple: &Tuple, index: &FlowIndex, now: u64, closed: u32) -> u32 {
     let Some(old) = maps::flow_index(tuple) else {
         return TAKEN;
     };
-    if let Some(flow) = maps::record(old.key) {
-        let (serial, progress) = halves(flow.life());
-        let has_ended = closed == REPLACES_CLOSED && FlowState::of(progress) as u8 == FlowState::Closed as u8;
-        if serial == old.serial && !has_ended && flow::lives(flow, now) {
-            return TAKEN;
-        }
+    if is_taken(old, now, closed) {
+        return TAKEN;
     }
+    // a connection that has ended leaves by this tuple no more, or it would speak as the flow that has it now
+    end(old.key, old.serial);
     match maps::FLOWS.insert(tuple, index, BPF_ANY.into()) {
         Ok(()) => PUT,
         Err(error) => slot::full(error) as u32,
     }
 }
 
-/// The entry by which replies find the flow, with a port of its own if it wants one, or if another
-/// flow's replies would look the same.
+/// Whether an index entry is a living flow's.
 #[inline(always)]
-fn index_reply(frame: Frame, work: &mut Work, index: &FlowIndex) -> Result {
+fn is_taken(index: &FlowIndex, now: u64, closed: u32) -> bool {
+    maps::record(index.key).is_some_and(|flow| {
+        let (serial, progress) = halves(flow.life());
+        let has_ended = closed == REPLACES_CLOSED && FlowState::of(progress) as u8 == FlowState::Closed as u8;
+        serial == index.serial && !has_ended && flow::lives(flow, now)
+    })
+}
+
+/// The entry by which replies find the flow, with a port of its own if it wants one, or if another flow's replies would
+/// look the same. What [`put`] says; while `work.probes` is set only whether there is one.
+#[inline(always)]
+fn find_reply(frame: Frame, work: &mut Work, index: &FlowIndex) -> u32 {
     if work.wants_port == 0 {
-        match put(&work.flow.tuples[1], index, work.now, REPLACES_CLOSED) {
-            PUT => return Ok(()),
-            TAKEN => {}
-            reason => return Err(DropReason::from_number(reason).unwrap_or(DropReason::Internal)),
-        }
-        if !masquerade::has_ports(work) {
-            return Err(DropReason::PortsExhausted);
+        match try_tuple(work, index, REPLACES_CLOSED) {
+            TAKEN if masquerade::has_ports(work) => {}
+            code => return code,
         }
     }
     let Some(config) = maps::config() else {
-        return Err(DropReason::PortsExhausted);
+        return TAKEN;
     };
     let count = u32::from(config.port_count);
     // first those whose last connection no server can remember; a small range is walked twice
@@ -181,10 +204,19 @@ fn index_reply(frame: Frame, work: &mut Work, index: &FlowIndex) -> Result {
     unsafe {
         bpf_loop(tries, try_port as *mut c_void, (&raw mut search).cast(), 0);
     }
-    match maps::work().map_or(TAKEN, |work| work.found) {
-        PUT => Ok(()),
-        TAKEN => Err(DropReason::PortsExhausted),
-        reason => Err(DropReason::from_number(reason).unwrap_or(DropReason::Internal)),
+    maps::work().map_or(TAKEN, |work| work.found)
+}
+
+/// The new flow's reply tuple as it is: put, or only looked at.
+#[inline(always)]
+fn try_tuple(work: &Work, index: &FlowIndex, closed: u32) -> u32 {
+    let tuple = &work.flow.tuples[1];
+    match work.probes {
+        0 => put(tuple, index, work.now, closed),
+        _ => match maps::flow_index(tuple) {
+            Some(old) if is_taken(old, work.now, closed) => TAKEN,
+            _ => PUT,
+        },
     }
 }
 
@@ -213,10 +245,7 @@ fn leaves(owner: u32, port: u16) -> bool {
 extern "C" fn try_port(round: u64, search: &mut Search) -> i64 {
     let Some(work) = maps::work() else { return 1 };
     let port = (search.first + search.at) as u16;
-    search.at += search.step;
-    if search.at >= search.count {
-        search.at -= search.count;
-    }
+    search.at = (search.at + search.step).checked_rem(search.count).unwrap_or(0);
     if search.count > PORTS_TRIED && leaves(work.key.owner, port) {
         return 0;
     }
@@ -235,7 +264,7 @@ extern "C" fn try_port(round: u64, search: &mut Search) -> i64 {
         REPLACES_CLOSED
     };
     // not on the stack: 6.1's verifier follows a callback once, and would take what it saw there for all there is
-    work.found = put(&work.flow.tuples[1], &index, work.now, closed);
+    work.found = try_tuple(work, &index, closed);
     i64::from(work.found != TAKEN)
 }
 

@@ -20,10 +20,10 @@ use crate::{
 const SLOTS_TRIED: u32 = 16;
 const NEW_SLOTS_TRIED: u32 = 4;
 
-/// Takes a slot: a free one or, where the extent cannot grow, that of the owner's oldest flow which yields
-/// ([`Flow::yields`]). So no one's flows but the owner's own make room, and no connection does.
+/// Takes a free slot. `false`: there is none and the extent cannot grow, but a flow of the owner's yields
+/// ([`Flow::yields`]; [`take_yielding`]). So no one's flows but the owner's own make room, and no connection does.
 #[inline(always)]
-pub fn reserve(work: &mut Work) -> Result<(), DropReason> {
+pub fn reserve(work: &mut Work) -> Result<bool, DropReason> {
     let owner = work.key.owner;
     let quota = limit::flow_quota(owner);
     let (Some(state), Some(grown)) = (maps::QUOTAS.get_ptr_mut(owner), maps::EXTENTS.get_ptr_mut(owner)) else {
@@ -47,7 +47,7 @@ pub fn reserve(work: &mut Work) -> Result<(), DropReason> {
         work.flow.serial = if hand == u32::MAX { 1 } else { hand + 1 };
         match maps::RECORDS.get_ptr_mut(key) {
             None => match maps::RECORDS.insert(key, &work.flow, BPF_NOEXIST.into()) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(true),
                 Err(error) => refusal = full(error),
             },
             Some(record) => {
@@ -57,7 +57,7 @@ pub fn reserve(work: &mut Work) -> Result<(), DropReason> {
                 let (_, progress) = halves(seen);
                 if !flow::lives(old, work.now) || Flow::is_refused(progress) {
                     if take(record, key, seen, work) {
-                        return Ok(());
+                        return Ok(true);
                     }
                 } else if work.yielding == 0 && progress & progress::WRITING == 0 && old.yields(progress, work.now) {
                     work.yielding = seen;
@@ -66,17 +66,23 @@ pub fn reserve(work: &mut Work) -> Result<(), DropReason> {
             }
         }
     }
-    if work.yielding == 0 {
-        return Err(refusal);
+    match work.yielding {
+        0 => Err(refusal),
+        _ => Ok(false),
     }
+}
+
+/// Takes the slot of the flow that yields, unless another CPU has changed it.
+#[inline(always)]
+pub fn take_yielding(work: &mut Work) -> Result<(), DropReason> {
     let key = FlowKey {
-        owner,
+        owner: work.key.owner,
         slot: work.yielding_slot,
     };
     work.key = key;
     match maps::RECORDS.get_ptr_mut(key) {
         Some(record) if take(record, key, work.yielding, work) => Ok(()),
-        _ => Err(refusal),
+        _ => Err(DropReason::FlowQuota),
     }
 }
 

@@ -192,11 +192,11 @@ fn checksums(frame: Frame, work: &Work) -> Result {
     }
 }
 
-/// UDP's checksum of 0 stays: there is none.
+/// UDP's checksum of 0 stays: there is none. What comes to 0 becomes all ones, which UDP-Lite wants, too (RFC 3828, 3.1).
 #[inline(always)]
 pub fn no_checksum(protocol: u8) -> u64 {
     match protocol {
-        protocol::UDP => u64::from(BPF_F_MARK_MANGLED_0),
+        protocol::UDP | protocol::UDP_LITE => u64::from(BPF_F_MARK_MANGLED_0),
         _ => 0,
     }
 }

@@ -183,6 +183,14 @@ impl Frame {
         Ok(ETHERNET_LENGTH + size_of::<Ipv6>() as u32 + u32::from(u16::from_be(length)))
     }
 
+    /// The same; of a BIG TCP packet, whose length fields say 0, where the frame ends.
+    pub fn packet_end(self, family: Family) -> Result<u32, DropReason> {
+        match self.segment() {
+            0 => self.ip_length(family),
+            _ => Ok(self.length()),
+        }
+    }
+
     /// What it says it is, untagged; for frames that have been parsed.
     #[inline(always)]
     pub fn family(self) -> Family {

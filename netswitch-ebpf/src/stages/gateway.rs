@@ -134,9 +134,13 @@ pub fn hairpin(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
     if *until < unsafe { bpf_ktime_get_coarse_ns() }
         || !matches!(headers.family, Family::V4 | Family::V6)
         || tuple::read(frame, headers, endpoint.network).is_err()
-        || !flow::find(frame)
-        || maps::work().is_none_or(|work| work.publication == 0)
     {
+        return false;
+    }
+    if fragment::decide(frame, way_back(frame, endpoint)) {
+        return true;
+    }
+    if !flow::find(frame) || maps::work().is_none_or(|work| work.publication == 0) {
         return false;
     }
     leave::leave(frame, Verdict::Translate, way_back(frame, endpoint));

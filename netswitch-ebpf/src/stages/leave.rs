@@ -70,6 +70,10 @@ fn decide(frame: Frame, work: &Work, verdict: u32, way_back: WayBack) -> Decisio
         network: way_back.network,
         ..Decision::default()
     };
+    // its checksum changes by how long the whole packet is, which the first fragment does not say
+    if work.headers.protocol == protocol::SCTP && work.is_fragment() && changes_ports(work, verdict) {
+        return Decision::drop(DropReason::Fragment);
+    }
     if work.hop_limit <= 1 {
         return answer(
             frame,
@@ -111,6 +115,15 @@ fn decide(frame: Frame, work: &Work, verdict: u32, way_back: WayBack) -> Decisio
             ..decision
         },
         None => Decision::drop(DropReason::NoSuchNeighbour),
+    }
+}
+
+/// Whether the packet leaves with other ports; one that opens a flow of SCTP with the flow's.
+#[inline(always)]
+fn changes_ports(work: &Work, verdict: u32) -> bool {
+    match verdict == Verdict::Open as u32 {
+        true => work.flow.tuples[1].from_port != work.tuple.to_port,
+        false => work.translated.from_port != work.tuple.from_port || work.translated.to_port != work.tuple.to_port,
     }
 }
 

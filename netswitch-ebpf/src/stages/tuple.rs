@@ -5,7 +5,7 @@ use netswitch_common::{address::Address, fragment::Piece, verdict::DropReason};
 
 use crate::{
     code::{number, outcome},
-    headers::{ETHERNET_LENGTH, Ipv4, Ipv6, icmp, icmpv6, protocol},
+    headers::{ETHERNET_LENGTH, Ipv4, Ipv6, SCTP_LENGTH, TCP_LENGTH, UDP_LENGTH, icmp, icmpv6, protocol},
     maps,
     packet::{Addresses, Family, Frame, Headers, LONGEST, plain::number as word},
     work::Work,
@@ -83,6 +83,10 @@ fn network_header(frame: Frame, headers: Headers, work: &mut Work) -> Result {
 #[inline(always)]
 fn transport(frame: Frame, headers: Headers, work: &mut Work) -> Result {
     let at = u32::from(headers.transport & LONGEST);
+    // what commit rewrites has to be there before a flow changes for the packet
+    if frame.packet_end(headers.family)? < at + least(headers.protocol) {
+        return Err(DropReason::Malformed);
+    }
     match headers.protocol {
         protocol::TCP => {
             // ports, sequence numbers, data offset and flags
@@ -101,6 +105,17 @@ fn transport(frame: Frame, headers: Headers, work: &mut Work) -> Result {
         _ => {}
     }
     Ok(())
+}
+
+/// Bytes that a transport header has at least.
+#[inline(always)]
+fn least(protocol: u8) -> u32 {
+    match protocol {
+        protocol::TCP => TCP_LENGTH,
+        protocol::SCTP => SCTP_LENGTH,
+        protocol::UDP | protocol::UDP_LITE => UDP_LENGTH,
+        _ => 0,
+    }
 }
 
 /// An ICMP message: a question, an answer, or an error about another packet.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 
 use super::datagram::{ETHERNET, Tuple, rewrite};
-use super::known;
 use super::model::{Direction, Flow, Model};
 use super::scene::{CONTAINERS, PEERS, Place, address, host, one};
 use super::sent::{MTU, Sent};
@@ -84,7 +83,12 @@ impl Game {
                 Sent::complaint(place(flow, side), &received(flow, side), &complaint)
             }
             Step::Stray(step, Stray::Short(_), _) if !needs_sum(of(step)?) => return None,
-            Step::Stray(step, Stray::Piece(side), _) if known::goes_straight(of(step)?, side) => return None,
+            // once the flow has ended it is a neighbour's own, and goes straight
+            Step::Stray(step, Stray::Piece(Side::Responder), _)
+                if is_between_neighbours(of(step)?) && !of(step)?.is_sure() =>
+            {
+                return None;
+            }
             // the wire to the uplink takes nothing that it could not pass on
             Step::Stray(step, Stray::TooBig { .. }, _) if of(step)?.opener == Place::World => return None,
             Step::Stray(step, stray, content) => strays(of(step)?, stray, &content, identification),
@@ -93,7 +97,19 @@ impl Game {
     }
 }
 
-/// Whether a packet of the flow cannot be translated without its sum; and see [`known::is_dropped_too_late`].
+/// Whether the flow's two ends are neighbours, so that answers do not go by the gateway.
+fn is_between_neighbours(flow: &Flow) -> bool {
+    flow.opener != Place::World && flow.opener != flow.responder && flow.opener.zone() == flow.responder.zone()
+}
+
+/// What a neighbour says beside a flow goes straight, but in fragments it may wait for its first one.
+fn keep_whole(flow: &Flow, content: &mut Content) {
+    if is_between_neighbours(flow) && matches!(content.form, Form::Cut(_)) {
+        content.form = Form::Plain;
+    }
+}
+
+/// Whether a packet of the flow cannot be translated without its sum.
 fn needs_sum(flow: &Flow) -> bool {
     let ports = |tuple: &Tuple| (tuple.from.port(), tuple.to.port());
     let has_sum = match flow.inner.protocol {
@@ -141,8 +157,8 @@ fn place(flow: &Flow, side: Side) -> Place {
 fn speaks(flow: &Flow, side: Side, content: &Content, identification: u16) -> Sent {
     let (tuple, translated) = tuples(flow, side);
     let mut content = *content;
-    if known::goes_straight(flow, side) {
-        content.form = Form::Plain;
+    if side == Side::Responder && !flow.is_sure() {
+        keep_whole(flow, &mut content);
     }
     Sent::packet(place(flow, side), tuple, Some(translated), &content, identification)
 }
@@ -180,6 +196,7 @@ fn strays(flow: &Flow, stray: Stray, content: &Content, identification: u16) -> 
         hops: 64,
     };
     let is_v4 = tuple.from.is_ipv4();
+    keep_whole(flow, &mut content);
     match stray {
         Stray::OtherPeer if place == Place::World => {
             let number = usize::from(tuple.from.ip() == one(PEERS[0], is_v4));
@@ -249,8 +266,6 @@ fn strays(flow: &Flow, stray: Stray, content: &Content, identification: u16) -> 
             return sent;
         }
         Stray::Short(side) => {
-            // see `known::is_dropped_too_late`
-            content.flags = tcp::ACK;
             let mut sent = speaks(flow, side, &content, identification);
             sent.shorten(content.fill & 1 == 0);
             return sent;

@@ -9,7 +9,6 @@ use super::Tally;
 use super::datagram::{ETHERNET, Tuple, identification};
 use super::game::Game;
 use super::judge::judge;
-use super::known;
 use super::model::{Flow, Model};
 use super::scene::{self, CONTAINERS, Place};
 use super::sent::Sent;
@@ -35,12 +34,6 @@ pub struct Stage {
 pub struct Fault {
     pub step: usize,
     pub text: String,
-}
-
-/// What is played next.
-enum Next {
-    Step,
-    Sequence,
 }
 
 /// What a living flow is, in its record.
@@ -71,13 +64,9 @@ impl Stage {
         let mut game = Game::new(room);
         let mut result = Ok(());
         for (number, step) in steps {
-            match self.take(loaded, &mut game, *number, *step, tally) {
-                Ok(Next::Step) => {}
-                Ok(Next::Sequence) => break,
-                Err(text) => {
-                    result = Err(Fault { step: *number, text });
-                    break;
-                }
+            if let Err(text) = self.take(loaded, &mut game, *number, *step, tally) {
+                result = Err(Fault { step: *number, text });
+                break;
             }
         }
         tally.sequences += 1;
@@ -101,7 +90,7 @@ impl Stage {
         number: usize,
         step: Step,
         tally: &mut Tally,
-    ) -> Result<Next, String> {
+    ) -> Result<(), String> {
         // no fragment may meet what an earlier packet has left
         self.identification = self.identification.wrapping_add(step.cuts());
         match step {
@@ -123,7 +112,7 @@ impl Stage {
                 }
             }
         }
-        Ok(Next::Step)
+        Ok(())
     }
 
     fn send(
@@ -133,15 +122,12 @@ impl Stage {
         step: Step,
         sent: &Sent,
         tally: &mut Tally,
-    ) -> Result<Next, String> {
+    ) -> Result<(), String> {
         let before = self.lives(&game.model);
         let Some(arrivals) = self.exchange(sent, tally) else {
-            return Ok(Next::Step);
+            return Ok(());
         };
         let told = |fault: String| format!("{fault}\n{}", tell(sent));
-        if known::speaks_as_another(&game.model, sent, &arrivals) {
-            return Ok(Next::Sequence);
-        }
         let begun = judge(&mut game.model, sent, &arrivals).map_err(told)?;
         if let Some(begun) = begun {
             game.begins(number, step, begun);
@@ -150,7 +136,7 @@ impl Stage {
         if arrivals.is_empty() || sent.quoted.is_some() {
             let after = self.lives(&game.model);
             let sure = before.into_iter().filter(|(key, _)| game.model.flows[*key].is_sure());
-            for (key, life) in sure.filter(|_| !known::is_dropped_too_late(sent)) {
+            for (key, life) in sure {
                 if after.get(&key).is_none_or(|after| *after != life) {
                     let flow = &game.model.flows[key];
                     let now = after.get(&key);
@@ -160,7 +146,7 @@ impl Stage {
                 }
             }
         }
-        Ok(Next::Step)
+        Ok(())
     }
 
     /// Fragments of two packets, in turns: each is judged by what is its own.

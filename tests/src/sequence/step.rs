@@ -179,7 +179,7 @@ pub const STEPS: usize = 120;
 /// The sequence with this seed.
 pub fn sequence(seed: u64) -> (Room, Vec<Step>) {
     let mut random = Random(seed);
-    let ports = *random.pick(&[(20_000, 2), (20_000, 8), (20_000, 64), (10_240, 22_528)]);
+    let ports = *random.pick(&[(20_000, 2), (20_000, 8), (20_000, 64), (20_000, 300), (10_240, 22_528)]);
     let quota = *random.pick(&[3, 8, 16, 64]);
     let mut opened = Vec::new();
     let steps = (0..STEPS)

@@ -6,7 +6,6 @@ use super::wish::Wish;
 use super::{has_first, is_told_by_ports, judge_packet, none, routed};
 use crate::packet::{FRAGMENT, PROTOCOL_GRE, PROTOCOL_SCTP};
 use crate::sequence::datagram::{ETHERNET, Tuple, is_v4, tuple};
-use crate::sequence::known;
 use crate::sequence::model::{Flow, Model};
 use crate::sequence::scene::{CONTAINERS, PUBLICATIONS, Place, address, host};
 use crate::sequence::sent::Sent;
@@ -36,7 +35,6 @@ pub(super) fn judge_first(
         none(arrivals, "a flow does not begin so")?;
         let owner = if sent.place == Place::World { place } else { sent.place };
         let is_excused = !has_first(sent) || model.is_full(owner) || model.lacks_port(place, &plain, may_move);
-        known::gives_way_for_nothing(model, owner);
         if !is_excused {
             return Err(format!("it is dropped; it could leave as {plain:?}"));
         }
