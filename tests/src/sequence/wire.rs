@@ -233,6 +233,15 @@ impl Offload {
 
 /// Whether the host's stack says that it has waited long enough for the rest of a packet: half a minute later.
 fn gives_up(packet: &[u8]) -> bool {
+    const FRAGMENT_V6: u8 = 44;
+    // in a later fragment anything may stand where a message would start
+    let is_fragment = match packet[0] >> 4 {
+        4 => packet[6] & 0x3f | packet[7] != 0,
+        _ => packet[6] == FRAGMENT_V6,
+    };
+    if is_fragment {
+        return false;
+    }
     let Headers { protocol, transport } = headers(packet);
     let message = packet.get(transport..transport + 2).unwrap_or_default();
     matches!(
