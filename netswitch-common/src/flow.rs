@@ -139,7 +139,6 @@ impl FlowEnd {
         self.mac = mac;
         self.source = source;
         self.way = 0;
-        self._pad = 0;
         self.next_hop = Address::NONE;
     }
 

@@ -50,7 +50,6 @@ pub mod checksum_at {
     pub const TCP: u32 = 16;
     pub const UDP: u32 = 6;
     pub const ICMP: u32 = 2;
-    pub const SCTP: u32 = 8;
 }
 
 /// Where the checksum of a protocol stands that covers its ports.

@@ -3,7 +3,7 @@
 
 use netswitch_common::{address::Address, flow::Tuple};
 
-use crate::headers::{ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, Macs, TCP_LENGTH, UDP_LENGTH, ethertype, protocol};
+use crate::headers::{ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, TCP_LENGTH, UDP_LENGTH, ethertype, protocol};
 
 /// The bytes of a packet that a program may read directly: from an address up to another.
 #[derive(Clone, Copy)]

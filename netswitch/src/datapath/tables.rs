@@ -109,7 +109,7 @@ impl Tables {
         })
     }
 
-    /// LOW_ENDPOINTS is the object's own: it starts empty.
+    /// `LOW_ENDPOINTS` is the object's own: it starts empty.
     pub(super) fn fill_low_endpoints(&mut self) -> Result<()> {
         let endpoints: Vec<_> = self
             .endpoints

@@ -278,7 +278,6 @@ fn programs_stay_far_from_the_verifiers_limit() {
     xdp::guard(&mut datapath.ebpf).unwrap();
     for (name, program) in datapath.ebpf.programs() {
         let count = program.info().unwrap().verified_instruction_count().unwrap();
-        eprintln!("{name}: {count} instructions");
         assert!(count < LIMIT, "{name}: {count} instructions");
     }
 }
