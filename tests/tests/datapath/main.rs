@@ -9,5 +9,6 @@ mod names;
 mod nat;
 mod rate;
 mod rows;
+mod sender;
 mod sequence;
 mod xdp;

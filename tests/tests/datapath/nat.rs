@@ -25,8 +25,8 @@ use tests::packet::describe;
 use tests::switch::Counter;
 
 /// Verdicts of TC.
-const SHOT: i32 = 2;
-const REDIRECT: i32 = 7;
+pub const SHOT: i32 = 2;
+pub const REDIRECT: i32 = 7;
 const NEXT: i32 = -1;
 
 /// Ports for masquerade, first and how many.
