@@ -33,6 +33,8 @@ impl Bytes {
 /// What a plain packet says beside its tuple.
 #[derive(Clone, Copy)]
 pub struct Plain {
+    /// MAC of the sender.
+    pub source: [u16; 3],
     /// Bytes behind the IP header.
     pub length: u16,
     /// Where they start.
@@ -79,6 +81,7 @@ pub fn read(bytes: Bytes, length: u32, zone: u32, tuple: &mut Tuple) -> Option<P
         return None;
     }
     let mut plain = Plain {
+        source: ethernet.source,
         length: rest,
         transport,
         hop_limit,

@@ -39,7 +39,7 @@ pub fn find(frame: Frame, work: &mut Work, endpoint: Option<&Endpoint>) -> Arriv
         return Arrival::Other;
     };
     let may_be = match endpoint {
-        Some(endpoint) => is_plain(work, endpoint),
+        Some(endpoint) => concerns_nothing_else(work, plain, endpoint),
         None if !maps::may_lead_inward(work.tuple.protocol as u8, u16::from_be(work.tuple.to_port)) => {
             return match maps::uplink(frame.ifindex()) {
                 Some(uplink) if work.tuple.to == uplink.v4 || work.tuple.to == uplink.v6 => Arrival::Host,
@@ -54,15 +54,16 @@ pub fn find(frame: Frame, work: &mut Work, endpoint: Option<&Endpoint>) -> Arriv
     }
 }
 
-/// Whether no guard and no service of the switch has to look at a container's packet.
+/// Whether a container's packet is its flow's alone: no guard and no service of the switch has to look at it.
 #[inline(always)]
-fn is_plain(work: &Work, endpoint: &Endpoint) -> bool {
+fn concerns_nothing_else(work: &Work, plain: Plain, endpoint: &Endpoint) -> bool {
     let from = work.tuple.from;
     let is_own = match from.as_v4() {
         Some(v4) => v4 == endpoint.v4,
         None => from == endpoint.v6,
     };
     is_own
+        && plain.source == endpoint.mac.words()
         && endpoint.flags & (host::CLOSED | flags::LIMITED) == 0
         // a question for a name is the switch's to answer
         && work.tuple.to_port != dns::PORT

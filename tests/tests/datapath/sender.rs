@@ -1,14 +1,17 @@
-//! Who sends: an endpoint is found by its device, whatever index that has.
+//! Who sends: an endpoint is found by its device, whatever index that has, and is nobody else in an open flow either.
+
+use std::net::Ipv4Addr;
 
 use netswitch::action::{Device, Entry};
 use netswitch::datapath::Hook;
+use netswitch_common::{address::Mac, verdict::DropReason};
 use tests::{
-    fixture::{A, B, entries},
+    fixture::{A, B, WORLD_V4, entries, uplink::out},
     loaded::{in_the_world, ip as set_up},
-    packet::ip,
+    packet::{describe, ip},
 };
 
-use super::nat::{REDIRECT, SHOT};
+use super::nat::{RANGE, REDIRECT, SHOT, drops, send, with_uplink};
 
 #[test]
 fn an_endpoint_is_found_by_any_index_until_it_goes() {
@@ -39,6 +42,28 @@ fn an_endpoint_is_found_by_any_index_until_it_goes() {
             assert_eq!(verdict(loaded), REDIRECT, "{index}");
             loaded.datapath.tables().remove(&entry).expect("no endpoint");
             assert_eq!(verdict(loaded), SHOT, "{index}");
+        }
+    });
+}
+
+#[test]
+fn a_flow_does_not_hide_who_sends() {
+    with_uplink(RANGE, |loaded| {
+        let packet = |source: Mac, from: Ipv4Addr| ip((source, out(&A).1), from, WORLD_V4).udp(4000, 53_000, b"x");
+        let own = packet(A.mac(), A.v4());
+        set_up("neigh replace 192.0.2.254 lladdr 02:00:00:00:09:01 dev up0 nud permanent\n");
+        // both ways of a packet of its flow: the one that opens it, and the short one of those that follow
+        for _ in 0..3 {
+            assert_eq!(send(loaded, &A, &own).0, REDIRECT);
+        }
+        for (forged, reason) in [
+            (packet(B.mac(), A.v4()), DropReason::SpoofedMac),
+            (packet(Mac([3; 6]), A.v4()), DropReason::SpoofedMac),
+            (packet(A.mac(), B.v4()), DropReason::SpoofedAddress),
+        ] {
+            let before = drops(loaded, &A, reason);
+            assert_eq!(send(loaded, &A, &forged).0, SHOT, "{}", describe(&forged));
+            assert_eq!(drops(loaded, &A, reason), before + 1, "{}", describe(&forged));
         }
     });
 }
