@@ -3,12 +3,13 @@
 //! A flow is one [`Flow`] in RECORDS. FLOWS finds it from a packet of either direction: two entries, one
 //! per [`Tuple`]. Each tuple's packets leave as the other one reversed, so the two say the translation.
 
+mod end;
+
+pub use self::end::FlowEnd;
 use crate::{
-    address::{Address, Mac},
-    endpoint::Endpoint,
+    address::Address,
     map_type,
     progress::{self, FlowState, SECOND, TCP, timeout},
-    way::Way,
 };
 
 /// Key of FLOWS: where a packet comes from and goes to, as it arrives.
@@ -83,77 +84,6 @@ pub struct FlowKey {
     pub slot: u32,
 }
 map_type!(FlowKey, 8);
-
-/// One end of a flow: where packets to it leave.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FlowEnd {
-    /// Endpoint id and generation; 0 for the world.
-    pub endpoint: u32,
-    pub generation: u32,
-    /// Uplink, for the world. An endpoint's device stands in SLOTS.
-    pub ifindex: u32,
-    /// The host that the endpoint is on; 0: this one.
-    pub remote: u32,
-    /// Largest packet, in bytes without the Ethernet header.
-    pub mtu: u16,
-    /// Of the endpoint or, for the world, of the next hop, if the neighbour table knew it.
-    pub mac: Mac,
-    /// Which packets to it come from: the uplink's own or, for an endpoint, its gateway's. Zero where a version before 5
-    /// has written it.
-    pub source: Mac,
-    /// A [`Way`]; an endpoint's stands in SLOTS.
-    pub way: u8,
-    pub _pad: u8,
-    /// Next hop, for the world; none where it is [`FlowEnd::mac`] for good.
-    pub next_hop: Address,
-}
-map_type!(FlowEnd, 48);
-
-impl FlowEnd {
-    /// Whether it is no endpoint.
-    #[inline(always)]
-    pub const fn is_world(&self) -> bool {
-        self.endpoint == 0
-    }
-
-    /// How a packet for the world leaves. Past the neighbour table if its next hop's MAC is known; but the first one of
-    /// a flow and one a second after it do not: the table finds out from them whether the next hop is there.
-    #[inline(always)]
-    pub const fn way_out(&self, asks_again: bool) -> Way {
-        match !asks_again && !matches!(self.mac.words(), [0, 0, 0]) {
-            true => Way::Device,
-            false if self.way == Way::Device as u8 => Way::Device,
-            false => Way::NextHop,
-        }
-    }
-
-    /// Becomes the end that an endpoint is, with its MAC and its gateway's. In place: an eBPF stack has no room for another one.
-    #[inline(always)]
-    pub const fn set(&mut self, endpoint: u32, generation: u32, mtu: u16, mac: Mac, source: Mac) {
-        self.endpoint = endpoint;
-        self.generation = generation;
-        self.ifindex = 0;
-        self.remote = 0;
-        self.mtu = mtu;
-        self.mac = mac;
-        self.source = source;
-        self.way = 0;
-        self.next_hop = Address::NONE;
-    }
-
-    /// Becomes the end that a packet's sender is.
-    #[inline(always)]
-    pub const fn set_sender(&mut self, endpoint: &Endpoint) {
-        self.set(
-            endpoint.id,
-            endpoint.generation,
-            endpoint.mtu,
-            endpoint.mac,
-            endpoint.gateway,
-        );
-    }
-}
 
 /// Value of RECORDS.
 ///
@@ -326,33 +256,6 @@ mod tests {
         ] {
             assert!(!tuple.is(&other) && tuple != other, "{other:?}");
         }
-    }
-
-    #[test]
-    fn an_end_that_becomes_an_endpoint_keeps_nothing_of_the_world() {
-        let mut end = FlowEnd {
-            ifindex: 7,
-            next_hop: Address::v4(8),
-            ..FlowEnd::default()
-        };
-        let endpoint = Endpoint {
-            id: 1,
-            generation: 2,
-            mtu: 1_500,
-            mac: Mac([3; 6]),
-            gateway: Mac([4; 6]),
-            ..Endpoint::default()
-        };
-        end.set_sender(&endpoint);
-        let expected = FlowEnd {
-            endpoint: 1,
-            generation: 2,
-            mtu: 1_500,
-            mac: Mac([3; 6]),
-            source: Mac([4; 6]),
-            ..FlowEnd::default()
-        };
-        assert_eq!(end, expected);
     }
 
     #[test]

@@ -94,9 +94,10 @@ mod hooks {
     #[classifier]
     pub fn from_uplink(context: TcContext) -> i32 {
         let frame = Frame::new(context.skb.skb);
-        match frame.is_for_us() {
-            true => arrive(frame),
-            false => commit::pass(frame),
+        match commit::settled::from_world(frame) {
+            OTHER if uplink::decide(frame) => commit::carry_out(frame),
+            OTHER => commit::pass(frame),
+            action => action,
         }
     }
 
@@ -172,16 +173,6 @@ mod hooks {
                 aya_ebpf::helpers::bpf_get_smp_processor_id() as i32
             },
             None => TC_ACT_SHOT,
-        }
-    }
-
-    /// A frame from the world with the uplink's own MAC.
-    #[inline(always)]
-    fn arrive(frame: Frame) -> i32 {
-        match commit::settled::from_world(frame) {
-            OTHER if uplink::decide(frame) => commit::carry_out(frame),
-            OTHER => commit::pass(frame),
-            action => action,
         }
     }
 

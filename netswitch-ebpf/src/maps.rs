@@ -33,8 +33,9 @@ use crate::work::Work;
 #[map]
 static ENDPOINTS: HashMap<u32, Endpoint> = HashMap::pinned(capacity::ENDPOINTS, BPF_F_NO_PREALLOC);
 
-/// The endpoints of devices with a low ifindex, once more, by that: what an array has is found much faster. Nobody's
-/// have the id 0. Not pinned: the agent fills it when it loads the object. Agent -> every endpoint hook.
+/// The endpoints of ENDPOINTS whose ifindex is low, once more, by ifindex: an array's look-up is much faster than a
+/// hash's. An element whose id is 0 is empty. Not pinned: the agent fills it when it loads the object. Agent -> every
+/// endpoint hook.
 #[map]
 static LOW_ENDPOINTS: Array<Endpoint> = Array::with_max_entries(capacity::LOW_ENDPOINTS, 0);
 
@@ -204,8 +205,8 @@ pub fn endpoint(ifindex: u32) -> Option<&'static Endpoint> {
     unsafe { ENDPOINTS.get(ifindex) }
 }
 
-/// The same for the device that a frame comes from, with the faster look-up first. Elsewhere the verifier would follow
-/// both results.
+/// The endpoint of the device that a frame comes from. The array is asked first, because it is faster. Other callers take
+/// [`endpoint`]: the verifier follows the code behind two look-ups twice.
 #[inline(always)]
 pub fn sender(ifindex: u32) -> Option<&'static Endpoint> {
     match LOW_ENDPOINTS.get(ifindex) {

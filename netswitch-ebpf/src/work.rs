@@ -17,7 +17,7 @@ use crate::{
         Macs,
         dns::{Asked, Record},
     },
-    packet::{Family, Headers, Packet},
+    packet::{Family, Headers, Packet, plain::Plain},
 };
 
 /// Of the packet that this CPU is working on; filled by [`crate::stages::tuple`] and
@@ -80,7 +80,7 @@ pub struct Work {
     pub is_orphan: u8,
     /// For a new flow: whether its reply tuple needs a port of the masquerade range.
     pub wants_port: u8,
-    /// While commit looks for a port and takes none.
+    /// 1 while commit only asks whether a port is free.
     pub probes: u8,
     /// What came of the port that was tried last ([`crate::commit::open`]).
     pub found: u32,
@@ -138,6 +138,28 @@ impl Work {
         self.unjudged = 0;
         self.rejudged = 0;
         self.denied = 0;
+    }
+
+    /// What a plain packet says, as [`crate::stages::tuple`] would leave it. Its tuple is here already.
+    #[inline(always)]
+    pub fn note(&mut self, plain: Plain) {
+        self.headers = Headers {
+            family: match self.tuple.from.as_v4() {
+                Some(_) => Family::V4,
+                None => Family::V6,
+            },
+            protocol: self.tuple.protocol as u8,
+            hop_limit: plain.hop_limit,
+            more_fragments: 0,
+            port: self.tuple.from_port,
+            transport: plain.transport as u16,
+        };
+        self.hops = 1;
+        self.quoted = 0;
+        self.tcp_flags = plain.tcp_flags;
+        self.sequence = plain.sequence;
+        self.acknowledgement = plain.acknowledgement;
+        self.set_time();
     }
 
     /// The packet is looked at now.

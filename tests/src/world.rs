@@ -29,7 +29,7 @@ use netswitch::api::{Request, Response};
 use netswitch::client::Client;
 use serde_json::Value;
 
-pub use self::capture::{Capture, Captured, send, send_all, send_offloaded, send_repeatedly, take_offloads};
+pub use self::capture::{Capture, Captured, send, send_all, send_offloaded, send_repeatedly, take_offloads, turn_on};
 pub use self::dial::{Answer, Dial, any, ask_stream};
 pub use self::kernel::{Interface, interfaces};
 pub use self::lan::{FAR, HOST, LAN, SECOND_HOST, SECOND_LAN, addresses};

@@ -69,7 +69,7 @@ pub fn carry_out(frame: Frame) -> i32 {
             return refuse(frame, endpoint, reason);
         }
     }
-    // before a flow changes for the packet
+    // overlapping fragments are dropped before their flow is opened or renewed
     let is_of_a_flow = matches!(
         Verdict::from_number(work.decision.verdict),
         Some(Verdict::Open | Verdict::Translate)

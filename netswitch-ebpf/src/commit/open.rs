@@ -67,7 +67,7 @@ fn make(frame: Frame, work: &mut Work) -> core::result::Result<bool, DropReason>
         end(work.replaced, work.replaced_serial);
     }
     if !slot::reserve(work)? {
-        // another flow yields its slot, but not for one that then finds no port
+        // a port is looked for before another flow loses its slot
         work.probes = 1;
         let code = find_reply(frame, work, &FlowIndex::default());
         work.probes = 0;
@@ -148,7 +148,7 @@ fn put(tuple: &Tuple, index: &FlowIndex, now: u64, closed: u32) -> u32 {
     if is_taken(old, now, closed) {
         return TAKEN;
     }
-    // a connection that has ended leaves by this tuple no more, or it would speak as the flow that has it now
+    // the old flow's record ends, too: otherwise its packets would still leave with this tuple, as the new flow's
     end(old.key, old.serial);
     match maps::FLOWS.insert(tuple, index, BPF_ANY.into()) {
         Ok(()) => PUT,

@@ -42,12 +42,6 @@ pub fn published(address: Address, protocol: u8, port: u16) -> Option<u32> {
     (*number != 0).then_some(u32::from(*number))
 }
 
-/// Whether a port of the host's, in host order, may lead to a container.
-#[inline(always)]
-pub fn may_lead_inward(protocol: u8, port: u16) -> bool {
-    inward(protocol, port).is_none_or(|(word, bit)| INWARD.get(word).is_none_or(|ports| *ports & bit != 0))
-}
-
 /// The same for whoever sends to the address, in hooks that have no FIB to ask whether it is the host's.
 #[inline(always)]
 pub fn published_at(address: Address, protocol: u8, port: u16) -> Option<u32> {
@@ -56,6 +50,12 @@ pub fn published_at(address: Address, protocol: u8, port: u16) -> Option<u32> {
     }
     let number = published(address.any(), protocol, port)?;
     (address.is_loopback() || is_local(address)).then_some(number)
+}
+
+/// Whether a port of the host's, in host order, may lead to a container.
+#[inline(always)]
+pub fn may_lead_inward(protocol: u8, port: u16) -> bool {
+    inward(protocol, port).is_none_or(|(word, bit)| INWARD.get(word).is_none_or(|ports| *ports & bit != 0))
 }
 
 #[inline(always)]

@@ -94,8 +94,8 @@ pub fn read(bytes: Bytes, length: u32, zone: u32, tuple: &mut Tuple) -> Option<P
             // ports, sequence numbers, data offset and flags
             let words: [u16; 7] = bytes.copy(transport)?;
             (tuple.from_port, tuple.to_port) = (words[0], words[1]);
-            plain.sequence = number(words[2], words[3]);
-            plain.acknowledgement = number(words[4], words[5]);
+            plain.sequence = word(words[2], words[3]);
+            plain.acknowledgement = word(words[4], words[5]);
             plain.tcp_flags = words[6].to_ne_bytes()[1];
         }
         protocol::UDP | protocol::SCTP if u32::from(rest) >= UDP_LENGTH => {
@@ -110,6 +110,6 @@ pub fn read(bytes: Bytes, length: u32, zone: u32, tuple: &mut Tuple) -> Option<P
 
 /// Two halves in network order as one word in host order.
 #[inline(always)]
-pub fn number(high: u16, low: u16) -> u32 {
+pub fn word(high: u16, low: u16) -> u32 {
     u32::from(u16::from_be(high)) << 16 | u32::from(u16::from_be(low))
 }

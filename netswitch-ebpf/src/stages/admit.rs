@@ -131,7 +131,7 @@ fn begin(work: &mut Work, endpoint: &Endpoint, port: &Port, mac: [u16; 3], netwo
     work.key.owner = endpoint.id;
     work.wants_port = 0;
     work.flow.ends[0].set_sender(endpoint);
-    // no source: the packets that are routed between networks take the longer way, the others keep theirs
+    // the end has no source MAC: packets between networks take the longer way, packets within one keep their MACs
     work.flow.ends[1].set(port.id, port.generation, port.mtu, Mac::from_words(mac), Mac([0; 6]));
     let to_port = work.tuple.to_port;
     flow::begin(work, to_port, network);

@@ -73,9 +73,9 @@ pub fn is_known() -> bool {
     find_flow() == FOUND
 }
 
-/// The same, and whether nothing has to be written about it either.
+/// The same, and whether nothing has to be asked or written about the flow.
 #[inline(always)]
-pub fn is_settled(work: &mut Work) -> bool {
+pub fn is_unchanged(work: &mut Work) -> bool {
     matches(work) && work.renew | work.rerouted | work.contested | work.unjudged | work.republished == 0
 }
 

@@ -12,7 +12,7 @@ use crate::{
     headers::{ETHERNET_LENGTH, Macs, dhcp, dns, protocol},
     maps,
     packet::{
-        Family, Frame, Headers,
+        Frame,
         plain::{self, Plain},
         size,
     },
@@ -34,6 +34,9 @@ pub enum Arrival {
 /// What a frame is, from the world or from a container to its gateway's MAC.
 #[inline(always)]
 pub fn find(frame: Frame, work: &mut Work, endpoint: Option<&Endpoint>) -> Arrival {
+    if endpoint.is_none() && !frame.is_for_us() {
+        return Arrival::Other;
+    }
     let zone = endpoint.map_or(0, |endpoint| endpoint.network);
     let Some(plain) = read(frame, work, zone) else {
         return Arrival::Other;
@@ -81,28 +84,11 @@ fn read(frame: Frame, work: &mut Work, zone: u32) -> Option<Plain> {
 
 #[inline(always)]
 fn is_settled(frame: Frame, work: &mut Work, plain: Plain) -> bool {
-    let protocol = work.tuple.protocol as u8;
-    if protocol == protocol::SCTP || plain.hop_limit <= 1 || stack::is_on() {
+    if work.tuple.protocol == u32::from(protocol::SCTP) || plain.hop_limit <= 1 || stack::is_on() {
         return false;
     }
-    work.headers = Headers {
-        family: match work.tuple.from.as_v4() {
-            Some(_) => Family::V4,
-            None => Family::V6,
-        },
-        protocol,
-        hop_limit: plain.hop_limit,
-        more_fragments: 0,
-        port: work.tuple.from_port,
-        transport: plain.transport as u16,
-    };
-    work.hops = 1;
-    work.quoted = 0;
-    work.tcp_flags = plain.tcp_flags;
-    work.sequence = plain.sequence;
-    work.acknowledgement = plain.acknowledgement;
-    work.set_time();
-    flow::is_settled(work) && leaves(frame, work).is_some()
+    work.note(plain);
+    flow::is_unchanged(work) && leaves(frame, work).is_some()
 }
 
 /// The way out of a packet whose translation is on the sheet. `None`: not all of it is plain.

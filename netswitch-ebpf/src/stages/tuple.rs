@@ -7,7 +7,7 @@ use crate::{
     code::{number, outcome},
     headers::{ETHERNET_LENGTH, Ipv4, Ipv6, SCTP_LENGTH, TCP_LENGTH, UDP_LENGTH, icmp, icmpv6, protocol},
     maps,
-    packet::{Addresses, Family, Frame, Headers, LONGEST, plain::number as word},
+    packet::{Addresses, Family, Frame, Headers, LONGEST, plain::word},
     work::Work,
 };
 

@@ -78,14 +78,9 @@ pub fn redirect(context: &XdpContext, packet: Plain) -> Option<u32> {
 /// Whether it goes to a container in a flow that nothing has to be written about; then the flow is in `work`.
 #[inline(always)]
 fn is_of_a_settled_flow(work: &mut Work, packet: Plain) -> bool {
-    work.set_time();
-    work.tcp_flags = packet.tcp_flags;
-    work.sequence = packet.sequence;
-    work.acknowledgement = packet.acknowledgement;
-    work.quoted = 0;
-    work.hops = 1;
+    work.note(packet);
     // until the client has heard the container it might be a stranger: tcx looks at its packets
-    flow::is_settled(work)
+    flow::is_unchanged(work)
         && halves(work.life).1 & progress::ASSURED != 0
         && work.direction == direction::ORIGINAL
         && !work.end.is_world()

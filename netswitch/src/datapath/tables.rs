@@ -40,8 +40,6 @@ pub struct Tables {
     pub(super) subnets: LpmTrie<MapData, Address, Subnet>,
     pub(super) published: HashMap<MapData, PublishedKey, PublishedPorts>,
     pub(super) inward: Array<u64>,
-    /// First port for masquerade and how many, as INWARD has them.
-    masquerades: (u16, u16),
     pub(super) publications: HashMap<MapData, u32, Publication>,
     pub(super) sources: LpmTrie<MapData, SourceKey, u32>,
     pub(super) standings: Array<Standing>,
@@ -82,7 +80,6 @@ impl Tables {
             subnets: take(ebpf, "SUBNETS")?,
             published: take(ebpf, "PUBLISHED")?,
             inward: take(ebpf, "INWARD")?,
-            masquerades: (0, 0),
             publications: take(ebpf, "PUBLICATIONS")?,
             sources: take(ebpf, "SOURCES")?,
             standings: take(ebpf, "STANDINGS")?,
@@ -269,9 +266,9 @@ impl Tables {
     }
 
     pub fn set_config(&mut self, config: &Config) -> Result<()> {
-        if self.masquerades != (config.first_port, config.port_count) {
+        let before = self.config()?;
+        if (before.first_port, before.port_count) != (config.first_port, config.port_count) {
             self.masquerade_leads_inward(config)?;
-            self.masquerades = (config.first_port, config.port_count);
         }
         self.config.set(0, config, 0).map_err(Error::map("CONFIG"))
     }

@@ -102,7 +102,7 @@ fn is_between_neighbours(flow: &Flow) -> bool {
     flow.opener != Place::World && flow.opener != flow.responder && flow.opener.zone() == flow.responder.zone()
 }
 
-/// What a neighbour says beside a flow goes straight, but in fragments it may wait for its first one.
+/// A neighbour's packet outside a flow goes straight. Its fragments may wait for the first one, so it is sent whole.
 fn keep_whole(flow: &Flow, content: &mut Content) {
     if is_between_neighbours(flow) && matches!(content.form, Form::Cut(_)) {
         content.form = Form::Plain;

@@ -13,7 +13,7 @@ use super::scene::{CONTAINERS, Place};
 use crate::fixture::A;
 use crate::loaded;
 use crate::packet::{Arp, ETHERTYPE_ARP, ETHERTYPE_V4, ETHERTYPE_V6, PROTOCOL_ICMP, PROTOCOL_ICMPV6};
-use crate::world::{Namespace, PATIENCE, take_offloads};
+use crate::world::{Namespace, PATIENCE, take_offloads, turn_on};
 
 /// `linux/if_packet.h`
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
@@ -265,20 +265,7 @@ fn listen() -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has just made this descriptor for us
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-    let on: libc::c_int = 1;
-    // SAFETY: an int of the size given
-    let set = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            PACKET_IGNORE_OUTGOING,
-            (&raw const on).cast(),
-            u32::try_from(size_of_val(&on)).unwrap_or(0),
-        )
-    };
-    if set < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    turn_on(&socket, PACKET_IGNORE_OUTGOING)?;
     take_offloads(&socket)?;
     Ok(socket)
 }

@@ -150,13 +150,18 @@ pub fn send_offloaded(namespace: &Namespace, interface: &str, header: [u8; 10], 
 
 /// Puts a `struct virtio_net_hdr` before each frame of a packet socket.
 pub fn take_offloads(socket: &OwnedFd) -> io::Result<()> {
+    turn_on(socket, PACKET_VNET_HDR)
+}
+
+/// Sets an option of a packet socket to 1.
+pub fn turn_on(socket: &OwnedFd, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: an int of the size given.
     let set = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::SOL_PACKET,
-            PACKET_VNET_HDR,
+            option,
             (&raw const on).cast(),
             libc::socklen_t::try_from(size_of_val(&on)).unwrap_or(0),
         )

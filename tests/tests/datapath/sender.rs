@@ -52,7 +52,7 @@ fn a_flow_does_not_hide_who_sends() {
         let packet = |source: Mac, from: Ipv4Addr| ip((source, out(&A).1), from, WORLD_V4).udp(4000, 53_000, b"x");
         let own = packet(A.mac(), A.v4());
         set_up("neigh replace 192.0.2.254 lladdr 02:00:00:00:09:01 dev up0 nud permanent\n");
-        // both ways of a packet of its flow: the one that opens it, and the short one of those that follow
+        // the first packet opens the flow, the later ones take the short way
         for _ in 0..3 {
             assert_eq!(send(loaded, &A, &own).0, REDIRECT);
         }
