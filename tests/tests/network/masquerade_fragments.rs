@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use tests::packet::{PROTOCOL_UDP, ip};
-use tests::world::{HOST, LAN, Namespace, PATIENCE, World, datagrams, send};
+use tests::world::{HOST, LAN, Namespace, PATIENCE, World, datagrams, eventually, send};
 
 use super::masquerade::mac;
 use super::{address, dual};
@@ -26,7 +26,11 @@ pub(super) fn data() -> Vec<u8> {
 }
 
 pub(super) fn socket(namespace: &Namespace, address: SocketAddr) -> UdpSocket {
-    let socket = namespace.enter(|| UdpSocket::bind(address)).unwrap();
+    // until a program that another test starts has closed what it has inherited
+    let socket = eventually(&format!("{address} is free"), || {
+        let bound = namespace.enter(|| UdpSocket::bind(address));
+        bound.map_err(|error| error.to_string())
+    });
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
 }
