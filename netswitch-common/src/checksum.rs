@@ -79,59 +79,44 @@ pub fn sum(bytes: &[u8], start: u32) -> u32 {
 /// CRC-32C (RFC 9260, appendix A), bits in the order that SCTP sends them.
 const CRC32C: u32 = 0x82f6_3b78;
 
-/// x^(8 * 2^i) modulo the polynomial: what 2^i bytes of zeros behind a remainder do to it.
-static ZEROS: [u32; 16] = zeros();
+/// What 2^i bytes of zeros behind a remainder do to it, for each four of its bits: the sum of these is what they do to all
+/// of it. A table, because the verifier of Linux 7 follows both values of a mask, which would double its work at each bit.
+static ZEROS: [[[u32; 16]; 8]; 16] = zeros();
 
-const fn zeros() -> [u32; 16] {
-    let mut powers = [0; 16];
+const fn zeros() -> [[[u32; 16]; 8]; 16] {
+    let mut steps = [[[0; 16]; 8]; 16];
     let mut power = 0x0080_0000; // x^8
     let mut i = 0;
-    while i < powers.len() {
-        powers[i] = power;
-        power = multiply(power, power);
-        i += 1;
-    }
-    powers
-}
-
-/// What four bits at the end of a remainder become when it moves on by four.
-static NIBBLES: [u32; 16] = nibbles();
-
-const fn nibbles() -> [u32; 16] {
-    let mut remainders = [0; 16];
-    let mut nibble = 0;
-    while nibble < remainders.len() {
-        let mut remainder = nibble as u32;
-        let mut bit = 0;
-        while bit < 4 {
-            remainder = (remainder >> 1) ^ (CRC32C * (remainder & 1));
-            bit += 1;
+    while i < 16 * 8 * 16 {
+        let (step, place, nibble): (usize, usize, usize) = (i / 128, i / 16 % 8, i % 16);
+        // four bits are their lowest one and the others
+        let (rest, lowest) = (nibble & nibble.wrapping_sub(1), nibble & nibble.wrapping_neg());
+        if nibble != 0 {
+            steps[step][place][nibble] = steps[step][place][rest] ^ multiply(power, (lowest as u32) << (4 * place));
         }
-        remainders[nibble] = remainder;
-        nibble += 1;
+        i += 1;
+        if i % 128 == 0 {
+            power = multiply(power, power);
+        }
     }
-    remainders
+    steps
 }
 
-/// The product of two remainders. It is reduced by a table: a mask of the polynomial is two values that the verifier of
-/// Linux 7 follows one by one, which would double its work at each of 32 turns.
-#[inline(always)]
-const fn multiply(a: u32, b: u32) -> u32 {
+/// The product of two remainders. The lowest power is the highest bit.
+const fn multiply(a: u32, mut b: u32) -> u32 {
     let mut product = 0;
-    let mut bit = 0;
-    while bit < 32 {
-        product ^= (b as u64) << bit & ((a >> bit & 1) as u64).wrapping_neg();
-        bit += 1;
+    let mut bit = 32;
+    while bit > 0 {
+        bit -= 1;
+        if a >> bit & 1 != 0 {
+            product ^= b;
+        }
+        b = match b & 1 {
+            0 => b >> 1,
+            _ => b >> 1 ^ CRC32C,
+        };
     }
-    // the lowest power is the highest bit
-    product <<= 1;
-    let mut above = product as u32;
-    let mut nibble = 0;
-    while nibble < 8 {
-        above = (above >> 4) ^ NIBBLES[(above & 15) as usize];
-        nibble += 1;
-    }
-    (product >> 32) as u32 ^ above
+    product
 }
 
 /// What a CRC-32C changes by when its first four bytes change: see [`crc32c_change`]. In steps, because
@@ -162,10 +147,14 @@ impl Crc32cChange {
     /// The next of [`Self::STEPS`].
     #[inline(always)]
     pub fn step(&mut self) {
-        if let Some(power) = ZEROS.get(self.step as usize)
+        if let Some(places) = ZEROS.get(self.step as usize)
             && self.count & 1 != 0
         {
-            self.remainder = multiply(*power, self.remainder);
+            let before = self.remainder;
+            self.remainder = 0;
+            for (place, sums) in places.iter().enumerate() {
+                self.remainder ^= sums[(before >> (4 * place) & 15) as usize];
+            }
         }
         self.count >>= 1;
         self.step += 1;
