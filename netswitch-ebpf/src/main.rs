@@ -39,6 +39,8 @@ mod maps;
 #[cfg(target_arch = "bpf")]
 mod packet;
 #[cfg(target_arch = "bpf")]
+mod place;
+#[cfg(target_arch = "bpf")]
 mod sockets;
 #[cfg(target_arch = "bpf")]
 mod stages;
@@ -49,6 +51,8 @@ mod xdp;
 
 #[cfg(target_arch = "bpf")]
 mod hooks {
+    use core::cell::Cell;
+
     use aya_ebpf::{
         bindings::{__sk_buff, TC_ACT_SHOT},
         macros::{cgroup_sock, cgroup_sock_addr, classifier, sk_lookup, xdp},
@@ -64,6 +68,7 @@ mod hooks {
         commit::{self, event, limit},
         maps,
         packet::{Frame, Packet},
+        place::part,
         sockets::{self, Moment},
         stages::{forward, leave, neighbour, replicate, source_guard, stack, uplink},
     };
@@ -121,33 +126,28 @@ mod hooks {
     /// BPF_PROG_TEST_RUN. Returns the CPU whose DECISION it filled.
     #[classifier]
     pub fn explain_endpoint(context: TcContext) -> i32 {
-        forget_rule();
         let frame = Frame::new(context.skb.skb);
-        match (maps::sender(frame.ifindex()), maps::work()) {
-            (Some(endpoint), _) => judge_on_paper(frame, endpoint),
-            (None, Some(work)) => work.decision = Decision::drop(DropReason::UnknownEndpoint),
-            (None, None) => {}
+        match maps::sender(frame.ifindex()) {
+            Some(endpoint) => judge_on_paper(frame, endpoint),
+            None => decide_at_once(Decision::drop(DropReason::UnknownEndpoint)),
         }
         explain(frame)
     }
 
     #[classifier]
     pub fn explain_uplink(context: TcContext) -> i32 {
-        forget_rule();
         let frame = Frame::new(context.skb.skb);
         if !uplink::decide(frame) {
-            if let Some(work) = maps::work() {
-                work.decision = uplink::PASS;
-            }
+            decide_at_once(uplink::PASS);
         }
         explain(frame)
     }
 
-    /// The sheet is the last packet's until a stage reads this one's tuple, and not all do.
+    /// A decision that needs no stage.
     #[inline(always)]
-    fn forget_rule() {
-        if let Some(work) = maps::work() {
-            work.rule = 0;
+    fn decide_at_once(decision: Decision) {
+        if let Some(work) = maps::new_work() {
+            work.start_decision().write(decision);
         }
     }
 
@@ -155,21 +155,24 @@ mod hooks {
     #[inline(always)]
     fn explain(frame: Frame) -> i32 {
         let Some(work) = maps::work() else { return TC_ACT_SHOT };
-        if work.decision.verdict & Decision::LIMITED != 0 {
-            work.decision.verdict &= !Decision::LIMITED;
+        let Some(decision) = work.decision() else {
+            return TC_ACT_SHOT;
+        };
+        if decision.get().verdict & Decision::LIMITED != 0 {
+            part!(decision, verdict).set(decision.get().verdict & !Decision::LIMITED);
             if let Some((_, reason)) = limit::ask(frame) {
-                work.decision = Decision {
-                    source: work.decision.source,
-                    network: work.decision.network,
+                decision.set(Decision {
+                    source: decision.get().source,
+                    network: decision.get().network,
                     ..Decision::drop(reason)
-                };
+                });
             }
         }
         match maps::DECISION.get_ptr_mut(0) {
             // SAFETY: a per-CPU entry that only explanations write, one at a time
             Some(slot) => unsafe {
-                core::ptr::copy_nonoverlapping(&raw const work.decision, &raw mut (*slot).decision, 1);
-                (*slot).rule = work.rule;
+                core::ptr::copy_nonoverlapping(decision.as_ptr(), &raw mut (*slot).decision, 1);
+                (*slot).rule = work.judgement().map_or(0, |judgement| judgement.get().rule);
                 aya_ebpf::helpers::bpf_get_smp_processor_id() as i32
             },
             None => TC_ACT_SHOT,
@@ -206,16 +209,20 @@ mod hooks {
     extern "C" fn decide_endpoint(skb: *mut __sk_buff, endpoint: *const Endpoint) -> u32 {
         let frame = Frame::new(skb);
         // SAFETY: from `judge_on_paper`; the verifier checks that it is one
-        let (Some(work), Some(endpoint)) = (maps::work(), unsafe { endpoint.as_ref() }) else {
+        let (Some(work), Some(endpoint)) = (maps::new_work(), unsafe { endpoint.as_ref() }) else {
             return 0;
         };
-        work.decision = match outcome(parse_on_paper(frame)) {
+        let decided = match outcome(parse_on_paper(frame)) {
             Err(reason) => Decision::drop(reason),
-            Ok(()) => judge(frame, &work.packet, endpoint),
+            Ok(()) => match work.packet() {
+                Some(packet) => judge(frame, packet, endpoint),
+                None => Decision::drop(DropReason::Internal),
+            },
         };
-        work.decision.verdict |= endpoint.flags & flags::LIMITED;
-        work.decision.source = endpoint.id;
-        work.decision.network = endpoint.network;
+        let decision = work.start_decision().write(decided);
+        part!(decision, verdict).set(decision.get().verdict | endpoint.flags & flags::LIMITED);
+        part!(decision, source).set(endpoint.id);
+        part!(decision, network).set(endpoint.network);
         0
     }
 
@@ -223,28 +230,28 @@ mod hooks {
     fn parse_on_paper(frame: Frame) -> u32 {
         number(Packet::parse(frame).map(|packet| {
             if let Some(work) = maps::work() {
-                work.packet = packet;
+                work.start_packet().write(packet);
             }
         }))
     }
 
     #[inline(always)]
-    fn judge(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
+    fn judge(frame: Frame, packet: &Cell<Packet>, endpoint: &Endpoint) -> Decision {
         if let Err(reason) = source_guard::check(frame, packet, endpoint) {
-            if !stack::lets_in(frame, packet.headers, endpoint, reason) {
+            if !stack::lets_in(frame, packet.get().headers, endpoint, reason) {
                 return leave::decided();
             }
             return forward::deliver(frame, packet, endpoint);
         }
-        if packet.may_ask_for_mac() {
-            match neighbour::find(frame, packet.headers, endpoint) {
+        if packet.get().may_ask_for_mac() {
+            match neighbour::find(frame, packet.get().headers, endpoint) {
                 Err(reason) => return Decision::drop(reason),
-                Ok(Some(neighbour)) => return neighbour::answer(frame, packet.headers, endpoint, neighbour),
+                Ok(Some(neighbour)) => return neighbour::answer(frame, packet.get().headers, endpoint, neighbour),
                 Ok(None) => {}
             }
         }
-        if packet.to_group() {
-            replicate::decide(frame, packet.headers.family, endpoint)
+        if packet.get().to_group() {
+            replicate::decide(frame, packet.get().headers.family, endpoint)
         } else {
             forward::decide(frame, packet, endpoint)
         }

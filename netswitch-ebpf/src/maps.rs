@@ -1,5 +1,6 @@
 //! Every map, pinned by name under `<bpffs>/v<ABI_VERSION>/`, and who writes and reads it.
 
+mod flows;
 mod publish;
 
 use aya_ebpf::{
@@ -13,8 +14,8 @@ use netswitch_common::{
     capacity,
     endpoint::{Endpoint, Port, PortKey, Slot},
     event::ShownKey,
-    flow::{Flow, FlowIndex, FlowKey, Quota, Tuple},
-    fragment::{FragmentKey, Fragments, Parked, ParkedKey},
+    flow::Quota,
+    fragment::{Fragments, Parked, ParkedKey},
     host::{Config, Uplink},
     leash::{Classes, LeashKey, LeashPortsKey, Leashed},
     limit::{Limits, Rations},
@@ -26,8 +27,14 @@ use netswitch_common::{
     verdict::{Count, DropKey, Explanation},
 };
 
-pub use self::publish::{lets_in, may_lead_inward, publication, published, published_at};
-use crate::work::Work;
+pub use self::{
+    flows::{
+        RECORDS, flow_index, fragments, fragments_mut, insert_flow, insert_fragments, insert_record, record,
+        remove_flow,
+    },
+    publish::{lets_in, may_lead_inward, publication, published, published_at},
+};
+use crate::{place::Readable, work::Work};
 
 /// By ifindex of the host-side device. Agent -> every endpoint hook.
 #[map]
@@ -99,14 +106,6 @@ static LEASHES: LpmTrie<LeashKey, Leashed> = LpmTrie::pinned(capacity::LEASHES, 
 #[map]
 static LEASH_PORTS: LpmTrie<LeashPortsKey, Classes> = LpmTrie::pinned(capacity::LEASH_PORTS, 0);
 
-/// By packet, either direction. Commit -> flow; the agent removes what is stale.
-#[map]
-pub static FLOWS: HashMap<Tuple, FlowIndex> = HashMap::pinned(capacity::FLOWS, BPF_F_NO_PREALLOC);
-
-/// By owner and slot. Commit -> flow, agent.
-#[map]
-pub static RECORDS: HashMap<FlowKey, Flow> = HashMap::pinned(capacity::RECORDS, BPF_F_NO_PREALLOC);
-
 /// By endpoint id. Commit -> commit.
 #[map]
 pub static QUOTAS: Array<Quota> = Array::pinned(capacity::QUOTAS, 0);
@@ -119,10 +118,6 @@ pub static EXTENTS: Array<u32> = Array::pinned(capacity::EXTENTS, 0);
 /// go through the gateway. Commit -> gateway.
 #[map]
 pub static HAIRPINS: Array<u64> = Array::pinned(capacity::HAIRPINS, 0);
-
-/// Commit -> fragment.
-#[map]
-pub static FRAGMENTS: LruHashMap<FragmentKey, Fragments> = LruHashMap::pinned(capacity::FRAGMENTS, 0);
 
 /// Fragments that wait. Commit -> commit.
 #[map]
@@ -238,9 +233,9 @@ pub fn view(sandbox: u32) -> Option<&'static View> {
 }
 
 #[inline(always)]
-pub fn name(key: &NameKey) -> Option<&'static Name> {
-    // SAFETY: as above
-    unsafe { NAMES.get(key) }
+pub fn name(key: &impl Readable<NameKey>) -> Option<&'static Name> {
+    // SAFETY: as above; the helper reads the key
+    unsafe { NAMES.get(&*key.pointer()) }
 }
 
 /// `None` also for an id that no network has.
@@ -265,10 +260,19 @@ pub fn subnet(address: Address) -> Option<&'static Subnet> {
 /// not hold on a kernel with PREEMPT_RT, nor for a test run (`BPF_PROG_TEST_RUN`, which explains) before 6.3: there a
 /// packet may write on the sheet in between. A copy that is sent (`bpf_clone_redirect`) goes through a queue and comes
 /// after its packet.
+///
+/// Many may hold it at the same time: all of it are cells. Whether a group of it holds anything, it says itself.
 #[inline(always)]
-pub fn work() -> Option<&'static mut Work> {
-    // SAFETY: a per-CPU entry, and one packet at a time: callers take it once and pass it on
-    WORK.get_ptr_mut(0).map(|work| unsafe { &mut *work })
+pub fn work() -> Option<&'static Work> {
+    WORK.get(0)
+}
+
+/// The sheet for a new packet: nothing of the last one can be read.
+#[inline(always)]
+pub fn new_work() -> Option<&'static Work> {
+    let work = WORK.get(0)?;
+    work.clear();
+    Some(work)
 }
 
 #[inline(always)]
@@ -329,24 +333,6 @@ pub fn leash_ports(leash: u32, protocol: u8, port: u16) -> Option<&'static Class
 pub fn uplink(ifindex: u32) -> Option<&'static Uplink> {
     // SAFETY: as for endpoints
     unsafe { UPLINKS.get(ifindex) }
-}
-
-#[inline(always)]
-pub fn flow_index(tuple: &Tuple) -> Option<&'static FlowIndex> {
-    // SAFETY: as for endpoints
-    unsafe { FLOWS.get(tuple) }
-}
-
-#[inline(always)]
-pub fn record(key: FlowKey) -> Option<&'static Flow> {
-    // SAFETY: as for endpoints; other CPUs renew its deadline and state meanwhile, word by word
-    unsafe { RECORDS.get(key) }
-}
-
-#[inline(always)]
-pub fn fragments(key: &FragmentKey) -> Option<&'static Fragments> {
-    // SAFETY: as for endpoints
-    unsafe { FRAGMENTS.get(key) }
 }
 
 /// Whether the host has an address, as the agent saw it last.

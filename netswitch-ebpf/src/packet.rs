@@ -178,6 +178,12 @@ impl Headers {
         self.family == Family::V6 && self.protocol == protocol::ICMPV6 && self.transport != 0 && self.kind() == kind
     }
 
+    /// Whether it is a fragment of a packet, the first or a later one.
+    #[inline(always)]
+    pub fn is_fragment(self) -> bool {
+        self.transport == 0 || self.more_fragments != 0
+    }
+
     /// Type of an ICMPv6 message.
     #[inline(always)]
     pub fn kind(self) -> u8 {

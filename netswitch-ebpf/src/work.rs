@@ -1,191 +1,212 @@
-//! What the stages know of one packet that may be translated: too much for a stack of 512 bytes.
+//! The sheet: what the stages know of one packet, too much for a stack of 512 bytes.
 //!
 //! It is also how they speak to each other. The verifier follows every call of a function anew, unless
 //! the function is global: such a one is verified once, takes the context and numbers, and leaves its
-//! results here. After calling one, take the sheet again ([`crate::maps::work`]).
+//! results here.
+//!
+//! The sheet consists of groups (decision 30). One stage starts a group, writes all of it and says that it is done.
+//! From then on the others find it, until the packet is over or the stage starts again. What follows from a group ends
+//! with it: a packet that is read anew has no flow yet.
 
-use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
+pub mod end;
+mod groups;
+
+use core::cell::Cell;
+
 use netswitch_common::{
     address::Address,
-    flow::{Flow, FlowEnd, FlowKey, Tuple},
-    fragment::{FragmentKey, Piece},
+    flow::{FlowEnd, FlowKey, Tuple},
     verdict::Decision,
 };
 
+pub use self::groups::{
+    Answer, Denial, Found, Fragment, Judgement, Leaving, NewFlow, Options, Question, Read, Replaced, Route, Told,
+    Translation, Yielding, due,
+};
 use crate::{
-    headers::{
-        Macs,
-        dns::{Asked, Record},
-    },
-    packet::{Family, Headers, Packet, plain::Plain},
+    packet::Packet,
+    place::{Draft, Room, part},
 };
 
-/// Of the packet that this CPU is working on; filled by [`crate::stages::tuple`] and
-/// [`crate::stages::flow`], carried out by commit.
-#[repr(C)]
-pub struct Work {
-    /// When this packet was looked at (`bpf_ktime_get_coarse_ns`: to the tick).
-    pub now: u64,
-    /// The packet's own; for an ICMP error that of the packets which flow with it.
-    pub tuple: Tuple,
-    /// Where the packet itself goes, an error's too.
-    pub destination: Address,
-    /// The tuple as it will leave; its zone means nothing.
-    pub translated: Tuple,
-    /// Where it leaves.
-    pub end: FlowEnd,
-    pub key: FlowKey,
-    /// Life of the flow that was found, and what the packet adds to its progress.
-    pub life: u64,
-    pub advances: u32,
-    /// One of [`netswitch_common::flow::direction`].
-    pub direction: u32,
-    /// Of the frame as it will leave; nothing where the neighbour table knows them.
-    pub macs: Macs,
-    /// One's complement sums of what the translation adds.
-    pub address_sum: u32,
-    pub port_sum: u32,
-    /// Offset of the packet that an ICMP error quotes, and of its transport header; 0 for other packets.
-    pub quoted: u32,
-    pub quoted_transport: u32,
-    pub headers: Headers,
-    /// Of a TCP segment, in host order.
-    pub sequence: u32,
-    pub acknowledgement: u32,
-    pub tcp_flags: u8,
-    pub hop_limit: u8,
-    /// How many of them it makes here: none where the host's stack carries it on.
-    pub hops: u8,
-    /// Whether commit has to write life and deadline into the record.
-    pub renew: u8,
-    /// Whether commit has to write the route into the record.
-    pub rerouted: u8,
-    /// Whether the publication that the flow came by was looked up again: then that commit has to write down when.
-    pub republished: u8,
-    /// Whether the host has to be asked if it waits for the packet itself; then that commit writes down when.
-    pub contested: u8,
-    /// Of an ICMP message: whether it has an identifier, and on which side (`tuple::{ASKER, ASKED}`).
-    pub identified: u8,
-    /// Whether the flow was allowed under another policy than the one in force; and what that says: that commit
-    /// has to write so into the record, or that the packet is denied.
-    pub unjudged: u8,
-    pub rejudged: u8,
-    pub denied: u8,
-    /// Whether it was a leash that denied, and no rule.
-    pub leashed: u8,
-    /// Rule and epoch of the policy's last answer.
-    pub rule: u32,
-    pub epoch: u32,
-    /// A later fragment whose ports nobody knows.
-    pub is_orphan: u8,
-    /// For a new flow: whether its reply tuple needs a port of the masquerade range.
-    pub wants_port: u8,
-    /// 1 while commit only asks whether a port is free.
-    pub probes: u8,
-    /// What came of the port that was tried last ([`crate::commit::open`]).
-    pub found: u32,
-    /// For a new flow: the life of the first record found that yields its slot, and the slot; 0: none.
-    pub yielding: u64,
-    pub yielding_slot: u32,
-    /// The tuple of what answers the packet, where the host is asked about that.
-    pub reply: Tuple,
-    /// A flow that this one takes the place of; serial 0: none.
-    pub replaced: FlowKey,
-    pub replaced_serial: u32,
-    /// Number of the publication that was found, or that the flow came by.
-    pub publication: u32,
-    /// What [`crate::stages::route`] is asked for, from where (if that is known), and what it found: the way,
-    /// and the address for it.
-    pub goal: Address,
-    pub start: Address,
-    pub route: FlowEnd,
-    pub source: Address,
-    /// Room for its question to the kernel (`struct bpf_fib_lookup`).
-    pub query: [u64; 8],
-    /// For `explain_endpoint`, which has no room for it.
-    pub packet: Packet,
-    /// What was decided.
-    pub decision: Decision,
-    /// Of a fragment: its packet, and where it lies there.
-    pub fragment: FragmentKey,
-    pub piece: Piece,
-    /// While the options of an IPv4 header are read: the next one's place, their end, and whether one is a source route.
-    pub option: u32,
-    pub options_end: u32,
-    pub source_routed: u32,
-    /// Addresses that a checksum changes by, before and after; the stack has no room for them.
-    pub pairs: [[Address; 2]; 2],
-    /// A question for a name and the record that answers it, its length and one's complement sum
-    /// ([`crate::stages::resolve`]).
-    pub asked: Asked,
-    pub record: Record,
-    pub record_length: u32,
-    pub record_sum: u32,
-    /// What is said instead of a record ([`crate::headers::dns::code`]).
-    pub code: u16,
-    /// A new flow; key, deadline and serial are commit's.
-    pub flow: Flow,
+/// Declares the groups: each one's field, how a reader finds it, how its stage starts it, and which other groups end
+/// with that. Then the rooms ([`Room`]), which are no groups.
+macro_rules! sheet {
+    (
+        groups { $($(#[$doc:meta])* $name:ident, $start:ident: $group:ty = $bit:ident, ends $($ended:ident)|*;)* }
+        rooms { $($(#[$room_doc:meta])* $room:ident: $memory:ty;)* }
+    ) => {
+        /// Of the packet that this CPU is working on.
+        #[repr(C)]
+        pub struct Work {
+            /// Bits of the groups that are done ([`bit`]).
+            valid: Cell<u32>,
+            $($name: $group,)*
+            $($(#[$room_doc])* pub $room: $memory,)*
+        }
+
+        impl Work {
+            $(
+                $(#[$doc])*
+                #[inline(always)]
+                pub fn $name(&self) -> Option<&$group> {
+                    match self.valid.get() & bit::$bit {
+                        0 => None,
+                        _ => Some(&self.$name),
+                    }
+                }
+
+                #[inline(always)]
+                pub fn $start(&self) -> Draft<'_, $group> {
+                    self.forget(bit::$bit $(| bit::$ended)*);
+                    Draft::new(&self.$name, &self.valid, bit::$bit)
+                }
+            )*
+        }
+    };
 }
 
+sheet! {
+    groups {
+        /// By [`crate::stages::tuple`].
+        read, start_read: Read = READ, ends DESTINATION | FRAGMENT | TRANSLATION | FOUND | REPLACED | JUDGEMENT | QUESTION | ROUTE | NEW_FLOW | YIELDING;
+        /// Where the packet itself goes, an error and one whose rest cannot be read, too. By [`crate::stages::tuple`].
+        destination, start_destination: Cell<Address> = DESTINATION, ends;
+        /// Of a fragment. By [`crate::stages::tuple`].
+        fragment, start_fragment: Cell<Fragment> = FRAGMENT, ends;
+        /// By [`crate::stages::flow`], or by commit when it has made the flow.
+        translation, start_translation: Translation = TRANSLATION, ends;
+        /// By [`crate::stages::flow`], of a flow that was there before the packet.
+        found, start_found: Cell<Found> = FOUND, ends;
+        /// The flow that the packet's new one takes the place of. By [`crate::stages::flow`].
+        replaced, start_replaced: Cell<Replaced> = REPLACED, ends;
+        /// What the policy and the leash said last. By [`crate::stages::policy`] and [`crate::stages::leash`].
+        judgement, start_judgement: Cell<Judgement> = JUDGEMENT, ends;
+        /// By [`crate::stages::route`], as is its answer.
+        question, start_question: Cell<Question> = QUESTION, ends ROUTE;
+        route, start_route: Route = ROUTE, ends;
+        /// By the stages that let flows begin.
+        new_flow, start_new_flow: NewFlow = NEW_FLOW, ends YIELDING;
+        /// The first record found that yields its slot to the new flow. By commit.
+        yielding, start_yielding: Cell<Yielding> = YIELDING, ends;
+        /// A question for a name and the record that answers it. By [`crate::stages::resolve`].
+        answer, start_answer: Answer = ANSWER, ends DENIAL;
+        /// What is said where there is no such record. By [`crate::stages::resolve`].
+        denial, start_denial: Cell<Denial> = DENIAL, ends ANSWER;
+        /// By the stage that comes last, carried out by commit.
+        decision, start_decision: Cell<Decision> = DECISION, ends;
+        /// What the translated packet leaves with beside its translation. By commit.
+        leaving, start_leaving: Cell<Leaving> = LEAVING, ends;
+        /// By commit, of a packet that is told of.
+        told, start_told: Cell<Told> = TOLD, ends;
+        /// What `bpf_loop` has found. On 6.1 the verifier takes what a callback leaves on the stack for what was there before.
+        result, start_result: Cell<u32> = RESULT, ends;
+        /// By [`crate::stages::options`].
+        options, start_options: Cell<Options> = OPTIONS, ends;
+        /// For the long way, which has no room for it.
+        packet, start_packet: Cell<Packet> = PACKET, ends;
+    }
+    rooms {
+        /// For the routing tables (`struct bpf_fib_lookup`).
+        query: Room<[u64; 8]>;
+        /// A tuple that is looked for, and is not the packet's.
+        sought: Room<Tuple>;
+        /// Addresses that a checksum changes by, before and after.
+        pairs: Room<[[Address; 2]; 2]>;
+    }
+}
+
+mod bit {
+    pub(super) const READ: u32 = 1 << 0;
+    pub(super) const FRAGMENT: u32 = 1 << 1;
+    pub(super) const TRANSLATION: u32 = 1 << 2;
+    pub(super) const FOUND: u32 = 1 << 3;
+    pub(super) const REPLACED: u32 = 1 << 4;
+    pub(super) const JUDGEMENT: u32 = 1 << 5;
+    pub(super) const QUESTION: u32 = 1 << 6;
+    pub(super) const ROUTE: u32 = 1 << 7;
+    pub(super) const NEW_FLOW: u32 = 1 << 8;
+    pub(super) const YIELDING: u32 = 1 << 9;
+    pub(super) const ANSWER: u32 = 1 << 10;
+    pub(super) const DENIAL: u32 = 1 << 11;
+    pub(super) const DECISION: u32 = 1 << 12;
+    pub(super) const LEAVING: u32 = 1 << 13;
+    pub(super) const TOLD: u32 = 1 << 14;
+    pub(super) const RESULT: u32 = 1 << 15;
+    pub(super) const OPTIONS: u32 = 1 << 16;
+    pub(super) const PACKET: u32 = 1 << 17;
+    pub(super) const DESTINATION: u32 = 1 << 18;
+}
+
+// SAFETY: each CPU has a sheet of its own, and one packet at a time ([`crate::maps::work`])
+unsafe impl Sync for Work {}
+
 impl Work {
-    /// Clears what a flow that was found has left here.
+    /// For a new packet: no group is done.
     #[inline(always)]
-    pub fn clear_found(&mut self) {
-        self.renew = 0;
-        self.rerouted = 0;
-        self.contested = 0;
-        self.republished = 0;
-        self.unjudged = 0;
-        self.rejudged = 0;
-        self.denied = 0;
+    pub fn clear(&self) {
+        self.valid.set(0);
     }
 
-    /// What a plain packet says, as [`crate::stages::tuple`] would leave it. Its tuple is here already.
     #[inline(always)]
-    pub fn note(&mut self, plain: Plain) {
-        self.headers = Headers {
-            family: match self.tuple.from.as_v4() {
-                Some(_) => Family::V4,
-                None => Family::V6,
-            },
-            protocol: self.tuple.protocol as u8,
-            hop_limit: plain.hop_limit,
-            more_fragments: 0,
-            port: self.tuple.from_port,
-            transport: plain.transport as u16,
+    fn forget(&self, bits: u32) {
+        self.valid.set(self.valid.get() & !bits);
+    }
+
+    /// The flow that was found is not the packet's.
+    #[inline(always)]
+    pub fn forget_flow(&self) {
+        self.forget(bit::FOUND | bit::TRANSLATION | bit::JUDGEMENT);
+    }
+
+    /// Slots are looked for anew.
+    #[inline(always)]
+    pub fn forget_yielding(&self) {
+        self.forget(bit::YIELDING);
+    }
+
+    /// What the last look-up of a flow has left.
+    #[inline(always)]
+    pub fn forget_look_up(&self) {
+        self.forget(bit::FOUND | bit::TRANSLATION | bit::JUDGEMENT | bit::REPLACED);
+    }
+
+    /// For a function that describes a packet of a flow here and carries it out itself: others do not find it.
+    #[inline(always)]
+    pub fn aside(&self) -> Aside<'_> {
+        Aside {
+            work: self,
+            read: &self.read,
+            translation: &self.translation,
+            found: &self.found,
+        }
+    }
+
+    /// Where a packet of a flow goes: of the one that begins with it, or of the one that was found.
+    #[inline(always)]
+    pub fn other_end(&self, begins: bool) -> Option<&Cell<FlowEnd>> {
+        let (bit, end) = match begins {
+            true => (bit::NEW_FLOW, part!(self.new_flow.flow, ends[1])),
+            false => (bit::TRANSLATION, &self.translation.end),
         };
-        self.hops = 1;
-        self.quoted = 0;
-        self.tcp_flags = plain.tcp_flags;
-        self.sequence = plain.sequence;
-        self.acknowledgement = plain.acknowledgement;
-        self.set_time();
-    }
-
-    /// The packet is looked at now.
-    #[inline(always)]
-    pub fn set_time(&mut self) {
-        // SAFETY: no argument
-        self.now = unsafe { bpf_ktime_get_coarse_ns() };
+        match self.valid.get() & bit {
+            0 => None,
+            _ => Some(end),
+        }
     }
 
     /// A new flow takes the place of the one with this key and serial.
     #[inline(always)]
-    pub fn replace(&mut self, key: FlowKey, serial: u32) {
-        self.replaced = key;
-        self.replaced_serial = serial;
+    pub fn replace(&self, key: FlowKey, serial: u32) {
+        self.start_replaced().write(Replaced { key, serial });
     }
+}
 
-    /// Whether the packet is a fragment of one, the first or a later one.
-    #[inline(always)]
-    pub fn is_fragment(&self) -> bool {
-        self.headers.transport == 0 || self.headers.more_fragments != 0
-    }
-
-    #[inline(always)]
-    pub fn is_v4(&self) -> bool {
-        self.headers.family == Family::V4
-    }
+/// Groups that are not done.
+pub struct Aside<'a> {
+    pub work: &'a Work,
+    pub read: &'a Read,
+    pub translation: &'a Translation,
+    pub found: &'a Cell<Found>,
 }
 
 /// Where answers to a packet's sender go.

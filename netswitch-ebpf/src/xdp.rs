@@ -6,6 +6,8 @@
 mod frame;
 mod redirect;
 
+use core::{cell::Cell, mem::MaybeUninit};
+
 use aya_ebpf::{bindings::xdp_action, helpers::bpf_fib_lookup, programs::XdpContext};
 use netswitch_common::{address::Address, flow::Tuple, verdict::DropReason};
 
@@ -20,19 +22,21 @@ use crate::{
 
 /// What a hook of this kind answers with.
 pub fn guard(context: &XdpContext) -> u32 {
-    let Some(work) = maps::work() else {
+    let Some(work) = maps::new_work() else {
         return xdp_action::XDP_PASS;
     };
-    let Some(packet) = read(context, &mut work.tuple) else {
+    let aside = work.aside();
+    let tuple = &aside.read.tuple;
+    let Some(packet) = read_plain(context, tuple) else {
         return xdp_action::XDP_PASS;
     };
-    match judge(context, &work.tuple) {
+    match judge(context, tuple) {
         Judgement::Other => xdp_action::XDP_PASS,
-        Judgement::Published => redirect::redirect(context, packet).unwrap_or(xdp_action::XDP_PASS),
+        Judgement::Published => redirect::redirect(context, &aside, packet).unwrap_or(xdp_action::XDP_PASS),
         Judgement::Drop(endpoint, reason) => {
             count_drop(endpoint, reason as u32, 1, length(context));
             if event::wants_drops() {
-                event::dropped_early(endpoint, reason, length(context));
+                event::dropped_early(work, tuple, endpoint, reason, length(context));
             }
             xdp_action::XDP_DROP
         }
@@ -41,7 +45,7 @@ pub fn guard(context: &XdpContext) -> u32 {
 
 /// A plain packet for this host.
 #[inline(always)]
-fn read(context: &XdpContext, tuple: &mut Tuple) -> Option<Plain> {
+fn read_plain(context: &XdpContext, tuple: &Cell<Tuple>) -> Option<Plain> {
     let bytes = bytes(context);
     let macs: Macs = bytes.copy(0)?;
     // SAFETY: the context of the running program
@@ -62,12 +66,18 @@ enum Judgement {
 }
 
 #[inline(always)]
-fn judge(context: &XdpContext, tuple: &Tuple) -> Judgement {
-    let port = u16::from_be(tuple.to_port);
-    if let Some(number) = maps::published_at(tuple.to, tuple.protocol as u8, port) {
+fn judge(context: &XdpContext, tuple: &Cell<Tuple>) -> Judgement {
+    let Tuple {
+        from,
+        to,
+        to_port,
+        protocol,
+        ..
+    } = tuple.get();
+    if let Some(number) = maps::published_at(to, protocol as u8, u16::from_be(to_port)) {
         return match maps::publication(number) {
             None => Judgement::Other,
-            Some(publication) if maps::lets_in(number, publication, tuple.from) => Judgement::Published,
+            Some(publication) if maps::lets_in(number, publication, from) => Judgement::Published,
             Some(publication) => Judgement::Drop(publication.endpoint, DropReason::SourceDenied),
         };
     }
@@ -79,23 +89,24 @@ fn judge(context: &XdpContext, tuple: &Tuple) -> Judgement {
 
 /// The endpoint whose own address, or whose gateway's, was sent to from outside.
 #[inline(always)]
-fn refused(context: &XdpContext, tuple: &Tuple) -> Option<u32> {
-    let subnet = maps::subnet(tuple.to)?;
+fn refused(context: &XdpContext, tuple: &Cell<Tuple>) -> Option<u32> {
+    let to = tuple.get().to;
+    let subnet = maps::subnet(to)?;
     if maps::flow_index(tuple).is_some() {
         return None;
     }
     let network = maps::network(subnet.network)?;
-    let is_there = network.is_gateway(tuple.to) || leads_to(context, network.host_end, tuple.to);
-    is_there.then(|| maps::neighbour(subnet.network, tuple.to).map_or(0, |neighbour| neighbour.port.id))
+    let is_there = network.is_gateway(to) || leads_to(context, network.host_end, to);
+    is_there.then(|| maps::neighbour(subnet.network, to).map_or(0, |neighbour| neighbour.port.id))
 }
 
 /// Whether the host's own routes lead to that host end: another device may have a more specific one.
 #[inline(always)]
 fn leads_to(context: &XdpContext, host_end: u32, to: Address) -> bool {
-    let mut memory = core::mem::MaybeUninit::uninit();
-    let query = route::question(&mut memory, host_end, to);
-    // SAFETY: the context of the running program; the query is all filled
+    let mut memory = MaybeUninit::uninit();
+    // SAFETY: this function's own memory; the context of the running program; the query is all filled
     unsafe {
+        let query = route::query(&raw mut memory, host_end, to);
         bpf_fib_lookup(context.ctx.cast(), query, size_of_val(&*query) as i32, 0);
         (*query).ifindex == host_end
     }

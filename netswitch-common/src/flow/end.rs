@@ -52,30 +52,22 @@ impl FlowEnd {
         }
     }
 
-    /// Becomes the end that an endpoint is, with its MAC and its gateway's. In place: an eBPF stack has no room for another one.
+    /// The end that a packet's sender is.
     #[inline(always)]
-    pub const fn set(&mut self, endpoint: u32, generation: u32, mtu: u16, mac: Mac, source: Mac) {
-        self.endpoint = endpoint;
-        self.generation = generation;
-        self.ifindex = 0;
-        self.remote = 0;
-        self.mtu = mtu;
-        self.mac = mac;
-        self.source = source;
-        self.way = 0;
-        self.next_hop = Address::NONE;
-    }
-
-    /// Becomes the end that a packet's sender is.
-    #[inline(always)]
-    pub const fn set_sender(&mut self, endpoint: &Endpoint) {
-        self.set(
-            endpoint.id,
-            endpoint.generation,
-            endpoint.mtu,
-            endpoint.mac,
-            endpoint.gateway,
-        );
+    #[must_use]
+    pub const fn sender(endpoint: &Endpoint) -> Self {
+        Self {
+            endpoint: endpoint.id,
+            generation: endpoint.generation,
+            ifindex: 0,
+            remote: 0,
+            mtu: endpoint.mtu,
+            mac: endpoint.mac,
+            source: endpoint.gateway,
+            way: 0,
+            _pad: 0,
+            next_hop: Address::NONE,
+        }
     }
 }
 
@@ -84,12 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_that_becomes_an_endpoint_keeps_nothing_of_the_world() {
-        let mut end = FlowEnd {
-            ifindex: 7,
-            next_hop: Address::v4(8),
-            ..FlowEnd::default()
-        };
+    fn a_sender_is_an_end_and_not_the_worlds() {
         let endpoint = Endpoint {
             id: 1,
             generation: 2,
@@ -98,7 +85,6 @@ mod tests {
             gateway: Mac([4; 6]),
             ..Endpoint::default()
         };
-        end.set_sender(&endpoint);
         let expected = FlowEnd {
             endpoint: 1,
             generation: 2,
@@ -107,6 +93,7 @@ mod tests {
             source: Mac([4; 6]),
             ..FlowEnd::default()
         };
-        assert_eq!(end, expected);
+        assert_eq!(FlowEnd::sender(&endpoint), expected);
+        assert!(!expected.is_world());
     }
 }

@@ -1,7 +1,12 @@
 //! Deny: commit's way to say that the network has no such name, or nothing of the kind, where nobody else can.
 
+use core::cell::Cell;
+
 use aya_ebpf::bindings::__sk_buff;
-use netswitch_common::{address::Address, verdict::DropReason};
+use netswitch_common::{
+    address::Address,
+    verdict::{Decision, DropReason},
+};
 
 use super::{resolve::turned, rewrite::store, translate};
 use crate::{
@@ -12,8 +17,8 @@ use crate::{
         protocol,
     },
     maps,
-    packet::{Frame, plain_transport},
-    work::Work,
+    packet::{Family, Frame, plain_transport},
+    work::Denial,
 };
 
 type Result = core::result::Result<(), DropReason>;
@@ -30,20 +35,20 @@ pub fn answer(frame: Frame) -> Result {
 
 #[unsafe(no_mangle)]
 extern "C" fn deny_name(skb: *mut __sk_buff) -> u32 {
-    match maps::work() {
-        Some(work) => number(turn(Frame::new(skb), work)),
-        None => DropReason::Malformed as u32,
+    match maps::work().and_then(|work| work.denial().zip(work.decision())) {
+        Some((denial, decision)) => number(turn(Frame::new(skb), denial, decision)),
+        None => DropReason::Internal as u32,
     }
 }
 
 #[inline(always)]
-fn turn(frame: Frame, work: &Work) -> Result {
-    let at = u32::from(plain_transport(work.headers.family));
+fn turn(frame: Frame, denial: &Cell<Denial>, decision: &Cell<Decision>) -> Result {
+    let at = u32::from(plain_transport(denial.get().family));
     let message: Message = frame.read(at).ok_or(DropReason::Malformed)?;
     if message.flags & IS_ANSWER != 0 {
         return Err(DropReason::Malformed);
     }
-    let flags = ANSWER | message.flags & KEPT | work.code.to_be();
+    let flags = ANSWER | message.flags & KEPT | denial.get().code.to_be();
     // a sum does not mind who changes places
     let sum = u32::from(!message.flags) + u32::from(flags);
     translate::add(
@@ -54,13 +59,13 @@ fn turn(frame: Frame, work: &Work) -> Result {
     )?;
     store(frame, at, &[message.to_port, message.from_port], 0)?;
     store(frame, at + core::mem::offset_of!(Message, flags) as u32, &flags, 0)?;
-    match work.is_v4() {
-        true => swap::<u32>(frame, ADDRESSES_V4, [0; 2])?,
-        false => swap(frame, ADDRESSES_V6, [Address::NONE; 2])?,
+    match denial.get().family {
+        Family::V4 => swap::<u32>(frame, ADDRESSES_V4, [0; 2])?,
+        _ => swap(frame, ADDRESSES_V6, [Address::NONE; 2])?,
     }
     let mut macs = Macs::NONE;
     frame.load(0, &mut macs)?;
-    store(frame, 0, &turned(macs, work), 0)
+    store(frame, 0, &turned(macs, decision), 0)
 }
 
 /// `pair` is room for both.

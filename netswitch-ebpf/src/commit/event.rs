@@ -1,13 +1,13 @@
 //! Event: commit's way to tell `netswitch monitor` what it does, while somebody listens.
 
-use core::sync::atomic::AtomicU64;
+use core::{cell::Cell, sync::atomic::AtomicU64};
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_ANY, BPF_RB_NO_WAKEUP},
     helpers::bpf_ktime_get_ns,
 };
 use netswitch_common::{
-    address::Mac,
+    address::{Address, Mac},
     event::{Event, INTERVAL, ShownKey, level},
     flow::Tuple,
     verdict::{Decision, DropReason, Verdict},
@@ -16,9 +16,10 @@ use netswitch_common::{
 use crate::{
     headers::{Macs, ethertype},
     maps,
-    packet::{Family, Frame, Packet},
+    packet::{Addresses, Family, Frame, Headers, Packet},
+    place::{copy, part},
     stages::tuple,
-    work::Work,
+    work::{Told, Work},
 };
 
 /// A [`level`]. The agent writes it into the memory of this object's maps, where a hook reads it like a
@@ -45,13 +46,13 @@ pub fn wants_drops() -> bool {
 
 /// Tells whoever listens of a packet that is still as it came.
 #[inline(always)]
-pub fn tell(frame: Frame, decision: &Decision) {
-    if let Some(reason) = DropReason::from_number(decision.reason) {
+pub fn tell(frame: Frame, decision: &Cell<Decision>) {
+    if let Some(reason) = DropReason::from_number(decision.get().reason) {
         dropped(frame, decision, reason);
         return;
     }
     let is_passing = matches!(
-        Verdict::from_number(decision.verdict),
+        Verdict::from_number(decision.get().verdict),
         Some(
             Verdict::Peer
                 | Verdict::Host
@@ -68,30 +69,52 @@ pub fn tell(frame: Frame, decision: &Decision) {
 
 /// A packet that has not been changed yet.
 #[inline(always)]
-fn packet(frame: Frame, decision: &Decision) {
-    let what = what(decision.verdict, decision.reason);
-    tell_packet(frame.0, what, decision.source, decision.destination, decision.network);
+fn packet(frame: Frame, decision: &Cell<Decision>) {
+    tell_decided(frame, decision, what(decision.get().verdict, decision.get().reason));
 }
 
 /// A drop.
 #[inline(always)]
-pub fn dropped(frame: Frame, decision: &Decision, reason: DropReason) {
-    let what = what(Verdict::Drop as u32, reason as u32);
-    tell_packet(frame.0, what, decision.source, decision.destination, decision.network);
+pub fn dropped(frame: Frame, decision: &Cell<Decision>, reason: DropReason) {
+    tell_decided(frame, decision, what(Verdict::Drop as u32, reason as u32));
 }
 
-/// A new flow, which the sheet describes; its packet may be on its way.
 #[inline(always)]
-pub fn opened(decision: &Decision, length: u32) {
-    let what = what(decision.verdict, 0);
-    tell_tuple(what, decision.source, decision.destination, decision.network, length);
+fn tell_decided(frame: Frame, decision: &Cell<Decision>, what: u64) {
+    let Decision {
+        source,
+        destination,
+        network,
+        ..
+    } = decision.get();
+    tell_packet(frame.0, what, source, destination, network);
 }
 
-/// A drop before there is a packet, whose tuple is on the sheet, charged to an endpoint.
+/// A new flow, whose packet is still as it came and on the sheet.
 #[inline(always)]
-pub fn dropped_early(destination: u32, reason: DropReason, length: u32) {
-    let Some(work) = maps::work() else { return };
-    work.macs = Macs::NONE;
+pub fn opened(frame: Frame, work: &Work, decision: &Cell<Decision>) {
+    let Some(read) = work.read() else { return };
+    let told = work.start_told();
+    copy(&read.tuple, part!(told, tuple));
+    let _ = frame.load_into(0, part!(told, macs));
+    told.done();
+    let Decision {
+        verdict,
+        source,
+        destination,
+        network,
+        ..
+    } = decision.get();
+    tell_tuple(what(verdict, 0), source, destination, network, frame.length());
+}
+
+/// A drop before there is a packet, charged to an endpoint.
+#[inline(always)]
+pub fn dropped_early(work: &Work, tuple: &Cell<Tuple>, destination: u32, reason: DropReason, length: u32) {
+    let told = work.start_told();
+    copy(tuple, part!(told, tuple));
+    part!(told, macs).set(Macs::NONE);
+    told.done();
     tell_tuple(what(Verdict::Drop as u32, reason as u32), 0, destination, 0, length);
 }
 
@@ -107,31 +130,32 @@ fn is_told_always(verdict: u32) -> bool {
     verdict == Verdict::Drop as u32 || verdict == Verdict::Open as u32 || verdict == Verdict::Admit as u32
 }
 
-/// Reads the packet onto this CPU's sheet, which its commit has no more use for.
+/// Reads the packet once more: the sheet may say nothing of it.
 #[unsafe(no_mangle)]
 extern "C" fn tell_packet(skb: *mut __sk_buff, what: u64, source: u32, destination: u32, network: u32) -> u32 {
     let frame = Frame::new(skb);
     let Some(work) = maps::work() else { return 0 };
-    work.tuple = Tuple::default();
-    work.macs = Macs::NONE;
+    let told = work.start_told();
+    let tuple = part!(told, tuple);
+    tuple.set(Tuple::default());
     let mut kind = 0_u16;
-    let _ = frame.load(0, &mut work.macs);
+    let _ = frame.load_into(0, part!(told, macs));
     let _ = frame.load(12, &mut kind);
     if let Ok(packet) = Packet::parse(frame) {
         match packet.headers.family {
-            Family::V4 | Family::V6 => {
-                // of what it cannot read it leaves zeros
-                let _ = tuple::read(frame, packet.headers, 0);
-            }
+            Family::V4 | Family::V6 => match tuple::read(frame, packet.headers, 0).ok().and_then(|()| work.read()) {
+                Some(read) => copy(&read.tuple, tuple),
+                None => read_addresses(frame, packet.headers, tuple),
+            },
             Family::Arp => {
                 if let Ok(arp) = frame.arp() {
-                    work.tuple.from = arp.sender();
-                    work.tuple.to = arp.target();
+                    set_addresses(tuple, arp.sender(), arp.target());
                 }
             }
             Family::Other => {}
         }
     }
+    told.done();
     tell_tuple(
         what | u64::from(kind) << 32,
         source,
@@ -141,14 +165,31 @@ extern "C" fn tell_packet(skb: *mut __sk_buff, what: u64, source: u32, destinati
     )
 }
 
+/// What can be told of a packet that cannot be read.
+#[inline(never)]
+fn read_addresses(frame: Frame, headers: Headers, tuple: &Cell<Tuple>) {
+    if let Ok(Addresses { from, to }) = frame.addresses(headers.family) {
+        set_addresses(tuple, from, to);
+    }
+    part!(tuple, protocol).set(headers.protocol.into());
+}
+
+#[inline(always)]
+fn set_addresses(tuple: &Cell<Tuple>, from: Address, to: Address) {
+    part!(tuple, from).set(from);
+    part!(tuple, to).set(to);
+}
+
 /// What the sheet describes.
 #[unsafe(no_mangle)]
 extern "C" fn tell_tuple(what: u64, source: u32, destination: u32, network: u32, length: u32) -> u32 {
-    let Some(work) = maps::work() else { return 0 };
+    let Some(told) = maps::work().and_then(Work::told) else {
+        return 0;
+    };
     // SAFETY: no argument
     let now = unsafe { bpf_ktime_get_ns() };
     let verdict = what as u32 & 0xff;
-    if !is_told_always(verdict) && was_shown(work, source, destination, now) {
+    if !is_told_always(verdict) && was_shown(told, source, destination, now) {
         return 0;
     }
     let Some(mut entry) = maps::EVENTS.reserve::<Event>(0) else {
@@ -160,12 +201,13 @@ extern "C" fn tell_tuple(what: u64, source: u32, destination: u32, network: u32,
     };
     let mut kind = (what >> 32) as u16;
     if kind == 0 {
-        kind = match work.tuple.from.as_v4() {
+        kind = match told.get().tuple.from.as_v4() {
             Some(_) => ethertype::IPV4,
             None => ethertype::IPV6,
         };
     }
     let event = entry.as_mut_ptr();
+    let tuple = part!(told, tuple);
     // SAFETY: room for one event, of which every byte is written before anybody reads it
     unsafe {
         (*event).time = now;
@@ -175,10 +217,11 @@ extern "C" fn tell_tuple(what: u64, source: u32, destination: u32, network: u32,
         (*event).destination = destination;
         (*event).network = network;
         (*event).length = length;
-        core::ptr::copy_nonoverlapping(&raw const work.tuple, &raw mut (*event).tuple, 1);
+        core::ptr::copy_nonoverlapping(tuple.as_ptr(), &raw mut (*event).tuple, 1);
         (*event).ethertype = kind;
-        (*event).destination_mac = Mac::from_words(work.macs.destination);
-        (*event).source_mac = Mac::from_words(work.macs.source);
+        let Macs { destination, source } = told.get().macs;
+        (*event).destination_mac = Mac::from_words(destination);
+        (*event).source_mac = Mac::from_words(source);
         (*event)._pad = [0; 6];
     }
     // the agent looks by itself: to be woken costs the packet's CPU
@@ -188,9 +231,9 @@ extern "C" fn tell_tuple(what: u64, source: u32, destination: u32, network: u32,
 
 /// Whether the flow was told of within the last [`INTERVAL`]; if not, it is now.
 #[inline(always)]
-fn was_shown(work: &Work, source: u32, destination: u32, now: u64) -> bool {
+fn was_shown(told: &Cell<Told>, source: u32, destination: u32, now: u64) -> bool {
     let key = ShownKey {
-        tuple: work.tuple,
+        tuple: told.get().tuple,
         source,
         destination,
     };

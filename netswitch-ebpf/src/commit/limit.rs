@@ -13,12 +13,14 @@ use crate::{
     headers::ETHERNET_LENGTH,
     maps,
     packet::{Frame, Packet, size},
+    place::part,
+    work::Work,
 };
 
 /// Whom a packet is too much for, and why.
 pub type Refusal = Option<(u32, DropReason)>;
 
-/// For the packet that `work` has the decision about: whether it would be too much now.
+/// For the packet that the sheet has the decision about: whether it would be too much now.
 #[inline(always)]
 pub fn ask(frame: Frame) -> Refusal {
     refusal(meter_decided(frame.0, 0))
@@ -97,12 +99,18 @@ fn refusal(number: u64) -> Refusal {
 /// 0, or whom it is too much for in the upper half and the reason in the lower one.
 #[unsafe(no_mangle)]
 extern "C" fn meter_decided(skb: *mut __sk_buff, charges: u32) -> u64 {
-    let Some(work) = maps::work() else { return 0 };
+    let Some(decision) = maps::work().and_then(Work::decision) else {
+        return 0;
+    };
     let Decision {
-        source, destination, ..
-    } = work.decision;
-    work.decision.verdict &= !Decision::LIMITED;
-    match Verdict::from_number(work.decision.verdict) {
+        source,
+        destination,
+        verdict,
+        ..
+    } = decision.get();
+    let verdict = verdict & !Decision::LIMITED;
+    part!(decision, verdict).set(verdict);
+    match Verdict::from_number(verdict) {
         Some(
             Verdict::Peer
             | Verdict::Host

@@ -18,6 +18,8 @@ pub mod settled;
 mod slot;
 pub mod translate;
 
+use core::cell::Cell;
+
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_INGRESS, TC_ACT_SHOT},
@@ -30,7 +32,12 @@ use netswitch_common::{
 };
 
 use self::count::{count_drop, count_path};
-use crate::{headers::Macs, maps, packet::Frame};
+use crate::{
+    headers::Macs,
+    maps,
+    packet::Frame,
+    work::{Leaving, Work},
+};
 
 /// To the next program, or to the stack if there is none (`TCX_NEXT`, `TC_ACT_UNSPEC`).
 pub const TCX_NEXT: i32 = -1;
@@ -64,68 +71,69 @@ pub fn carry_out(frame: Frame) -> i32 {
     let Some(work) = maps::work() else {
         return TC_ACT_SHOT;
     };
-    if work.decision.verdict & Decision::LIMITED != 0 {
+    let Some(decision) = work.decision() else {
+        return refuse(frame, 0, DropReason::Internal);
+    };
+    if decision.get().verdict & Decision::LIMITED != 0 {
         if let Some((endpoint, reason)) = limit::charge(frame) {
             return refuse(frame, endpoint, reason);
         }
     }
     // overlapping fragments are dropped before their flow is opened or renewed
     let is_of_a_flow = matches!(
-        Verdict::from_number(work.decision.verdict),
+        Verdict::from_number(decision.get().verdict),
         Some(Verdict::Open | Verdict::Translate)
     );
-    if is_of_a_flow && work.is_fragment() {
+    if is_of_a_flow && work.fragment().is_some() {
         if let Err(reason) = pieces::pass() {
-            let payer = payer(&work.decision);
-            return refuse(frame, payer, reason);
+            return refuse(frame, payer(decision), reason);
         }
     }
-    if work.decision.verdict == Verdict::Open as u32 || work.decision.verdict == Verdict::Admit as u32 {
+    if decision.get().verdict == Verdict::Open as u32 || decision.get().verdict == Verdict::Admit as u32 {
         if let Err(reason) = open::open(frame) {
-            let payer = payer(&work.decision);
-            return refuse(frame, payer, reason);
+            return refuse(frame, payer(decision), reason);
         }
         if event::wants_flows() {
-            event::opened(&work.decision, frame.length());
+            event::opened(frame, work, decision);
         }
     }
-    commit_other(frame, &work.decision)
+    commit_other(frame, decision)
 }
 
 /// Whom a drop is charged to: what comes from the world to whom it was for.
 #[inline(always)]
-fn payer(decision: &Decision) -> u32 {
-    match decision.source {
-        0 => decision.destination,
+fn payer(decision: &Cell<Decision>) -> u32 {
+    match decision.get().source {
+        0 => decision.get().destination,
         source => source,
     }
 }
 
 #[inline(never)]
-fn commit_other(frame: Frame, decision: &Decision) -> i32 {
+fn commit_other(frame: Frame, decision: &Cell<Decision>) -> i32 {
     let length = frame.length();
     if event::wants_drops() {
         event::tell(frame, decision);
     }
-    let done = match Verdict::from_number(decision.verdict) {
+    let done = match Verdict::from_number(decision.get().verdict) {
         Some(verdict) => act(frame, decision, verdict).map(|action| (verdict, action)),
         None => Err(DropReason::Internal),
     };
     match done {
         Ok((verdict, action)) => {
-            if decision.reason != 0 {
-                count_drop(payer(decision), decision.reason, 1, length);
+            if decision.get().reason != 0 {
+                count_drop(payer(decision), decision.get().reason, 1, length);
             }
             count_path(verdict, length);
             action
         }
         Err(reason) => {
-            let known = match decision.reason {
+            let known = match decision.get().reason {
                 0 => reason as u32,
                 known => known,
             };
             count_drop(payer(decision), known, 1, length);
-            if decision.reason == 0 && event::wants_drops() {
+            if decision.get().reason == 0 && event::wants_drops() {
                 event::dropped(frame, decision, reason);
             }
             count_path(Verdict::Drop, length);
@@ -137,7 +145,7 @@ fn commit_other(frame: Frame, decision: &Decision) -> i32 {
 
 /// What the hook answers with. What is copied or kept is dropped itself.
 #[inline(always)]
-fn act(frame: Frame, decision: &Decision, verdict: Verdict) -> Result<i32, DropReason> {
+fn act(frame: Frame, decision: &Cell<Decision>, verdict: Verdict) -> Result<i32, DropReason> {
     match verdict {
         Verdict::Pass => return Ok(TCX_NEXT),
         Verdict::Translate | Verdict::Open => return to_other_end(frame, decision),
@@ -161,7 +169,7 @@ fn act(frame: Frame, decision: &Decision, verdict: Verdict) -> Result<i32, DropR
         Verdict::AnswerName => resolve::answer(frame)?,
         Verdict::DenyName => deny::answer(frame)?,
         Verdict::AnswerTooBig | Verdict::AnswerTimeExceeded => {
-            if !limit::take_error(decision.source) {
+            if !limit::take_error(decision.get().source) {
                 return Err(DropReason::Internal); // the decision's own reason is counted
             }
             rewrite::answer_error(frame, decision)?;
@@ -174,10 +182,11 @@ fn act(frame: Frame, decision: &Decision, verdict: Verdict) -> Result<i32, DropR
 #[inline(never)]
 pub fn refuse(frame: Frame, endpoint: u32, reason: DropReason) -> i32 {
     if let Some(work) = maps::work().filter(|_| event::wants_drops()) {
-        if endpoint == 0 {
-            work.decision = Decision::drop(reason);
-        }
-        event::dropped(frame, &work.decision, reason);
+        let decision = match work.decision() {
+            Some(decision) if endpoint != 0 => decision,
+            _ => work.start_decision().write(Decision::drop(reason)),
+        };
+        event::dropped(frame, decision, reason);
     }
     count_drop(endpoint, reason as u32, 1, frame.length());
     count_path(Verdict::Drop, frame.length());
@@ -214,14 +223,17 @@ fn to_host(frame: Frame, ifindex: u32) -> i32 {
 
 /// A frame leaves by the decision's way.
 #[inline(always)]
-fn send(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
-    match Way::from_number(decision.way) {
-        Some(Way::Peer) => Ok(to_peer(frame, decision.ifindex)),
-        Some(Way::HostEnd) => Ok(to_host(frame, decision.ifindex)),
-        Some(Way::Device) => Ok(out(frame, decision.ifindex)),
+fn send(frame: Frame, decision: &Cell<Decision>) -> Result<i32, DropReason> {
+    let Decision { way, ifindex, .. } = decision.get();
+    match Way::from_number(way) {
+        Some(Way::Peer) => Ok(to_peer(frame, ifindex)),
+        Some(Way::HostEnd) => Ok(to_host(frame, ifindex)),
+        Some(Way::Device) => Ok(out(frame, ifindex)),
         Some(Way::NextHop) => {
             frame.clear_mark();
-            maps::work().map(|work| hop::to_world(work)).ok_or(DropReason::Internal)
+            let translation = maps::work().and_then(Work::translation);
+            let translation = translation.ok_or(DropReason::Internal)?;
+            Ok(hop::to_world(&translation.end))
         }
         Some(Way::Stack) => Ok(TCX_NEXT),
         Some(Way::Tunnel) | None => Err(DropReason::NoUplink),
@@ -238,17 +250,22 @@ fn out(frame: Frame, ifindex: u32) -> i32 {
 
 /// A packet of a flow: translated and out.
 #[inline(never)]
-fn to_other_end(frame: Frame, decision: &Decision) -> Result<i32, DropReason> {
+fn to_other_end(frame: Frame, decision: &Cell<Decision>) -> Result<i32, DropReason> {
     let work = maps::work().ok_or(DropReason::Internal)?;
     renew::renew(work);
-    work.macs = match Way::from_number(decision.way) {
-        Some(Way::Stack) => frame.read(0).ok_or(DropReason::Malformed)?,
-        Some(Way::NextHop) => Macs::NONE,
-        _ => Macs {
-            destination: work.end.mac.words(),
-            source: decision.mac.words(),
+    let (read, translation) = work.read().zip(work.translation()).ok_or(DropReason::Internal)?;
+    let way = Way::from_number(decision.get().way);
+    work.start_leaving().write(Leaving {
+        macs: match way {
+            Some(Way::Stack) => frame.read(0).ok_or(DropReason::Malformed)?,
+            Some(Way::NextHop) => Macs::NONE,
+            _ => Macs {
+                destination: translation.end.get().mac.words(),
+                source: decision.get().mac.words(),
+            },
         },
-    };
-    translate::translate(frame, work)?;
+        hops: u8::from(!matches!(way, Some(Way::Stack))),
+    });
+    translate::translate(frame, read)?;
     send(frame, decision)
 }

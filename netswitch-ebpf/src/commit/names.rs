@@ -8,6 +8,7 @@ use crate::{
     maps,
     packet::{Frame, LONGEST},
     stages::names::agent_port,
+    work::{Read, Work},
 };
 
 type Result = core::result::Result<(), DropReason>;
@@ -18,29 +19,33 @@ const DESTINATION: u32 = 2;
 /// A question goes to the agent's port.
 #[inline(never)]
 pub fn to_agent(frame: Frame) -> Result {
-    let work = maps::work().ok_or(DropReason::Malformed)?;
-    let at = u32::from(work.headers.transport & LONGEST);
-    let checksum = checksum_of(work.headers.protocol).ok_or(DropReason::Malformed)?;
-    replace(
-        frame,
-        at + DESTINATION,
-        at + checksum,
-        work.headers.protocol,
-        agent_port(),
-    )
+    let read = read()?;
+    let (at, protocol) = (transport(read), read.headers.get().protocol);
+    let checksum = checksum_of(protocol).ok_or(DropReason::Malformed)?;
+    replace(frame, at + DESTINATION, at + checksum, protocol, agent_port())
 }
 
 /// The agent's answer, or the host's word that it is not there, comes from where it was asked.
 #[inline(never)]
 pub fn from_agent(frame: Frame) -> Result {
-    let work = maps::work().ok_or(DropReason::Malformed)?;
-    let at = u32::from(work.headers.transport & LONGEST);
-    let checksum = checksum_of(work.headers.protocol).ok_or(DropReason::Malformed)?;
-    let port_at = match work.quoted {
-        0 => at + SOURCE,
-        _ => work.quoted_transport + DESTINATION,
+    let read = read()?;
+    let (at, protocol) = (transport(read), read.headers.get().protocol);
+    let checksum = checksum_of(protocol).ok_or(DropReason::Malformed)?;
+    let port_at = match read.is_quoting() {
+        false => at + SOURCE,
+        true => read.quoted_transport.get() + DESTINATION,
     };
-    replace(frame, port_at, at + checksum, work.headers.protocol, PORT)
+    replace(frame, port_at, at + checksum, protocol, PORT)
+}
+
+#[inline(always)]
+fn read() -> core::result::Result<&'static Read, DropReason> {
+    maps::work().and_then(Work::read).ok_or(DropReason::Internal)
+}
+
+#[inline(always)]
+fn transport(read: &Read) -> u32 {
+    u32::from(read.headers.get().transport & LONGEST)
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! Open: commit's way to make a flow. It gets a slot of its owner's and, if it wants one, a port; then two
 //! index entries lead to it.
 
-use core::ffi::c_void;
+use core::{cell::Cell, ffi::c_void};
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_ANY, BPF_NOEXIST},
@@ -20,8 +20,13 @@ use crate::{
     code::outcome,
     maps,
     packet::Frame,
-    stages::{claim, flow, masquerade},
-    work::Work,
+    place::{copy, part},
+    stages::{
+        claim,
+        flow::{self, set_reversed},
+        masquerade,
+    },
+    work::{NewFlow, Read, Work},
 };
 
 type Result = core::result::Result<(), DropReason>;
@@ -29,12 +34,12 @@ type Result = core::result::Result<(), DropReason>;
 /// Ports that a new flow tries: with nine tenths of them taken, one in 10^10 finds none.
 const PORTS_TRIED: u32 = 256;
 
-/// Makes the flow that `work` describes and the translation of its first packet.
+/// Makes the new flow and the translation of its first packet.
 #[inline(always)]
 pub fn open(frame: Frame) -> Result {
     let mut code = open_flow(frame.0);
     // The record that was to yield has changed on another CPU. Others may yield.
-    if code == DropReason::FlowQuota as u32 && maps::work().is_some_and(|work| work.yielding != 0) {
+    if code == DropReason::FlowQuota as u32 && maps::work().is_some_and(|work| work.yielding().is_some()) {
         code = open_flow(frame.0);
     }
     match code {
@@ -53,7 +58,10 @@ extern "C" fn open_flow(skb: *mut __sk_buff) -> u32 {
     let Some(work) = maps::work() else {
         return DropReason::Internal as u32;
     };
-    match make(Frame::new(skb), work) {
+    let (Some(read), Some(new)) = (work.read(), work.new_flow()) else {
+        return DropReason::Internal as u32;
+    };
+    match make(Frame::new(skb), work, read, new) {
         Ok(true) => 0,
         Ok(false) => LOST_RACE,
         Err(reason) => reason as u32,
@@ -62,46 +70,46 @@ extern "C" fn open_flow(skb: *mut __sk_buff) -> u32 {
 
 /// `false`: the flow is there already.
 #[inline(always)]
-fn make(frame: Frame, work: &mut Work) -> core::result::Result<bool, DropReason> {
-    if work.replaced_serial != 0 {
-        end(work.replaced, work.replaced_serial);
+fn make(frame: Frame, work: &Work, read: &Read, new: &NewFlow) -> core::result::Result<bool, DropReason> {
+    if let Some(replaced) = work.replaced() {
+        end(replaced.get().key, replaced.get().serial);
     }
-    if !slot::reserve(work)? {
+    if !slot::reserve(work, read, new)? {
         // a port is looked for before another flow loses its slot
-        work.probes = 1;
-        let code = find_reply(frame, work, &FlowIndex::default());
-        work.probes = 0;
+        let code = find_reply(frame, work, read, new, true);
         if code != PUT {
             return Err(reason_of(code));
         }
-        slot::take_yielding(work)?;
+        slot::take_yielding(work, new)?;
     }
-    let index = FlowIndex {
-        key: work.key,
-        serial: work.flow.serial,
-        direction: direction::REPLY,
-    };
-    let code = find_reply(frame, work, &index);
+    let code = find_reply(frame, work, read, new, false);
     if code != PUT {
-        end(work.key, work.flow.serial);
+        end(new.key.get(), new.flow.get().serial);
         return Err(reason_of(code));
     }
-    fill(work);
-    let index = FlowIndex {
-        direction: direction::ORIGINAL,
-        ..index
-    };
-    let code = put(&work.flow.tuples[0], &index, work.now, REPLACES_CLOSED);
+    fill(work, read, new);
+    let index = index(new, direction::ORIGINAL);
+    let code = put(part!(new.flow, tuples[0]), &index, read.now.get(), REPLACES_CLOSED);
     if code != PUT {
-        let _ = maps::FLOWS.remove(&work.flow.tuples[1]);
-        end(work.key, work.flow.serial);
+        maps::remove_flow(part!(new.flow, tuples[1]));
+        end(new.key.get(), new.flow.get().serial);
         return match code {
             TAKEN => Ok(false),
             code => Err(reason_of(code)),
         };
     }
-    hairpin::keep(&work.flow, work.flow.deadline);
+    hairpin::keep(&new.flow.get(), new.flow.get().deadline);
     Ok(true)
+}
+
+/// The index entry of the new flow's tuple of a direction.
+#[inline(always)]
+fn index(new: &NewFlow, direction: u32) -> FlowIndex {
+    FlowIndex {
+        key: new.key.get(),
+        serial: new.flow.get().serial,
+        direction,
+    }
 }
 
 /// A record of that serial ends now.
@@ -136,8 +144,8 @@ const KEEPS_CLOSED: u32 = 0;
 
 /// An index entry, in place of one whose flow has ended. [`TAKEN`]: there is a living one.
 #[inline(never)]
-fn put(tuple: &Tuple, index: &FlowIndex, now: u64, closed: u32) -> u32 {
-    match maps::FLOWS.insert(tuple, index, BPF_NOEXIST.into()) {
+fn put(tuple: &Cell<Tuple>, index: &FlowIndex, now: u64, closed: u32) -> u32 {
+    match maps::insert_flow(tuple, index, BPF_NOEXIST) {
         Ok(()) => return PUT,
         Err(error) if error != -slot::EEXIST => return slot::full(error) as u32,
         Err(_) => {}
@@ -150,7 +158,7 @@ fn put(tuple: &Tuple, index: &FlowIndex, now: u64, closed: u32) -> u32 {
     }
     // the old flow's record ends, too: otherwise its packets would still leave with this tuple, as the new flow's
     end(old.key, old.serial);
-    match maps::FLOWS.insert(tuple, index, BPF_ANY.into()) {
+    match maps::insert_flow(tuple, index, BPF_ANY) {
         Ok(()) => PUT,
         Err(error) => slot::full(error) as u32,
     }
@@ -167,12 +175,12 @@ fn is_taken(index: &FlowIndex, now: u64, closed: u32) -> bool {
 }
 
 /// The entry by which replies find the flow, with a port of its own if it wants one, or if another flow's replies would
-/// look the same. What [`put`] says; while `work.probes` is set only whether there is one.
+/// look the same. What [`put`] says; `probes`: only whether there is one.
 #[inline(always)]
-fn find_reply(frame: Frame, work: &mut Work, index: &FlowIndex) -> u32 {
-    if work.wants_port == 0 {
-        match try_tuple(work, index, REPLACES_CLOSED) {
-            TAKEN if masquerade::has_ports(work) => {}
+fn find_reply(frame: Frame, work: &Work, read: &Read, new: &NewFlow, probes: bool) -> u32 {
+    if !new.wants_port.get() {
+        match try_tuple(read, new, probes, REPLACES_CLOSED) {
+            TAKEN if masquerade::has_ports(read) => {}
             code => return code,
         }
     }
@@ -196,25 +204,25 @@ fn find_reply(frame: Frame, work: &mut Work, index: &FlowIndex) -> u32 {
         count,
         fresh: tries / 2,
         first: config.first_port.into(),
-        direction: index.direction,
+        probes: probes.into(),
         _pad: 0,
     };
-    work.found = TAKEN;
+    work.start_result().write(TAKEN);
     // SAFETY: the callback has the signature that the helper wants and runs before this returns
     unsafe {
         bpf_loop(tries, try_port as *mut c_void, (&raw mut search).cast(), 0);
     }
-    maps::work().map_or(TAKEN, |work| work.found)
+    maps::work().and_then(Work::result).map_or(TAKEN, Cell::get)
 }
 
 /// The new flow's reply tuple as it is: put, or only looked at.
 #[inline(always)]
-fn try_tuple(work: &Work, index: &FlowIndex, closed: u32) -> u32 {
-    let tuple = &work.flow.tuples[1];
-    match work.probes {
-        0 => put(tuple, index, work.now, closed),
-        _ => match maps::flow_index(tuple) {
-            Some(old) if is_taken(old, work.now, closed) => TAKEN,
+fn try_tuple(read: &Read, new: &NewFlow, probes: bool, closed: u32) -> u32 {
+    let (tuple, now) = (part!(new.flow, tuples[1]), read.now.get());
+    match probes {
+        false => put(tuple, &index(new, direction::REPLY), now, closed),
+        true => match maps::flow_index(tuple) {
+            Some(old) if is_taken(old, now, closed) => TAKEN,
             _ => PUT,
         },
     }
@@ -230,7 +238,8 @@ struct Search {
     /// How many tries leave alone what a closed connection has.
     fresh: u32,
     first: u32,
-    direction: u32,
+    /// Whether a port is only looked for.
+    probes: u32,
     _pad: u32,
 }
 
@@ -244,49 +253,52 @@ fn leaves(owner: u32, port: u16) -> bool {
 
 extern "C" fn try_port(round: u64, search: &mut Search) -> i64 {
     let Some(work) = maps::work() else { return 1 };
+    let (Some(read), Some(new), Some(result)) = (work.read(), work.new_flow(), work.result()) else {
+        return 1;
+    };
     let port = (search.first + search.at) as u16;
     search.at = (search.at + search.step).checked_rem(search.count).unwrap_or(0);
-    if search.count > PORTS_TRIED && leaves(work.key.owner, port) {
+    if search.count > PORTS_TRIED && leaves(new.key.get().owner, port) {
         return 0;
     }
-    work.flow.tuples[1].to_port = port.to_be();
-    if claim::takes(search.frame.0, &work.flow.tuples[1]) {
+    part!(new.flow, tuples[1].to_port).set(port.to_be());
+    if claim::takes(search.frame.0, part!(new.flow, tuples[1])) {
         return 0;
     }
-    let index = FlowIndex {
-        key: work.key,
-        serial: work.flow.serial,
-        direction: search.direction,
-    };
     let closed = if round < u64::from(search.fresh) {
         KEEPS_CLOSED
     } else {
         REPLACES_CLOSED
     };
-    // not on the stack: 6.1's verifier follows a callback once, and would take what it saw there for all there is
-    work.found = try_tuple(work, &index, closed);
-    i64::from(work.found != TAKEN)
+    result.set(try_tuple(read, new, search.probes != 0, closed));
+    i64::from(result.get() != TAKEN)
 }
 
 /// What follows from the tuples: into the record, and for the packet at hand.
 #[inline(always)]
-fn fill(work: &mut Work) {
-    work.translated = work.flow.tuples[1].reversed(0);
-    let addresses = |tuple: &Tuple| (&raw const tuple.from).cast::<u32>().cast_mut();
+fn fill(work: &Work, read: &Read, new: &NewFlow) {
+    let translation = work.start_translation();
+    // SAFETY: the translation is no part of the new flow
+    set_reversed(&translation.tuple, unsafe { &(*new.flow.as_ptr()).tuples[1] }, 0);
+    copy(part!(new.flow, ends[1]), &translation.end);
+    let addresses = |tuple: &Cell<Tuple>| part!(tuple, from).as_ptr().cast::<u32>();
     let length = 2 * size_of::<Address>() as u32;
-    let original = addresses(&work.tuple);
-    let translated = addresses(&work.translated);
     // SAFETY: both addresses of a tuple lie side by side
-    work.address_sum = unsafe { bpf_csum_diff(original, length, translated, length, 0) } as u32;
-    work.port_sum = difference(work.tuple.from_port, work.translated.from_port)
-        + difference(work.tuple.to_port, work.translated.to_port);
-    work.flow.address_sums = [work.address_sum, !work.address_sum];
-    work.flow.port_sums = [work.port_sum, opposite(work)];
-    work.flow.progress &= !progress::WRITING;
-    match maps::RECORDS.get_ptr_mut(work.key) {
+    let address_sum =
+        unsafe { bpf_csum_diff(addresses(&read.tuple), length, addresses(&translation.tuple), length, 0) } as u32;
+    let (before, after) = (read.tuple.get(), translation.tuple.get());
+    let port_sum = difference(before.from_port, after.from_port) + difference(before.to_port, after.to_port);
+    let opposite = difference(after.from_port, before.from_port) + difference(after.to_port, before.to_port);
+    translation.address_sum.set(address_sum);
+    translation.port_sum.set(port_sum);
+    translation.done();
+    part!(new.flow, address_sums).set([address_sum, !address_sum]);
+    part!(new.flow, port_sums).set([port_sum, opposite]);
+    part!(new.flow, progress).set(new.flow.get().progress & !progress::WRITING);
+    match maps::RECORDS.get_ptr_mut(new.key.get()) {
         // SAFETY: the slot is this flow's; the life comes last, so that nobody finds what is half written
         Some(record) => unsafe {
-            let new = &raw const work.flow;
+            let new = new.flow.as_ptr();
             (*record).deadline = (*new).deadline;
             (*record).routed = (*new).routed;
             core::ptr::copy_nonoverlapping(
@@ -300,19 +312,13 @@ fn fill(work: &mut Work) {
         },
         // the agent has removed it with the flow that had the slot
         None => {
-            let _ = maps::RECORDS.insert(work.key, &work.flow, BPF_NOEXIST.into());
+            let _ = maps::insert_record(new.key.get(), &new.flow, BPF_NOEXIST);
         }
     }
 }
 
 /// Words of a record behind its life.
 const BEHIND_LIFE: usize = (size_of::<Flow>() - core::mem::offset_of!(Flow, tuples)) / size_of::<u64>();
-
-#[inline(always)]
-fn opposite(work: &Work) -> u32 {
-    difference(work.translated.from_port, work.tuple.from_port)
-        + difference(work.translated.to_port, work.tuple.to_port)
-}
 
 /// What changing a word adds to a one's complement sum.
 #[inline(always)]

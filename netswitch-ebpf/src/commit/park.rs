@@ -18,6 +18,7 @@ use crate::{
     headers::ETHERNET_LENGTH,
     maps,
     packet::Frame,
+    work::Work,
 };
 
 type Result = core::result::Result<(), DropReason>;
@@ -38,8 +39,9 @@ extern "C" fn park_fragment(skb: *mut __sk_buff) -> u32 {
 
 #[inline(always)]
 fn keep(frame: Frame) -> Result {
-    let (Some(work), Some(sheet)) = (maps::work(), maps::PARKING.get_ptr_mut(0)) else {
-        return Err(DropReason::Fragment);
+    let fragment = maps::work().and_then(Work::fragment);
+    let (Some(fragment), Some(sheet)) = (fragment, maps::PARKING.get_ptr_mut(0)) else {
+        return Err(DropReason::Internal);
     };
     let length = frame.length();
     if !check_bounds_signed(i64::from(length), 1, PARKED_LONGEST as i64) {
@@ -54,7 +56,7 @@ fn keep(frame: Frame) -> Result {
         return Err(DropReason::Fragment);
     }
     let mut key = ParkedKey {
-        packet: work.fragment,
+        packet: fragment.get().key,
         place: 0,
     };
     for place in 0..PARKED_MOST {
@@ -79,17 +81,18 @@ pub fn unpark(frame: Frame) -> Result {
 
 #[unsafe(no_mangle)]
 extern "C" fn unpark_fragments(skb: *mut __sk_buff) -> u32 {
-    let Some(work) = maps::work() else {
+    let sheet = maps::work().and_then(|work| work.read().zip(work.fragment()));
+    let Some((read, fragment)) = sheet else {
         return DropReason::Internal as u32;
     };
     // it would not be known when it comes back, and go round for ever
-    if let Err(reason) = pieces::note(work) {
+    if let Err(reason) = pieces::note(read, fragment) {
         return reason as u32;
     }
     let mut round = Round {
         frame: Frame::new(skb),
         key: ParkedKey {
-            packet: work.fragment,
+            packet: fragment.get().key,
             place: 0,
         },
         _pad: 0,

@@ -1,7 +1,7 @@
 //! Pieces: which fragments of a packet have passed. One that overlaps another does not (RFC 5722; IPv4 alike): what a
 //! receiver would make of both is not what was judged.
 
-use core::ffi::c_void;
+use core::{cell::Cell, ffi::c_void};
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_loop};
 use netswitch_common::{
@@ -13,7 +13,8 @@ use crate::{
     atomic,
     code::{number, outcome},
     maps,
-    work::Work,
+    place::part,
+    work::{Fragment, Read, Work},
 };
 
 type Result = core::result::Result<(), DropReason>;
@@ -29,40 +30,44 @@ pub fn pass() -> Result {
 
 #[unsafe(no_mangle)]
 extern "C" fn pass_fragment() -> u32 {
-    maps::work().map_or(DropReason::Internal as u32, |work| number(mark(work)))
+    let sheet = maps::work().and_then(|work| work.read().zip(work.fragment()));
+    sheet.map_or(DropReason::Internal as u32, |(read, fragment)| {
+        number(mark(read, fragment))
+    })
 }
 
 /// Notes the ports of a packet of which nothing has passed yet.
 #[inline(always)]
-pub fn note(work: &Work) -> Result {
+pub fn note(read: &Read, fragment: &Cell<Fragment>) -> Result {
     let Some(sheet) = maps::NOTING.get_ptr_mut(0) else {
         return Err(DropReason::Internal);
     };
     // SAFETY: a per-CPU entry; nothing else of it is ever written
     unsafe {
-        (*sheet).from_port = work.tuple.from_port;
-        (*sheet).to_port = work.tuple.to_port;
-        (*sheet).noted = work.now;
+        (*sheet).from_port = read.tuple.get().from_port;
+        (*sheet).to_port = read.tuple.get().to_port;
+        (*sheet).noted = read.now.get();
     }
     // SAFETY: the sheet's memory stays
-    match maps::FRAGMENTS.insert(&work.fragment, unsafe { &*sheet }, BPF_ANY.into()) {
+    match maps::insert_fragments(part!(fragment, key), unsafe { &*sheet }, BPF_ANY) {
         Ok(()) => Ok(()),
         Err(_) => Err(DropReason::Fragment),
     }
 }
 
 #[inline(always)]
-fn mark(work: &Work) -> Result {
-    let piece = work.piece;
+fn mark(read: &Read, fragment: &Cell<Fragment>) -> Result {
+    let piece = fragment.get().piece;
     if piece.start >= piece.end || u32::from(piece.end) > UNITS {
         return Err(DropReason::Fragment);
     }
-    let is_its = maps::fragments(&work.fragment).is_some_and(|packet| packet.is_alive(work.now));
+    let key = part!(fragment, key);
+    let is_its = maps::fragments(key).is_some_and(|packet| packet.is_alive(read.now.get()));
     // protocols without ports have noted none, nor has what the host's stack has cut
     if !is_its {
-        note(work)?;
+        note(read, fragment)?;
     }
-    let Some(packet) = maps::FRAGMENTS.get_ptr_mut(&work.fragment) else {
+    let Some(packet) = maps::fragments_mut(key) else {
         return Err(DropReason::Fragment);
     };
     // SAFETY: an LRU map's entry stays memory of that map; its words are aligned. Another packet may get it meanwhile: then
@@ -100,44 +105,51 @@ unsafe fn occupy(packet: *mut Fragments, piece: Piece) -> Result {
     Ok(())
 }
 
-/// Whether a callback finds nothing in any of so many words. What it finds is on the sheet: verifiers before 6.8 take
-/// what is on the stack for what it was before the loop.
+/// What a word has where a fragment lies: nothing, or something else.
+const FREE: u32 = 0;
+
+/// Whether a callback finds nothing in any of so many words.
 #[inline(always)]
 fn is_free(words: u32, callback: *mut c_void, occupied: &mut Occupied) -> Result {
     if let Some(work) = maps::work() {
-        work.found = 0;
+        work.start_result().write(FREE);
     }
     // SAFETY: the callback has the signature that the helper wants and runs before this returns
     unsafe { bpf_loop(words, callback, core::ptr::from_mut(occupied).cast(), 0) };
-    match maps::work().is_some_and(|work| work.found == 0) {
+    let result = maps::work().and_then(Work::result);
+    match result.is_some_and(|result| result.get() == FREE) {
         true => Ok(()),
         false => Err(DropReason::Fragment),
     }
 }
 
 extern "C" fn look(round: u64, occupied: &mut Occupied) -> i64 {
-    each(round, |work, word, bits| {
-        // SAFETY: a word of the entry
-        work.found = u32::from(unsafe { occupied.seen.add(word).read_volatile() } & bits != 0);
-    })
+    // SAFETY: a word of the entry
+    each(
+        round,
+        |word, bits| unsafe { occupied.seen.add(word).read_volatile() } & bits,
+    )
 }
 
 extern "C" fn take(round: u64, occupied: &mut Occupied) -> i64 {
-    each(round, |work, word, bits| {
-        // SAFETY: a word of the entry
-        work.found = u32::from(unsafe { atomic::fetch_or(occupied.seen.add(word), bits) } & bits != 0);
-    })
+    // SAFETY: a word of the entry
+    each(
+        round,
+        |word, bits| unsafe { atomic::fetch_or(occupied.seen.add(word), bits) } & bits,
+    )
 }
 
-/// The word of a round, and the bits of the fragment there. Whether the rounds are over.
+/// The word of a round, and the bits of the fragment there, are looked at. Whether the rounds are over.
 #[inline(always)]
-fn each(round: u64, judge: impl FnOnce(&mut Work, usize, u64)) -> i64 {
-    let Some(work) = maps::work() else { return 1 };
-    let word = u32::from(work.piece.start) / 64 + round as u32;
+fn each(round: u64, taken: impl FnOnce(usize, u64) -> u64) -> i64 {
+    let sheet = maps::work().and_then(|work| work.fragment().zip(work.result()));
+    let Some((fragment, result)) = sheet else { return 1 };
+    let piece = fragment.get().piece;
+    let word = u32::from(piece.start) / 64 + round as u32;
     if word >= WORDS {
         return 1;
     }
-    let bits = work.piece.bits(word);
-    judge(work, word as usize, bits);
-    i64::from(work.found != 0)
+    let is_taken = taken(word as usize, piece.bits(word)) != 0;
+    result.set(u32::from(is_taken));
+    i64::from(is_taken)
 }

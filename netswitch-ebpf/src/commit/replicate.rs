@@ -1,6 +1,6 @@
 //! Replicate: commit's way to copy a frame to the members of its network.
 
-use core::ffi::c_void;
+use core::{cell::Cell, ffi::c_void};
 
 use aya_ebpf::helpers::{bpf_clone_redirect, bpf_get_prandom_u32, bpf_loop};
 use netswitch_common::verdict::{Decision, DropReason};
@@ -30,15 +30,21 @@ struct Copies {
 
 /// To every other member, or to the one that the decision names.
 #[inline(always)]
-pub fn to_members(frame: Frame, decision: &Decision) {
-    limit::take_copy(decision.source);
+pub fn to_members(frame: Frame, decision: &Cell<Decision>) {
+    let Decision {
+        source,
+        ifindex,
+        network: id,
+        ..
+    } = decision.get();
+    limit::take_copy(source);
     frame.clear_mark();
-    if decision.ifindex != 0 {
+    if ifindex != 0 {
         // SAFETY: the context of the running program
-        unsafe { bpf_clone_redirect(frame.0, decision.ifindex, 0) };
+        unsafe { bpf_clone_redirect(frame.0, ifindex, 0) };
         return;
     }
-    let Some(network) = maps::network(decision.network).filter(|network| network.members != 0) else {
+    let Some(network) = maps::network(id).filter(|network| network.members != 0) else {
         return;
     };
     let members = network.members;
@@ -48,7 +54,7 @@ pub fn to_members(frame: Frame, decision: &Decision) {
     };
     let mut copies = Copies {
         frame,
-        network: decision.network,
+        network: id,
         members,
         // SAFETY: no argument
         slot: unsafe { bpf_get_prandom_u32() } % members,
@@ -64,12 +70,7 @@ pub fn to_members(frame: Frame, decision: &Decision) {
     let others = members - 1;
     if others > COPIES {
         let missed = u64::from(others - COPIES);
-        count_drop(
-            decision.source,
-            DropReason::ReplicationLimit as u32,
-            missed,
-            frame.length(),
-        );
+        count_drop(source, DropReason::ReplicationLimit as u32, missed, frame.length());
         if event::wants_drops() {
             event::dropped(frame, decision, DropReason::ReplicationLimit);
         }

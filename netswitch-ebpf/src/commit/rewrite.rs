@@ -1,5 +1,7 @@
 //! Rewrite: a frame becomes the answer to itself. All writes go through helpers (see `packet/frame.rs`).
 
+use core::cell::Cell;
+
 use aya_ebpf::{
     bindings::{BPF_F_RECOMPUTE_CSUM, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC},
     helpers::{bpf_csum_diff, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_store_bytes},
@@ -60,9 +62,9 @@ struct ErrorV6 {
 
 /// An ARP request becomes the reply of the neighbour with the decision's MAC.
 #[inline(never)]
-pub fn answer_arp(frame: Frame, decision: &Decision) -> Result {
+pub fn answer_arp(frame: Frame, decision: &Cell<Decision>) -> Result {
     let question = frame.arp()?;
-    let mac = decision.mac.words();
+    let mac = decision.get().mac.words();
     let answer = Arp {
         operation: Arp::REPLY,
         sender_mac: mac,
@@ -77,11 +79,11 @@ pub fn answer_arp(frame: Frame, decision: &Decision) -> Result {
 
 /// A neighbour solicitation becomes the advertisement of the neighbour with the decision's MAC.
 #[inline(never)]
-pub fn answer_neighbour(frame: Frame, decision: &Decision) -> Result {
+pub fn answer_neighbour(frame: Frame, decision: &Cell<Decision>) -> Result {
     let Addresses { from, .. } = frame.addresses(Family::V6)?;
     let mut target = Address::NONE;
     frame.load(frame.transport_v6()? + 8, &mut target)?;
-    let mac = decision.mac.words();
+    let mac = decision.get().mac.words();
     let mut answer = Advertisement {
         ip: header_v6(target, from, 32, ON_LINK),
         kind: icmpv6::NEIGHBOUR_ADVERTISEMENT,
@@ -102,7 +104,7 @@ pub fn answer_neighbour(frame: Frame, decision: &Decision) -> Result {
 /// A packet that is too long becomes the router's word on how long it may be, one that has come too far
 /// that it has.
 #[inline(always)]
-pub fn answer_error(frame: Frame, decision: &Decision) -> Result {
+pub fn answer_error(frame: Frame, decision: &Cell<Decision>) -> Result {
     if frame.is_v4()? {
         error_v4(frame, decision)
     } else {
@@ -113,12 +115,12 @@ pub fn answer_error(frame: Frame, decision: &Decision) -> Result {
 /// Where an error comes from and whom it tells: the gateway tells a container, and the destination itself
 /// the host, which would not accept a packet from its own address, and the world.
 #[inline(always)]
-fn route_back(frame: Frame, family: Family, decision: &Decision) -> core::result::Result<Addresses, DropReason> {
+fn route_back(frame: Frame, family: Family, decision: &Cell<Decision>) -> core::result::Result<Addresses, DropReason> {
     let Addresses { from: sender, to } = frame.addresses(family)?;
-    if decision.network == 0 || decision.ifindex != frame.ifindex() {
+    if decision.get().network == 0 || decision.get().ifindex != frame.ifindex() {
         return Ok(Addresses { from: to, to: sender });
     }
-    let network = maps::network(decision.network).ok_or(DropReason::TooBig)?;
+    let network = maps::network(decision.get().network).ok_or(DropReason::TooBig)?;
     let router = if family == Family::V4 {
         network.gateway_v4
     } else if sender.is_v6_link_local() || network.gateway_v6.is_none() {
@@ -133,22 +135,22 @@ fn route_back(frame: Frame, family: Family, decision: &Decision) -> core::result
 }
 
 #[inline(always)]
-fn is_too_big(decision: &Decision) -> bool {
-    decision.verdict == Verdict::AnswerTooBig as u32
+fn is_too_big(decision: &Cell<Decision>) -> bool {
+    decision.get().verdict == Verdict::AnswerTooBig as u32
 }
 
 /// The router's MAC: the network's, or on an uplink the one that the frame was sent to.
 #[inline(always)]
-fn own_mac(frame: Frame, decision: &Decision) -> core::result::Result<[u16; 3], DropReason> {
-    let mut mac = decision.mac.words();
-    if decision.network == 0 {
+fn own_mac(frame: Frame, decision: &Cell<Decision>) -> core::result::Result<[u16; 3], DropReason> {
+    let mut mac = decision.get().mac.words();
+    if decision.get().network == 0 {
         frame.load(0, &mut mac)?;
     }
     Ok(mac)
 }
 
 #[inline(never)]
-fn error_v4(frame: Frame, decision: &Decision) -> Result {
+fn error_v4(frame: Frame, decision: &Cell<Decision>) -> Result {
     let Addresses {
         from: Address([.., router]),
         to: Address([.., sender]),
@@ -178,7 +180,11 @@ fn error_v4(frame: Frame, decision: &Decision) -> Result {
         },
         checksum: 0,
         unused: 0,
-        mtu: if is_too_big(decision) { decision.mtu.to_be() } else { 0 },
+        mtu: if is_too_big(decision) {
+            decision.get().mtu.to_be()
+        } else {
+            0
+        },
         quote: [0; 17],
     };
     quote(frame, size_of::<ErrorV4>() as u32, &mut answer.quote)?;
@@ -189,7 +195,7 @@ fn error_v4(frame: Frame, decision: &Decision) -> Result {
 }
 
 #[inline(never)]
-fn error_v6(frame: Frame, decision: &Decision) -> Result {
+fn error_v6(frame: Frame, decision: &Cell<Decision>) -> Result {
     let route = route_back(frame, Family::V6, decision)?;
     let length = (size_of::<ErrorV6>() - size_of::<Ipv6>()) as u16;
     let mut answer = ErrorV6 {
@@ -202,7 +208,7 @@ fn error_v6(frame: Frame, decision: &Decision) -> Result {
         code: 0,
         checksum: 0,
         mtu: if is_too_big(decision) {
-            u32::from(decision.mtu).to_be()
+            u32::from(decision.get().mtu).to_be()
         } else {
             0
         },
@@ -289,7 +295,7 @@ fn change_tail(frame: Frame, length: u32) -> Result {
 /// `flags` must say RECOMPUTE_CSUM behind the Ethernet header: a device's sum starts there.
 #[inline(always)]
 pub fn store<T>(frame: Frame, offset: u32, payload: &T, flags: u32) -> Result {
-    // SAFETY: the helper copies `T`'s bytes; every T here is repr(C) without padding
+    // SAFETY: the helper copies `T`'s bytes; every T here is repr(C) without padding, or a cell of such a one
     let result = unsafe {
         bpf_skb_store_bytes(
             frame.0,

@@ -1,23 +1,22 @@
 //! Settled: a packet is found and carried out without a look at anything twice.
 
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT};
-use netswitch_common::{endpoint::Endpoint, verdict::Verdict, way::Way};
+use netswitch_common::{endpoint::Endpoint, verdict::Verdict};
 
 use super::{
     count::{count_drop, count_path},
     out, pass, to_peer, translate,
 };
 use crate::{
+    headers::Macs,
     maps,
     packet::Frame,
     stages::settled::{self, Arrival},
-    work::Work,
+    work::Aside,
 };
 
 /// No action of the kernel's: the packet is none of these, and nothing has been done.
 pub const OTHER: i32 = i32::MIN;
-
-const PEER: u8 = Way::Peer as u8;
 
 /// A frame of a container's to the gateway's MAC.
 #[inline(always)]
@@ -35,26 +34,32 @@ pub fn from_world(frame: Frame) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn carry_settled(skb: *mut __sk_buff, endpoint: *const Endpoint) -> i32 {
     let frame = Frame::new(skb);
-    let Some(work) = maps::work() else { return OTHER };
+    let Some(work) = maps::new_work() else { return OTHER };
+    let aside = work.aside();
     // SAFETY: from the two above; the verifier checks that it is an endpoint, or null
-    match settled::find(frame, work, unsafe { endpoint.as_ref() }) {
-        Arrival::Settled => carry(frame, work),
+    match settled::find(frame, &aside, unsafe { endpoint.as_ref() }) {
+        Arrival::Settled { ifindex, is_peer } => carry(frame, &aside, ifindex, is_peer),
         Arrival::Host => pass(frame),
         Arrival::Other => OTHER,
     }
 }
 
 #[inline(always)]
-fn carry(frame: Frame, work: &Work) -> i32 {
+fn carry(frame: Frame, aside: &Aside, ifindex: u32, is_peer: bool) -> i32 {
     let length = frame.length();
-    if let Err(reason) = translate::plain(frame, work) {
-        count_drop(work.key.owner, reason as u32, 1, length);
+    let end = &aside.translation.end;
+    let set_macs = |macs: &mut Macs| {
+        macs.destination = end.get().mac.words();
+        macs.source = end.get().source.words();
+    };
+    if let Err(reason) = translate::plain(frame, aside.read, aside.translation, set_macs, 1) {
+        count_drop(aside.found.get().key.owner, reason as u32, 1, length);
         count_path(Verdict::Drop, length);
         return TC_ACT_SHOT;
     }
     count_path(Verdict::Translate, length);
-    match work.decision.way {
-        PEER => to_peer(frame, work.decision.ifindex),
-        _ => out(frame, work.decision.ifindex),
+    match is_peer {
+        true => to_peer(frame, ifindex),
+        false => out(frame, ifindex),
     }
 }

@@ -12,8 +12,9 @@ use super::limit;
 use crate::{
     atomic::{self, fetch_add},
     maps,
+    place::part,
     stages::flow,
-    work::Work,
+    work::{NewFlow, Read, Work, Yielding},
 };
 
 /// Slots that a new flow tries, and how many more after the extent has grown: the first of them is new.
@@ -23,16 +24,18 @@ const NEW_SLOTS_TRIED: u32 = 4;
 /// Takes a free slot. `false`: there is none and the extent cannot grow, but a flow of the owner's yields
 /// ([`Flow::yields`]; [`take_yielding`]). So no one's flows but the owner's own make room, and no connection does.
 #[inline(always)]
-pub fn reserve(work: &mut Work) -> Result<bool, DropReason> {
-    let owner = work.key.owner;
+pub fn reserve(work: &Work, read: &Read, new: &NewFlow) -> Result<bool, DropReason> {
+    let owner = new.key.get().owner;
     let quota = limit::flow_quota(owner);
     let (Some(state), Some(grown)) = (maps::QUOTAS.get_ptr_mut(owner), maps::EXTENTS.get_ptr_mut(owner)) else {
         return Err(DropReason::Internal);
     };
     let mut refusal = DropReason::FlowQuota;
-    work.yielding = 0;
-    work.flow.deadline = work.now + timeout(work.tuple.protocol, work.flow.progress);
-    work.flow.progress |= progress::WRITING;
+    work.forget_yielding();
+    let now = read.now.get();
+    let progress = new.flow.get().progress;
+    part!(new.flow, deadline).set(now + timeout(read.tuple.get().protocol, progress));
+    part!(new.flow, progress).set(progress | progress::WRITING);
     for attempt in 0..SLOTS_TRIED + NEW_SLOTS_TRIED {
         if attempt == SLOTS_TRIED && !grow(state, grown, quota) {
             break;
@@ -43,10 +46,10 @@ pub fn reserve(work: &mut Work) -> Result<bool, DropReason> {
             return Err(DropReason::FlowQuota);
         };
         let key = FlowKey { owner, slot };
-        work.key = key;
-        work.flow.serial = if hand == u32::MAX { 1 } else { hand + 1 };
+        new.key.set(key);
+        part!(new.flow, serial).set(if hand == u32::MAX { 1 } else { hand + 1 });
         match maps::RECORDS.get_ptr_mut(key) {
-            None => match maps::RECORDS.insert(key, &work.flow, BPF_NOEXIST.into()) {
+            None => match maps::insert_record(key, &new.flow, BPF_NOEXIST) {
                 Ok(()) => return Ok(true),
                 Err(error) => refusal = full(error),
             },
@@ -55,49 +58,51 @@ pub fn reserve(work: &mut Work) -> Result<bool, DropReason> {
                 let old = unsafe { &*record };
                 let seen = old.life();
                 let (_, progress) = halves(seen);
-                if !flow::lives(old, work.now) || Flow::is_refused(progress) {
-                    if take(record, key, seen, work) {
+                if !flow::lives(old, now) || Flow::is_refused(progress) {
+                    if take(record, key, seen, new) {
                         return Ok(true);
                     }
-                } else if work.yielding == 0 && progress & progress::WRITING == 0 && old.yields(progress, work.now) {
-                    work.yielding = seen;
-                    work.yielding_slot = slot;
+                } else if work.yielding().is_none() && progress & progress::WRITING == 0 && old.yields(progress, now) {
+                    work.start_yielding().write(Yielding { life: seen, slot });
                 }
             }
         }
     }
-    match work.yielding {
-        0 => Err(refusal),
-        _ => Ok(false),
+    match work.yielding() {
+        Some(_) => Ok(false),
+        None => Err(refusal),
     }
 }
 
 /// Takes the slot of the flow that yields, unless another CPU has changed it.
 #[inline(always)]
-pub fn take_yielding(work: &mut Work) -> Result<(), DropReason> {
-    let key = FlowKey {
-        owner: work.key.owner,
-        slot: work.yielding_slot,
+pub fn take_yielding(work: &Work, new: &NewFlow) -> Result<(), DropReason> {
+    let Some(yielding) = work.yielding() else {
+        return Err(DropReason::Internal);
     };
-    work.key = key;
+    let key = FlowKey {
+        owner: new.key.get().owner,
+        slot: yielding.get().slot,
+    };
+    new.key.set(key);
     match maps::RECORDS.get_ptr_mut(key) {
-        Some(record) if take(record, key, work.yielding, work) => Ok(()),
+        Some(record) if take(record, key, yielding.get().life, new) => Ok(()),
         _ => Err(DropReason::FlowQuota),
     }
 }
 
 /// Makes a slot the new flow's, if its life is still what it was.
 #[inline(always)]
-fn take(record: *mut Flow, key: FlowKey, seen: u64, work: &Work) -> bool {
-    let new = life(work.flow.serial, progress::WRITING);
+fn take(record: *mut Flow, key: FlowKey, seen: u64, new: &NewFlow) -> bool {
+    let life = life(new.flow.get().serial, progress::WRITING);
     // SAFETY: an entry's memory stays until the program has ended (RCU); serial and progress are one word
-    if !unsafe { atomic::replace((&raw mut (*record).serial).cast(), seen, new) } {
+    if !unsafe { atomic::replace((&raw mut (*record).serial).cast(), seen, life) } {
         return false;
     }
     // SAFETY: the slot is this flow's, and what the old one was like still stands there
     forget(unsafe { &*record }, key, halves(seen).0);
     // SAFETY: as above; to the agent the record is alive from now on
-    unsafe { (*record).deadline = work.flow.deadline };
+    unsafe { (*record).deadline = new.flow.get().deadline };
     true
 }
 
@@ -147,7 +152,7 @@ fn forget(flow: &Flow, key: FlowKey, serial: u32) {
     for tuple in &flow.tuples {
         if let Some(index) = maps::flow_index(tuple) {
             if index.key == key && index.serial == serial {
-                let _ = maps::FLOWS.remove(tuple);
+                maps::remove_flow(tuple);
             }
         }
     }

@@ -1,18 +1,16 @@
 //! Translate: a packet of a flow gets the flow's other addresses and ports. All writes go through
 //! helpers (see `packet/frame.rs`); checksums are changed by what the translation adds, never summed anew.
 
-use core::{ffi::c_void, mem::MaybeUninit};
+mod sctp;
+
+use core::{cell::Cell, mem::MaybeUninit};
 
 use aya_ebpf::{
     Global,
     bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
-    helpers::{bpf_csum_diff, bpf_l4_csum_replace, bpf_loop},
+    helpers::{bpf_csum_diff, bpf_l4_csum_replace},
 };
-use netswitch_common::{
-    address::Address,
-    checksum::{self, Crc32cChange},
-    verdict::DropReason,
-};
+use netswitch_common::{address::Address, checksum, flow::Tuple, verdict::DropReason};
 
 use super::rewrite::store;
 use crate::{
@@ -20,7 +18,8 @@ use crate::{
     headers::{ETHERNET_LENGTH, Macs, checksum_of, protocol},
     maps,
     packet::{Frame, LONGEST},
-    work::Work,
+    place::{copy, part},
+    work::{Leaving, Read, Translation, Work},
 };
 
 type Result = core::result::Result<(), DropReason>;
@@ -59,7 +58,7 @@ const PART_V6: u32 = ETHERNET_LENGTH + 4;
 #[repr(C, packed(2))]
 #[derive(Clone, Copy)]
 pub struct FrontV4 {
-    macs: Macs,
+    pub macs: Macs,
     kind: u16,
     start: [u16; 4],
     ip: PartV4,
@@ -70,19 +69,19 @@ pub struct FrontV4 {
 #[repr(C, packed(2))]
 #[derive(Clone, Copy)]
 pub struct FrontV6 {
-    macs: Macs,
+    pub macs: Macs,
     kind: u16,
     start: [u16; 2],
     ip: PartV6,
     ports: [u16; 2],
 }
 
-/// Rewrites a packet, or an ICMP error about one, as `work` says; the way out is the caller's.
+/// Rewrites a packet, or an ICMP error about one, as the sheet says; the way out is the caller's.
 #[inline(always)]
-pub fn translate(frame: Frame, work: &Work) -> Result {
-    outcome(if work.quoted != 0 {
+pub fn translate(frame: Frame, read: &Read) -> Result {
+    outcome(if read.is_quoting() {
         translate_error(frame.0)
-    } else if is_plain(work) {
+    } else if is_plain(read) {
         translate_plain(frame.0)
     } else {
         translate_packet(frame.0)
@@ -91,103 +90,133 @@ pub fn translate(frame: Frame, work: &Work) -> Result {
 
 /// Whether it is the most common kind of packet, a [`FrontV4`] or [`FrontV6`].
 #[inline(always)]
-fn is_plain(work: &Work) -> bool {
-    let ports = match work.is_v4() {
+fn is_plain(read: &Read) -> bool {
+    let ports = match read.is_v4() {
         true => core::mem::offset_of!(FrontV4, ports),
         false => core::mem::offset_of!(FrontV6, ports),
     };
-    usize::from(work.headers.transport) == ports && matches!(work.headers.protocol, protocol::TCP | protocol::UDP)
+    let headers = read.headers.get();
+    usize::from(headers.transport) == ports && matches!(headers.protocol, protocol::TCP | protocol::UDP)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn translate_plain(skb: *mut __sk_buff) -> u32 {
-    maps::work().map_or(DropReason::Malformed as u32, |work| {
-        number(plain(Frame::new(skb), work))
+    with_sheet(skb, |frame, _, read, translation, leaving| {
+        plain(
+            frame,
+            read,
+            translation,
+            |macs| *macs = leaving.get().macs,
+            leaving.get().hops,
+        )
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn translate_packet(skb: *mut __sk_buff) -> u32 {
-    maps::work().map_or(DropReason::Malformed as u32, |work| {
-        number(packet(Frame::new(skb), work))
+    with_sheet(skb, |frame, _, read, translation, leaving| {
+        packet(frame, read, translation, leaving)
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn translate_error(skb: *mut __sk_buff) -> u32 {
-    maps::work().map_or(DropReason::Malformed as u32, |work| {
-        number(error(Frame::new(skb), work))
-    })
+    with_sheet(skb, error)
+}
+
+/// Rewrites with what the sheet says of the packet.
+#[inline(always)]
+fn with_sheet(
+    skb: *mut __sk_buff,
+    rewrite: impl FnOnce(Frame, &Work, &Read, &Translation, &Cell<Leaving>) -> Result,
+) -> u32 {
+    let Some(work) = maps::work() else {
+        return DropReason::Internal as u32;
+    };
+    match (work.read(), work.translation(), work.leaving()) {
+        (Some(read), Some(translation), Some(leaving)) => {
+            number(rewrite(Frame::new(skb), work, read, translation, leaving))
+        }
+        _ => DropReason::Internal as u32,
+    }
 }
 
 /// A [`FrontV4`] or [`FrontV6`].
 #[inline(always)]
-pub fn plain(frame: Frame, work: &Work) -> Result {
-    checksums(frame, work)?;
-    if work.is_v4() {
+pub fn plain(
+    frame: Frame,
+    read: &Read,
+    translation: &Translation,
+    set_macs: impl FnOnce(&mut Macs),
+    hops: u8,
+) -> Result {
+    checksums(frame, read, translation)?;
+    if read.is_v4() {
         let mut front: FrontV4 = frame.read(0).ok_or(DropReason::Malformed)?;
-        front.change(work);
+        front.change(translation, hops);
+        set_macs(&mut front.macs);
         store(frame, 0, &front, 0)
     } else {
         let mut front: FrontV6 = frame.read(0).ok_or(DropReason::Malformed)?;
-        front.change(work);
+        front.change(translation, hops);
+        set_macs(&mut front.macs);
         store(frame, 0, &front, 0)
     }
 }
 
 #[inline(always)]
-fn packet(frame: Frame, work: &Work) -> Result {
-    if work.headers.transport != 0 {
-        transport(frame, work)?;
+fn packet(frame: Frame, read: &Read, translation: &Translation, leaving: &Cell<Leaving>) -> Result {
+    if read.headers.get().transport != 0 {
+        transport(frame, read, translation)?;
     }
-    header(frame, work, work.translated.from, work.translated.to, work.address_sum)
-}
-
-#[inline(always)]
-fn has_new_ports(work: &Work) -> bool {
-    work.translated.from_port != work.tuple.from_port || work.translated.to_port != work.tuple.to_port
+    let (from, to) = (part!(translation.tuple, from), part!(translation.tuple, to));
+    header(frame, read, leaving, from, to, translation.address_sum.get())
 }
 
 /// Checksum and ports behind the IP header.
 #[inline(always)]
-fn transport(frame: Frame, work: &Work) -> Result {
-    let at = u32::from(work.headers.transport);
-    if work.headers.protocol == protocol::SCTP {
-        return match has_new_ports(work) {
-            true => sctp(frame, work),
+fn transport(frame: Frame, read: &Read, translation: &Translation) -> Result {
+    let headers = read.headers.get();
+    let at = u32::from(headers.transport);
+    if headers.protocol == protocol::SCTP {
+        return match translation.has_new_ports(read) {
+            true => sctp::rewrite(frame, headers, translation.tuple.get()),
             false => Ok(()),
         };
     }
-    checksums(frame, work)?;
-    if !has_new_ports(work) || checksum_of(work.headers.protocol).is_none() {
+    checksums(frame, read, translation)?;
+    if !translation.has_new_ports(read) || checksum_of(headers.protocol).is_none() {
         return Ok(());
     }
-    if matches!(work.headers.protocol, protocol::ICMP | protocol::ICMPV6) {
+    let Tuple { from_port, to_port, .. } = translation.tuple.get();
+    if matches!(headers.protocol, protocol::ICMP | protocol::ICMPV6) {
         // the identifier stands on the asker's side of the tuple
-        return store(frame, at + 4, &(work.translated.from_port | work.translated.to_port), 0);
+        return store(frame, at + 4, &(from_port | to_port), 0);
     }
-    store(frame, at, &[work.translated.from_port, work.translated.to_port], 0)
+    store(frame, at, &[from_port, to_port], 0)
 }
 
 /// The checksum behind the IP header.
 #[inline(always)]
-fn checksums(frame: Frame, work: &Work) -> Result {
-    let Some(checksum) = checksum_of(work.headers.protocol) else {
+fn checksums(frame: Frame, read: &Read, translation: &Translation) -> Result {
+    let headers = read.headers.get();
+    let Some(checksum) = checksum_of(headers.protocol) else {
         return Ok(());
     };
-    let at = u32::from(work.headers.transport & LONGEST) + checksum;
-    let no_checksum = no_checksum(work.headers.protocol);
+    let at = u32::from(headers.transport & LONGEST) + checksum;
+    let no_checksum = no_checksum(headers.protocol);
     // ICMP's covers no addresses
-    if work.headers.protocol != protocol::ICMP {
+    if headers.protocol != protocol::ICMP {
+        let change = translation.address_sum.get();
         let before: u16 = frame.read(at).ok_or(DropReason::Malformed)?;
-        add(frame, at, work.address_sum, no_checksum | pseudo_header(work))?;
+        add(frame, at, change, no_checksum | pseudo_header(read))?;
         let after: u16 = frame.read(at).ok_or(DropReason::Malformed)?;
-        if checksum::is_unfinished(before, after, work.address_sum) {
+        if checksum::is_unfinished(before, after, change) {
             return Ok(());
         }
     }
-    match has_new_ports(work) {
-        true => add(frame, at, work.port_sum, no_checksum),
+    match translation.has_new_ports(read) {
+        true => add(frame, at, translation.port_sum.get(), no_checksum),
         false => Ok(()),
     }
 }
@@ -202,8 +231,8 @@ pub fn no_checksum(protocol: u8) -> u64 {
 }
 
 #[inline(always)]
-fn pseudo_header(work: &Work) -> u64 {
-    let family = if work.is_v4() { 0 } else { FLAG_IPV6.load() };
+fn pseudo_header(read: &Read) -> u64 {
+    let family = if read.is_v4() { 0 } else { FLAG_IPV6.load() };
     u64::from(BPF_F_PSEUDO_HDR) | family
 }
 
@@ -219,23 +248,23 @@ pub fn add(frame: Frame, offset: u32, sum: u32, flags: u64) -> Result {
 
 impl FrontV4 {
     #[inline(always)]
-    pub fn change(&mut self, work: &Work) {
+    pub fn change(&mut self, translation: &Translation, hops: u8) {
+        let after = translation.tuple.get();
         let mut ip = self.ip;
-        ip.change(work.hops, work.translated.from, work.translated.to, work.address_sum);
+        ip.change(hops, after.from, after.to, translation.address_sum.get());
         self.ip = ip;
-        self.macs = work.macs;
-        self.ports = [work.translated.from_port, work.translated.to_port];
+        self.ports = [after.from_port, after.to_port];
     }
 }
 
 impl FrontV6 {
     #[inline(always)]
-    pub fn change(&mut self, work: &Work) {
+    pub fn change(&mut self, translation: &Translation, hops: u8) {
+        let after = translation.tuple.get();
         let mut ip = self.ip;
-        ip.change(work.hops, work.translated.from, work.translated.to);
+        ip.change(hops, after.from, after.to);
         self.ip = ip;
-        self.macs = work.macs;
-        self.ports = [work.translated.from_port, work.translated.to_port];
+        self.ports = [after.from_port, after.to_port];
     }
 }
 
@@ -265,117 +294,80 @@ impl PartV6 {
 
 /// Ethernet and IP header of what is not written in one piece.
 #[inline(always)]
-fn header(frame: Frame, work: &Work, from: Address, to: Address, sum: u32) -> Result {
-    if work.is_v4() {
+fn header(
+    frame: Frame,
+    read: &Read,
+    leaving: &Cell<Leaving>,
+    from: &Cell<Address>,
+    to: &Cell<Address>,
+    sum: u32,
+) -> Result {
+    let hops = leaving.get().hops;
+    if read.is_v4() {
         let mut part = MaybeUninit::<PartV4>::uninit();
         let part = frame.fill(PART_V4, &mut part)?;
-        part.change(work.hops, from, to, sum);
+        part.change(hops, from.get(), to.get(), sum);
         store(frame, PART_V4, part, 0)?;
     } else {
         let mut part = MaybeUninit::<PartV6>::uninit();
         let part = frame.fill(PART_V6, &mut part)?;
-        part.change(work.hops, from, to);
+        part.change(hops, from.get(), to.get());
         store(frame, PART_V6, part, 0)?;
     }
-    store(frame, 0, &work.macs, 0)
-}
-
-/// SCTP's checksum covers no addresses, and its ports by a CRC (RFC 9260, 6.8): what changes in the first
-/// four bytes changes it in a way that only depends on how many bytes follow. A sum of 0 is one that a device will
-/// fill in (CHECKSUM_PARTIAL with csum_not_inet): it sums the field as it finds it, so that stays 0.
-#[inline(always)]
-fn sctp(frame: Frame, work: &Work) -> Result {
-    let at = u32::from(work.headers.transport);
-    let mut header = [0_u32; 3];
-    frame.load(at, &mut header)?;
-    let ports = u32::from(work.translated.from_port) | u32::from(work.translated.to_port) << 16;
-    let difference = header[0] ^ ports;
-    header[0] = ports;
-    if header[2] != 0 {
-        let length = frame.ip_length(work.headers.family)? - at;
-        let mut change = Crc32cChange::new(difference, length - 4);
-        // SAFETY: the callback has the signature that the helper wants and runs before this returns
-        unsafe {
-            bpf_loop(
-                Crc32cChange::STEPS,
-                crc32c_step as *mut c_void,
-                (&raw mut change).cast(),
-                0,
-            );
-        }
-        header[2] ^= change.finish();
-    }
-    store(frame, at, &header, 0)
-}
-
-extern "C" fn crc32c_step(_step: u64, change: &mut Crc32cChange) -> i64 {
-    change.step();
-    0
+    store(frame, 0, part!(leaving, macs), 0)
 }
 
 /// An ICMP error is about a packet that went the other way: that one gets its own addresses and ports
 /// back, and so does the error if it comes from the flow's end and not from a router on the way.
 #[inline(always)]
-fn error(frame: Frame, work: &mut Work) -> Result {
-    let outer = frame.addresses(work.headers.family)?;
-    let from = if outer.from == work.tuple.from {
-        work.translated.from
-    } else {
-        outer.from
-    };
-    let to = work.translated.to;
-    work.pairs = [[outer.from, outer.to], [from, to]];
-    let length = size_of_val(&work.pairs[0]) as u32;
+fn error(frame: Frame, work: &Work, read: &Read, translation: &Translation, leaving: &Cell<Leaving>) -> Result {
+    let outer = frame.addresses(read.headers.get().family)?;
+    let [before, after] = work.pairs.put([[Address::NONE; 2]; 2]).as_array_of_cells();
+    let ([old_from, old_to], [from, to]) = (before.as_array_of_cells(), after.as_array_of_cells());
+    old_from.set(outer.from);
+    old_to.set(outer.to);
+    copy(part!(translation.tuple, to), to);
+    match outer.from == read.tuple.get().from {
+        true => copy(part!(translation.tuple, from), from),
+        false => copy(old_from, from),
+    }
+    let length = size_of::<[Address; 2]>() as u32;
     // SAFETY: both are in a map's value, with this length
-    let outer_sum = unsafe {
-        bpf_csum_diff(
-            (&raw mut work.pairs[0]).cast(),
-            length,
-            (&raw mut work.pairs[1]).cast(),
-            length,
-            0,
-        )
-    } as u32;
-    let checksum = u32::from(work.headers.transport) + 2;
-    if work.is_v4() {
+    let outer_sum = unsafe { bpf_csum_diff(before.as_ptr().cast(), length, after.as_ptr().cast(), length, 0) } as u32;
+    let checksum = u32::from(read.headers.get().transport) + 2;
+    let quoted_at = read.quoted.get();
+    let sum = translation.address_sum.get();
+    if read.is_v4() {
         // the quoted header's own checksum evens its addresses out
         let mut quoted = [0_u16; 5];
-        frame.load(work.quoted + 10, &mut quoted)?;
-        let sum = work.address_sum;
+        frame.load(quoted_at + 10, &mut quoted)?;
         quoted[0] = checksum::fold(u32::from(!quoted[0]) + (sum & 0xffff) + (sum >> 16));
         let words = |address: Address| [address.0[3] as u16, (address.0[3] >> 16) as u16];
-        [quoted[1], quoted[2]] = words(work.translated.to);
-        [quoted[3], quoted[4]] = words(work.translated.from);
-        store(frame, work.quoted + 10, &quoted, 0)?;
+        [quoted[1], quoted[2]] = words(translation.tuple.get().to);
+        [quoted[3], quoted[4]] = words(translation.tuple.get().from);
+        store(frame, quoted_at + 10, &quoted, 0)?;
     } else {
-        work.pairs[0] = [work.translated.to, work.translated.from];
-        store(frame, work.quoted + 8, &work.pairs[0], 0)?;
-        add(frame, checksum, work.address_sum, 0)?;
-        add(frame, checksum, outer_sum, pseudo_header(work))?;
+        copy(part!(translation.tuple, to), old_from);
+        copy(part!(translation.tuple, from), old_to);
+        store(frame, quoted_at + 8, before, 0)?;
+        add(frame, checksum, sum, 0)?;
+        add(frame, checksum, outer_sum, pseudo_header(read))?;
     }
-    quoted_ports(frame, work, checksum)?;
-    header(frame, work, from, to, outer_sum)
+    quoted_ports(frame, read, translation, checksum)?;
+    header(frame, read, leaving, from, to, outer_sum)
 }
 
 /// The ports of the quoted packet, whose sender is the error's receiver.
 #[inline(always)]
-fn quoted_ports(frame: Frame, work: &Work, checksum: u32) -> Result {
-    if !has_new_ports(work) {
+fn quoted_ports(frame: Frame, read: &Read, translation: &Translation, checksum: u32) -> Result {
+    if !translation.has_new_ports(read) {
         return Ok(());
     }
-    add(frame, checksum, work.port_sum, 0)?;
-    match work.tuple.protocol as u8 {
-        protocol::ICMP | protocol::ICMPV6 => store(
-            frame,
-            work.quoted_transport + 4,
-            &(work.translated.from_port | work.translated.to_port),
-            0,
-        ),
-        _ => store(
-            frame,
-            work.quoted_transport,
-            &[work.translated.to_port, work.translated.from_port],
-            0,
-        ),
+    add(frame, checksum, translation.port_sum.get(), 0)?;
+    let at = read.quoted_transport.get();
+    let Tuple { from_port, to_port, .. } = translation.tuple.get();
+    match read.protocol() {
+        protocol::ICMP | protocol::ICMPV6 => store(frame, at + 4, &(from_port | to_port), 0),
+        _ => store(frame, at, &[to_port, from_port], 0),
     }
 }

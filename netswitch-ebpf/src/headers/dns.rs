@@ -56,6 +56,7 @@ pub const KIND: usize = 4;
 
 /// A question as it was asked.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct Asked {
     /// In front; then type and class, which stand behind the name, zeros again.
     pub key: NameKey,

@@ -3,7 +3,7 @@
 //! Nothing here writes: a direct write anywhere in a program makes the kernel copy
 //! the head of every cloned skb (all of TCP) on entry; `commit/rewrite.rs` uses helpers instead.
 
-use core::mem::MaybeUninit;
+use core::{cell::Cell, mem::MaybeUninit};
 
 use aya_ebpf::{
     bindings::__sk_buff,
@@ -120,6 +120,17 @@ impl Frame {
             &mut *core::ptr::from_mut(into).cast::<MaybeUninit<T>>()
         })
         .map(|_| ())
+    }
+
+    /// The same into a cell.
+    #[inline(always)]
+    pub fn load_into<T: Copy>(self, offset: u32, cell: &Cell<T>) -> Result<(), DropReason> {
+        // SAFETY: the helper fills exactly `T`, which is made of integers, or zeroes it and fails
+        let result = unsafe { bpf_skb_load_bytes(self.0.cast(), offset, cell.as_ptr().cast(), size_of::<T>() as u32) };
+        match result {
+            0 => Ok(()),
+            _ => Err(DropReason::Malformed),
+        }
     }
 
     /// The same into a place that holds nothing yet.

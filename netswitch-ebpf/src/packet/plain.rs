@@ -1,9 +1,14 @@
 //! Plain: the packets of most flows. Nothing stands between their IP header and their ports, and they are whole: no
 //! options, no extension headers, no fragments. They are read at once, where they lie.
 
+use core::cell::Cell;
+
 use netswitch_common::{address::Address, flow::Tuple};
 
-use crate::headers::{ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, TCP_LENGTH, UDP_LENGTH, ethertype, protocol};
+use crate::{
+    headers::{ETHERNET_LENGTH, Ethernet, Ipv4, Ipv6, TCP_LENGTH, UDP_LENGTH, ethertype, protocol},
+    place::part,
+};
 
 /// The bytes of a packet that a program may read directly: from an address up to another.
 #[derive(Clone, Copy)]
@@ -49,7 +54,7 @@ pub struct Plain {
 /// Reads a packet from `zone` into `tuple`. `None`: it is not plain, has no ports, or says that it is longer or shorter
 /// than it is; the tuple means nothing then. `length` is the frame's.
 #[inline(always)]
-pub fn read(bytes: Bytes, length: u32, zone: u32, tuple: &mut Tuple) -> Option<Plain> {
+pub fn read(bytes: Bytes, length: u32, zone: u32, tuple: &Cell<Tuple>) -> Option<Plain> {
     let ethernet: Ethernet = bytes.copy(0)?;
     let (hop_limit, rest, transport) = match ethernet.ethertype {
         ethertype::IPV4 => {
@@ -59,9 +64,9 @@ pub fn read(bytes: Bytes, length: u32, zone: u32, tuple: &mut Tuple) -> Option<P
             if header.version_length != 0x45 || header.fragment & 0x3fff_u16.to_be() != 0 || whole < LENGTH {
                 return None;
             }
-            tuple.from = Address::v4(header.source);
-            tuple.to = Address::v4(header.destination);
-            tuple.protocol = header.protocol.into();
+            part!(tuple, from).set(Address::v4(header.source));
+            part!(tuple, to).set(Address::v4(header.destination));
+            part!(tuple, protocol).set(header.protocol.into());
             (header.time_to_live, whole - LENGTH, ETHERNET_LENGTH + u32::from(LENGTH))
         }
         ethertype::IPV6 => {
@@ -69,9 +74,9 @@ pub fn read(bytes: Bytes, length: u32, zone: u32, tuple: &mut Tuple) -> Option<P
             if header.version_flow & 0xf000_0000_u32.to_be() != 0x6000_0000_u32.to_be() {
                 return None;
             }
-            tuple.from = header.source;
-            tuple.to = header.destination;
-            tuple.protocol = header.next_header.into();
+            part!(tuple, from).set(header.source);
+            part!(tuple, to).set(header.destination);
+            part!(tuple, protocol).set(header.next_header.into());
             let rest = u16::from_be(header.payload_length);
             (header.hop_limit, rest, ETHERNET_LENGTH + size_of::<Ipv6>() as u32)
         }
@@ -89,23 +94,29 @@ pub fn read(bytes: Bytes, length: u32, zone: u32, tuple: &mut Tuple) -> Option<P
         sequence: 0,
         acknowledgement: 0,
     };
-    match tuple.protocol as u8 {
+    match tuple.get().protocol as u8 {
         protocol::TCP if u32::from(rest) >= TCP_LENGTH => {
             // ports, sequence numbers, data offset and flags
             let words: [u16; 7] = bytes.copy(transport)?;
-            (tuple.from_port, tuple.to_port) = (words[0], words[1]);
+            set_ports(tuple, words[0], words[1]);
             plain.sequence = word(words[2], words[3]);
             plain.acknowledgement = word(words[4], words[5]);
             plain.tcp_flags = words[6].to_ne_bytes()[1];
         }
         protocol::UDP | protocol::SCTP if u32::from(rest) >= UDP_LENGTH => {
             let ports: [u16; 2] = bytes.copy(transport)?;
-            (tuple.from_port, tuple.to_port) = (ports[0], ports[1]);
+            set_ports(tuple, ports[0], ports[1]);
         }
         _ => return None,
     }
-    tuple.zone = zone;
+    part!(tuple, zone).set(zone);
     Some(plain)
+}
+
+#[inline(always)]
+pub fn set_ports(tuple: &Cell<Tuple>, from: u16, to: u16) {
+    part!(tuple, from_port).set(from);
+    part!(tuple, to_port).set(to);
 }
 
 /// Two halves in network order as one word in host order.

@@ -10,7 +10,8 @@ use netswitch_common::{
 };
 
 use super::{
-    flow, fragment, leash, masquerade,
+    begin::{self, Template, set_sender, source, target},
+    flow, fragment, leash, leave, masquerade,
     policy::{self, AGAINST, NEW, NOTHING},
     tuple,
 };
@@ -19,7 +20,8 @@ use crate::{
     headers::{protocol, tcp},
     maps,
     packet::{Family, Frame, Headers},
-    work::{WayBack, Work},
+    place::{copy, part},
+    work::{Read, WayBack, Work, end},
 };
 
 /// The verdict about a packet between members of a network about whom the policy may have something to say;
@@ -41,10 +43,10 @@ extern "C" fn judge_member(skb: *mut __sk_buff, headers: u64, endpoint: *const E
         Ok(verdict) => verdict as u32 | port.map_or(0, |port| port.flags & flags::LIMITED),
         Err(reason) => {
             if let Some(work) = maps::work() {
-                work.decision = Decision {
+                work.start_decision().write(Decision {
                     destination: port.map_or(0, |port| port.id),
                     ..Decision::drop(reason)
-                };
+                });
             }
             Verdict::Drop as u32
         }
@@ -76,76 +78,83 @@ fn look_at(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> 
     }
     let is_known = flow::find(frame);
     let Some(work) = maps::work() else {
-        return Err(DropReason::Malformed);
+        return Err(DropReason::Internal);
     };
     if is_known {
-        return match work.denied {
-            0 => Ok(Verdict::Follow),
-            _ => Err(policy::reason(work)),
+        return match leave::is_denied(work) {
+            false => Ok(Verdict::Follow),
+            true => Err(policy::reason(work)),
         };
     }
-    if work.quoted != 0 {
+    let Some(read) = work.read() else {
+        return Err(DropReason::Internal);
+    };
+    if read.is_quoting() {
         return Err(DropReason::NoFlow);
     }
     let mac = frame.destination_mac()?;
-    begin(work, endpoint, port, mac, endpoint.network);
+    begin(work, read, endpoint, port, mac, endpoint.network);
     match leash::judge_new(NEW) {
         action::ALLOW => return Ok(Verdict::Admit),
         NOTHING if may_meet => return Ok(Verdict::Admit),
         _ => {}
     }
-    let Some(work) = maps::work() else {
-        return Err(DropReason::Malformed);
+    let Some(judgement) = work.judgement() else {
+        return Err(DropReason::Internal);
     };
     // of a connection that began before anybody kept count: it goes on if either side might have begun it; a
     // leash has kept count from the beginning
-    if work.leashed == 0
-        && work.tuple.protocol == u32::from(protocol::TCP)
-        && work.tcp_flags & (tcp::SYN | tcp::ACK) != tcp::SYN
+    if !judgement.get().is_leashed
+        && read.tuple.get().protocol == u32::from(protocol::TCP)
+        && read.tcp_flags.get() & (tcp::SYN | tcp::ACK) != tcp::SYN
     {
-        let rule = work.rule;
+        let first = judgement.get();
         let said = leash::judge_new(AGAINST);
         if said == action::ALLOW || said == NOTHING && may_meet {
-            turn_ends();
+            turn_ends(work);
             return Ok(Verdict::Admit);
         }
-        if let Some(work) = maps::work() {
-            work.rule = rule;
-            work.leashed = 0;
-        }
+        work.start_judgement().write(first);
     }
-    match (
-        may_meet,
-        maps::work().map_or(0, |work| work.rule | u32::from(work.leashed)),
-    ) {
-        (false, 0) => Err(DropReason::IccDisabled),
-        _ => Err(maps::work().map_or(DropReason::PolicyDenied, |work| policy::reason(work))),
+    match judgement.get().rule == 0 && !judgement.get().is_leashed && !may_meet {
+        true => Err(DropReason::IccDisabled),
+        false => Err(policy::reason(work)),
     }
 }
 
 /// The template of a flow that needs no translation, to a member of `network`.
 #[inline(always)]
-fn begin(work: &mut Work, endpoint: &Endpoint, port: &Port, mac: [u16; 3], network: u32) {
-    work.goal = work.tuple.to;
-    work.source = work.tuple.from;
-    work.key.owner = endpoint.id;
-    work.wants_port = 0;
-    work.flow.ends[0].set_sender(endpoint);
+fn begin(work: &Work, read: &Read, endpoint: &Endpoint, port: &Port, mac: [u16; 3], network: u32) {
+    let new = work.start_new_flow();
+    copy(part!(read.tuple, to), target(&new));
+    copy(part!(read.tuple, from), source(&new));
+    set_sender(&new, endpoint);
     // the end has no source MAC: packets between networks take the longer way, packets within one keep their MACs
-    work.flow.ends[1].set(port.id, port.generation, port.mtu, Mac::from_words(mac), Mac([0; 6]));
-    let to_port = work.tuple.to_port;
-    flow::begin(work, to_port, network);
+    end::set_endpoint(
+        part!(new.flow, ends[1]),
+        port.id,
+        port.generation,
+        port.mtu,
+        Mac::from_words(mac),
+        Mac([0; 6]),
+    );
+    let template = Template {
+        owner: endpoint.id,
+        port: read.tuple.get().to_port,
+        wants_port: false,
+        zone: network,
+        publication: 0,
+    };
+    begin::begin(new, read, template);
 }
 
 /// The flow is the other end's, and under way.
 #[inline(always)]
-fn turn_ends() {
-    if let Some(work) = maps::work() {
-        let [original, reply] = work.flow.tuples;
-        work.flow.tuples = [reply, original];
-        let [one, other] = work.flow.ends;
-        work.flow.ends = [other, one];
-        work.flow.progress = progress::ANSWERED | progress::ASSURED;
+fn turn_ends(work: &Work) {
+    if let Some(new) = work.new_flow() {
+        part!(new.flow, tuples[0]).swap(part!(new.flow, tuples[1]));
+        part!(new.flow, ends[0]).swap(part!(new.flow, ends[1]));
+        part!(new.flow, progress).set(progress::ANSWERED | progress::ASSURED);
     }
 }
 
@@ -169,19 +178,25 @@ extern "C" fn judge_between(endpoint: *const Endpoint) -> u32 {
 }
 
 #[inline(always)]
-fn enter(work: &mut Work, endpoint: &Endpoint) -> Result<(), DropReason> {
-    let to = work.destination;
+fn enter(work: &Work, endpoint: &Endpoint) -> Result<(), DropReason> {
+    let Some(read) = work.read() else {
+        return Err(DropReason::Internal);
+    };
+    let Some(to) = work.destination() else {
+        return Err(DropReason::Internal);
+    };
+    let to = to.get();
     let neighbour = maps::subnet(to).and_then(|subnet| Some((subnet.network, maps::neighbour(subnet.network, to)?)));
     let Some((network, neighbour)) = neighbour else {
         return Err(DropReason::OtherNetwork);
     };
-    if neighbour.port.kind != Kind::Container as u8 || masquerade::may_begin(work, endpoint).is_err() {
+    if neighbour.port.kind != Kind::Container as u8 || masquerade::may_begin(read, endpoint).is_err() {
         return Err(DropReason::OtherNetwork);
     }
-    begin(work, endpoint, &neighbour.port, neighbour.mac.words(), network);
+    begin(work, read, endpoint, &neighbour.port, neighbour.mac.words(), network);
     match leash::judge_new(NEW) {
         action::ALLOW => Ok(()),
         NOTHING => Err(DropReason::OtherNetwork),
-        _ => Err(maps::work().map_or(DropReason::PolicyDenied, |work| policy::reason(work))),
+        _ => Err(policy::reason(work)),
     }
 }

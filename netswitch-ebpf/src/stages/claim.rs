@@ -1,6 +1,8 @@
 //! Claim: what the host itself could be waiting for. A flow shows the world an address of the host's, so its
 //! answers go to a container only where no socket, tunnel or policy of the host could be meant.
 
+use core::cell::Cell;
+
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock_tuple},
     helpers::{bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
@@ -22,9 +24,10 @@ pub const SPEAKS: u32 = 2;
 
 /// The host's socket that a TCP or UDP packet with this tuple would reach.
 #[inline(never)]
-pub fn socket(skb: *mut __sk_buff, packet: &Tuple) -> u32 {
+pub fn socket(skb: *mut __sk_buff, packet: &Cell<Tuple>) -> u32 {
     let mut memory = core::mem::MaybeUninit::<bpf_sock_tuple>::uninit();
     let tuple = memory.as_mut_ptr();
+    let packet = packet.get();
     // SAFETY: integers inside the tuple, as many of them as its size says
     let size = unsafe {
         if packet.from.as_v4().is_some() {
@@ -76,11 +79,13 @@ pub fn uses(protocol: u32, is_v4: bool) -> bool {
 
 /// Whether a flow must not begin whose answers have this tuple: a socket or a published port is there.
 #[inline(always)]
-pub fn takes(skb: *mut __sk_buff, reply: &Tuple) -> bool {
-    match reply.protocol as u8 {
+pub fn takes(skb: *mut __sk_buff, reply: &Cell<Tuple>) -> bool {
+    let Tuple {
+        to, to_port, protocol, ..
+    } = reply.get();
+    match protocol as u8 {
         protocol::TCP | protocol::UDP => {
-            socket(skb, reply) != NOBODY
-                || maps::published_at(reply.to, reply.protocol as u8, u16::from_be(reply.to_port)).is_some()
+            socket(skb, reply) != NOBODY || maps::published_at(to, protocol as u8, u16::from_be(to_port)).is_some()
         }
         _ => false,
     }
@@ -89,11 +94,11 @@ pub fn takes(skb: *mut __sk_buff, reply: &Tuple) -> bool {
 /// Whether a flow must not go on whose answers have this tuple: since it began, the host has begun to wait for
 /// them. A socket that listens does not wait for answers.
 #[inline(always)]
-pub fn holds(skb: *mut __sk_buff, reply: &Tuple) -> bool {
-    match reply.protocol as u8 {
+pub fn holds(skb: *mut __sk_buff, reply: &Cell<Tuple>) -> bool {
+    match reply.get().protocol as u8 {
         protocol::TCP => socket(skb, reply) == SPEAKS,
         protocol::UDP => socket(skb, reply) != NOBODY,
         protocol::ICMP | protocol::ICMPV6 | protocol::UDP_LITE => false,
-        other => uses(other.into(), reply.from.as_v4().is_some()),
+        other => uses(other.into(), reply.get().from.as_v4().is_some()),
     }
 }

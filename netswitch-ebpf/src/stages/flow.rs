@@ -1,7 +1,11 @@
 //! Flow: the one that a packet belongs to, or that begins with it.
 
-use netswitch_common::flow::{Flow, asked_at, direction, halves};
-use netswitch_common::progress::{self, FlowState, acknowledges, timeout};
+use core::cell::Cell;
+
+use netswitch_common::{
+    flow::{Flow, Tuple, asked_at, direction, halves},
+    progress::{self, FlowState, acknowledges, timeout},
+};
 
 use super::{claim, policy, route};
 use crate::{
@@ -9,13 +13,14 @@ use crate::{
     headers::{protocol, tcp},
     maps,
     packet::Frame,
-    work::Work,
+    place::{copy, part},
+    work::{Aside, Found, Read, Work, due},
 };
 
 /// A deadline is written when it moves by this much, not for each packet.
 const STEP: u64 = 1_000_000_000;
 
-/// Looks for the flow of the packet's tuple; fills in the translation if there is one.
+/// Looks for the flow of the packet's tuple; its translation is on the sheet if there is one.
 #[inline(always)]
 pub fn find(frame: Frame) -> bool {
     match find_flow() {
@@ -31,16 +36,15 @@ fn reconsider(frame: Frame) -> bool {
     let Some(work) = maps::work() else {
         return false;
     };
-    let is_rerouted = work.rerouted != 0;
-    if work.unjudged != 0 {
-        policy::again(work);
+    let Some(found) = work.found() else {
+        return false;
+    };
+    if found.get().due & due::POLICY != 0 {
+        policy::again(found);
     }
-    if is_rerouted && !route::again(frame) || is_claimed(frame) {
+    if found.get().due & due::ROUTE != 0 && !route::again(frame) || is_claimed(frame, work, found) {
         // the packet begins another flow
-        if let Some(work) = maps::work() {
-            work.clear_found();
-            work.publication = 0;
-        }
+        work.forget_flow();
         return false;
     }
     true
@@ -49,20 +53,19 @@ fn reconsider(frame: Frame) -> bool {
 /// Whether the host waits for this answer from the world or, if the container sends, for the answers to its packet. Then
 /// the container must not get them.
 #[inline(always)]
-fn is_claimed(frame: Frame) -> bool {
-    let Some(work) = maps::work() else {
-        return true;
-    };
-    if work.contested == 0 {
+fn is_claimed(frame: Frame, work: &Work, found: &Cell<Found>) -> bool {
+    if found.get().due & due::HOST == 0 {
         return false;
     }
-    if work.direction != direction::ORIGINAL {
-        return claim::holds(frame.0, &work.tuple);
+    let (Some(read), Some(translation)) = (work.read(), work.translation()) else {
+        return true;
+    };
+    if found.get().direction != direction::ORIGINAL {
+        return claim::holds(frame.0, &read.tuple);
     }
-    work.reply = work.translated.reversed(0);
-    let is_claimed = claim::holds(frame.0, &work.reply);
+    let is_claimed = claim::holds(frame.0, work.sought.put(translation.tuple.get().reversed(0)));
     if is_claimed {
-        work.replace(work.key, halves(work.life).0);
+        work.replace(found.get().key, halves(found.get().life).0);
     }
     is_claimed
 }
@@ -73,32 +76,41 @@ pub fn is_known() -> bool {
     find_flow() == FOUND
 }
 
-/// The same, and whether nothing has to be asked or written about the flow.
+/// Whether it is found and nothing has to be asked or written about it. The packet is `aside`, and so is what is found.
 #[inline(always)]
-pub fn is_unchanged(work: &mut Work) -> bool {
-    matches(work) && work.renew | work.rerouted | work.contested | work.unjudged | work.republished == 0
+pub fn is_settled(aside: &Aside) -> bool {
+    look(aside) && aside.found.get().due == 0
 }
 
 const NONE: u32 = 0;
 const FOUND: u32 = 1;
-/// Found, but its route has to be looked up again, or the policy asked.
+/// Found, but its route has to be looked up again, or the policy or the host asked.
 const STALE: u32 = 2;
 
 #[unsafe(no_mangle)]
 extern "C" fn find_flow() -> u32 {
     let Some(work) = maps::work() else { return NONE };
-    if !matches(work) {
+    work.forget_look_up();
+    if work.read().is_none() || !look(&work.aside()) {
         return NONE;
     }
-    match work.rerouted | work.contested | work.unjudged {
+    work.start_translation().done();
+    match work.start_found().done().get().due & (due::ROUTE | due::HOST | due::POLICY) {
         0 => FOUND,
         _ => STALE,
     }
 }
 
+/// Writes the translation and what was found, if there is a flow.
 #[inline(always)]
-fn matches(work: &mut Work) -> bool {
-    let Some(index) = maps::flow_index(&work.tuple) else {
+fn look(aside: &Aside) -> bool {
+    let Aside {
+        work,
+        read,
+        translation,
+        found,
+    } = *aside;
+    let Some(index) = maps::flow_index(&read.tuple) else {
         return false;
     };
     let Some(flow) = maps::record(index.key) else {
@@ -107,51 +119,83 @@ fn matches(work: &mut Work) -> bool {
     let life = flow.life();
     let (serial, progress) = halves(life);
     atomic::barrier();
-    if serial != index.serial || progress & progress::WRITING != 0 || !lives(flow, work.now) {
+    if serial != index.serial || progress & progress::WRITING != 0 || !lives(flow, read.now.get()) {
         return false;
     }
     // a connection that has ended does not hold up the next one (RFC 9293, 3.6.1)
-    if work.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN && FlowState::of(progress) as u8 == FlowState::Closed as u8 {
+    if read.tcp_flags.get() & (tcp::SYN | tcp::ACK) == tcp::SYN
+        && FlowState::of(progress) as u8 == FlowState::Closed as u8
+    {
         work.replace(index.key, serial);
         return false;
     }
-    let is_stale = route::is_stale(flow, work.now);
-    work.republished = u8::from(flow.publication != 0 && flow.generation != route::generation());
-    if work.republished != 0 && !is_published(flow) {
+    let is_stale = route::is_stale(flow, read.now.get());
+    let due = part!(found, due);
+    due.set(either(
+        flow.publication != 0 && flow.generation != route::generation(),
+        due::PUBLICATION,
+    ));
+    if due.get() != 0 && !is_published(flow) {
         work.replace(index.key, serial);
         return false;
     }
-    let way = index.direction;
-    let (this, other) = match way {
+    let direction = index.direction;
+    let (this, other) = match direction {
         direction::ORIGINAL => (0, 1),
         _ => (1, 0),
     };
     // the memory of an index entry that is removed may hold another one at once, of another flow
-    if !flow.tuples[this].is(&work.tuple) {
+    // SAFETY: a comparison, which writes nothing
+    if !flow.tuples[this].is(unsafe { &*read.tuple.as_ptr() }) {
         return false;
     }
-    work.key = index.key;
-    work.direction = way;
-    work.translated = flow.tuples[other].reversed(0);
-    work.end = flow.ends[other];
-    work.address_sum = flow.address_sums[this];
-    work.port_sum = flow.port_sums[this];
-    if work.quoted == 0 {
-        advance(flow, progress, work);
-    }
-    work.rerouted = u8::from(work.end.is_world() && is_stale);
+    set_reversed(&translation.tuple, &flow.tuples[other], 0);
+    copy(&flow.ends[other], &translation.end);
+    translation.address_sum.set(flow.address_sums[this]);
+    translation.port_sum.set(flow.port_sums[this]);
+    part!(found, key).set(index.key);
+    part!(found, life).set(life);
+    part!(found, direction).set(direction);
+    part!(found, publication).set(flow.publication);
+    part!(found, is_denied).set(false);
+    let (advances, is_moved) = match read.is_quoting() {
+        true => (0, false),
+        false => advance(flow, progress, direction, read),
+    };
+    part!(found, advances).set(advances);
+    let is_rerouted = translation.end.get().is_world() && is_stale;
     // a published port's flow has a port that no socket of the host may bind
-    let from_world = work.tuple.zone == 0 && flow.publication == 0;
-    work.contested = u8::from(match from_world {
-        true => flow.asked != asked_at(work.now, route::generation()),
-        false => work.rerouted != 0 && flow.publication == 0,
-    });
-    work.unjudged = u8::from(flow.policy_epoch != policy::epoch());
-    work.publication = flow.publication;
-    work.life = life;
+    let from_world = read.tuple.get().zone == 0 && flow.publication == 0;
+    let is_contested = match from_world {
+        true => flow.asked != asked_at(read.now.get(), route::generation()),
+        false => is_rerouted && flow.publication == 0,
+    };
+    due.set(
+        due.get()
+            | either(is_moved, due::PROGRESS)
+            | either(is_rerouted, due::ROUTE)
+            | either(is_contested, due::HOST)
+            | either(flow.policy_epoch != policy::epoch(), due::POLICY),
+    );
     atomic::barrier();
     // another CPU may have given the slot to another flow meanwhile
     halves(flow.life()).0 == serial
+}
+
+/// A tuple the other way round, word by word: a whole one would lie on the stack.
+#[inline(always)]
+pub fn set_reversed(to: &Cell<Tuple>, tuple: &Tuple, zone: u32) {
+    part!(to, from).set(tuple.to);
+    part!(to, to).set(tuple.from);
+    part!(to, from_port).set(tuple.to_port);
+    part!(to, to_port).set(tuple.from_port);
+    part!(to, zone).set(zone);
+    part!(to, protocol).set(tuple.protocol);
+}
+
+#[inline(always)]
+fn either(condition: bool, bit: u32) -> u32 {
+    if condition { bit } else { 0 }
 }
 
 /// Whether its time is not over, and both endpoints are still those that it was made for.
@@ -180,52 +224,30 @@ fn is_published(flow: &Flow) -> bool {
 
 /// What this packet adds to the flow's progress, and whether the record has to be written for it.
 #[inline(always)]
-fn advance(flow: &Flow, progress: u32, work: &mut Work) {
+fn advance(flow: &Flow, progress: u32, direction: u32, read: &Read) -> (u32, bool) {
     use progress::{ANSWERED, ASSURED, RESET, fin};
-    let is_reply = work.direction != direction::ORIGINAL;
-    let is_tcp = work.tuple.protocol == u32::from(protocol::TCP);
+    let is_reply = direction != direction::ORIGINAL;
+    let protocol = read.tuple.get().protocol;
+    let is_tcp = protocol == u32::from(protocol::TCP);
+    let flags = read.tcp_flags.get();
     let mut advances = 0;
-    if is_tcp && work.tcp_flags & tcp::FIN != 0 {
-        advances |= fin(work.direction);
+    if is_tcp && flags & tcp::FIN != 0 {
+        advances |= fin(direction);
     }
-    if is_tcp && work.tcp_flags & tcp::RST != 0 {
+    if is_tcp && flags & tcp::RST != 0 {
         advances |= RESET;
     } else if is_reply {
         advances |= ANSWERED;
-    } else if progress & (ANSWERED | ASSURED) == ANSWERED && (!is_tcp || has_heard(flow, work)) {
+    } else if progress & (ANSWERED | ASSURED) == ANSWERED && (!is_tcp || has_heard(flow, read)) {
         advances |= ASSURED;
     }
     let next = progress & !RESET | advances;
-    let deadline = work.now + timeout(work.tuple.protocol, next);
-    work.advances = advances;
-    work.renew = u8::from(next != progress || deadline > flow.deadline + STEP);
+    let deadline = read.now.get() + timeout(protocol, next);
+    (advances, next != progress || deadline > flow.deadline + STEP)
 }
 
 /// Whether the originator of a TCP flow shows that it has received the responder's answer.
 #[inline(always)]
-fn has_heard(flow: &Flow, work: &Work) -> bool {
-    work.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::ACK && acknowledges(work.acknowledgement, flow.sequence)
-}
-
-/// Starts the template of a new flow from the packet's tuple: what it becomes goes from `work.source` to
-/// `work.goal`, whose answers come from `zone`.
-#[inline(always)]
-pub fn begin(work: &mut Work, target_port: u16, zone: u32) {
-    work.direction = direction::ORIGINAL;
-    work.flow.tuples[0] = work.tuple;
-    work.flow.tuples[1].from = work.goal;
-    work.flow.tuples[1].from_port = target_port;
-    work.flow.tuples[1].to = work.source;
-    work.flow.tuples[1].to_port = work.tuple.from_port;
-    work.flow.tuples[1].zone = zone;
-    work.flow.tuples[1].protocol = work.tuple.protocol;
-    work.flow.progress = 0;
-    work.flow.sequence = 0;
-    work.flow.policy_epoch = 0;
-    work.flow.rule = 0;
-    work.flow.publication = 0;
-    work.flow.routed = work.now;
-    work.flow.generation = route::generation();
-    work.flow.asked = asked_at(work.now, work.flow.generation);
-    work.end = work.flow.ends[1];
+fn has_heard(flow: &Flow, read: &Read) -> bool {
+    read.tcp_flags.get() & (tcp::SYN | tcp::ACK) == tcp::ACK && acknowledges(read.acknowledgement.get(), flow.sequence)
 }

@@ -1,5 +1,7 @@
 //! Forward: the one member of the network that has the destination MAC.
 
+use core::cell::Cell;
+
 use netswitch_common::{
     endpoint::{Endpoint, Kind, Port, flags},
     verdict::{Decision, DropReason, Verdict},
@@ -28,40 +30,40 @@ pub fn straight(frame: Frame, packet: &Packet, endpoint: &Endpoint, port: &Port)
 
 /// For frames to one MAC.
 #[inline(always)]
-pub fn decide(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
-    let Some(port) = maps::port(endpoint.network, packet.destination) else {
+pub fn decide(frame: Frame, packet: &Cell<Packet>, endpoint: &Endpoint) -> Decision {
+    let Some(port) = maps::port(endpoint.network, packet.get().destination) else {
         return Decision::drop(DropReason::NoSuchNeighbour);
     };
     if !policy::may_let_meet(endpoint, port) {
         return Decision::drop(DropReason::IccDisabled);
     }
     if port.kind != Kind::Host as u8 && endpoint.flags & flags::PUBLISHES != 0 {
-        if gateway::hairpin(frame, packet.headers, endpoint) {
+        if gateway::hairpin(frame, packet.get().headers, endpoint) {
             return leave::decided();
         }
     }
     let verdict = if port.kind == Kind::Host as u8 {
-        gateway::decide(frame, packet.headers, endpoint, port)
-    } else if names::is_answer(frame, packet.headers, endpoint) {
+        gateway::decide(frame, packet.get().headers, endpoint, port)
+    } else if names::is_answer(frame, packet.get().headers, endpoint) {
         Verdict::Answer as u32 | Decision::LIMITED
     } else if policy::is_followed(endpoint, port) {
-        admit::judge(frame, packet.headers, endpoint, port)
+        admit::judge(frame, packet.get().headers, endpoint, port)
     } else if (endpoint.flags | port.flags) & flags::LIMITED != 0 {
         Verdict::Peer as u32 | Decision::LIMITED
     } else {
         Verdict::Peer as u32
     };
-    to_port(frame, packet.headers, endpoint, port, verdict)
+    to_port(frame, packet.get().headers, endpoint, port, verdict)
 }
 
 /// The same for what an uplink has let in already, and the host's stack has carried here.
 #[inline(always)]
-pub fn deliver(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Decision {
-    match maps::port(endpoint.network, packet.destination) {
+pub fn deliver(frame: Frame, packet: &Cell<Packet>, endpoint: &Endpoint) -> Decision {
+    match maps::port(endpoint.network, packet.get().destination) {
         Some(port) => {
             // commit finds out whether it has: here the stack has no room, and this way is long
             let verdict = Verdict::Peer as u32 | Decision::LIMITED;
-            to_port(frame, packet.headers, endpoint, port, verdict)
+            to_port(frame, packet.get().headers, endpoint, port, verdict)
         }
         None => Decision::drop(DropReason::NoSuchNeighbour),
     }

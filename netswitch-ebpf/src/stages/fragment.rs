@@ -1,13 +1,14 @@
 //! Fragment: only the first one of a packet has ports. What it had is kept for the others, and those that
 //! come before it wait.
 
-use netswitch_common::verdict::{DropReason, Verdict};
+use netswitch_common::verdict::{Decision, DropReason, Verdict};
 
 use crate::{
     headers::protocol,
     maps,
     packet::Frame,
-    work::{WayBack, Work},
+    place::part,
+    work::{Read, WayBack, Work},
 };
 
 /// Whether the packet is a fragment that commit has to keep, or whose ports it has to learn, which both come back to
@@ -17,51 +18,55 @@ pub fn decide(frame: Frame, way_back: WayBack) -> bool {
     let Some(work) = maps::work() else {
         return false;
     };
-    let Some(verdict) = verdict(work) else { return false };
-    work.decision.verdict = verdict as u32;
-    work.decision.reason = match verdict {
-        Verdict::Drop => DropReason::Fragment as u32,
-        _ => 0,
+    let Some(verdict) = work.read().and_then(|read| verdict(work, read)) else {
+        return false;
     };
-    work.decision.ifindex = frame.ifindex();
-    work.decision.destination = 0;
-    work.decision.network = way_back.network;
+    work.start_decision().write(Decision {
+        verdict: verdict as u32,
+        reason: match verdict {
+            Verdict::Drop => DropReason::Fragment as u32,
+            _ => 0,
+        },
+        ifindex: frame.ifindex(),
+        network: way_back.network,
+        ..Decision::default()
+    });
     true
 }
 
 #[inline(always)]
-fn verdict(work: &Work) -> Option<Verdict> {
-    if lacks_ports(work) {
+fn verdict(work: &Work, read: &Read) -> Option<Verdict> {
+    if lacks_ports(read) {
         return Some(Verdict::Park);
     }
-    if work.is_orphan != 0 {
+    let headers = read.headers.get();
+    if headers.transport == 0 || headers.more_fragments == 0 || !is_told_by_ports(read) {
         return None;
     }
-    if work.headers.transport == 0 || work.headers.more_fragments == 0 || !is_told_by_ports(work) {
-        return None;
-    }
-    let Some(packet) = maps::fragments(&work.fragment) else {
+    let fragment = work.fragment()?;
+    let Some(packet) = maps::fragments(part!(fragment, key)) else {
         return Some(Verdict::Unpark);
     };
-    match packet.from_port == work.tuple.from_port && packet.to_port == work.tuple.to_port {
-        true if packet.is_alive(work.now) => None,
+    let (tuple, now) = (read.tuple.get(), read.now.get());
+    match packet.from_port == tuple.from_port && packet.to_port == tuple.to_port {
+        true if packet.is_alive(now) => None,
         // two that replaced each other's ports would both go round for ever
-        false if packet.excludes(work.now) => Some(Verdict::Drop),
+        false if packet.excludes(now) => Some(Verdict::Drop),
         _ => Some(Verdict::Unpark),
     }
 }
 
 /// Whether it is a later fragment and its first one has not come yet.
 #[inline(always)]
-pub fn lacks_ports(work: &Work) -> bool {
-    work.is_orphan != 0 && is_told_by_ports(work)
+pub fn lacks_ports(read: &Read) -> bool {
+    read.is_orphan.get() && is_told_by_ports(read)
 }
 
 /// Whether packets of its protocol are told apart by something that only a first fragment has.
 #[inline(always)]
-fn is_told_by_ports(work: &Work) -> bool {
+fn is_told_by_ports(read: &Read) -> bool {
     matches!(
-        work.tuple.protocol as u8,
+        read.protocol(),
         protocol::TCP | protocol::UDP | protocol::UDP_LITE | protocol::SCTP | protocol::ICMP | protocol::ICMPV6
     )
 }

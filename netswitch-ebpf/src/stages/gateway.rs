@@ -17,7 +17,7 @@ use super::{
 use crate::{
     maps,
     packet::{Addresses, Family, Frame, Headers},
-    work::WayBack,
+    work::{Read, WayBack, Work},
 };
 
 /// Where a packet belongs that reaches the host.
@@ -59,7 +59,7 @@ extern "C" fn decide_gateway(skb: *mut __sk_buff, headers: u64, endpoint: *const
         Ok(answer) => answer as u32,
         Err(reason) => {
             if let Some(work) = maps::work() {
-                work.decision = Decision::drop(reason);
+                work.start_decision().write(Decision::drop(reason));
             }
             Answer::Decided as u32
         }
@@ -87,10 +87,10 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<Answer, 
             return Ok(Answer::Decided);
         }
     }
-    let Some(work) = maps::work() else {
-        return Err(DropReason::NoUplink);
+    let Some(to) = maps::work().and_then(Work::destination) else {
+        return Err(DropReason::Internal);
     };
-    let place = match place(frame, headers.family, work.destination, endpoint, network) {
+    let place = match place(frame, headers.family, to.get(), endpoint, network) {
         Err(DropReason::OtherNetwork) if readable.is_ok() => {
             admit::decide_between(endpoint)?;
             leave::leave(frame, Verdict::Open, way_back(frame, endpoint));
@@ -103,8 +103,8 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<Answer, 
         Place::World => {
             readable?;
             if stack::is_on() {
-                masquerade::may_begin(work, endpoint)?;
-                return match route::leads_out(frame, network, work.destination) {
+                masquerade::may_begin(read()?, endpoint)?;
+                return match route::leads_out(frame, network, to.get()) {
                     true => Ok(Answer::Stack),
                     false => Err(DropReason::NoUplink),
                 };
@@ -113,14 +113,20 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<Answer, 
         }
         Place::Group => return Ok(Answer::Host),
         Place::Host if readable.is_err() => return Ok(Answer::Host),
-        Place::Host if names::is_question(work, network) => return Ok(Answer::Question),
+        Place::Host if names::is_question(read()?, to, network) => return Ok(Answer::Question),
         Place::Host => match publish::find(frame) {
             None => return Ok(Answer::Host),
-            Some(publication) => publish::decide_container(publication, endpoint)?,
+            Some(found) => publish::decide_container(found, endpoint)?,
         },
     }
     leave::leave(frame, Verdict::Open, way_back(frame, endpoint));
     Ok(Answer::Decided)
+}
+
+/// What the packet says, which could be read.
+#[inline(always)]
+fn read() -> Result<&'static Read, DropReason> {
+    maps::work().and_then(Work::read).ok_or(DropReason::Internal)
 }
 
 /// For frames between neighbours, of an endpoint that publishes ports: an answer to a neighbour that came
@@ -140,7 +146,8 @@ pub fn hairpin(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
     if fragment::decide(frame, way_back(frame, endpoint)) {
         return true;
     }
-    if !flow::find(frame) || maps::work().is_none_or(|work| work.publication == 0) {
+    let is_published = |work: &Work| work.found().is_some_and(|found| found.get().publication != 0);
+    if !flow::find(frame) || !maps::work().is_some_and(is_published) {
         return false;
     }
     leave::leave(frame, Verdict::Translate, way_back(frame, endpoint));
@@ -151,8 +158,9 @@ pub fn hairpin(frame: Frame, headers: Headers, endpoint: &Endpoint) -> bool {
 #[inline(always)]
 fn is_hosts(network: &Network) -> bool {
     maps::work()
-        .filter(|work| !work.end.is_world())
-        .and_then(|work| maps::slot(work.end.endpoint))
+        .and_then(Work::translation)
+        .filter(|translation| !translation.end.get().is_world())
+        .and_then(|translation| maps::slot(translation.end.get().endpoint))
         .is_some_and(|slot| slot.ifindex == network.switch_end)
 }
 

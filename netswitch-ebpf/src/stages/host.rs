@@ -13,7 +13,7 @@ use crate::{
     headers::{icmpv6, protocol},
     maps,
     packet::{Addresses, Family, Frame, Headers},
-    work::Work,
+    work::{Read, Work},
 };
 
 /// The metadata services of cloud providers: 169.254.169.254 and fd00:ec2::254.
@@ -75,7 +75,7 @@ extern "C" fn restrict_host(skb: *mut __sk_buff, headers: u64, endpoint: *const 
         Ok(()) => answer,
         Err(reason) => {
             if let Some(work) = maps::work() {
-                work.decision = Decision::drop(reason);
+                work.start_decision().write(Decision::drop(reason));
             }
             Answer::Decided as u32
         }
@@ -100,22 +100,24 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint, answer: Answer) ->
         && tuple::read(frame, headers, endpoint.network).is_ok();
     let may_echo = endpoint.flags & flags::MAY_ASK != 0
         && maps::network(endpoint.network).is_some_and(|network| network.is_gateway(to));
-    match is_packet && maps::work().is_some_and(|work| is_welcome(frame.0, work, may_echo)) {
+    let read = maps::work().filter(|_| is_packet).and_then(Work::read);
+    match read.is_some_and(|read| is_welcome(frame.0, read, may_echo)) {
         true => Ok(()),
         false => Err(DropReason::HostAccess),
     }
 }
 
 #[inline(always)]
-fn is_welcome(skb: *mut __sk_buff, work: &Work, may_echo: bool) -> bool {
-    match work.tuple.protocol as u8 {
+fn is_welcome(skb: *mut __sk_buff, read: &Read, may_echo: bool) -> bool {
+    // an answer has its identifier where questions have none
+    let is_answer = read.identified.get() == tuple::ASKED;
+    match read.protocol() {
         // an error: the stack compares it with what it has sent
-        _ if work.quoted != 0 => true,
-        protocol::TCP | protocol::UDP => claim::socket(skb, &work.tuple) == claim::SPEAKS,
-        // an answer has its identifier where questions have none
-        protocol::ICMP if work.is_v4() => may_echo || work.identified == tuple::ASKED,
-        protocol::ICMPV6 if !work.is_v4() => {
-            may_echo || work.identified == tuple::ASKED || work.headers.is_icmpv6(icmpv6::NEIGHBOUR_ADVERTISEMENT)
+        _ if read.is_quoting() => true,
+        protocol::TCP | protocol::UDP => claim::socket(skb, &read.tuple) == claim::SPEAKS,
+        protocol::ICMP if read.is_v4() => may_echo || is_answer,
+        protocol::ICMPV6 if !read.is_v4() => {
+            may_echo || is_answer || read.headers.get().is_icmpv6(icmpv6::NEIGHBOUR_ADVERTISEMENT)
         }
         _ => false,
     }

@@ -1,12 +1,18 @@
 //! Leash: whether a flow may begin. `--egress` says with whom an endpoint may speak, the policy has its say after that.
 
+use core::cell::Cell;
+
 use netswitch_common::{
     address::Address,
     policy::{action, flags},
 };
 
 use super::policy;
-use crate::{maps, work::Work};
+use crate::{
+    maps,
+    place::part,
+    work::{Judgement, Read},
+};
 
 /// Whether the policy keeps the flow that begins with this packet from beginning.
 #[inline(always)]
@@ -25,7 +31,7 @@ pub fn judge_new(question: u32) -> u32 {
 }
 
 /// Whether a leash keeps the flow on the sheet from beginning at its first end; or, `against`, at its other
-/// end. Asked is whom the packet was sent to, before any translation. The answer is in `work`, too.
+/// end. Asked is whom the packet was sent to, before any translation. A denial is the judgement on the sheet, too.
 #[inline(always)]
 fn holds(against: bool) -> bool {
     ask_leash(u32::from(against)) != 0
@@ -34,27 +40,48 @@ fn holds(against: bool) -> bool {
 #[unsafe(no_mangle)]
 extern "C" fn ask_leash(against: u32) -> u32 {
     let Some(work) = maps::work() else { return 1 };
-    let [original, _] = &work.flow.tuples;
-    let [one, other] = &work.flow.ends;
+    let (Some(read), Some(new)) = (work.read(), work.new_flow()) else {
+        return 1;
+    };
+    let flow = &new.flow;
     let (end, to, port) = match against {
-        0 => (one, original.to, original.to_port),
-        _ => (other, original.from, original.from_port),
+        0 => (
+            part!(flow, ends[0]),
+            part!(flow, tuples[0].to),
+            part!(flow, tuples[0].to_port),
+        ),
+        _ => (
+            part!(flow, ends[1]),
+            part!(flow, tuples[0].from),
+            part!(flow, tuples[0].from_port),
+        ),
     };
-    let kinds = match end.endpoint {
+    let epoch = policy::epoch();
+    let kinds = match end.get().endpoint {
         0 => 0,
-        endpoint => policy::flags_of(endpoint, policy::epoch()) & flags::LEASH,
+        endpoint => policy::flags_of(endpoint, epoch) & flags::LEASH,
     };
-    work.leashed = u8::from(kinds != 0 && !permits(kinds, work, end.generation, to, port));
-    work.leashed.into()
+    let leash = end.get().generation;
+    if kinds == 0 || permits(kinds, read, leash, to, port.get()) {
+        return 0;
+    }
+    work.start_judgement().write(Judgement {
+        rule: 0,
+        epoch,
+        is_leashed: true,
+    });
+    1
 }
 
 #[inline(always)]
-fn permits(kinds: u32, work: &Work, leash: u32, to: Address, port: u16) -> bool {
-    let protocol = work.flow.tuples[0].protocol as u8;
-    let (Some(leashed), Some(ports)) = (maps::leashed(leash, to), maps::leash_ports(leash, protocol, port)) else {
+fn permits(kinds: u32, read: &Read, leash: u32, to: &Cell<Address>, port: u16) -> bool {
+    let Some(leashed) = maps::leashed(leash, to.get()) else {
         return false;
     };
-    let classes = leashed.classes(work.now);
+    let Some(ports) = maps::leash_ports(leash, read.protocol(), port) else {
+        return false;
+    };
+    let classes = leashed.classes(read.now.get());
     let lets_go = |kind: u32, which: usize| kinds & kind == 0 || classes[which] & ports[which] != 0;
     lets_go(flags::LEASHED, 0) && lets_go(flags::LEASHED_BY_NETWORK, 1)
 }

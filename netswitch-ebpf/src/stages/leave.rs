@@ -1,9 +1,12 @@
 //! Leave: what becomes of a packet whose flow is known: it goes to the flow's other end, or its sender is told why not.
 
+use core::cell::Cell;
+
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::Mac,
     endpoint::flags,
+    flow::FlowEnd,
     verdict::{Decision, DropReason, Verdict},
     way::Way,
 };
@@ -13,7 +16,8 @@ use crate::{
     headers::{ETHERNET_LENGTH, icmp, protocol},
     maps,
     packet::{Addresses, Family, Frame, Headers, plain_transport, size},
-    work::{WayBack, Work},
+    place::part,
+    work::{Read, WayBack, Work, due},
 };
 
 /// Decides a packet whose translation and way are known: it leaves, or its sender is told why it does not.
@@ -26,86 +30,113 @@ pub fn leave(frame: Frame, verdict: Verdict, way_back: WayBack) {
 /// The decision that a stage has left.
 #[inline(always)]
 pub fn decided() -> Decision {
-    maps::work().map_or(Decision::drop(DropReason::Malformed), |work| work.decision)
+    maps::work()
+        .and_then(Work::decision)
+        .map_or(Decision::drop(DropReason::Internal), Cell::get)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn leave_flow(skb: *mut __sk_buff, verdict: u32, ifindex: u32, network: u32) -> u32 {
-    if let Some(work) = maps::work() {
-        let decision = match may_have_options(work) && options::has_source_route(Frame::new(skb)) {
-            true => Some(Decision::drop(DropReason::SourceRoute)),
-            false => refused(work, verdict),
-        };
-        work.decision = match decision {
-            Some(decision) => Decision { network, ..decision },
-            None => decide(Frame::new(skb), work, verdict, WayBack { ifindex, network }),
+    let Some(work) = maps::work() else { return 0 };
+    let Some(read) = work.read() else { return 0 };
+    let Some(end) = work.other_end(verdict == Verdict::Open as u32) else {
+        return 0;
+    };
+    let decision = judge(Frame::new(skb), work, read, end, verdict, WayBack { ifindex, network });
+    work.start_decision().write(decision);
+    0
+}
+
+#[inline(always)]
+fn judge(frame: Frame, work: &Work, read: &Read, end: &Cell<FlowEnd>, verdict: u32, way_back: WayBack) -> Decision {
+    if may_have_options(read) && options::has_source_route(frame) {
+        return Decision {
+            network: way_back.network,
+            ..Decision::drop(DropReason::SourceRoute)
         };
     }
-    0
+    match refusal(work, verdict) {
+        Some(reason) => Decision {
+            destination: end.get().endpoint,
+            network: way_back.network,
+            ..Decision::drop(reason)
+        },
+        None => decide(frame, work, read, end, verdict, way_back),
+    }
 }
 
 /// Whether the packet has an IPv4 header that is longer than the shortest, or may have: a later fragment does not say.
 #[inline(always)]
-fn may_have_options(work: &Work) -> bool {
-    work.is_v4() && work.headers.transport != plain_transport(Family::V4)
+fn may_have_options(read: &Read) -> bool {
+    read.is_v4() && read.headers.get().transport != plain_transport(Family::V4)
 }
 
-/// What becomes of a packet whose flow the policy does not let begin, or go on.
+/// Why the policy does not let a packet's flow begin, or go on.
 #[inline(always)]
-pub fn refused(work: &mut Work, verdict: u32) -> Option<Decision> {
-    if work.denied == 0 && (verdict != Verdict::Open as u32 || !leash::denies_new()) {
-        return None;
+pub fn refusal(work: &Work, verdict: u32) -> Option<DropReason> {
+    let is_refused = match verdict == Verdict::Open as u32 {
+        true => leash::denies_new(),
+        false => is_denied(work),
+    };
+    match is_refused {
+        true => Some(policy::reason(work)),
+        false => None,
     }
-    Some(Decision {
-        destination: work.end.endpoint,
-        ..Decision::drop(policy::reason(work))
-    })
+}
+
+/// Whether the policy denies the flow that was found.
+#[inline(always)]
+pub fn is_denied(work: &Work) -> bool {
+    work.found().is_none_or(|found| found.get().is_denied)
 }
 
 #[inline(always)]
-fn decide(frame: Frame, work: &Work, verdict: u32, way_back: WayBack) -> Decision {
+fn decide(frame: Frame, work: &Work, read: &Read, end: &Cell<FlowEnd>, verdict: u32, way_back: WayBack) -> Decision {
     let decision = Decision {
         verdict,
-        destination: work.end.endpoint,
+        destination: end.get().endpoint,
         network: way_back.network,
         ..Decision::default()
     };
     // its checksum changes by how long the whole packet is, which the first fragment does not say
-    if work.headers.protocol == protocol::SCTP && work.is_fragment() && changes_ports(work, verdict) {
+    let headers = &read.headers;
+    if headers.get().protocol == protocol::SCTP && headers.get().is_fragment() && changes_ports(work, read, verdict) {
         return Decision::drop(DropReason::Fragment);
     }
-    if work.hop_limit <= 1 {
+    if read.hop_limit.get() <= 1 {
         return answer(
             frame,
-            work,
+            headers.get(),
+            end,
             decision,
             way_back,
             Verdict::AnswerTimeExceeded,
             DropReason::TimeExceeded,
         );
     }
-    if frame.length() > u32::from(work.end.mtu) + ETHERNET_LENGTH
-        && !size::fits_when_cut(frame, work.headers, work.end.mtu)
+    if frame.length() > u32::from(end.get().mtu) + ETHERNET_LENGTH
+        && !size::fits_when_cut(frame, headers.get(), end.get().mtu)
     {
         return answer(
             frame,
-            work,
+            headers.get(),
+            end,
             decision,
             way_back,
             Verdict::AnswerTooBig,
             DropReason::TooBig,
         );
     }
-    if work.end.is_world() {
-        let asks_again = verdict == Verdict::Open as u32 || work.rerouted != 0;
+    if end.get().is_world() {
+        let asks_again = verdict == Verdict::Open as u32 || is_rerouted(work);
         return Decision {
-            ifindex: work.end.ifindex,
-            way: work.end.way_out(asks_again) as u8,
-            mac: work.end.source,
+            ifindex: end.get().ifindex,
+            way: end.get().way_out(asks_again) as u8,
+            mac: end.get().source,
             ..decision
         };
     }
-    match maps::slot(work.end.endpoint).and_then(|slot| Some((slot, maps::network(slot.network)?))) {
+    match maps::slot(end.get().endpoint).and_then(|slot| Some((slot, maps::network(slot.network)?))) {
         Some((slot, network)) => Decision {
             verdict: verdict | slot.flags & flags::LIMITED,
             ifindex: slot.ifindex,
@@ -118,25 +149,36 @@ fn decide(frame: Frame, work: &Work, verdict: u32, way_back: WayBack) -> Decisio
     }
 }
 
+/// Whether the route of the flow that was found has been looked up again for this packet.
+#[inline(always)]
+fn is_rerouted(work: &Work) -> bool {
+    work.found().is_some_and(|found| found.get().due & due::ROUTE != 0)
+}
+
 /// Whether the packet leaves with other ports; one that opens a flow of SCTP with the flow's.
 #[inline(always)]
-fn changes_ports(work: &Work, verdict: u32) -> bool {
+fn changes_ports(work: &Work, read: &Read, verdict: u32) -> bool {
     match verdict == Verdict::Open as u32 {
-        true => work.flow.tuples[1].from_port != work.tuple.to_port,
-        false => work.translated.from_port != work.tuple.from_port || work.translated.to_port != work.tuple.to_port,
+        true => work
+            .new_flow()
+            .is_none_or(|new| part!(new.flow, tuples[1].from_port).get() != read.tuple.get().to_port),
+        false => work
+            .translation()
+            .is_none_or(|translation| translation.has_new_ports(read)),
     }
 }
 
 #[inline(always)]
 fn answer(
     frame: Frame,
-    work: &Work,
+    headers: Headers,
+    end: &Cell<FlowEnd>,
     decision: Decision,
     way_back: WayBack,
     verdict: Verdict,
     reason: DropReason,
 ) -> Decision {
-    if may_not_be_answered(frame, work.headers) {
+    if may_not_be_answered(frame, headers) {
         return Decision::drop(reason);
     }
     Decision {
@@ -148,7 +190,7 @@ fn answer(
             _ => Way::Peer as u8,
         },
         mac: maps::network(way_back.network).map_or(Mac([0; 6]), |network| network.mac),
-        mtu: work.end.mtu,
+        mtu: end.get().mtu,
         ..decision
     }
 }

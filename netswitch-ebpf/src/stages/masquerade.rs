@@ -2,19 +2,22 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
-    address::Address,
     endpoint::{Endpoint, flags},
     network::Network,
     verdict::DropReason,
 };
 
-use super::{claim, flow, route, source_guard, tuple};
+use super::{
+    begin::{self, Template, set_sender, source, target},
+    claim, route, source_guard, tuple,
+};
 use crate::{
     code::{number, outcome},
     headers::protocol,
     maps,
     packet::Frame,
-    work::Work,
+    place::{copy, part},
+    work::{Read, Route, Work},
 };
 
 /// For the first packet of a flow from a container to the world. `device` is the uplink that it is on its
@@ -37,82 +40,84 @@ extern "C" fn masquerade_flow(skb: *mut __sk_buff, endpoint: *const Endpoint, de
 #[inline(always)]
 fn look(frame: Frame, endpoint: &Endpoint, network: &Network, device: u32) -> Result<(), DropReason> {
     let Some(work) = maps::work() else {
-        return Err(DropReason::NoUplink);
+        return Err(DropReason::Internal);
     };
-    may_begin(work, endpoint)?;
-    work.goal = work.tuple.to;
-    work.start = Address::NONE;
-    let has_way = route::to_world(frame, network.host_end);
-    let Some(work) = maps::work() else {
-        return Err(DropReason::NoUplink);
+    let Some(read) = work.read() else {
+        return Err(DropReason::Internal);
     };
-    if device != 0 && (!has_way || work.route.ifindex != device) {
-        route::by(device, work)?;
-    } else if !has_way {
-        return Err(DropReason::NoUplink);
-    }
-    begin(endpoint, network)
+    may_begin(read, endpoint)?;
+    let route = match route::to_world(frame, work, network.host_end, part!(read.tuple, to)) {
+        Some(route) if device == 0 || route.end.get().ifindex == device => route,
+        _ if device != 0 => route::by(device, work, read.is_v4())?,
+        _ => return Err(DropReason::NoUplink),
+    };
+    begin(work, read, route, endpoint, network)
 }
 
 /// Whether the packet may be the first one of a flow to the world.
 #[inline(never)]
-pub fn may_begin(work: &Work, endpoint: &Endpoint) -> Result<(), DropReason> {
-    if work.quoted != 0 {
+pub fn may_begin(read: &Read, endpoint: &Endpoint) -> Result<(), DropReason> {
+    if read.is_quoting() {
         return Err(DropReason::NoFlow);
     }
     // of ICMP only questions: with another message a container could get what others ask the host
-    let is_message = match work.is_v4() {
-        true => work.tuple.protocol == u32::from(protocol::ICMP),
-        false => work.tuple.protocol == u32::from(protocol::ICMPV6),
+    let tuple = read.tuple.get();
+    let is_message = match read.is_v4() {
+        true => tuple.protocol == u32::from(protocol::ICMP),
+        false => tuple.protocol == u32::from(protocol::ICMPV6),
     };
-    if is_message && work.identified != tuple::ASKER {
+    if is_message && read.identified.get() != tuple::ASKER {
         return Err(DropReason::NoFlow);
     }
     // not even unguarded ones: the way back would not be theirs
-    if !source_guard::is_own(endpoint, work.tuple.from) || work.tuple.from.is_v6_link_local() {
+    if !source_guard::is_own(endpoint, tuple.from) || tuple.from.is_v6_link_local() {
         return Err(DropReason::NoUplink);
     }
     Ok(())
 }
 
 #[inline(always)]
-fn begin(endpoint: &Endpoint, network: &Network) -> Result<(), DropReason> {
-    let Some(work) = maps::work() else {
-        return Err(DropReason::NoUplink);
-    };
-    let masquerade = if work.is_v4() {
+fn begin(work: &Work, read: &Read, route: &Route, endpoint: &Endpoint, network: &Network) -> Result<(), DropReason> {
+    let is_v4 = read.is_v4();
+    let masquerade = if is_v4 {
         flags::MASQUERADE_V4
     } else {
         flags::MASQUERADE_V6
     };
     let masquerades = endpoint.flags & masquerade != 0;
+    let new = work.start_new_flow();
+    copy(part!(read.tuple, to), target(&new));
     if masquerades {
-        route::choose_source(network, work);
-        if work.source.is_unspecified() {
+        route::choose_source(network, route, is_v4, source(&new));
+        if source(&new).get().is_unspecified() {
             return Err(DropReason::NoUplink);
         }
-        if !has_ports(work) && claim::uses(work.tuple.protocol, work.is_v4()) {
+        if !has_ports(read) && claim::uses(read.tuple.get().protocol, is_v4) {
             return Err(DropReason::HostProtocol);
         }
     } else {
-        work.source = work.tuple.from;
+        copy(part!(read.tuple, from), source(&new));
     }
-    work.flow.ends[1] = work.route;
-    work.flow.ends[0].set_sender(endpoint);
-    work.key.owner = endpoint.id;
-    let port = work.tuple.to_port;
-    flow::begin(work, port, 0);
-    work.wants_port = u8::from(masquerades && has_ports(work));
+    copy(&route.end, part!(new.flow, ends[1]));
+    set_sender(&new, endpoint);
+    let template = Template {
+        owner: endpoint.id,
+        port: read.tuple.get().to_port,
+        wants_port: masquerades && has_ports(read),
+        zone: 0,
+        publication: 0,
+    };
+    begin::begin(new, read, template);
     Ok(())
 }
 
 /// Whether the protocol has ports that can be changed. SCTP's can, but its peers may know each other by
 /// several addresses (RFC 3257): only the address changes.
 #[inline(always)]
-pub fn has_ports(work: &Work) -> bool {
-    match work.tuple.protocol as u8 {
+pub fn has_ports(read: &Read) -> bool {
+    match read.protocol() {
         protocol::TCP | protocol::UDP | protocol::UDP_LITE => true,
-        protocol::ICMP | protocol::ICMPV6 => work.identified == tuple::ASKER,
+        protocol::ICMP | protocol::ICMPV6 => read.identified.get() == tuple::ASKER,
         _ => false,
     }
 }

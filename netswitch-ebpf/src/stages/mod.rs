@@ -1,6 +1,7 @@
 //! The stages of a hook. Each one only looks up and returns its part of a decision.
 
 pub mod admit;
+mod begin;
 pub mod claim;
 pub mod flow;
 pub mod forward;

@@ -1,7 +1,7 @@
 //! Options of an IPv4 header: source routes. A router that takes packets with them lets their sender choose what they
 //! pass (RFC 7126, 4.3 and 4.4); the host's own stack drops them unless it was told otherwise.
 
-use core::ffi::c_void;
+use core::{cell::Cell, ffi::c_void};
 
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 
@@ -9,6 +9,8 @@ use crate::{
     headers::{ETHERNET_LENGTH, Ipv4},
     maps,
     packet::Frame,
+    place::part,
+    work::{Options, Work},
 };
 
 /// Types of options (RFC 791, 3.1).
@@ -34,12 +36,15 @@ extern "C" fn find_source_route(skb: *mut __sk_buff) -> u32 {
         return 0;
     }
     let Some(work) = maps::work() else { return 0 };
-    work.option = ETHERNET_LENGTH + size_of::<Ipv4>() as u32;
-    work.options_end = ETHERNET_LENGTH + u32::from(start[0] & 0xf) * 4;
-    work.source_routed = 0;
+    work.start_options().write(Options {
+        at: ETHERNET_LENGTH + size_of::<Ipv4>() as u32,
+        end: ETHERNET_LENGTH + u32::from(start[0] & 0xf) * 4,
+        has_source_route: false,
+    });
     // SAFETY: the callback has the signature that the helper wants and runs before this returns
     unsafe { bpf_loop(MOST, next as *mut c_void, (&raw mut walk).cast(), 0) };
-    maps::work().map_or(0, |work| work.source_routed)
+    let options = maps::work().and_then(Work::options).map(Cell::get);
+    u32::from(options.is_none_or(|options| options.has_source_route))
 }
 
 /// What `bpf_loop` passes from option to option.
@@ -49,20 +54,24 @@ struct Walk {
 }
 
 extern "C" fn next(_round: u64, walk: &mut Walk) -> i64 {
-    let Some(work) = maps::work() else { return 1 };
+    let Some(options) = maps::work().and_then(Work::options) else {
+        return 1;
+    };
     let mut option = [0_u8; 2];
-    if work.option >= work.options_end || walk.frame.load(work.option, &mut option).is_err() {
+    let Options { at, end, .. } = options.get();
+    if at >= end || walk.frame.load(at, &mut option).is_err() {
         return 1;
     }
     let [kind, length] = option;
-    work.option += match kind {
+    let step = match kind {
         END => return 1,
         NO_OPERATION => 1,
         LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => {
-            work.source_routed = 1;
+            part!(options, has_source_route).set(true);
             return 1;
         }
         _ => u32::from(length.max(2)),
     };
+    part!(options, at).set(at + step);
     0
 }

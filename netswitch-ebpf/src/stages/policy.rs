@@ -1,5 +1,7 @@
 //! Policy: whether a flow may begin, or go on.
 
+use core::cell::Cell;
+
 use netswitch_common::{
     address::Address,
     endpoint::{Endpoint, Kind, Port, flags},
@@ -8,7 +10,11 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use crate::{maps, work::Work};
+use crate::{
+    maps,
+    place::part,
+    work::{Found, Judgement, Work},
+};
 
 /// What is asked about: the flow that begins; the same, begun by the other end; the one that was found.
 pub const NEW: u32 = 0;
@@ -72,46 +78,56 @@ pub fn denies_to(endpoint: u32) -> bool {
 /// Why the last flow that was asked about may not pass.
 #[inline(always)]
 pub fn reason(work: &Work) -> DropReason {
-    match work.leashed {
-        0 => DropReason::PolicyDenied,
-        _ => DropReason::Egress,
+    match work.judgement().is_some_and(|judgement| judgement.get().is_leashed) {
+        false => DropReason::PolicyDenied,
+        true => DropReason::Egress,
     }
 }
 
 /// For a flow that was found and that another policy has allowed: whether it may go on.
 #[inline(always)]
-pub fn again(work: &mut Work) {
-    match judge_flow(KNOWN) {
-        action::DENY => work.denied = 1,
-        _ => work.rejudged = 1,
-    }
+pub fn again(found: &Cell<Found>) {
+    part!(found, is_denied).set(judge_flow(KNOWN) == action::DENY);
 }
 
-/// Asks about a flow. The rule and the epoch of the answer are in `work` and, for a new one, in its record.
+/// Asks about a flow. The judgement is on the sheet, too; a new flow's record gets its rule and epoch.
 #[unsafe(no_mangle)]
 pub extern "C" fn judge_flow(question: u32) -> u32 {
     let Some(work) = maps::work() else {
         return action::DENY;
     };
     let epoch = epoch();
-    work.epoch = epoch;
-    work.rule = 0;
-    work.leashed = 0;
-    let answer = if question == KNOWN {
-        match maps::record(work.key) {
-            Some(flow) => match look(flow, epoch, false) {
-                (NOTHING, _) if needs_leave(flow) => (action::DENY, 0),
-                answer => answer,
-            },
+    let (answer, rule) = match question {
+        KNOWN => known(work, epoch),
+        _ => match work.new_flow() {
+            Some(new) => {
+                // SAFETY: `look` reads it and writes nothing
+                let answer = look(unsafe { &*new.flow.as_ptr() }, epoch, question == AGAINST);
+                part!(new.flow, policy_epoch).set(epoch);
+                part!(new.flow, rule).set(answer.1);
+                answer
+            }
             None => (action::DENY, 0),
-        }
-    } else {
-        look(&work.flow, epoch, question == AGAINST)
+        },
     };
-    work.rule = answer.1;
-    work.flow.policy_epoch = epoch;
-    work.flow.rule = answer.1;
-    answer.0
+    work.start_judgement().write(Judgement {
+        rule,
+        epoch,
+        is_leashed: false,
+    });
+    answer
+}
+
+/// What the policy says about the flow that was found.
+#[inline(always)]
+fn known(work: &Work, epoch: u32) -> (u32, u32) {
+    match work.found().and_then(|found| maps::record(found.get().key)) {
+        Some(flow) => match look(flow, epoch, false) {
+            (NOTHING, _) if needs_leave(flow) => (action::DENY, 0),
+            answer => answer,
+        },
+        None => (action::DENY, 0),
+    }
 }
 
 #[inline(always)]

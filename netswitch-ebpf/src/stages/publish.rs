@@ -4,19 +4,22 @@ use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::{Address, Mac},
     endpoint::Endpoint,
-    flow::FlowEnd,
     publish::{Publication, flags},
     verdict::DropReason,
     way::Way,
 };
 
-use super::{flow, route};
+use super::{
+    begin::{self, Template, set_sender, source, target},
+    route,
+};
 use crate::{
     code,
     headers::protocol,
     maps,
     packet::{Family, Frame},
-    work::Work,
+    place::{Draft, copy, part},
+    work::{NewFlow, Read, end},
 };
 
 type Result = core::result::Result<(), DropReason>;
@@ -27,161 +30,180 @@ const ANY_V6: Address = Address([0; 4]);
 /// The publication that a packet's destination is; that it is an address of the host is asked only where
 /// the port is published on all of them.
 #[inline(always)]
-pub fn find(frame: Frame) -> Option<&'static Publication> {
-    let publication = maps::publication(find_publication(frame.0))?;
+pub fn find(frame: Frame) -> Option<Published> {
+    let number = find_publication(frame.0);
+    let publication = maps::publication(number)?;
     // a container without that family is served by the agent's relay, behind the host's stack
-    let has_family = match maps::work()?.is_v4() {
+    let has_family = match maps::work()?.read()?.is_v4() {
         true => publication.v4 != 0,
         false => !publication.v6.is_none(),
     };
-    has_family.then_some(publication)
+    has_family.then_some(Published { number, publication })
+}
+
+/// A publication and its number.
+#[derive(Clone, Copy)]
+pub struct Published {
+    pub number: u32,
+    pub publication: &'static Publication,
 }
 
 /// Its number, or 0.
 #[unsafe(no_mangle)]
 extern "C" fn find_publication(skb: *mut __sk_buff) -> u32 {
     maps::work()
-        .and_then(|work| published_number(Frame::new(skb), work))
+        .and_then(|work| published_number(Frame::new(skb), work.read()?))
         .unwrap_or(0)
 }
 
 #[inline(always)]
-fn published_number(frame: Frame, work: &mut Work) -> Option<u32> {
-    let to = work.tuple.to;
-    if !matches!(
-        work.tuple.protocol as u8,
-        protocol::TCP | protocol::UDP | protocol::SCTP
-    ) || work.quoted != 0
-        || work.is_orphan != 0
+fn published_number(frame: Frame, read: &Read) -> Option<u32> {
+    let to = read.tuple.get().to;
+    if !matches!(read.protocol(), protocol::TCP | protocol::UDP | protocol::SCTP)
+        || read.is_quoting()
+        || read.is_orphan.get()
         || to.is_loopback()
     // published there, a port is for the host alone
     {
         return None;
     }
-    if let Some(number) = at(work, to) {
+    if let Some(number) = at(read, to) {
         return Some(number);
     }
-    let any = if work.headers.family == Family::V4 {
+    let any = if read.headers.get().family == Family::V4 {
         ANY_V4
     } else {
         ANY_V6
     };
-    let number = at(work, any)?;
+    let number = at(read, any)?;
     let network = maps::network(maps::publication(number)?.network)?;
     // a gateway's address is for its own network alone
     let is_host = match network.is_gateway(to) {
-        true => work.tuple.zone != 0,
+        true => read.tuple.get().zone != 0,
         false => route::is_local(frame, network, to),
     };
     is_host.then_some(number)
 }
 
 #[inline(always)]
-fn at(work: &mut Work, address: Address) -> Option<u32> {
-    let port = u16::from_be(work.tuple.to_port);
-    work.publication = maps::published(address, work.tuple.protocol as u8, port)?;
-    Some(work.publication)
+fn at(read: &Read, address: Address) -> Option<u32> {
+    maps::published(address, read.protocol(), u16::from_be(read.tuple.get().to_port))
 }
 
 /// For the first packet of a flow from the world to a published port.
 #[inline(always)]
-pub fn decide_world(frame: Frame, publication: &Publication) -> Result {
+pub fn decide_world(frame: Frame, published: Published) -> Result {
+    let publication = published.publication;
     let Some(work) = maps::work() else {
-        return Err(DropReason::NoUplink);
+        return Err(DropReason::Internal);
     };
-    let client = work.tuple.from;
-    work.goal = client;
-    work.start = work.tuple.to;
-    let subnet = maps::subnet(client).and_then(|subnet| Some((subnet, maps::network(subnet.network)?)));
-    if subnet.is_some_and(|(subnet, network)| route::is_inside(frame, subnet, network, client)) {
+    let Some(read) = work.read() else {
+        return Err(DropReason::Internal);
+    };
+    let client = part!(read.tuple, from);
+    let subnet = maps::subnet(client.get()).and_then(|subnet| Some((subnet, maps::network(subnet.network)?)));
+    if subnet.is_some_and(|(subnet, network)| route::is_inside(frame, subnet, network, client.get())) {
         return Err(DropReason::SpoofedAddress);
     }
     let Some(network) = maps::network(publication.network) else {
         return Err(DropReason::NotPublished);
     };
-    let has_route = route::back(frame, network.host_end);
-    let (Some(work), Some(uplink)) = (maps::work(), maps::uplink(frame.ifindex())) else {
+    let route = route::back(frame, work, network.host_end, client, part!(read.tuple, to));
+    let Some(uplink) = maps::uplink(frame.ifindex()) else {
         return Err(DropReason::NoUplink);
     };
-    if has_route && work.route.ifindex == frame.ifindex() {
-        work.flow.ends[0] = work.route;
-    } else {
+    let new = work.start_new_flow();
+    let originator = part!(new.flow, ends[0]);
+    match route {
+        Some(route) if route.end.get().ifindex == frame.ifindex() => copy(&route.end, originator),
         // the routing tables lead elsewhere: back by the uplink and the router that it came from
-        work.flow.ends[0] = FlowEnd {
-            ifindex: frame.ifindex(),
-            mtu: route::mtu(uplink),
-            mac: Mac::from_words(frame.source_mac()?),
-            source: uplink.mac,
-            way: Way::Device as u8,
-            ..FlowEnd::default()
-        };
+        _ => {
+            let router = Mac::from_words(frame.source_mac()?);
+            let mtu = route::mtu(uplink);
+            end::set_world(originator, Way::Device as u8, frame.ifindex(), mtu, router, uplink.mac);
+        }
     }
-    work.key.owner = publication.endpoint;
-    lead(publication, false)
+    lead(new, read, published.number, publication, publication.endpoint, false)
 }
 
 /// The same from a container, by an address of the host's.
 #[inline(always)]
-pub fn decide_container(publication: &Publication, endpoint: &Endpoint) -> Result {
-    code::outcome(publish_to_container(publication, endpoint))
+pub fn decide_container(published: Published, endpoint: &Endpoint) -> Result {
+    code::outcome(publish_to_container(published.publication, published.number, endpoint))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn publish_to_container(publication: *const Publication, endpoint: *const Endpoint) -> u32 {
+extern "C" fn publish_to_container(publication: *const Publication, number: u32, endpoint: *const Endpoint) -> u32 {
     // SAFETY: from `decide_container`; the verifier checks that they are what they are said to be
     match unsafe { (publication.as_ref(), endpoint.as_ref()) } {
-        (Some(publication), Some(endpoint)) => code::number(begin(publication, endpoint)),
+        (Some(publication), Some(endpoint)) => code::number(enter(publication, number, endpoint)),
         _ => DropReason::NotPublished as u32,
     }
 }
 
 #[inline(always)]
-fn begin(publication: &Publication, endpoint: &Endpoint) -> Result {
+fn enter(publication: &Publication, number: u32, endpoint: &Endpoint) -> Result {
     let Some(work) = maps::work() else {
-        return Err(DropReason::NoUplink);
+        return Err(DropReason::Internal);
+    };
+    let Some(read) = work.read() else {
+        return Err(DropReason::Internal);
     };
     // where the host is not on the network, it is no way to what others publish at it either (gateway mode isolated)
-    let gateway = maps::network(endpoint.network).map(|network| match work.is_v4() {
+    let gateway = maps::network(endpoint.network).map(|network| match read.is_v4() {
         true => network.gateway_v4,
         false => network.gateway_v6,
     });
     if gateway.is_none_or(Address::is_none) {
         return Err(DropReason::HostAccess);
     }
-    work.flow.ends[0].set_sender(endpoint);
-    work.key.owner = endpoint.id;
+    let new = work.start_new_flow();
+    set_sender(&new, endpoint);
     // its own stack would drop what comes from its own address
-    lead(publication, endpoint.id == publication.endpoint)
+    let to_itself = endpoint.id == publication.endpoint;
+    lead(new, read, number, publication, endpoint.id, to_itself)
 }
 
 #[inline(always)]
-fn lead(publication: &Publication, to_itself: bool) -> Result {
-    let Some(work) = maps::work() else {
-        return Err(DropReason::NoUplink);
-    };
-    if !maps::lets_in(work.publication, publication, work.tuple.from) {
+fn lead(
+    new: Draft<'_, NewFlow>,
+    read: &Read,
+    number: u32,
+    publication: &Publication,
+    owner: u32,
+    to_itself: bool,
+) -> Result {
+    if !maps::lets_in(number, publication, read.tuple.get().from) {
         return Err(DropReason::SourceDenied);
     }
-    let (Some(target), Some(network)) = (publication.target(work.tuple.to), maps::network(publication.network)) else {
+    let Some(to) = publication.target(read.tuple.get().to) else {
         return Err(DropReason::NotPublished);
     };
-    let from_gateway = to_itself || publication.flags & flags::GATEWAY_SOURCE != 0;
-    work.goal = target;
-    work.source = match (from_gateway, work.is_v4()) {
-        (false, _) => work.tuple.from,
-        (true, true) => network.gateway_v4,
-        (true, false) => network.gateway_v6,
+    target(&new).set(to);
+    let Some(network) = maps::network(publication.network) else {
+        return Err(DropReason::NotPublished);
     };
-    work.flow.ends[1].set(
+    end::set_endpoint(
+        part!(new.flow, ends[1]),
         publication.endpoint,
         publication.generation,
         publication.mtu,
         publication.mac,
         network.mac,
     );
-    let port = publication.port(u16::from_be(work.tuple.to_port)).to_be();
-    flow::begin(work, port, publication.network);
-    work.flow.publication = work.publication;
-    work.wants_port = u8::from(from_gateway);
+    let from_gateway = to_itself || publication.flags & flags::GATEWAY_SOURCE != 0;
+    match (from_gateway, read.is_v4()) {
+        (false, _) => copy(part!(read.tuple, from), source(&new)),
+        (true, true) => copy(&network.gateway_v4, source(&new)),
+        (true, false) => copy(&network.gateway_v6, source(&new)),
+    }
+    let template = Template {
+        owner,
+        port: publication.port(u16::from_be(read.tuple.get().to_port)).to_be(),
+        wants_port: from_gateway,
+        zone: publication.network,
+        publication: number,
+    };
+    begin::begin(new, read, template);
     Ok(())
 }

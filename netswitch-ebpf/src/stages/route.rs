@@ -1,5 +1,7 @@
 //! Route: the host's own routing tables say where the world is, and which address to show it.
 
+use core::{cell::Cell, mem::MaybeUninit};
+
 use aya_ebpf::{
     Global,
     bindings::{
@@ -17,7 +19,13 @@ use netswitch_common::{
     way::Way,
 };
 
-use crate::{headers::family, maps, packet::Frame, work::Work};
+use crate::{
+    headers::family,
+    maps,
+    packet::Frame,
+    place::{Readable, copy, part},
+    work::{Question, Read, Route, Work, end},
+};
 
 /// A flow asks for its route again after this long, and at once when the agent has seen a change:
 /// so it follows the routing tables also while there is no agent.
@@ -27,14 +35,17 @@ const TRUST: u64 = 1_000_000_000;
 #[unsafe(no_mangle)]
 static KERNEL_CHOOSES_SOURCE: Global<u8> = Global::new(0);
 
-/// A question's place on the stack.
-#[repr(C, align(8))]
-pub struct Question(FibLookup);
+/// Memory for a question to the FIB.
+pub type Memory = [u64; 8];
 
 /// An empty question to the FIB. By hand, for a call of `memset` would cost a stack frame.
+///
+/// # Safety
+/// `memory` must be the caller's alone.
 #[inline(always)]
-pub fn question(memory: &mut core::mem::MaybeUninit<Question>, ifindex: u32, to: Address) -> *mut FibLookup {
-    let query = memory.as_mut_ptr().cast::<FibLookup>();
+pub unsafe fn query(memory: *mut MaybeUninit<Memory>, ifindex: u32, to: Address) -> *mut FibLookup {
+    const { assert!(size_of::<Memory>() == size_of::<FibLookup>()) };
+    let query = memory.cast::<FibLookup>();
     for word in 0..size_of::<FibLookup>() / size_of::<u64>() {
         // SAFETY: inside the query
         unsafe { query.cast::<u64>().add(word).write_volatile(0) };
@@ -111,10 +122,11 @@ extern "C" fn probe_route(skb: *mut __sk_buff, host_end: u32, first: u64, second
     // bits to change: none, then each of the lowest three
     for probe in 0..4_u32 {
         let bit = 1_u32 << probe >> 1;
-        let mut memory = core::mem::MaybeUninit::uninit();
+        let mut memory = MaybeUninit::uninit();
         let last = (second >> 32) as u32 ^ bit.to_be();
         let near = Address([first as u32, (first >> 32) as u32, second as u32, last]);
-        let query = question(&mut memory, host_end, near);
+        // SAFETY: this function's own
+        let query = unsafe { query(&raw mut memory, host_end, near) };
         // FWD_DISABLED counts as a route: without forwarding on the host end nothing is known
         if ask(Frame::new(skb), query, 0) != BPF_FIB_LKUP_RET_NOT_FWDED {
             // SAFETY: the helper leaves the device of the question or the route's
@@ -125,32 +137,59 @@ extern "C" fn probe_route(skb: *mut __sk_buff, host_end: u32, first: u64, second
     0
 }
 
-/// Looks for the way to `work.goal` for packets that come from a network's host end: fills in
-/// `work.route` and the address for it, `work.source`. `false`: there is no way.
+/// The way to an address for packets that come from a network's host end.
 #[inline(always)]
-pub fn to_world(frame: Frame, host_end: u32) -> bool {
+pub fn to_world(
+    frame: Frame,
+    work: &'static Work,
+    host_end: u32,
+    goal: &impl Readable<Address>,
+) -> Option<&'static Route> {
     let flags = if KERNEL_CHOOSES_SOURCE.load() != 0 {
         BPF_FIB_LOOKUP_SRC
     } else {
         0
     };
-    look_up_route(frame.0, host_end, flags) != 0
+    ask_about(work, goal, &Address::NONE);
+    look_up_route(frame.0, host_end, flags);
+    work.route()
 }
 
-/// The same for answers from `work.start`, an address of the host's: policy routing may go by it.
+/// The same for answers from `start`, an address of the host's: policy routing may go by it.
 #[inline(always)]
-pub fn back(frame: Frame, host_end: u32) -> bool {
-    look_up_route(frame.0, host_end, 0) != 0
+pub fn back(
+    frame: Frame,
+    work: &'static Work,
+    host_end: u32,
+    goal: &impl Readable<Address>,
+    start: &impl Readable<Address>,
+) -> Option<&'static Route> {
+    ask_about(work, goal, start);
+    look_up_route(frame.0, host_end, 0);
+    work.route()
+}
+
+#[inline(always)]
+fn ask_about(work: &Work, goal: &impl Readable<Address>, start: &impl Readable<Address>) {
+    let question = work.start_question();
+    copy(goal, part!(question, goal));
+    copy(start, part!(question, start));
+    question.done();
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn look_up_route(skb: *mut __sk_buff, ifindex: u32, flags: u32) -> u32 {
-    maps::work().map_or(0, |work| u32::from(look_up(Frame::new(skb), ifindex, flags, work)))
+    if let Some(work) = maps::work()
+        && let Some(question) = work.question()
+    {
+        look_up(Frame::new(skb), ifindex, flags, work, question);
+    }
+    0
 }
 
 #[inline(always)]
-fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
-    let query = question_from(ifindex, flags, work);
+fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<Question>) {
+    let query = ask_from(ifindex, flags, work, question);
     // SAFETY: plain integers of a question that is all filled; a packet of one byte is too long for no route
     let answer = unsafe {
         (*query).__bindgen_anon_1.tot_len = 1;
@@ -160,48 +199,48 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> bool {
         answer,
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED
     ) {
-        return false;
+        return;
     }
     // SAFETY: plain integers, all of them filled; the helper has answered in some
     let query = unsafe { &*query };
     let Some(uplink) = maps::uplink(query.ifindex) else {
-        return false;
+        return;
     };
-    let is_v4 = work.goal.as_v4().is_some();
-    work.route.set(0, 0, mtu(uplink), Mac([0; 6]), uplink.mac);
-    work.route.way = Way::NextHop as u8;
-    work.route.mac = match answer {
-        BPF_FIB_LKUP_RET_SUCCESS => Mac(query.dmac),
-        _ => Mac([0; 6]),
-    };
-    work.route.ifindex = query.ifindex;
-    // SAFETY: as above
-    work.route.mtu = mtu(uplink).min(unsafe { query.__bindgen_anon_1.mtu_result });
+    let is_v4 = question.get().goal.as_v4().is_some();
+    let route = work.start_route();
+    let next_hop = part!(route.end, next_hop);
     // SAFETY: both members of each union are integers. An IPv4 route may lead through an IPv6 router (RFC
     // 5549)
     unsafe {
-        work.route.next_hop = match query.family {
+        let mac = match answer {
+            BPF_FIB_LKUP_RET_SUCCESS => Mac(query.dmac),
+            _ => Mac([0; 6]),
+        };
+        let mtu = mtu(uplink).min(query.__bindgen_anon_1.mtu_result);
+        end::set_world(&route.end, Way::NextHop as u8, query.ifindex, mtu, mac, uplink.mac);
+        next_hop.set(match query.family {
             family::INET => Address::v4(query.__bindgen_anon_4.ipv4_dst),
             _ => Address(query.__bindgen_anon_4.ipv6_dst),
-        };
-        work.source = match (flags & BPF_FIB_LOOKUP_SRC != 0, is_v4) {
+        });
+        route.source.set(match (flags & BPF_FIB_LOOKUP_SRC != 0, is_v4) {
             (true, true) => Address::v4(query.__bindgen_anon_3.ipv4_src),
             (true, false) => Address(query.__bindgen_anon_3.ipv6_src),
             (false, true) => uplink.v4,
             (false, false) => uplink.v6,
-        };
+        });
     }
     if answer == BPF_FIB_LKUP_RET_NO_NEIGH {
-        work.route.mtu = mtu(uplink).min(ask_mtu(frame, ifindex, flags, work));
+        let most = mtu(uplink).min(ask_mtu(frame, ifindex, flags, work, question));
+        part!(route.end, mtu).set(most);
     }
-    true
+    route.done();
 }
 
 /// The MTU of a route whose next hop the neighbour table does not know yet, for which the look-up tells it only to a
 /// packet that is too long.
 #[inline(always)]
-fn ask_mtu(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> u16 {
-    let query = question_from(ifindex, flags, work);
+fn ask_mtu(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<Question>) -> u16 {
+    let query = ask_from(ifindex, flags, work, question);
     // SAFETY: plain integers of a question that is all filled
     unsafe {
         (*query).__bindgen_anon_1.tot_len = u16::MAX;
@@ -210,19 +249,18 @@ fn ask_mtu(frame: Frame, ifindex: u32, flags: u32, work: &mut Work) -> u16 {
     }
 }
 
-/// A question about `work.goal`, from `work.start` where the kernel does not choose the address.
+/// The question as the kernel reads it. From an address where the kernel does not choose one.
 #[inline(always)]
-fn question_from(ifindex: u32, flags: u32, work: &mut Work) -> *mut FibLookup {
-    const { assert!(size_of::<Question>() == size_of::<[u64; 8]>()) };
-    // SAFETY: as large and aligned as the question
-    let memory = unsafe { &mut *(&raw mut work.query).cast::<core::mem::MaybeUninit<Question>>() };
-    let query = question(memory, ifindex, work.goal);
+fn ask_from(ifindex: u32, flags: u32, work: &Work, question: &Cell<Question>) -> *mut FibLookup {
+    // SAFETY: the room is this look-up's alone
+    let query = unsafe { query(work.query.empty(), ifindex, question.get().goal) };
     if flags & BPF_FIB_LOOKUP_SRC == 0 {
+        let start = question.get().start;
         // SAFETY: a plain integer of a question that is all filled
         unsafe {
-            match work.start.as_v4() {
+            match start.as_v4() {
                 Some(v4) => (*query).__bindgen_anon_3.ipv4_src = v4,
-                None => (*query).__bindgen_anon_3.ipv6_src = work.start.0,
+                None => (*query).__bindgen_anon_3.ipv6_src = start.0,
             }
         }
     }
@@ -231,18 +269,24 @@ fn question_from(ifindex: u32, flags: u32, work: &mut Work) -> *mut FibLookup {
 
 /// The way out of an uplink that the host's stack has chosen, as far as flows know ways, and its address.
 #[inline(always)]
-pub fn by(device: u32, work: &mut Work) -> Result<(), DropReason> {
+pub fn by(device: u32, work: &Work, is_v4: bool) -> Result<&Route, DropReason> {
     let Some(uplink) = maps::uplink(device) else {
         return Err(DropReason::NoUplink);
     };
-    work.route.set(0, 0, mtu(uplink), Mac([0; 6]), uplink.mac);
-    work.route.way = Way::Stack as u8;
-    work.route.ifindex = device;
-    work.source = match work.is_v4() {
+    let route = work.start_route();
+    end::set_world(
+        &route.end,
+        Way::Stack as u8,
+        device,
+        mtu(uplink),
+        Mac([0; 6]),
+        uplink.mac,
+    );
+    route.source.set(match is_v4 {
         true => uplink.v4,
         false => uplink.v6,
-    };
-    Ok(())
+    });
+    Ok(route.done())
 }
 
 /// No packet is longer than an MTU of 65,535.
@@ -266,7 +310,7 @@ pub fn is_stale(flow: &Flow, now: u64) -> bool {
     now > flow.routed + TRUST || maps::config().is_some_and(|config| config.generation != flow.generation)
 }
 
-/// Looks up the way of a flow to the world once more. `false`: the flow cannot go on as it is, because
+/// Looks up the way of the flow to the world that was found once more. `false`: the flow cannot go on as it is, because
 /// its address is the host's no longer, or there is no way; a new one takes its place.
 #[inline(always)]
 pub fn again(frame: Frame) -> bool {
@@ -283,40 +327,49 @@ fn look_again(frame: Frame) -> bool {
     let Some(work) = maps::work() else {
         return false;
     };
-    work.goal = work.translated.to;
-    let Some(network) = maps::network(work.tuple.zone) else {
+    let (Some(read), Some(translation), Some(found)) = (work.read(), work.translation(), work.found()) else {
         return false;
     };
-    if maps::config().is_some_and(Config::uses_stack) {
-        return stays_in_stack(frame, network, work);
-    }
-    if work.direction == direction::REPLY {
-        work.start = work.translated.from;
-        let has_way = back(frame, network.host_end);
-        let Some(work) = maps::work() else {
-            return false;
-        };
-        if has_way && work.route.ifindex == work.end.ifindex {
-            work.end = work.route;
-        } else if let Some(uplink) = maps::uplink(work.end.ifindex) {
-            work.end.source = uplink.mac;
+    let Some(network) = maps::network(read.tuple.get().zone) else {
+        return false;
+    };
+    let is_reply = found.get().direction == direction::REPLY;
+    let (goal, ours) = (part!(translation.tuple, to), part!(translation.tuple, from));
+    let stays = if maps::config().is_some_and(Config::uses_stack) {
+        // the way is the stack's affair then; but the flow's address has to be the host's still
+        (is_reply || ours.get() == read.tuple.get().from || is_local(frame, network, ours.get()))
+            && leads_out(frame, network, goal.get())
+    } else if is_reply {
+        match back(frame, work, network.host_end, goal, ours) {
+            Some(route) if route.end.get().ifindex == translation.end.get().ifindex => {
+                copy(&route.end, &translation.end);
+            }
+            _ => {
+                if let Some(uplink) = maps::uplink(translation.end.get().ifindex) {
+                    part!(translation.end, source).set(uplink.mac);
+                }
+            }
         }
-        return true;
-    }
-    work.start = Address::NONE;
-    let has_way = to_world(frame, network.host_end);
-    let Some(work) = maps::work() else {
-        return false;
-    };
-    let ours = work.translated.from;
-    let stays =
-        has_way && (ours == work.source || ours == work.tuple.from || near(frame, network.host_end, ours).is_local);
-    if stays {
-        work.end = work.route;
+        true
     } else {
-        work.replace(work.key, halves(work.life).0);
+        match to_world(frame, work, network.host_end, goal) {
+            Some(route) if keeps(frame, network, read, ours, route) => {
+                copy(&route.end, &translation.end);
+                true
+            }
+            _ => false,
+        }
+    };
+    if !stays {
+        work.replace(found.get().key, halves(found.get().life).0);
     }
     stays
+}
+
+/// Whether a flow to the world keeps its address, `ours`: it is the route's or the container's, or still the host's.
+#[inline(always)]
+fn keeps(frame: Frame, network: &Network, read: &Read, ours: &Cell<Address>, route: &Route) -> bool {
+    ours.get() == route.source.get() || ours.get() == read.tuple.get().from || is_local(frame, network, ours.get())
 }
 
 /// For packets that the host's stack will route: whether that leads to an uplink, or nowhere, which the
@@ -327,27 +380,15 @@ pub fn leads_out(frame: Frame, network: &Network, to: Address) -> bool {
     ifindex == 0 || maps::uplink(ifindex).is_some()
 }
 
-/// The way of a flow is the stack's affair then; but its address has to be the host's still.
-#[inline(always)]
-fn stays_in_stack(frame: Frame, network: &Network, work: &mut Work) -> bool {
-    let ours = work.translated.from;
-    let keeps_address =
-        work.direction == direction::REPLY || ours == work.tuple.from || near(frame, network.host_end, ours).is_local;
-    let stays = keeps_address && leads_out(frame, network, work.goal);
-    if !stays {
-        work.replace(work.key, halves(work.life).0);
-    }
-    stays
-}
-
 /// The address that a network's packets show the world: the route's, unless the network was told one.
 #[inline(always)]
-pub fn choose_source(network: &Network, work: &mut Work) {
-    if work.is_v4() {
+pub fn choose_source(network: &Network, route: &Route, is_v4: bool, to: &Cell<Address>) {
+    copy(&route.source, to);
+    if is_v4 {
         if !network.source_v4.is_none() {
-            work.source = network.source_v4;
+            copy(&network.source_v4, to);
         }
     } else if !network.source_v6.is_none() {
-        work.source = network.source_v6;
+        copy(&network.source_v6, to);
     }
 }

@@ -1,5 +1,7 @@
 //! Source guard: what an endpoint may claim to be. Its device fixes its MAC and its addresses.
 
+use core::cell::Cell;
+
 use netswitch_common::{
     address::Address,
     endpoint::{Endpoint, Kind, flags},
@@ -24,49 +26,49 @@ const TARGET_LINK_LAYER: u8 = 2;
 
 /// What is cheap and always needed stays here; the rest is called.
 #[inline(always)]
-pub fn check(frame: Frame, packet: &Packet, endpoint: &Endpoint) -> Result<(), DropReason> {
+pub fn check(frame: Frame, packet: &Cell<Packet>, endpoint: &Endpoint) -> Result<(), DropReason> {
     let guarded = endpoint.flags & flags::NO_GUARD == 0;
-    if packet.source[0] & 0x0100_u16.to_be() != 0 || (guarded && packet.source != endpoint.mac.words()) {
+    if packet.get().source[0] & 0x0100_u16.to_be() != 0 || (guarded && packet.get().source != endpoint.mac.words()) {
         return Err(DropReason::SpoofedMac);
     }
-    if packet.tagged && endpoint.flags & flags::ALLOW_VLAN == 0 {
+    if packet.get().tagged && endpoint.flags & flags::ALLOW_VLAN == 0 {
         return Err(DropReason::VlanTag);
     }
-    if is_link_control(packet.destination) && endpoint.flags & flags::ALLOW_LINK_CONTROL == 0 {
+    if is_link_control(packet.get().destination) && endpoint.flags & flags::ALLOW_LINK_CONTROL == 0 {
         return Err(DropReason::LinkControl);
     }
-    match packet.headers.family {
+    match packet.get().headers.family {
         Family::Other => Ok(()),
         Family::Arp if guarded && endpoint.kind == Kind::Container as u8 => arp(frame, endpoint),
         Family::Arp => Ok(()),
         Family::V4 => {
-            let is_dhcp_server = packet.headers.is_from_port(dhcp::SERVER) || packet.to_dhcp_client;
+            let is_dhcp_server = packet.get().headers.is_from_port(dhcp::SERVER) || packet.get().to_dhcp_client;
             if is_dhcp_server && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
                 return Err(DropReason::DhcpServer);
             }
-            if packet.headers.protocol == protocol::ICMP {
-                message(frame, packet.headers, endpoint)?;
+            if packet.get().headers.protocol == protocol::ICMP {
+                message(frame, packet.get().headers, endpoint)?;
             }
-            if !guarded || (packet.source_v4 == endpoint.v4 && endpoint.v4 != 0) {
+            if !guarded || (packet.get().source_v4 == endpoint.v4 && endpoint.v4 != 0) {
                 return Ok(());
             }
-            source(frame, packet.headers, endpoint)
+            source(frame, packet.get().headers, endpoint)
         }
         Family::V6 => {
             if endpoint.kind == Kind::Host as u8 && endpoint.flags & flags::V6 == 0 {
                 return Err(DropReason::NoV6);
             }
-            let is_dhcp_server = packet.headers.is_from_port(dhcp::SERVER_V6) || packet.to_dhcp_client;
+            let is_dhcp_server = packet.get().headers.is_from_port(dhcp::SERVER_V6) || packet.get().to_dhcp_client;
             if is_dhcp_server && !may(endpoint, flags::ALLOW_DHCP_SERVER) {
                 return Err(DropReason::DhcpServer);
             }
-            if packet.headers.protocol == protocol::ICMPV6 {
-                discovery(frame, packet.headers, endpoint)?;
+            if packet.get().headers.protocol == protocol::ICMPV6 {
+                discovery(frame, packet.get().headers, endpoint)?;
             }
             if !guarded {
                 return Ok(());
             }
-            source(frame, packet.headers, endpoint)
+            source(frame, packet.get().headers, endpoint)
         }
     }
 }

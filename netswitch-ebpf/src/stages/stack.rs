@@ -16,6 +16,7 @@ use crate::{
     headers::protocol,
     maps,
     packet::{Addresses, Family, Frame, Headers, Packet},
+    place::part,
     work::{WayBack, Work},
 };
 
@@ -28,7 +29,12 @@ pub fn is_on() -> bool {
 /// Whether the stack carries a container's packet, whose flow was found.
 #[inline(always)]
 pub fn carries_flow() -> bool {
-    is_on() && maps::work().is_some_and(|work| work.end.is_world() && work.denied == 0)
+    let goes_out = |work: &Work| {
+        work.translation()
+            .is_some_and(|translation| translation.end.get().is_world())
+            && !leave::is_denied(work)
+    };
+    is_on() && maps::work().is_some_and(goes_out)
 }
 
 /// Whether packets for a publication can go through the stack. Those that must come from the gateway's
@@ -42,16 +48,22 @@ pub fn may_forward(publication: &Publication) -> bool {
 /// Decides a packet whose translation is known: it stays with the stack. The decision is in `work`.
 #[inline(always)]
 pub fn hand_on(verdict: Verdict) {
-    if let Some(work) = maps::work() {
-        work.hops = 0;
-        let refused = leave::refused(work, verdict as u32);
-        work.decision = refused.unwrap_or(Decision {
+    let Some(work) = maps::work() else { return };
+    let Some(end) = work.other_end(matches!(verdict, Verdict::Open)) else {
+        return;
+    };
+    let decision = match leave::refusal(work, verdict as u32) {
+        Some(reason) => Decision::drop(reason),
+        None => Decision {
             verdict: verdict as u32,
-            destination: work.end.endpoint,
             way: Way::Stack as u8,
             ..Decision::default()
-        });
-    }
+        },
+    };
+    work.start_decision().write(Decision {
+        destination: end.get().endpoint,
+        ..decision
+    });
 }
 
 /// Decides what becomes of a frame that the stack sends out of an uplink; the decision is in `work`. `false`: it is
@@ -69,11 +81,11 @@ pub fn decide(frame: Frame) -> bool {
 extern "C" fn decide_leaving(skb: *mut __sk_buff, headers: u64) -> u32 {
     // SAFETY: from `decide`
     let headers = unsafe { Headers::from_bits(headers) };
-    u32::from(judge(Frame::new(skb), headers).is_some())
+    u32::from(maps::new_work().is_some_and(|work| judge(Frame::new(skb), headers, work).is_some()))
 }
 
 #[inline(always)]
-fn judge(frame: Frame, headers: Headers) -> Option<()> {
+fn judge(frame: Frame, headers: Headers, work: &Work) -> Option<()> {
     let Addresses { from, .. } = frame.addresses(headers.family).ok()?;
     let zone = match maps::subnet(from) {
         Some(subnet) => subnet.network,
@@ -81,34 +93,41 @@ fn judge(frame: Frame, headers: Headers) -> Option<()> {
         None if matches!(headers.protocol, protocol::ICMP | protocol::ICMPV6) => 0,
         None => return None,
     };
+    let is_hosts = zone == 0;
     let readable = tuple::read(frame, headers, zone);
-    let work = maps::work()?;
-    if zone == 0 {
-        if readable.is_err() || work.quoted == 0 {
-            return None;
+    let (zone, from) = match work.read() {
+        Some(read) => {
+            let from = read.tuple.get().from;
+            if zone == 0 {
+                if !read.is_quoting() {
+                    return None;
+                }
+                part!(read.tuple, zone).set(maps::subnet(from)?.network);
+            }
+            (read.tuple.get().zone, from)
         }
-        work.tuple.zone = maps::subnet(work.tuple.from)?.network;
-    }
-    let sender = maps::neighbour(work.tuple.zone, work.tuple.from)?.port;
+        None if zone == 0 => return None,
+        None => (zone, from),
+    };
+    let sender = maps::neighbour(zone, from)?.port;
     let endpoint = maps::endpoint(sender.ifindex).filter(|_| sender.kind == Kind::Container as u8)?;
-    let found = readable.and_then(|()| translation(frame, endpoint));
-    let work = maps::work()?;
-    if let Err(reason) = found {
-        if zone == 0 {
+    if let Err(reason) = readable.and_then(|()| translation(frame, work, endpoint)) {
+        if is_hosts {
             return None;
         }
-        work.decision = Decision::drop(reason);
+        work.start_decision().write(Decision::drop(reason));
     }
-    work.decision.source = endpoint.id;
-    work.decision.network = endpoint.network;
+    let decision = work.decision()?;
+    part!(decision, source).set(endpoint.id);
+    part!(decision, network).set(endpoint.network);
     Some(())
 }
 
 /// What a container's packet shows the world. The decision is in `work`.
 #[inline(always)]
-fn translation(frame: Frame, endpoint: &Endpoint) -> Result<(), DropReason> {
+fn translation(frame: Frame, work: &Work, endpoint: &Endpoint) -> Result<(), DropReason> {
     // the endpoint's own hook has put them into order
-    if maps::work().is_some_and(|work| fragment::lacks_ports(work)) {
+    if work.read().is_none_or(fragment::lacks_ports) {
         return Err(DropReason::Fragment);
     }
     if flow::find(frame) {
@@ -146,20 +165,20 @@ extern "C" fn judge_refused(skb: *mut __sk_buff, headers: u64, network: u32, rea
         }
     }
     if let Some(work) = maps::work() {
-        work.decision = Decision {
+        work.start_decision().write(Decision {
             reason,
             ..Decision::default()
-        };
+        });
     }
     0
 }
 
 /// A flow knows the packets of its container as they come from there.
 #[inline(always)]
-fn is_of_a_flow(work: &mut Work, network: u32) -> bool {
-    work.translated = work.tuple.reversed(network);
-    let Some(index) = maps::flow_index(&work.translated) else {
+fn is_of_a_flow(work: &Work, network: u32) -> bool {
+    let Some(read) = work.read() else { return false };
+    let Some(index) = maps::flow_index(work.sought.put(read.tuple.get().reversed(network))) else {
         return false;
     };
-    maps::record(index.key).is_some_and(|flow| flow.serial == index.serial && flow::lives(flow, work.now))
+    maps::record(index.key).is_some_and(|flow| flow.serial == index.serial && flow::lives(flow, read.now.get()))
 }

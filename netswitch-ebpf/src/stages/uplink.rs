@@ -7,7 +7,7 @@ use super::{flow, fragment, leave, publish, route, stack, tuple};
 use crate::{
     maps,
     packet::{Family, Frame, Headers, Packet},
-    work::WayBack,
+    work::{WayBack, Work},
 };
 
 /// What [`decide`] leaves to the host's stack, as a decision.
@@ -34,11 +34,14 @@ pub fn decide(frame: Frame) -> bool {
 extern "C" fn decide_uplink(skb: *mut __sk_buff, headers: u64) -> u32 {
     // SAFETY: from `decide`
     let headers = unsafe { Headers::from_bits(headers) };
-    u32::from(judge(Frame::new(skb), headers))
+    match maps::new_work() {
+        Some(work) => u32::from(judge(Frame::new(skb), headers, work)),
+        None => 0,
+    }
 }
 
 #[inline(always)]
-fn judge(frame: Frame, headers: Headers) -> bool {
+fn judge(frame: Frame, headers: Headers, work: &Work) -> bool {
     if tuple::read(frame, headers, 0).is_err() {
         return false;
     }
@@ -46,30 +49,27 @@ fn judge(frame: Frame, headers: Headers) -> bool {
         ifindex: frame.ifindex(),
         network: 0,
     };
-    let is_fragment_of_ours = maps::work().is_some_and(|work| work.is_fragment() && maps::is_local(work.destination));
-    if is_fragment_of_ours && fragment::decide(frame, way_back) {
+    let Some(to) = work.destination() else { return false };
+    if headers.is_fragment() && maps::is_local(to.get()) && fragment::decide(frame, way_back) {
         return true;
     }
     if flow::find(frame) {
         enter(frame, Verdict::Translate, way_back);
         return true;
     }
-    if let Some(publication) = publish::find(frame).filter(|publication| stack::may_forward(publication)) {
-        match publish::decide_world(frame, publication) {
+    if let Some(found) = publish::find(frame).filter(|found| stack::may_forward(found.publication)) {
+        match publish::decide_world(frame, found) {
             Ok(()) => enter(frame, Verdict::Open, way_back),
-            Err(reason) => refuse(reason, publication.network, publication.endpoint),
+            Err(reason) => refuse(work, reason, found.publication.network, found.publication.endpoint),
         }
         return true;
     }
     // containers and their gateways are nobody's to reach from outside
-    let Some(work) = maps::work() else {
-        return false;
-    };
-    let to = work.destination;
+    let to = to.get();
     match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
         Some((subnet, network)) if network.is_gateway(to) || route::is_inside(frame, subnet, network, to) => {
             let endpoint = maps::neighbour(subnet.network, to).map_or(0, |neighbour| neighbour.port.id);
-            refuse(DropReason::NotPublished, subnet.network, endpoint);
+            refuse(work, DropReason::NotPublished, subnet.network, endpoint);
             true
         }
         _ => false,
@@ -86,12 +86,10 @@ fn enter(frame: Frame, verdict: Verdict, way_back: WayBack) {
 }
 
 #[inline(always)]
-fn refuse(reason: DropReason, network: u32, endpoint: u32) {
-    if let Some(work) = maps::work() {
-        work.decision = Decision {
-            network,
-            destination: endpoint,
-            ..Decision::drop(reason)
-        };
-    }
+fn refuse(work: &Work, reason: DropReason, network: u32, endpoint: u32) {
+    work.start_decision().write(Decision {
+        network,
+        destination: endpoint,
+        ..Decision::drop(reason)
+    });
 }
