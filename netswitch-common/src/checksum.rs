@@ -113,25 +113,33 @@ const fn nibbles() -> [u32; 16] {
     remainders
 }
 
-/// The product of two remainders. It is reduced by a table: a mask of the polynomial is two values that the verifier of
-/// Linux 7 follows one by one, which would double its work at each of 32 turns.
-#[inline(always)]
+/// The product of two remainders.
 const fn multiply(a: u32, b: u32) -> u32 {
     let mut product = 0;
+    let mut turn = 0;
+    while turn < TURNS {
+        product = add_product(product, a, b, turn);
+        turn += 1;
+    }
+    product
+}
+
+const TURNS: u32 = 8;
+
+/// One turn of a multiplication: four bits of `a`, those of the highest powers first. It is reduced by a table: a mask
+/// of the polynomial is two values that the verifier of Linux 7 follows one by one, which would double its work with
+/// each bit.
+#[inline(always)]
+const fn add_product(product: u32, a: u32, b: u32, turn: u32) -> u32 {
+    // four powers more, which lie below bit 32 until they are reduced
+    let mut wide = (product as u64) << 28;
     let mut bit = 0;
-    while bit < 32 {
-        product ^= (b as u64) << bit & ((a >> bit & 1) as u64).wrapping_neg();
+    while bit < 4 {
+        let mask = ((a >> (4 * turn + bit) & 1) as u64).wrapping_neg();
+        wide ^= (b as u64) << (29 + bit) & mask;
         bit += 1;
     }
-    // the lowest power is the highest bit
-    product <<= 1;
-    let mut above = product as u32;
-    let mut nibble = 0;
-    while nibble < 8 {
-        above = (above >> 4) ^ NIBBLES[(above & 15) as usize];
-        nibble += 1;
-    }
-    (product >> 32) as u32 ^ above
+    (wide >> 32) as u32 ^ NIBBLES[(wide >> 28 & 15) as usize]
 }
 
 /// What a CRC-32C changes by when its first four bytes change: see [`crc32c_change`]. In steps, because
@@ -141,11 +149,11 @@ pub struct Crc32cChange {
     remainder: u32,
     count: u32,
     step: u32,
-    _pad: u32,
+    product: u32,
 }
 
 impl Crc32cChange {
-    pub const STEPS: u32 = ZEROS.len() as u32;
+    pub const STEPS: u32 = ZEROS.len() as u32 * TURNS;
 
     /// As for [`crc32c_change`].
     #[inline(always)]
@@ -155,19 +163,26 @@ impl Crc32cChange {
             // four bytes through the register, then the zeros that stand for what follows
             count: following + 4,
             step: 0,
-            _pad: 0,
+            product: 0,
         }
     }
 
-    /// The next of [`Self::STEPS`].
+    /// The next of [`Self::STEPS`]: a turn of the multiplication by what so many zeros do, if there are that many.
     #[inline(always)]
     pub fn step(&mut self) {
-        if let Some(power) = ZEROS.get(self.step as usize)
+        let turn = self.step % TURNS;
+        if let Some(power) = ZEROS.get((self.step / TURNS) as usize)
             && self.count & 1 != 0
         {
-            self.remainder = multiply(*power, self.remainder);
+            self.product = add_product(self.product, *power, self.remainder, turn);
+            if turn == TURNS - 1 {
+                self.remainder = self.product;
+                self.product = 0;
+            }
         }
-        self.count >>= 1;
+        if turn == TURNS - 1 {
+            self.count >>= 1;
+        }
         self.step += 1;
     }
 

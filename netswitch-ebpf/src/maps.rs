@@ -13,7 +13,10 @@ use netswitch_common::{
     capacity,
     endpoint::{Endpoint, Port, PortKey, Slot},
     event::ShownKey,
-    flow::{Flow, FlowIndex, FlowKey, Quota, Tuple},
+    flow::{
+        Flow, FlowIndex, FlowKey, Quota, Tuple,
+        mapping::{ClaimableKey, Mapping, MappingKey},
+    },
     fragment::{FragmentKey, Fragments, Parked, ParkedKey},
     host::{Config, Uplink},
     leash::{Classes, LeashKey, LeashPortsKey, Leashed},
@@ -26,7 +29,9 @@ use netswitch_common::{
     verdict::{Count, DropKey, Explanation},
 };
 
-pub use self::publish::{lets_in, may_lead_inward, publication, published, published_at};
+pub use self::publish::{
+    keep_port, lets_in, may_lead_inward, publication, published, published_as, published_at,
+};
 use crate::work::Work;
 
 /// By ifindex of the host-side device. Agent -> every endpoint hook.
@@ -106,6 +111,15 @@ pub static FLOWS: HashMap<Tuple, FlowIndex> = HashMap::pinned(capacity::FLOWS, B
 /// By owner and slot. Commit -> flow, agent.
 #[map]
 pub static RECORDS: HashMap<FlowKey, Flow> = HashMap::pinned(capacity::RECORDS, BPF_F_NO_PREALLOC);
+
+/// By socket of a container, and by port outside. Commit -> commit; the agent removes what is stale.
+#[map]
+pub static MAPPINGS: HashMap<MappingKey, Mapping> = HashMap::pinned(capacity::MAPPINGS, BPF_F_NO_PREALLOC);
+
+/// Until when a socket of the host that has this port, or dials this peer, may get in the way of a flow. Commit ->
+/// socket hooks.
+#[map]
+pub static CLAIMABLE: LruHashMap<ClaimableKey, u64> = LruHashMap::pinned(capacity::CLAIMABLE, 0);
 
 /// By endpoint id. Commit -> commit.
 #[map]

@@ -129,9 +129,12 @@ pub fn dial(context: &SockAddrContext, is_v4: bool, moment: Moment) -> i32 {
     if !concerns(context) || is_bound_to_loopback(context, is_v4) {
         return ALLOW;
     }
-    if moment == Moment::Connect {
-        // SAFETY: the verifier checks the access; of a socket that is not bound the port is 0
-        claim::take_port(unsafe { (&raw const (*socket(context)).src_port).read_volatile() } as u16);
+    // SAFETY: the verifier checks the access; of a socket that is not bound the port is 0
+    let port = unsafe { (&raw const (*socket(context)).src_port).read_volatile() } as u16;
+    match (moment, port) {
+        (Moment::Connect, 0) => claim::dial(dialled.address, dialled.port, protocol_of(context)),
+        (Moment::Connect, port) => claim::take_port(port, protocol_of(context)),
+        (Moment::Send, port) => claim::send(port, dialled.address, dialled.port, protocol_of(context)),
     }
     let Some((number, publication)) = find(dialled, protocol_of(context)) else {
         return ALLOW;
@@ -319,7 +322,7 @@ pub fn bind(context: &SockAddrContext, is_v4: bool) -> i32 {
         taken(asked.address) || taken(asked.address.any())
     };
     if !is_taken {
-        claim::take_port(port);
+        claim::take_port(port, protocol);
         return ALLOW;
     }
     // SAFETY: only takes a number

@@ -7,7 +7,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use netswitch_common::{
     address::Address,
-    flow::{Flow, FlowEnd, FlowKey, Tuple},
+    flow::{Flow, FlowEnd, FlowKey, Tuple, mapping::MappingKey},
     fragment::{FragmentKey, Piece},
     verdict::Decision,
 };
@@ -84,9 +84,11 @@ pub struct Work {
     pub probes: u8,
     /// What came of the port that was tried last ([`crate::commit::open`]).
     pub found: u32,
-    /// For a new flow: the life of the first record found that yields its slot, and the slot; 0: none.
+    /// For a new flow: the life of the first record found that yields its slot most readily, and the slot; 0: none.
     pub yielding: u64,
     pub yielding_slot: u32,
+    /// One of [`netswitch_common::flow::yielding`].
+    pub yielding_readiness: u8,
     /// The tuple of what answers the packet, where the host is asked about that.
     pub reply: Tuple,
     /// A flow that this one takes the place of; serial 0: none.
@@ -121,6 +123,8 @@ pub struct Work {
     pub record: Record,
     pub record_length: u32,
     pub record_sum: u32,
+    /// A key of MAPPINGS, for which the stack has no room.
+    pub mapping: MappingKey,
     /// What is said instead of a record ([`crate::headers::dns::code`]).
     pub code: u16,
     /// A new flow; key, deadline and serial are commit's.

@@ -94,6 +94,7 @@ impl Switch {
             Entry::Subnet { subnet, value } => drop(self.subnets.insert(*subnet, *value)),
             Entry::Published { .. }
             | Entry::Publication { .. }
+            | Entry::Outward { .. }
             | Entry::Source { .. }
             | Entry::View { .. }
             | Entry::Name { .. }

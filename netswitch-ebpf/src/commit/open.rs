@@ -1,11 +1,9 @@
 //! Open: commit's way to make a flow. It gets a slot of its owner's and, if it wants one, a port; then two
 //! index entries lead to it.
 
-use core::ffi::c_void;
-
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_ANY, BPF_NOEXIST},
-    helpers::{bpf_csum_diff, bpf_get_prandom_u32, bpf_loop},
+    helpers::bpf_csum_diff,
 };
 use netswitch_common::{
     address::Address,
@@ -14,20 +12,17 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use super::{hairpin, slot};
+use super::{hairpin, port, slot};
 use crate::{
     atomic,
     code::outcome,
     maps,
     packet::Frame,
-    stages::{claim, flow, masquerade},
+    stages::flow,
     work::Work,
 };
 
 type Result = core::result::Result<(), DropReason>;
-
-/// Ports that a new flow tries: with nine tenths of them taken, one in 10^10 finds none.
-const PORTS_TRIED: u32 = 256;
 
 /// Makes the flow that `work` describes and the translation of its first packet.
 #[inline(always)]
@@ -69,7 +64,7 @@ fn make(frame: Frame, work: &mut Work) -> core::result::Result<bool, DropReason>
     if !slot::reserve(work)? {
         // a port is looked for before another flow loses its slot
         work.probes = 1;
-        let code = find_reply(frame, work, &FlowIndex::default());
+        let code = port::find_reply(frame, work);
         work.probes = 0;
         if code != PUT {
             return Err(reason_of(code));
@@ -81,7 +76,7 @@ fn make(frame: Frame, work: &mut Work) -> core::result::Result<bool, DropReason>
         serial: work.flow.serial,
         direction: direction::REPLY,
     };
-    let code = find_reply(frame, work, &index);
+    let code = port::find_reply(frame, work);
     if code != PUT {
         end(work.key, work.flow.serial);
         return Err(reason_of(code));
@@ -101,6 +96,7 @@ fn make(frame: Frame, work: &mut Work) -> core::result::Result<bool, DropReason>
         };
     }
     hairpin::keep(&work.flow, work.flow.deadline);
+    port::keep(work.key);
     Ok(true)
 }
 
@@ -118,8 +114,8 @@ fn end(key: FlowKey, serial: u32) {
 }
 
 /// What [`put`] says beside a [`DropReason`].
-const PUT: u32 = 0;
-const TAKEN: u32 = u32::MAX;
+pub const PUT: u32 = 0;
+pub const TAKEN: u32 = u32::MAX;
 
 /// Why there is no entry for replies.
 #[inline(always)]
@@ -131,12 +127,12 @@ fn reason_of(code: u32) -> DropReason {
 }
 
 /// Whether an index entry may be had whose connection has ended, but whose server may remember it.
-const REPLACES_CLOSED: u32 = 1;
-const KEEPS_CLOSED: u32 = 0;
+pub const REPLACES_CLOSED: u32 = 1;
+pub const KEEPS_CLOSED: u32 = 0;
 
 /// An index entry, in place of one whose flow has ended. [`TAKEN`]: there is a living one.
 #[inline(never)]
-fn put(tuple: &Tuple, index: &FlowIndex, now: u64, closed: u32) -> u32 {
+pub fn put(tuple: &Tuple, index: &FlowIndex, now: u64, closed: u32) -> u32 {
     match maps::FLOWS.insert(tuple, index, BPF_NOEXIST.into()) {
         Ok(()) => return PUT,
         Err(error) if error != -slot::EEXIST => return slot::full(error) as u32,
@@ -158,114 +154,12 @@ fn put(tuple: &Tuple, index: &FlowIndex, now: u64, closed: u32) -> u32 {
 
 /// Whether an index entry is a living flow's.
 #[inline(always)]
-fn is_taken(index: &FlowIndex, now: u64, closed: u32) -> bool {
+pub fn is_taken(index: &FlowIndex, now: u64, closed: u32) -> bool {
     maps::record(index.key).is_some_and(|flow| {
         let (serial, progress) = halves(flow.life());
         let has_ended = closed == REPLACES_CLOSED && FlowState::of(progress) as u8 == FlowState::Closed as u8;
         serial == index.serial && !has_ended && flow::lives(flow, now)
     })
-}
-
-/// The entry by which replies find the flow, with a port of its own if it wants one, or if another flow's replies would
-/// look the same. What [`put`] says; while `work.probes` is set only whether there is one.
-#[inline(always)]
-fn find_reply(frame: Frame, work: &mut Work, index: &FlowIndex) -> u32 {
-    if work.wants_port == 0 {
-        match try_tuple(work, index, REPLACES_CLOSED) {
-            TAKEN if masquerade::has_ports(work) => {}
-            code => return code,
-        }
-    }
-    let Some(config) = maps::config() else {
-        return TAKEN;
-    };
-    let count = u32::from(config.port_count);
-    // first those whose last connection no server can remember; a small range is walked twice
-    let tries = PORTS_TRIED.min(2 * count);
-    // SAFETY: no argument
-    let random = unsafe { bpf_get_prandom_u32() };
-    let mut search = Search {
-        frame,
-        at: random.checked_rem(count).unwrap_or(0),
-        // an odd step visits every port of a range that is a power of two; a small range is walked
-        step: if count <= PORTS_TRIED {
-            1
-        } else {
-            (random >> 16 & 0x3ff) | 1
-        },
-        count,
-        fresh: tries / 2,
-        first: config.first_port.into(),
-        direction: index.direction,
-        _pad: 0,
-    };
-    work.found = TAKEN;
-    // SAFETY: the callback has the signature that the helper wants and runs before this returns
-    unsafe {
-        bpf_loop(tries, try_port as *mut c_void, (&raw mut search).cast(), 0);
-    }
-    maps::work().map_or(TAKEN, |work| work.found)
-}
-
-/// The new flow's reply tuple as it is: put, or only looked at.
-#[inline(always)]
-fn try_tuple(work: &Work, index: &FlowIndex, closed: u32) -> u32 {
-    let tuple = &work.flow.tuples[1];
-    match work.probes {
-        0 => put(tuple, index, work.now, closed),
-        _ => match maps::flow_index(tuple) {
-            Some(old) if is_taken(old, work.now, closed) => TAKEN,
-            _ => PUT,
-        },
-    }
-}
-
-/// What `bpf_loop` passes from port to port.
-#[repr(C)]
-struct Search {
-    frame: Frame,
-    at: u32,
-    step: u32,
-    count: u32,
-    /// How many tries leave alone what a closed connection has.
-    fresh: u32,
-    first: u32,
-    direction: u32,
-    _pad: u32,
-}
-
-/// Whether an endpoint leaves a port to the others: one of eight, so that nobody alone takes all ports to a
-/// destination. A small range has none to spare.
-#[inline(always)]
-fn leaves(owner: u32, port: u16) -> bool {
-    let mixed = (u32::from(port) ^ owner.wrapping_mul(0x9e37_79b1)).wrapping_mul(0x85eb_ca6b);
-    mixed >> 29 == 0
-}
-
-extern "C" fn try_port(round: u64, search: &mut Search) -> i64 {
-    let Some(work) = maps::work() else { return 1 };
-    let port = (search.first + search.at) as u16;
-    search.at = (search.at + search.step).checked_rem(search.count).unwrap_or(0);
-    if search.count > PORTS_TRIED && leaves(work.key.owner, port) {
-        return 0;
-    }
-    work.flow.tuples[1].to_port = port.to_be();
-    if claim::takes(search.frame.0, &work.flow.tuples[1]) {
-        return 0;
-    }
-    let index = FlowIndex {
-        key: work.key,
-        serial: work.flow.serial,
-        direction: search.direction,
-    };
-    let closed = if round < u64::from(search.fresh) {
-        KEEPS_CLOSED
-    } else {
-        REPLACES_CLOSED
-    };
-    // not on the stack: 6.1's verifier follows a callback once, and would take what it saw there for all there is
-    work.found = try_tuple(work, &index, closed);
-    i64::from(work.found != TAKEN)
 }
 
 /// What follows from the tuples: into the record, and for the packet at hand.

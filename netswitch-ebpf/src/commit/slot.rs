@@ -3,14 +3,15 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use netswitch_common::{
     capacity::COMMON_RECORDS,
-    flow::{EXTENT, Flow, FlowKey, Quota, halves, life},
+    flow::{EXTENT, Flow, FlowKey, Quota, halves, life, yielding},
     progress::{self, timeout},
     verdict::DropReason,
 };
 
-use super::limit;
+use super::{limit, port};
 use crate::{
     atomic::{self, fetch_add},
+    headers::{dns, protocol},
     maps,
     stages::flow,
     work::Work,
@@ -31,6 +32,10 @@ pub fn reserve(work: &mut Work) -> Result<bool, DropReason> {
     };
     let mut refusal = DropReason::FlowQuota;
     work.yielding = 0;
+    work.yielding_readiness = yielding::KEEPS;
+    if work.tuple.protocol == u32::from(protocol::UDP) && work.flow.tuples[1].from_port == dns::PORT {
+        work.flow.progress |= progress::QUESTION;
+    }
     work.flow.deadline = work.now + timeout(work.tuple.protocol, work.flow.progress);
     work.flow.progress |= progress::WRITING;
     for attempt in 0..SLOTS_TRIED + NEW_SLOTS_TRIED {
@@ -59,9 +64,13 @@ pub fn reserve(work: &mut Work) -> Result<bool, DropReason> {
                     if take(record, key, seen, work) {
                         return Ok(true);
                     }
-                } else if work.yielding == 0 && progress & progress::WRITING == 0 && old.yields(progress, work.now) {
-                    work.yielding = seen;
-                    work.yielding_slot = slot;
+                } else if progress & progress::WRITING == 0 {
+                    let readiness = old.yields(progress, work.now);
+                    if readiness > work.yielding_readiness {
+                        work.yielding = seen;
+                        work.yielding_slot = slot;
+                        work.yielding_readiness = readiness;
+                    }
                 }
             }
         }
@@ -151,6 +160,7 @@ fn forget(flow: &Flow, key: FlowKey, serial: u32) {
             }
         }
     }
+    port::forget(flow, key, serial);
 }
 
 /// Why a table took no entry.

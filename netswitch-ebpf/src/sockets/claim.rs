@@ -1,7 +1,11 @@
 //! Claim: sockets of the host take ports and protocols that flows of containers may have.
 
-use aya_ebpf::{EbpfContext as _, helpers::bpf_get_netns_cookie, programs::SockContext};
-use netswitch_common::host::waits;
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::{bpf_get_netns_cookie, bpf_ktime_get_coarse_ns},
+    programs::SockContext,
+};
+use netswitch_common::{address::Address, flow::mapping::ClaimableKey, host::waits};
 
 use crate::{
     atomic,
@@ -13,13 +17,42 @@ const SOCK_RAW: u32 = 3;
 /// Sockets of this protocol send only.
 const IPPROTO_RAW: u32 = 255;
 
-/// A socket of the host has a port, or dials from it, that a flow may have: the flows find out with their next
-/// packets.
+/// A socket of the host has a port, in host order, or dials from it, that a flow may have: the flows find out with their
+/// next packets.
 #[inline(always)]
-pub fn take_port(port: u16) {
-    if maps::config().is_some_and(|config| port.wrapping_sub(config.first_port) < config.port_count) {
+pub fn take_port(port: u16, protocol: u8) {
+    let is_masquerades =
+        maps::config().is_some_and(|config| port.wrapping_sub(config.first_port) < config.port_count);
+    if is_masquerades || is_claimable(ClaimableKey::new(Address::NONE, port.to_be(), protocol)) {
         flows_look_again();
     }
+}
+
+/// A socket of the host dials a peer, at a port in network order. The kernel chooses the socket's own port later, and
+/// may choose one that a flow to this peer has kept.
+#[inline(always)]
+pub fn dial(peer: Address, port: u16, protocol: u8) {
+    if is_claimable(ClaimableKey::new(peer, port, protocol)) {
+        flows_look_again();
+    }
+}
+
+/// A socket that is not connected sends from a port, in host order, to a peer.
+#[inline(always)]
+pub fn send(port: u16, peer: Address, peer_port: u16, protocol: u8) {
+    if is_claimable(ClaimableKey::new(Address::NONE, port.to_be(), protocol))
+        && is_claimable(ClaimableKey::new(peer, peer_port, protocol))
+    {
+        flows_look_again();
+    }
+}
+
+#[inline(always)]
+fn is_claimable(key: ClaimableKey) -> bool {
+    // SAFETY: a number; a deleted entry's memory stays until the program has ended (RCU)
+    let until = unsafe { maps::CLAIMABLE.get(&key) };
+    // SAFETY: no argument
+    until.is_some_and(|until| *until > unsafe { bpf_ktime_get_coarse_ns() })
 }
 
 /// A socket is made. One that hears a whole protocol without ports keeps that protocol for the host.

@@ -74,16 +74,23 @@ pub fn uses(protocol: u32, is_v4: bool) -> bool {
         .is_some_and(|families| families & family != 0)
 }
 
-/// Whether a flow must not begin whose answers have this tuple: a socket or a published port is there.
+/// Whether a flow must not begin whose answers have this tuple: a socket is there, or a published port that leads
+/// elsewhere than to `port`, in network order, of the endpoint `owner`.
 #[inline(always)]
-pub fn takes(skb: *mut __sk_buff, reply: &Tuple) -> bool {
+pub fn takes(skb: *mut __sk_buff, reply: &Tuple, owner: u32, port: u16) -> bool {
     match reply.protocol as u8 {
-        protocol::TCP | protocol::UDP => {
-            socket(skb, reply) != NOBODY
-                || maps::published_at(reply.to, reply.protocol as u8, u16::from_be(reply.to_port)).is_some()
-        }
+        protocol::TCP | protocol::UDP => socket(skb, reply) != NOBODY || is_published_elsewhere(reply, owner, port),
         _ => false,
     }
+}
+
+#[inline(always)]
+fn is_published_elsewhere(reply: &Tuple, owner: u32, port: u16) -> bool {
+    let outside = u16::from_be(reply.to_port);
+    let number = maps::published_at(reply.to, reply.protocol as u8, outside);
+    number.and_then(maps::publication).is_some_and(|publication| {
+        publication.endpoint != owner || publication.port(outside) != u16::from_be(port)
+    })
 }
 
 /// Whether a flow must not go on whose answers have this tuple: since it began, the host has begun to wait for
