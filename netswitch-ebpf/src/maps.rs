@@ -29,9 +29,7 @@ use netswitch_common::{
     verdict::{Count, DropKey, Explanation},
 };
 
-pub use self::publish::{
-    keep_port, lets_in, may_lead_inward, publication, published, published_as, published_at,
-};
+pub use self::publish::{keep_port, lets_in, may_lead_inward, publication, published, published_as, published_at};
 use crate::work::Work;
 
 /// By ifindex of the host-side device. Agent -> every endpoint hook.

@@ -158,7 +158,11 @@ mod tests {
         let (socket, port) = (MappingKey::of_socket(&original, outside), MappingKey::of_port(&reply));
         assert_ne!(socket, port);
         // whoever they speak with
-        let elsewhere = Tuple { to: inside, to_port: 9, ..original };
+        let elsewhere = Tuple {
+            to: inside,
+            to_port: 9,
+            ..original
+        };
         assert_eq!(MappingKey::of_socket(&elsewhere, outside), socket);
     }
 }

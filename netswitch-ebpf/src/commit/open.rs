@@ -13,14 +13,7 @@ use netswitch_common::{
 };
 
 use super::{hairpin, port, slot};
-use crate::{
-    atomic,
-    code::outcome,
-    maps,
-    packet::Frame,
-    stages::flow,
-    work::Work,
-};
+use crate::{atomic, code::outcome, maps, packet::Frame, stages::flow, work::Work};
 
 type Result = core::result::Result<(), DropReason>;
 

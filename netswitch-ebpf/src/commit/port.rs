@@ -23,13 +23,10 @@ use crate::{
     work::Work,
 };
 
-/// Ports that a new flow tries where its socket's own is not to be had. Of the first of them it takes none that stands
-/// for another socket, or whose last connection a server may remember. With nine tenths of the rest taken, one flow in
-/// 10^11 finds none.
-const TRIED: u32 = 384;
-const TRIED_ALONE: u32 = 128;
-/// Of the rest, how many leave alone what a closed connection has.
-const TRIED_FRESH: u32 = 256;
+/// Where its socket's own port is not to be had, a new flow tries so many three times: at first ports that stand for no
+/// other socket, then also such ports, and at last ports of connections that have ended, but whose servers may remember
+/// them. With nine tenths of the ports taken towards its peer, one flow in 10^11 finds none.
+const TRIED: u32 = 128;
 /// Ranges up to this size are walked port by port.
 const WALKED: u32 = 256;
 
@@ -188,6 +185,8 @@ struct Search {
     step: u32,
     count: u32,
     first: u32,
+    /// How many are tried at a time.
+    tries: u32,
 }
 
 /// Tries ports of the socket's class at random.
@@ -212,11 +211,17 @@ fn search(frame: Frame) -> u32 {
         },
         count,
         first: first.into(),
+        tries: TRIED.min(count),
     };
     work.found = TAKEN;
     // SAFETY: the callback has the signature that the helper wants and runs before this returns
     unsafe {
-        bpf_loop(TRIED, try_next as *mut c_void, (&raw mut search).cast(), 0);
+        bpf_loop(
+            3 * TRIED.min(count),
+            try_next as *mut c_void,
+            (&raw mut search).cast(),
+            0,
+        );
     }
     maps::work().map_or(TAKEN, |work| work.found)
 }
@@ -236,10 +241,13 @@ extern "C" fn try_next(round: u64, search: &mut Search) -> i64 {
     if search.count > WALKED && leaves(work.key.owner, port) {
         return 0;
     }
-    let how = match round as u32 {
-        0..TRIED_ALONE => how::ALONE,
-        TRIED_ALONE..TRIED_FRESH => 0,
-        _ => how::REPLACES_CLOSED,
+    let round = round as u32;
+    let how = if round < search.tries {
+        how::ALONE
+    } else if round < 2 * search.tries {
+        0
+    } else {
+        how::REPLACES_CLOSED
     };
     let code = try_port(search.frame.0, port, how);
     // not on the stack: 6.1's verifier follows a callback once, and would take what it saw there for all there is
@@ -280,8 +288,7 @@ extern "C" fn keep_mapping(owner: u32, slot: u32) -> u32 {
     note(&mapping);
     let protocol = original.protocol as u8;
     let port = u16::from_be(reply.to_port);
-    let is_masquerades =
-        maps::config().is_some_and(|config| port.wrapping_sub(config.first_port) < config.port_count);
+    let is_masquerades = maps::config().is_some_and(|config| port.wrapping_sub(config.first_port) < config.port_count);
     if keeps(protocol) && !is_masquerades {
         maps::keep_port(protocol, port);
         claimable(Address::NONE, reply.to_port, protocol, flow.deadline);

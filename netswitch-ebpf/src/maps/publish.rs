@@ -9,9 +9,7 @@ use netswitch_common::{
     address::Address,
     capacity,
     flow::mapping::kept,
-    publish::{
-        OutwardKey, OutwardPorts, Publication, PublishedKey, PublishedPorts, SourceKey, flags, inward,
-    },
+    publish::{OutwardKey, OutwardPorts, Publication, PublishedKey, PublishedPorts, SourceKey, flags, inward},
 };
 
 use super::is_local;
@@ -78,7 +76,9 @@ pub fn may_lead_inward(protocol: u8, port: u16) -> bool {
 #[inline(always)]
 pub fn keep_port(protocol: u8, port: u16) {
     let Some(half) = KEPT.get(kept::CURRENT) else { return };
-    let Some((word, bit)) = inward(protocol, port) else { return };
+    let Some((word, bit)) = inward(protocol, port) else {
+        return;
+    };
     if let Some(ports) = KEPT.get_ptr_mut(*half as u32 + word) {
         // SAFETY: an array's entry, one aligned word; other CPUs set bits at the same time
         unsafe {

@@ -21,8 +21,7 @@ const IPPROTO_RAW: u32 = 255;
 /// next packets.
 #[inline(always)]
 pub fn take_port(port: u16, protocol: u8) {
-    let is_masquerades =
-        maps::config().is_some_and(|config| port.wrapping_sub(config.first_port) < config.port_count);
+    let is_masquerades = maps::config().is_some_and(|config| port.wrapping_sub(config.first_port) < config.port_count);
     if is_masquerades || is_claimable(ClaimableKey::new(Address::NONE, port.to_be(), protocol)) {
         flows_look_again();
     }

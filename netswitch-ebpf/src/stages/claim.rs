@@ -88,9 +88,9 @@ pub fn takes(skb: *mut __sk_buff, reply: &Tuple, owner: u32, port: u16) -> bool 
 fn is_published_elsewhere(reply: &Tuple, owner: u32, port: u16) -> bool {
     let outside = u16::from_be(reply.to_port);
     let number = maps::published_at(reply.to, reply.protocol as u8, outside);
-    number.and_then(maps::publication).is_some_and(|publication| {
-        publication.endpoint != owner || publication.port(outside) != u16::from_be(port)
-    })
+    number
+        .and_then(maps::publication)
+        .is_some_and(|publication| publication.endpoint != owner || publication.port(outside) != u16::from_be(port))
 }
 
 /// Whether a flow must not go on whose answers have this tuple: since it began, the host has begun to wait for
