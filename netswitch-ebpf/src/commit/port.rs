@@ -181,12 +181,27 @@ fn try_tuple(work: &Work, closed: u32) -> u32 {
 #[repr(C)]
 struct Search {
     frame: Frame,
+    /// The last random number or, in a small range, where the next port stands.
     at: u32,
-    step: u32,
     count: u32,
     first: u32,
     /// How many are tried at a time.
     tries: u32,
+}
+
+impl Search {
+    /// Where the next port stands. Ports that are kept lie in rows, so no step from one to the next would do for all.
+    #[inline(always)]
+    fn next(&mut self) -> u32 {
+        if self.count > WALKED {
+            // Numerical Recipes' generator, whose upper bits are the random ones
+            self.at = self.at.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            return (u64::from(self.at) * u64::from(self.count) >> 32) as u32;
+        }
+        let at = self.at;
+        self.at = if at + 1 < self.count { at + 1 } else { 0 };
+        at
+    }
 }
 
 /// Tries ports of the socket's class at random.
@@ -203,11 +218,9 @@ fn search(frame: Frame) -> u32 {
     let random = unsafe { bpf_get_prandom_u32() };
     let mut search = Search {
         frame,
-        at: random.checked_rem(count).unwrap_or(0),
-        // an odd step visits every port of a range that is a power of two; a small range is walked
-        step: match count <= WALKED {
-            true => 1,
-            false => (random >> 16 & 0x3ff) | 1,
+        at: match count <= WALKED {
+            true => random.checked_rem(count).unwrap_or(0),
+            false => random,
         },
         count,
         first: first.into(),
@@ -236,8 +249,7 @@ fn leaves(owner: u32, port: u32) -> bool {
 
 extern "C" fn try_next(round: u64, search: &mut Search) -> i64 {
     let Some(work) = maps::work() else { return 1 };
-    let port = search.first + search.at;
-    search.at = (search.at + search.step).checked_rem(search.count).unwrap_or(0);
+    let port = search.first + search.next();
     if search.count > WALKED && leaves(work.key.owner, port) {
         return 0;
     }

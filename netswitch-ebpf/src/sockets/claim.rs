@@ -22,26 +22,28 @@ const IPPROTO_RAW: u32 = 255;
 #[inline(always)]
 pub fn take_port(port: u16, protocol: u8) {
     let is_masquerades = maps::config().is_some_and(|config| port.wrapping_sub(config.first_port) < config.port_count);
-    if is_masquerades || is_claimable(ClaimableKey::new(Address::NONE, port.to_be(), protocol)) {
+    if is_masquerades || is_kept(port, protocol) {
         flows_look_again();
     }
 }
 
-/// A socket of the host dials a peer, at a port in network order. The kernel chooses the socket's own port later, and
-/// may choose one that a flow to this peer has kept.
+/// Whether a socket that dials this peer, at a port in network order, may get a port from the kernel that a flow to the
+/// peer has kept.
 #[inline(always)]
-pub fn dial(peer: Address, port: u16, protocol: u8) {
-    if is_claimable(ClaimableKey::new(peer, port, protocol)) {
-        flows_look_again();
-    }
+pub fn may_meet(peer: Address, port: u16, protocol: u8) -> bool {
+    is_claimable(ClaimableKey::new(peer, port, protocol))
+}
+
+/// Whether a flow has kept this port, in host order.
+#[inline(always)]
+pub fn is_kept(port: u16, protocol: u8) -> bool {
+    is_claimable(ClaimableKey::new(Address::NONE, port.to_be(), protocol))
 }
 
 /// A socket that is not connected sends from a port, in host order, to a peer.
 #[inline(always)]
 pub fn send(port: u16, peer: Address, peer_port: u16, protocol: u8) {
-    if is_claimable(ClaimableKey::new(Address::NONE, port.to_be(), protocol))
-        && is_claimable(ClaimableKey::new(peer, peer_port, protocol))
-    {
+    if is_kept(port, protocol) && may_meet(peer, peer_port, protocol) {
         flows_look_again();
     }
 }
@@ -94,7 +96,7 @@ pub fn create(context: &SockContext) {
 
 /// Makes every flow look up again what it was made with.
 #[inline(always)]
-fn flows_look_again() {
+pub fn flows_look_again() {
     if let Some(config) = maps::CONFIG.get_ptr_mut(0) {
         // SAFETY: an array's entry; the addition is atomic
         unsafe { atomic::fetch_add(&raw mut (*config).generation, 1) };

@@ -17,10 +17,20 @@ use tests::world::{
 use super::{address, drops_reach};
 
 /// So many connections, kept open.
+/// Ports that are published, so that another container which sends from them cannot keep them outside.
+const PUBLISHED: Range<u16> = 9_000..9_080;
+
+fn publishes(world: &World) {
+    for protocol in ["tcp", "udp"] {
+        let name = format!("web-{protocol}");
+        world.run(&name, &["-p", &format!("9000-9079:9000-9079/{protocol}")]);
+    }
+}
+
+/// Streams from the first `count` of [`PUBLISHED`].
 fn open(client: &Namespace, dial: &Dial, count: usize) -> Vec<TcpStream> {
-    client
-        .enter(|| (0..count).map(|_| dial.open(PATIENCE)).collect::<io::Result<_>>())
-        .unwrap()
+    let streams = PUBLISHED.map(|port| dial.from("0.0.0.0", port).open(PATIENCE));
+    client.enter(|| streams.take(count).collect::<io::Result<_>>()).unwrap()
 }
 
 /// A datagram and its answer: the port that the server saw.
@@ -37,13 +47,13 @@ fn seen_port(socket: &UdpSocket) -> u16 {
 
 fn sockets(client: &Namespace, to: SocketAddr, count: usize) -> Vec<UdpSocket> {
     client.enter(|| {
-        let socket = || {
-            let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+        let socket = |port| {
+            let socket = UdpSocket::bind(("0.0.0.0", port)).unwrap();
             socket.connect(to).unwrap();
             socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
             socket
         };
-        std::iter::repeat_with(socket).take(count).collect()
+        PUBLISHED.map(socket).take(count).collect()
     })
 }
 
@@ -51,9 +61,11 @@ fn sockets(client: &Namespace, to: SocketAddr, count: usize) -> Vec<UdpSocket> {
 fn case_12_ports_run_out_for_one_destination_and_come_back() {
     let world = World::with_lan_and(&["--masquerade-ports", "10240-10303"]);
     world.run("one", &[]);
+    publishes(&world);
     let one = world.inside("one");
     let _services = [7, 8].map(|port| Service::start(world.lan(), Transport::Tcp, port, "lan"));
-    let (full, other) = (Dial::tcp(LAN[0], 7), Dial::tcp(LAN[0], 8));
+    let from = |dial: Dial, port| dial.from("0.0.0.0", port);
+    let (full, other) = (Dial::tcp(LAN[0], 7), from(Dial::tcp(LAN[0], 8), 9_070));
     let streams = open(&one, &full, 64);
     let ports: HashSet<u16> = streams
         .iter()
@@ -61,7 +73,7 @@ fn case_12_ports_run_out_for_one_destination_and_come_back() {
         .collect();
     assert_eq!(ports, (10_240..10_304).collect());
     assert_eq!(world.drops("one", "bridge", "ports-exhausted"), 0);
-    full.unanswered(&one);
+    from(full, 9_071).unanswered(&one);
     drops_reach(&world, "one", "bridge", "ports-exhausted", 1);
     // the same ports serve another destination, and those in use go on
     other.answered(&one);
@@ -69,21 +81,22 @@ fn case_12_ports_run_out_for_one_destination_and_come_back() {
         assert_eq!(ask_stream(stream).unwrap().name, "lan");
     }
     drop(streams);
-    full.answered(&one);
+    from(full, 9_072).answered(&one);
 }
 
 #[test]
 fn case_12_datagrams_too() {
     let world = World::with_lan_and(&["--masquerade-ports", "10240-10303"]);
     world.run("one", &[]);
+    publishes(&world);
     let one = world.inside("one");
     let _services = [7, 8].map(|port| Service::start(world.lan(), Transport::Udp, port, "lan"));
     let sockets = sockets(&one, (address(LAN[0]), 7).into(), 64);
     let ports: HashSet<u16> = sockets.iter().map(seen_port).collect();
     assert_eq!(ports, (10_240..10_304).collect());
-    Dial::udp(LAN[0], 7).unanswered(&one);
+    Dial::udp(LAN[0], 7).from("0.0.0.0", 9_070).unanswered(&one);
     drops_reach(&world, "one", "bridge", "ports-exhausted", 1);
-    Dial::udp(LAN[0], 8).answered(&one);
+    Dial::udp(LAN[0], 8).from("0.0.0.0", 9_071).answered(&one);
 }
 
 /// What the server sees of flows from these ports of a container, sent as frames: a process may not have
