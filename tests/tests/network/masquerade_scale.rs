@@ -27,8 +27,14 @@ fn publishes(world: &World) {
     }
 }
 
-/// Streams from the first `count` of [`PUBLISHED`].
 fn open(client: &Namespace, dial: &Dial, count: usize) -> Vec<TcpStream> {
+    client
+        .enter(|| (0..count).map(|_| dial.open(PATIENCE)).collect::<io::Result<_>>())
+        .unwrap()
+}
+
+/// Streams from the first `count` of [`PUBLISHED`].
+fn open_published(client: &Namespace, dial: &Dial, count: usize) -> Vec<TcpStream> {
     let streams = PUBLISHED.map(|port| dial.from("0.0.0.0", port).open(PATIENCE));
     client.enter(|| streams.take(count).collect::<io::Result<_>>()).unwrap()
 }
@@ -66,7 +72,7 @@ fn case_12_ports_run_out_for_one_destination_and_come_back() {
     let _services = [7, 8].map(|port| Service::start(world.lan(), Transport::Tcp, port, "lan"));
     let from = |dial: Dial, port| dial.from("0.0.0.0", port);
     let (full, other) = (Dial::tcp(LAN[0], 7), from(Dial::tcp(LAN[0], 8), 9_070));
-    let streams = open(&one, &full, 64);
+    let streams = open_published(&one, &full, 64);
     let ports: HashSet<u16> = streams
         .iter()
         .map(|stream| ask_stream(stream).unwrap().client.port())
