@@ -69,6 +69,7 @@ fn resource(network: &Network) -> NetworkResource {
         created: network.created.clone(),
         scope: "local".into(),
         driver: network.driver.name().into(),
+        enable_ipv4: Some(network.pool_v4().is_some()),
         enable_ipv6: network.enable_ipv6,
         ipam: IpamResource {
             driver: "default".into(),
