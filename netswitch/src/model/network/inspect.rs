@@ -7,7 +7,7 @@ use crate::{
     api::{ConfigFrom, EndpointResource, Error, Filters, IpamConfig, IpamResource, NetworkResource},
     model::{
         container::{Container, Mode},
-        filter, names,
+        filter, names, natural_order,
         state::State,
     },
 };
@@ -42,7 +42,7 @@ pub fn list(state: &State, filters: &Filters) -> Result<Vec<NetworkResource>, Er
             && dangling.is_none_or(|dangling| dangling == unused)
     };
     let mut networks: Vec<NetworkResource> = state.networks.values().filter(shown).map(resource).collect();
-    networks.sort_by(|a, b| a.name.cmp(&b.name));
+    networks.sort_by(|a, b| natural_order::compare(&a.name, &b.name));
     Ok(networks)
 }
 
