@@ -26,6 +26,8 @@ pub const NETWORK: Shape = Shape::Struct(&[
     ("Containers", "Containers", Shape::Map(&ENDPOINT)),
     ("Options", "Options", TEXTS),
     ("Labels", "Labels", TEXTS),
+    ("Peers", "Peers", Shape::List(&Shape::Any)),
+    ("Services", "Services", Shape::Map(&Shape::Any)),
 ]);
 
 const IPAM: Shape = Shape::Struct(&[

@@ -220,7 +220,7 @@ impl Walk<'_> {
 }
 
 /// Fields that are not in Docker's JSON where they are empty, and render as nothing.
-const LEFT_OUT: [&str; 3] = ["AuxiliaryAddresses", "Gateway", "IPRange"];
+const LEFT_OUT: [&str; 2] = ["Gateway", "IPRange"];
 
 /// Docker's own fields begin with a capital letter and must exist; other keys are a user's, of a map.
 fn field(of: &Value, name: &str) -> Result<Value, String> {

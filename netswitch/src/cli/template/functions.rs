@@ -84,15 +84,18 @@ pub fn call(name: &str, arguments: &[Value], mode: Mode) -> Result<Value, String
         "or" => chosen(arguments, true).ok_or_else(|| wrong("no arguments"))?,
         "eq" => {
             let first = nth(0)?;
-            arguments[1..]
-                .iter()
-                .any(|other| compare(first, other) == Some(Ordering::Equal))
-                .into()
+            nth(1)?;
+            let mut equal = false;
+            for other in &arguments[1..] {
+                let order = compare(first, other).map_err(&wrong)?;
+                equal |= order == Some(Ordering::Equal);
+            }
+            equal.into()
         }
         _ => {
-            let order = compare(nth(0)?, nth(1)?);
+            let order = compare(nth(0)?, nth(1)?).map_err(wrong)?;
             if order.is_none() && name != "ne" {
-                return Err(wrong("incompatible types for comparison"));
+                return Err(wrong("invalid type for comparison"));
             }
             match name {
                 "ne" => (order != Some(Ordering::Equal)).into(),
@@ -161,14 +164,17 @@ fn part(text: &str, from: usize, to: usize) -> String {
     String::from_utf8_lossy(&text.as_bytes()[from..to]).into_owned()
 }
 
-fn compare(a: &Value, b: &Value) -> Option<Ordering> {
-    match (a, b) {
+/// `None`: the two differ, and neither comes first.
+fn compare(a: &Value, b: &Value) -> Result<Option<Ordering>, &'static str> {
+    let is_basic = |value: &Value| matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_));
+    Ok(match (a, b) {
         (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
         (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
         (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
         (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
+        _ if is_basic(a) && is_basic(b) => return Err("incompatible types for comparison"),
         _ => (a == b).then_some(Ordering::Equal),
-    }
+    })
 }
 
 fn title(text: &str) -> String {

@@ -120,7 +120,7 @@ impl Lexer<'_> {
             }
         }
         match first {
-            '.' => {
+            '.' if !rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
                 self.at += 1;
                 let name = self.word();
                 Ok(if name.is_empty() { Kind::Dot } else { Kind::Field(name) })
@@ -138,7 +138,7 @@ impl Lexer<'_> {
                 self.at += end + 2;
                 Ok(Kind::Literal(rest[1..=end].into()))
             }
-            '-' | '+' | '0'..='9' => self.number(rest),
+            '.' | '-' | '+' | '0'..='9' => self.number(rest),
             _ if first.is_alphabetic() || first == '_' => Ok(match self.word().as_str() {
                 "true" => Kind::Literal(true.into()),
                 "false" => Kind::Literal(false.into()),

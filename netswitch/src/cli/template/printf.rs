@@ -127,6 +127,11 @@ impl Reader<'_> {
         };
         self.at += 1;
         directive.verb = verb;
+        directive.named = verb == 'v' && (directive.plus || directive.sharp);
+        directive.typed = verb == 'v' && directive.sharp;
+        if verb == 'v' {
+            (directive.plus, directive.sharp) = (false, false);
+        }
         match (verb, self.good_index, self.arguments.get(self.next)) {
             ('%', ..) => out.push('%'),
             (_, false, _) => out.push_str(&format!("%!{verb}(BADINDEX)")),
@@ -209,6 +214,10 @@ pub struct Directive {
     pub sharp: bool,
     pub space: bool,
     pub zero: bool,
+    /// `%+v` and `%#v`: a structure's fields have names.
+    pub named: bool,
+    /// `%#v`: as Go would write it.
+    pub typed: bool,
     pub width: Option<usize>,
     pub precision: Option<usize>,
 }
@@ -222,13 +231,15 @@ impl Directive {
             sharp: false,
             space: false,
             zero: false,
+            named: false,
+            typed: false,
             width: None,
             precision: None,
         }
     }
 
     fn show(&self, value: &Value) -> String {
-        let names_types = self.verb == 'v' && self.sharp;
+        let names_types = self.typed;
         match (value, self.verb) {
             (_, 'T') => self.text(value.type_name()),
             (Value::Nil, 'v') => self.pad("<nil>"),
@@ -264,7 +275,7 @@ impl Directive {
                 }
             }
             (Value::Struct(fields), _) => {
-                let named = self.verb == 'v' && (self.plus || self.sharp);
+                let named = self.named;
                 let fields = fields.iter().map(|field| match named {
                     true => format!("{}:{}", field.name, self.show(&field.value)),
                     false => self.show(&field.value),
