@@ -161,11 +161,6 @@ fn asking_of_a_missing_device_is_refused(world: &mut dyn World) {
 }
 
 fn down_flushes_neighbours(world: &mut dyn World) {
-    let destinations = |kernel: &mut dyn Kernel| -> Vec<IpNetwork> {
-        let routes = kernel.routes().unwrap();
-        assert!(routes.iter().all(|route| !route.by_gateway), "{routes:?}");
-        routes.iter().map(|route| route.destination).collect()
-    };
     let kernel = world.kernel();
     kernel.add_veth(&network("nsw0", "sw-1")).unwrap();
     kernel

@@ -1,5 +1,7 @@
 //! An agent that only remembers networks and what it was asked.
 
+pub mod door;
+
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;

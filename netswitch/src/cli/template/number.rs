@@ -48,15 +48,13 @@ pub fn integer(directive: &Directive, number: i64) -> Option<String> {
 /// `None`: the verb is none of a floating-point number's.
 pub fn float(directive: &Directive, number: f64) -> Option<String> {
     let magnitude = number.abs();
-    let text = if !number.is_finite() {
-        if number.is_nan() { "NaN" } else { "Inf" }.to_owned()
-    } else {
-        match directive.verb {
-            'e' | 'E' => exponential(&format!("{magnitude:.*e}", directive.precision.unwrap_or(6))),
-            'f' | 'F' => format!("{magnitude:.*}", directive.precision.unwrap_or(6)),
-            'g' | 'G' | 'v' => general(magnitude, directive.precision),
-            _ => return None,
-        }
+    let text = match directive.verb {
+        _ if number.is_nan() => "NaN".to_owned(),
+        _ if number.is_infinite() => "Inf".to_owned(),
+        'e' | 'E' => exponential(&format!("{magnitude:.*e}", directive.precision.unwrap_or(6))),
+        'f' | 'F' => format!("{magnitude:.*}", directive.precision.unwrap_or(6)),
+        'g' | 'G' | 'v' => general(magnitude, directive.precision),
+        _ => return None,
     };
     let text = if directive.verb.is_uppercase() && number.is_finite() {
         text.to_uppercase()

@@ -7,12 +7,19 @@ use crate::model::network::create::NO_SWARM_MANAGER;
 pub fn refusal(method: &str, path: &[&str]) -> Option<Error> {
     let text = match (method, path) {
         ("POST", ["swarm", "leave"]) => "This node is not part of a swarm",
-        ("GET", ["swarm" | "services" | "nodes" | "tasks" | "secrets" | "configs"] | ["swarm", "unlockkey"])
-        | ("POST", ["swarm", "init" | "join" | "update" | "unlock"])
-        | ("POST", ["services" | "secrets" | "configs", "create"])
-        | ("POST", ["services" | "nodes" | "secrets" | "configs", _, "update"])
-        | ("GET", ["services" | "nodes" | "tasks" | "secrets" | "configs", _])
-        | ("GET", ["services" | "tasks", _, "logs"])
+        (
+            "GET",
+            ["swarm" | "services" | "nodes" | "tasks" | "secrets" | "configs"]
+            | ["swarm", "unlockkey"]
+            | ["services" | "nodes" | "tasks" | "secrets" | "configs", _]
+            | ["services" | "tasks", _, "logs"],
+        )
+        | (
+            "POST",
+            ["swarm", "init" | "join" | "update" | "unlock"]
+            | ["services" | "secrets" | "configs", "create"]
+            | ["services" | "nodes" | "secrets" | "configs", _, "update"],
+        )
         | ("DELETE", ["services" | "nodes" | "secrets" | "configs", _]) => NO_SWARM_MANAGER,
         _ => return None,
     };
