@@ -56,6 +56,7 @@ impl Core {
             shim::spawn::kill(&spec.run_dir);
             return Err(error);
         }
+        self.follow_links(id);
         let run = self
             .write_files(id, &spec)
             .and_then(|()| run_command(&connection, wait_for_attach));
