@@ -9,9 +9,15 @@ pub mod forward;
 mod host;
 pub mod leash;
 pub mod limits;
+pub mod line;
+mod lines;
 mod listeners;
 mod loopback;
+mod name_server;
+mod race;
+mod resolv_conf;
 mod server;
+pub mod surroundings;
 mod upstream;
 
 use std::future::pending;
@@ -43,6 +49,7 @@ use host::HostListener;
 use leash::Teacher;
 use listeners::Listeners;
 use server::Server;
+use surroundings::Surroundings;
 
 /// The servers of names as the agent's thread has them.
 pub struct Names {
@@ -54,6 +61,7 @@ pub struct Names {
     listeners: Listeners,
     host: HostListener,
     cookies: loopback::Cookies,
+    surroundings: Surroundings,
 }
 
 impl Core {
@@ -62,9 +70,11 @@ impl Core {
         let runtime = own_thread().context("a thread for names")?;
         let (directory, published) = watch::channel(Arc::new(Directory::new(&self.state)));
         let host_names = self.host.host_names;
-        let upstream = upstream::follow(resolv_conf, host_names, &runtime).context("following resolv.conf")?;
+        let surroundings = Surroundings::default();
+        let upstream = resolv_conf::follow(resolv_conf, host_names, surroundings.clone());
+        let upstream = upstream.context("following resolv.conf")?;
         let teacher = Teacher::new(self.datapath.tables().leashes());
-        let server = Server::new(Answerer::new(published, Forwarder::new(upstream), teacher));
+        let server = Server::new(Answerer::new(published, Forwarder::new(upstream, surroundings.clone()), teacher));
         // the last agent's, if nobody has taken it since: questions on their way still find an answer
         let port = self.datapath.tables().config()?.names_port;
         let host = HostListener::new(runtime.clone(), server.clone(), host_names);
@@ -76,6 +86,7 @@ impl Core {
             listeners,
             host,
             cookies: loopback::Cookies::new(),
+            surroundings,
         });
         self.repair_names()?;
         self.listen_for_all_names();
@@ -108,6 +119,13 @@ impl Core {
         let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(actions);
         for error in errors {
             tracing::warn!(%error, "the switch answers for a name as before");
+        }
+    }
+
+    /// The host's routes or links are others: so may be what answers say.
+    pub fn forget_answers(&self) {
+        if let Some(names) = &self.names {
+            names.surroundings.have_changed();
         }
     }
 

@@ -44,6 +44,7 @@ mod names_forward;
 mod names_isolated;
 mod names_kernel;
 mod names_questions;
+mod names_servers;
 mod observe;
 mod pcap;
 mod policy;

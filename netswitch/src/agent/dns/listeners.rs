@@ -17,9 +17,9 @@ use crate::model::{Id, network::Network, publish::Protocol, state::State};
 
 /// How many ports are tried until one is free on every network.
 const ATTEMPTS: usize = 16;
-/// In bytes, of which the kernel allows twice as many: 1,365 questions at 768 bytes each. A queue of these is
-/// answered within some ten milliseconds.
-const WAITING_MAX: usize = 512 << 10;
+/// In bytes, of which the kernel allows twice as many: 5,461 questions at 768 bytes each, so that a burst of
+/// thousands waits. A queue of these is answered within some fifty milliseconds.
+const WAITING_MAX: usize = 2 << 20;
 
 /// Networks' sockets, and the tasks that read them.
 pub struct Listeners {

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Container, Mode, parse::HOST_GATEWAY};
-use crate::model::{Id, endpoint::Endpoint, names, network::Network, resolv_conf::ResolvConf, state::State};
+use crate::model::{
+    Id, endpoint::Endpoint, name_server::NameServer, names, network::Network, resolv_conf::ResolvConf, state::State,
+};
 
 const HOSTS: &str = "127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -109,6 +111,7 @@ pub fn resolv_conf(state: &State, id: &Id, host: &ResolvConf) -> Option<ResolvCo
         search: choose(&asked.search, &host.search),
         options: choose(&asked.options, &host.options),
     };
+    made.add_servers(behind(state, container, host));
     made.search.retain(|domain| domain != ".");
     // a name without a dot is a container's before it is one of a domain to search
     if container
@@ -123,17 +126,42 @@ pub fn resolv_conf(state: &State, id: &Id, host: &ResolvConf) -> Option<ResolvCo
 }
 
 /// Whom a container asks; `None`: the host's.
-fn servers(state: &State, container: &Container) -> Option<Vec<IpAddr>> {
+fn servers(state: &State, container: &Container) -> Option<Vec<NameServer>> {
     match container.mode {
-        Mode::Networks(_) => Some(vec![
-            gateways(state, state.endpoints_of_container(&container.id))
-                .first()
-                .copied()
-                .unwrap_or(NOBODY),
-        ]),
+        Mode::Networks(_) => {
+            let gateways = gateways(state, state.endpoints_of_container(&container.id));
+            Some(vec![gateways.first().copied().unwrap_or(NOBODY).into()])
+        }
         Mode::None | Mode::Host | Mode::Container(_) if container.dns.servers.is_empty() => None,
-        Mode::None | Mode::Host | Mode::Container(_) => Some(container.dns.servers.clone()),
+        Mode::None | Mode::Host | Mode::Container(_) => {
+            Some(container.dns.servers.iter().copied().map(NameServer::from).collect())
+        }
     }
+}
+
+/// Whom it asks when its gateway is silent, as without an agent: those whom the agent would ask. Not where they
+/// would see names of containers, nor where the agent's answers decide what a leash permits.
+fn behind(state: &State, container: &Container, host: &ResolvConf) -> Vec<NameServer> {
+    let has_names = |endpoint: &Endpoint| {
+        let network = state.networks.get(&endpoint.network);
+        network.is_none_or(|network| !names::is_predefined(&network.name) || network.internal)
+    };
+    let mut endpoints = state.endpoints_of_container(&container.id).peekable();
+    let is_free = endpoints.peek().is_some() && endpoints.all(|endpoint| !has_names(endpoint) && !endpoint.is_leashed());
+    if !matches!(container.mode, Mode::Networks(_)) || !is_free {
+        return Vec::new();
+    }
+    let known = if container.dns.servers.is_empty() {
+        host.servers.clone()
+    } else {
+        container.dns.servers.iter().copied().map(NameServer::from).collect()
+    };
+    let has_way = |server: &NameServer| {
+        let mut endpoints = state.endpoints_of_container(&container.id);
+        endpoints.any(|endpoint| endpoint.has_default_route(server.address.is_ipv6()))
+    };
+    let routable = known.into_iter().filter(NameServer::is_routable);
+    routable.filter(has_way).collect()
 }
 
 /// Where 127.0.0.11 leads in a sandbox.
