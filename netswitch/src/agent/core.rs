@@ -97,6 +97,7 @@ impl Core {
                 } => self.exited(&container, pid, exit_code),
                 Job::Kernel(event) => self.kernel_changed(event),
                 Job::Stop(reply) => {
+                    self.leave_names();
                     let _ = reply.send(());
                     return;
                 }

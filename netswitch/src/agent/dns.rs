@@ -7,6 +7,7 @@ pub mod answer;
 mod datagrams;
 pub mod forward;
 mod host;
+pub mod interim;
 pub mod leash;
 pub mod limits;
 pub mod line;
@@ -78,7 +79,11 @@ impl Core {
         // the last agent's, if nobody has taken it since: questions on their way still find an answer
         let port = self.datapath.tables().config()?.names_port;
         let host = HostListener::new(runtime.clone(), server.clone(), host_names);
-        let listeners = Listeners::new(runtime, server, port);
+        let inherited = interim::take(&self.directories.run).unwrap_or_else(|error| {
+            tracing::warn!(%error, "questions that the last agent has left are lost");
+            Vec::new()
+        });
+        let listeners = Listeners::new(runtime, server, port, inherited);
         self.names = Some(Names {
             directory,
             in_kernel: self.host.kernel_names,
@@ -90,9 +95,21 @@ impl Core {
         });
         self.repair_names()?;
         self.listen_for_all_names();
+        if let Some(names) = &mut self.names {
+            names.listeners.forget_inherited();
+        }
         self.listen_for_host();
         self.lead_loopback_of_all();
         Ok(())
+    }
+
+    /// At the end: questions that come from now on wait for the next agent.
+    pub fn leave_names(&mut self) {
+        let Some(names) = &mut self.names else { return };
+        let sockets = names.listeners.leave();
+        if let Err(error) = interim::leave(&self.directories.run, &sockets) {
+            tracing::warn!(%error, "questions about names fail until the next agent");
+        }
     }
 
     /// What the switch answers, as another agent may have left it.

@@ -40,11 +40,13 @@ pub enum Outcome {
 }
 
 /// The answer, and how long a datagram the client takes.
+#[derive(Clone)]
 pub struct Answer {
     body: Body,
     limit: u16,
 }
 
+#[derive(Clone)]
 enum Body {
     /// Our own.
     Made(Box<Message>),

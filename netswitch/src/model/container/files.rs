@@ -309,4 +309,33 @@ mod tests {
         world.run("hosted", &["host"]);
         assert_eq!(text(&world, "hosted"), None);
     }
+    #[test]
+    fn routable_servers_stand_behind_the_gateway_where_there_are_no_names() {
+        let mut world = World::new();
+        world.network6("six", &["10.6.0.0/24", "fd06::/64"]);
+        world.internal_network("inner");
+        let host = "nameserver 127.0.0.53\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\n";
+        let servers = |world: &World, name: &str, host: &str| {
+            let id = &world.state.container(name).unwrap().id;
+            let conf = resolv_conf(&world.state, id, &ResolvConf::parse(host)).unwrap();
+            conf.servers.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        world.run("plain", &["bridge"]);
+        assert_eq!(servers(&world, "plain", host), ["172.17.0.1", "192.0.2.1"]);
+        // there is no way to an IPv6 one, and no room for more than glibc asks
+        let many = "nameserver 2001:db8::1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\n";
+        assert_eq!(servers(&world, "plain", many), ["172.17.0.1", "192.0.2.2", "192.0.2.3"]);
+        assert_eq!(servers(&world, "plain", "nameserver 172.17.0.1"), ["172.17.0.1"]);
+        let mut asked = World::asked("asked", &["bridge"]);
+        asked.dns = vec!["192.0.2.9".into(), "127.0.0.1".into()];
+        world.start(&asked).unwrap();
+        assert_eq!(servers(&world, "asked", host), ["172.17.0.1", "192.0.2.9"]);
+        for (name, network, gateway) in [("named", "six", "10.6.0.1"), ("inside", "inner", "172.")] {
+            world.run(name, &[network]);
+            let servers = servers(&world, name, host);
+            assert!(servers.len() == 1 && servers[0].starts_with(gateway), "{servers:?}");
+        }
+        world.connect("six", "plain", &Settings::default()).unwrap();
+        assert_eq!(servers(&world, "plain", host), ["172.17.0.1"]);
+    }
 }

@@ -25,7 +25,7 @@ pub enum Verdict {
 /// `None`: it is no answer to that question, whatever it is.
 pub fn judge(question: &Question, id: u16, answer: &[u8]) -> Option<Verdict> {
     let flags = u16_at(answer, 2)?;
-    if u16_at(answer, 0)? != id || flags & flag::RESPONSE == 0 {
+    if answer.len() < HEADER || u16_at(answer, 0)? != id || flags & flag::RESPONSE == 0 {
         return None;
     }
     if (flags & flag::OPCODE) >> 11 != u16::from(question.opcode()) {

@@ -150,6 +150,7 @@ fn an_answer_is_one_to_the_question() {
         ("a question", with("www.test", A, ASKED)),
         ("another operation", with("www.test", A, ANSWERED | 0x2000)),
         ("an end too soon", cut.clone()),
+        ("less than a header", b"\x47\x11\x82\x31\0\0\x47\x11\0z".to_vec()),
         ("nothing", Vec::new()),
     ] {
         assert_eq!(judged(&answer), None, "{what}");
