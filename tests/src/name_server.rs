@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{self, Shutdown, setsockopt, sockopt};
 
 use crate::question::{A, AAAA, wire};
-use crate::world::{Namespace, Transport};
+use crate::world::{Namespace, Transport, eventually};
 
 const PORT: u16 = 53;
 /// Bytes before the question, and of its type and class.
@@ -111,13 +111,21 @@ impl Asked {
 
 pub fn record(owner: &[u8], kind: u16, time: u32, data: &[u8]) -> Vec<u8> {
     let length = u16::try_from(data.len()).expect("a short record");
-    let fixed = [&kind.to_be_bytes()[..], &[0, 1], &time.to_be_bytes(), &length.to_be_bytes()];
+    let fixed = [
+        &kind.to_be_bytes()[..],
+        &[0, 1],
+        &time.to_be_bytes(),
+        &length.to_be_bytes(),
+    ];
     [owner, &fixed.concat(), data].concat()
 }
 
 /// The record that says how long nothing may be remembered.
 pub fn authority(zone: &str, time: u32) -> Vec<u8> {
-    let numbers: Vec<u8> = [1, 3600, 600, 86_400, time].iter().flat_map(|number: &u32| number.to_be_bytes()).collect();
+    let numbers: Vec<u8> = [1, 3600, 600, 86_400, time]
+        .iter()
+        .flat_map(|number: &u32| number.to_be_bytes())
+        .collect();
     record(&wire(zone), 6, time, &[&[0, 0][..], &numbers].concat())
 }
 
@@ -140,9 +148,11 @@ impl NameServer {
     ) -> Self {
         let behaviour: Arc<Behaviour> = Arc::new(behaviour);
         let asked = Arc::default();
-        let (udp, tcp) = namespace.enter(|| (UdpSocket::bind((at, PORT)), TcpListener::bind((at, PORT))));
-        let udp = udp.unwrap_or_else(|error| panic!("a name server at {at}: {error}"));
-        let tcp = tcp.unwrap_or_else(|error| panic!("a name server at {at}: {error}"));
+        // a child that was forked just now may still hold the last one's
+        let (udp, tcp) = eventually("a name server", || {
+            let bind = || Ok::<_, std::io::Error>((UdpSocket::bind((at, PORT))?, TcpListener::bind((at, PORT))?));
+            namespace.enter(bind).map_err(|error| format!("{at}: {error}"))
+        });
         setsockopt(&udp, sockopt::RcvBufForce, &(16 << 20)).expect("room for many questions");
         let sockets = vec![udp.as_raw_fd(), tcp.as_raw_fd()];
         let udp = Arc::new(udp);
@@ -248,7 +258,9 @@ fn serve(
 ) -> std::io::Result<()> {
     loop {
         let mut length = [0; 2];
-        stream.read_exact(&mut length).inspect_err(|_| drop(stream.shutdown(std::net::Shutdown::Both)))?;
+        stream
+            .read_exact(&mut length)
+            .inspect_err(|_| drop(stream.shutdown(std::net::Shutdown::Both)))?;
         let mut bytes = vec![0; u16::from_be_bytes(length).into()];
         stream.read_exact(&mut bytes)?;
         let question = Asked {

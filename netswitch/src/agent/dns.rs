@@ -66,16 +66,20 @@ pub struct Names {
 }
 
 impl Core {
-    /// Answers from now on, and follows the host's `resolv_conf`.
-    pub fn start_names(&mut self, resolv_conf: &Path) -> anyhow::Result<()> {
+    /// Answers from now on, and follows the host's `resolv_conf`; tells when that changes.
+    pub fn start_names(&mut self, resolv_conf: &Path, tell: impl Fn() + Send + 'static) -> anyhow::Result<()> {
         let runtime = own_thread().context("a thread for names")?;
         let (directory, published) = watch::channel(Arc::new(Directory::new(&self.state)));
         let host_names = self.host.host_names;
         let surroundings = Surroundings::default();
-        let upstream = resolv_conf::follow(resolv_conf, host_names, surroundings.clone());
+        let upstream = resolv_conf::follow(resolv_conf, host_names, surroundings.clone(), tell);
         let upstream = upstream.context("following resolv.conf")?;
         let teacher = Teacher::new(self.datapath.tables().leashes());
-        let server = Server::new(Answerer::new(published, Forwarder::new(upstream, surroundings.clone()), teacher));
+        let server = Server::new(Answerer::new(
+            published,
+            Forwarder::new(upstream, surroundings.clone()),
+            teacher,
+        ));
         // the last agent's, if nobody has taken it since: questions on their way still find an answer
         let port = self.datapath.tables().config()?.names_port;
         let host = HostListener::new(runtime.clone(), server.clone(), host_names);

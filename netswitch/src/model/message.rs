@@ -54,5 +54,11 @@ fn put<const LENGTH: usize>(bytes: &mut [u8], at: usize, value: [u8; LENGTH]) {
     }
 }
 
+/// Of a whole header.
+fn set_flag(bytes: &mut [u8], flag: u16) {
+    let flags = u16_at(bytes, 2).unwrap_or_default() | flag;
+    put(bytes, 2, flags.to_be_bytes());
+}
+
 #[cfg(test)]
 mod tests;

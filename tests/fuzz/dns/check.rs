@@ -31,7 +31,7 @@ pub fn check(world: &World, bytes: &[u8]) {
         check_answer(bytes, answer);
     }
     if let Some(expected) = expected {
-        let datagram = answer.map(|answer| answer.datagram());
+        let datagram = answer.map(Answer::datagram);
         assert_eq!(datagram.as_ref(), Some(&expected), "the switch says otherwise");
     }
 }
@@ -71,7 +71,10 @@ fn check_answer(bytes: &[u8], answer: &Answer) {
     assert_eq!(asked.is_recursion_desired(), short.recursion_desired);
     // to the letter: resolvers compare it with what they sent
     let name = asked.name().len();
-    assert_eq!(datagram.get(HEADER..HEADER + name + 4), bytes.get(HEADER..HEADER + name + 4));
+    assert_eq!(
+        datagram.get(HEADER..HEADER + name + 4),
+        bytes.get(HEADER..HEADER + name + 4)
+    );
     for record in &long.answers {
         assert_eq!((long.response_code, record.ttl), (ResponseCode::NoError, 0));
         assert_eq!(Some(&record.name), long.queries.first().map(Query::name));

@@ -19,7 +19,9 @@ static QUESTIONS: LazyLock<Vec<Question>> = LazyLock::new(|| {
         extended("WWW.Example.TEST", TXT, 0),
         extended("a.b", ANY, 0x80),
     ];
-    all.iter().map(|bytes| Question::read(bytes).expect("a question")).collect()
+    all.iter()
+        .map(|bytes| Question::read(bytes).expect("a question"))
+        .collect()
 });
 const LIMITS: [usize; 2] = [512, 1232];
 const QR: u8 = 0x80;
@@ -43,7 +45,11 @@ pub fn check(bytes: &[u8]) {
             answer[count] = 0;
         }
         answer.extend(question.name().to_ascii_lowercase());
-        answer.extend([question.kind(), question.class()].iter().flat_map(|value| value.to_be_bytes()));
+        answer.extend(
+            [question.kind(), question.class()]
+                .iter()
+                .flat_map(|value| value.to_be_bytes()),
+        );
         answer.extend(records);
         check_answer(question, &answer);
     }

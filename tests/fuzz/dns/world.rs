@@ -88,7 +88,11 @@ impl World {
         let (publish, published) = watch::channel(directory);
         let (upstream, host) = watch::channel(Arc::default());
         Self {
-            answerer: Answerer::new(published, Forwarder::new(host, Surroundings::default()), Teacher::default()),
+            answerer: Answerer::new(
+                published,
+                Forwarder::new(host, Surroundings::default()),
+                Teacher::default(),
+            ),
             switch,
             askers,
             _published: (publish, upstream),

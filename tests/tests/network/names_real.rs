@@ -46,8 +46,19 @@ long IN TXT \"LONG\"
 1.2.0.192 IN PTR one
 ";
 /// As the zone spells them: servers answer with its spelling, the agent with the question's.
-const NAMES: [&str; 8] = ["one", "alias", "elsewhere", "a.wild", "long", "nobody", "_sip._udp", "1.2.0.192"];
-const TYPES: [u16; 14] = [A, AAAA, TXT, MX, CAA, UNKNOWN, SRV, CNAME, NS, SOA, PTR, DNSKEY, RRSIG, ANY];
+const NAMES: [&str; 8] = [
+    "one",
+    "alias",
+    "elsewhere",
+    "a.wild",
+    "long",
+    "nobody",
+    "_sip._udp",
+    "1.2.0.192",
+];
+const TYPES: [u16; 14] = [
+    A, AAAA, TXT, MX, CAA, UNKNOWN, SRV, CNAME, NS, SOA, PTR, DNSKEY, RRSIG, ANY,
+];
 
 /// Extensions: none, plain, DNSSEC's records wanted, an option that servers answer (NSID), one that nobody knows.
 const EXTENSIONS: [&[u8]; 5] = [
@@ -78,8 +89,16 @@ impl Real {
         let command = match self {
             Self::Bind => {
                 fs::write(folder.join("zone"), zone).unwrap();
-                let listen = if address.contains(':') { "listen-on-v6" } else { "listen-on" };
-                let none = if address.contains(':') { "listen-on" } else { "listen-on-v6" };
+                let listen = if address.contains(':') {
+                    "listen-on-v6"
+                } else {
+                    "listen-on"
+                };
+                let none = if address.contains(':') {
+                    "listen-on"
+                } else {
+                    "listen-on-v6"
+                };
                 let text = format!(
                     "options {{ directory \"{path}\"; {listen} {{ {address}; }}; {none} {{ none; }}; recursion no; \
                      server-id \"bind\"; rrset-order {{ order none; }}; pid-file none; session-keyfile none; \
@@ -95,7 +114,7 @@ impl Real {
                     "server:\n chroot: \"\"\n username: \"\"\n directory: \"{path}\"\n pidfile: \"\"\n use-syslog: no\n \
                      do-daemonize: no\n interface: {address}\n access-control: 0.0.0.0/0 allow\n \
                      access-control: ::/0 allow\n module-config: \"iterator\"\n nsid: \"ascii_unbound\"\n \
-                     rrset-roundrobin: no\n local-zone: \"real.test.\" static\n{records}remote-control:\n \
+                     rrset-roundrobin: no\n local-zone: \"real.test.\" static\n{records}\nremote-control:\n \
                      control-enable: no\n"
                 );
                 fs::write(&configuration, text).unwrap();
@@ -117,10 +136,19 @@ impl Real {
             Self::Unbound | Self::Dnsmasq => "",
         };
         eventually("a name server serves", || {
-            let said = world.host.sh(&format!("dig +short +tries=1 +time=1 {signed} @{address} one.real.test A")).stdout;
+            let said = world
+                .host
+                .sh(&format!(
+                    "dig +short +tries=1 +time=1 {signed} @{address} one.real.test A"
+                ))
+                .stdout;
             let is_ready = said.starts_with("192.0.2.1") && (signed.is_empty() || said.contains("A 13 3 300"));
             let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
-            if is_ready { Ok(()) } else { Err(format!("{said} {}", log())) }
+            if is_ready {
+                Ok(())
+            } else {
+                Err(format!("{said} {}", log()))
+            }
         });
     }
 }
@@ -131,10 +159,18 @@ fn unbound_records(zone: &str) -> String {
     lines
         .map(|line| {
             let (owner, record) = line.split_once(" IN ").unwrap();
-            let owner = if owner == "@" { String::new() } else { format!("{owner}.") };
+            let owner = if owner == "@" {
+                String::new()
+            } else {
+                format!("{owner}.")
+            };
             let (kind, data) = record.split_once(' ').unwrap();
             let absolute = |name: &str| {
-                if name.ends_with('.') { name.to_owned() } else { format!("{name}.real.test.") }
+                if name.ends_with('.') {
+                    name.to_owned()
+                } else {
+                    format!("{name}.real.test.")
+                }
             };
             let data = match kind {
                 "SOA" => "ns.real.test. hostmaster.real.test. 1 3600 600 86400 20".to_owned(),
@@ -145,9 +181,10 @@ fn unbound_records(zone: &str) -> String {
                 }
                 _ => data.to_owned(),
             };
-            format!(" local-data: '{owner}real.test. 300 IN {kind} {data}'\n")
+            format!(" local-data: '{owner}real.test. 300 IN {kind} {data}'")
         })
-        .collect()
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn world(server: Real, address: &str) -> World {
@@ -167,7 +204,10 @@ fn same_bytes(server: Real, address: &str) {
     let mut id = 0_u16;
     for name in NAMES {
         for kind in TYPES {
-            for (flags, extension) in FLAGS.iter().flat_map(|flags| EXTENSIONS.iter().map(move |it| (*flags, *it))) {
+            for (flags, extension) in FLAGS
+                .iter()
+                .flat_map(|flags| EXTENSIONS.iter().map(move |it| (*flags, *it)))
+            {
                 id += 1;
                 let mut asked = message(flags, 0, &format!("{name}.real.test"), kind, extension);
                 asked[..2].copy_from_slice(&id.to_be_bytes());
@@ -192,7 +232,10 @@ fn without_times(mut answer: Vec<u8>) -> Vec<u8> {
             }
         }
     };
-    let count: u16 = [6, 8, 10].iter().map(|at| u16::from_be_bytes([answer[*at], answer[at + 1]])).sum();
+    let count: u16 = [6, 8, 10]
+        .iter()
+        .map(|at| u16::from_be_bytes([answer[*at], answer[at + 1]]))
+        .sum();
     let mut at = name_end(&answer, 12) + 4;
     for _ in 0..count {
         at = name_end(&answer, at);
@@ -228,12 +271,27 @@ fn dnsmasq_is_heard_to_the_byte() {
 
 /// Without what is different each time: numbers, times, and who was asked.
 fn sections(said: &str) -> Vec<String> {
-    let varies = [";; Query time", ";; SERVER", ";; WHEN", ";; MSG SIZE", "; <<>>", "; (1 server", ";; COOKIE", "; COOKIE"];
-    let lines = said.lines().filter(|line| !varies.iter().any(|begin| line.starts_with(begin)));
+    let varies = [
+        ";; Query time",
+        ";; SERVER",
+        ";; WHEN",
+        ";; MSG SIZE",
+        "; <<>>",
+        "; (1 server",
+        ";; COOKIE",
+        "; COOKIE",
+    ];
+    let lines = said
+        .lines()
+        .filter(|line| !varies.iter().any(|begin| line.starts_with(begin)));
     lines
         .map(|line| match line.split_once(", id: ") {
             Some((before, _)) => before.to_owned(),
-            None => line.split_whitespace().filter(|word| word.parse::<u32>().is_err()).collect::<Vec<_>>().join(" "),
+            None => line
+                .split_whitespace()
+                .filter(|word| word.parse::<u32>().is_err())
+                .collect::<Vec<_>>()
+                .join(" "),
         })
         .collect()
 }
@@ -263,7 +321,13 @@ fn dig_and_drill_see_what_they_would_see_directly() {
         let direct = world.host.sh(&format!("dig @{} {arguments}", LAN[0])).ok();
         assert_eq!(sections(&through), sections(&direct), "dig {arguments}");
     }
-    for arguments in ["one.real.test", "-D one.real.test MX", "-t long.real.test TXT", "nobody.real.test", "-o CD one.real.test"] {
+    for arguments in [
+        "one.real.test",
+        "-D one.real.test MX",
+        "-t long.real.test TXT",
+        "nobody.real.test",
+        "-o CD one.real.test",
+    ] {
         let through = world.exec("app", &[&["drill"], &words(arguments)[..]].concat()).ok();
         let direct = world.host.sh(&format!("drill @{} {arguments}", LAN[0])).ok();
         assert_eq!(sections(&through), sections(&direct), "drill {arguments}");

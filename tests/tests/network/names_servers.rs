@@ -18,13 +18,27 @@ const SERVERS: [[&str; 3]; 2] = [
     ["2001:db8:56::1", "2001:db8:56::2", "2001:db8:56::3"],
 ];
 
+/// By label, what the first and the second server say (`None`: nothing), what the client hears, how many are asked.
+type Failing = (&'static str, Option<u16>, Option<u16>, &'static str, usize);
+
+/// What a server makes of a question that it dislikes, if it does: an error, or silence.
+type Dislike = (&'static str, fn(&Asked) -> Option<Option<u16>>);
+
+/// Lines of resolv.conf.
+fn named<'a>(servers: impl Iterator<Item = &'a str>) -> String {
+    servers.flat_map(|server| ["nameserver ", server, "\n"]).collect()
+}
+
 /// A world that asks these servers, with a container `app`; the LAN has their addresses.
 fn asking(servers: &[&str], options: &str) -> World {
-    let text: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+    let text = named(servers.iter().copied());
     let world = resolving(&format!("{text}options {options}\n"));
     for server in servers.iter().skip(1) {
         let length = if server.contains(':') { 64 } else { 24 };
-        world.lan().sh(&format!("ip addr add {server}/{length} dev eth0 nodad")).ok();
+        world
+            .lan()
+            .sh(&format!("ip addr add {server}/{length} dev eth0 nodad"))
+            .ok();
     }
     world.ok(&["network", "create", "mynet"]);
     world.run("app", &["--net", "mynet"]);
@@ -49,8 +63,7 @@ fn the_next_server_is_for_when_one_does_not_know() {
     for family in SERVERS {
         let world = asking(&family, "");
         let lan = world.lan();
-        // by the first label: what the first server says, what the second says, and who is to be asked
-        let table: [(&str, Option<u16>, Option<u16>, &str, usize); 9] = [
+        let table: [Failing; 9] = [
             ("known", Some(0), Some(0), "192.0.2.1", 1),
             ("missing", Some(NO_SUCH_NAME), Some(0), "NXDOMAIN", 1),
             ("malformed", Some(MALFORMED), Some(0), "FORMERR", 1),
@@ -87,7 +100,11 @@ fn the_next_server_is_for_when_one_does_not_know() {
             let said = dig(&world, "app", &format!("+tries=1 +time=5 {name}"));
             assert!(said.contains(expected), "{label}: {said}");
             for (number, server) in servers.iter().enumerate() {
-                assert_eq!(server.names().contains(&name), number < asked, "{label}, server {number}");
+                assert_eq!(
+                    server.names().contains(&name),
+                    number < asked,
+                    "{label}, server {number}"
+                );
             }
         }
         // what all of them fail to know is told as the first one tells it
@@ -105,7 +122,12 @@ fn the_next_server_is_for_when_one_does_not_know() {
 #[test]
 fn inner_names_stay_with_the_first_server() {
     let world = asking(&SERVERS[0], "");
-    let first = NameServer::slow(world.lan(), SERVERS[0][0], Duration::from_millis(80), knows("192.0.2.1"));
+    let first = NameServer::slow(
+        world.lan(),
+        SERVERS[0][0],
+        Duration::from_millis(80),
+        knows("192.0.2.1"),
+    );
     let second = NameServer::start(world.lan(), SERVERS[0][1], knows("192.0.2.2"));
     let asks = "for part in 1 2 3 4; do for i in $(seq 50); do echo n$part-$i.in.corp; done > /tmp/ask$part; \
                 dig +short +tries=1 +time=5 -f /tmp/ask$part & done; wait";
@@ -121,13 +143,17 @@ fn inner_names_stay_with_the_first_server() {
 
 #[test]
 fn options_of_the_hosts_are_heeded() {
-    let transports = |server: &NameServer| -> Vec<Transport> { server.asked().iter().map(|asked| asked.transport).collect() };
+    let transports =
+        |server: &NameServer| -> Vec<Transport> { server.asked().iter().map(|asked| asked.transport).collect() };
     // by TCP alone, whichever way the container asks
     let world = asking(&SERVERS[0][..2], "use-vc");
     let by_tcp = |asked: &Asked| (asked.transport == Transport::Tcp).then(|| asked.address("192.0.2.1", 60));
     let server = NameServer::start(world.lan(), SERVERS[0][0], by_tcp);
     for (name, way) in [("one.test", "+notcp"), ("two.test", "+tcp")] {
-        assert_eq!(dig(&world, "app", &format!("+short +tries=1 {way} {name}")), "192.0.2.1");
+        assert_eq!(
+            dig(&world, "app", &format!("+short +tries=1 {way} {name}")),
+            "192.0.2.1"
+        );
     }
     assert_eq!(transports(&server), [Transport::Tcp; 2]);
     drop((server, world));
@@ -179,14 +205,20 @@ fn options_of_the_hosts_are_heeded() {
 #[test]
 fn what_a_server_dislikes_it_is_spared() {
     let is_udp = |asked: &Asked| asked.transport == Transport::Udp;
-    // what it makes of questions with extensions and of datagrams
-    type Dislike = (&'static str, fn(&Asked) -> Option<Option<u16>>);
     let table: [Dislike; 6] = [
-        ("extensions are malformed", |asked| asked.is_extended().then_some(Some(MALFORMED))),
-        ("extensions are unheard of", |asked| asked.is_extended().then_some(Some(NOT_IMPLEMENTED))),
+        ("extensions are malformed", |asked| {
+            asked.is_extended().then_some(Some(MALFORMED))
+        }),
+        ("extensions are unheard of", |asked| {
+            asked.is_extended().then_some(Some(NOT_IMPLEMENTED))
+        }),
         ("extensions are lost", |asked| asked.is_extended().then_some(None)),
-        ("datagrams are lost", |asked| (asked.transport == Transport::Udp).then_some(None)),
-        ("streams are lost", |asked| (asked.transport == Transport::Tcp).then_some(None)),
+        ("datagrams are lost", |asked| {
+            (asked.transport == Transport::Udp).then_some(None)
+        }),
+        ("streams are lost", |asked| {
+            (asked.transport == Transport::Tcp).then_some(None)
+        }),
         ("extensions and datagrams are lost", |asked| {
             (asked.is_extended() || asked.transport == Transport::Udp).then_some(None)
         }),
@@ -201,20 +233,34 @@ fn what_a_server_dislikes_it_is_spared() {
         };
         let server = NameServer::start(world.lan(), SERVERS[0][0], behaves);
         // a change of the surroundings is a new beginning
-        world.host.sh(&format!("ip route add 198.18.{number}.0/24 via 192.168.56.1")).ok();
+        world
+            .host
+            .sh(&format!("ip route add 198.18.{number}.0/24 via 192.168.56.1"))
+            .ok();
         for way in ["+notcp", "+tcp"] {
             let ask = |name: &str| dig(&world, "app", &format!("+short +tries=1 +time=5 {way} {name}"));
             let kind = way.trim_start_matches('+');
-            assert_eq!(ask(&format!("first-{number}-{kind}.test")), "192.0.2.1", "{what}, {way}");
+            assert_eq!(
+                ask(&format!("first-{number}-{kind}.test")),
+                "192.0.2.1",
+                "{what}, {way}"
+            );
             server.forget();
-            assert_eq!(ask(&format!("again-{number}-{kind}.test")), "192.0.2.1", "{what}, {way}");
+            assert_eq!(
+                ask(&format!("again-{number}-{kind}.test")),
+                "192.0.2.1",
+                "{what}, {way}"
+            );
             let last = server.asked().pop().unwrap();
             assert!(dislikes(&last).is_none(), "{what}, {way}");
             // then it is known
             if way == "+notcp" {
                 let asked = server.asked();
                 assert!(asked.len() <= 2, "{what}: {asked:?}");
-                let in_vain = asked.iter().filter(|asked| dislikes(asked).is_some() && is_udp(asked)).count();
+                let in_vain = asked
+                    .iter()
+                    .filter(|asked| dislikes(asked).is_some() && is_udp(asked))
+                    .count();
                 assert_eq!(in_vain, 0, "{what}: {asked:?}");
             }
         }
@@ -241,11 +287,15 @@ fn a_link_local_server_is_asked_on_its_link() {
     .into_iter()
     .enumerate()
     {
-        let text: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+        let text = named(servers.iter().map(String::as_str));
         fs::write(&file, text).unwrap();
         eventually(expected, || {
             let said = dig(&world, "app", &format!("+short +tries=1 +time=1 n{number}.test"));
-            if said == expected { Ok(()) } else { Err(format!("{servers:?}: {said}")) }
+            if said == expected {
+                Ok(())
+            } else {
+                Err(format!("{servers:?}: {said}"))
+            }
         });
     }
     assert!(!near.asked().is_empty() && !other.asked().is_empty());
@@ -275,15 +325,29 @@ fn what_is_remembered_goes_with_what_it_depended_on() {
         world.host.sh(change).ok();
         eventually(what, || {
             assert_eq!(ask(), "192.0.2.1", "{number}");
-            if times() > before { Ok(()) } else { Err("it is remembered".into()) }
+            if times() > before {
+                Ok(())
+            } else {
+                Err("it is remembered".into())
+            }
         });
     }
     fs::write(&file, format!("nameserver {}\n", SERVERS[0][1])).unwrap();
-    eventually("the other server", || if ask() == "192.0.2.2" { Ok(()) } else { Err(String::new()) });
+    eventually("the other server", || {
+        if ask() == "192.0.2.2" {
+            Ok(())
+        } else {
+            Err(String::new())
+        }
+    });
     let before = times();
     fs::write(&file, format!("nameserver {}\n", SERVERS[0][0])).unwrap();
     eventually("the first server, anew", || {
-        if ask() == "192.0.2.1" && times() > before { Ok(()) } else { Err(String::new()) }
+        if ask() == "192.0.2.1" && times() > before {
+            Ok(())
+        } else {
+            Err(String::new())
+        }
     });
 }
 
@@ -291,7 +355,12 @@ fn what_is_remembered_goes_with_what_it_depended_on() {
 fn the_next_server_may_answer_before_a_slow_one_and_the_slow_one_after_it() {
     // the only one is slower than its time, and is waited for all the same
     let world = asking(&SERVERS[0][..1], "timeout:1 attempts:4");
-    let _slow = NameServer::slow(world.lan(), SERVERS[0][0], Duration::from_millis(1500), knows("192.0.2.1"));
+    let _slow = NameServer::slow(
+        world.lan(),
+        SERVERS[0][0],
+        Duration::from_millis(1500),
+        knows("192.0.2.1"),
+    );
     assert_eq!(dig(&world, "app", "+short +tries=1 +time=8 one.test"), "192.0.2.1");
 }
 
@@ -318,7 +387,8 @@ fn thousands_of_questions_under_way_are_answered() {
     let mut answer = [0; 512];
     while !waiting.is_empty() {
         let length = socket.recv(&mut answer);
-        let length = length.unwrap_or_else(|error| panic!("{} wait after {:?}: {error}", waiting.len(), begin.elapsed()));
+        let length =
+            length.unwrap_or_else(|error| panic!("{} wait after {:?}: {error}", waiting.len(), begin.elapsed()));
         assert!(answer[..length].ends_with(&[192, 0, 2, 1]), "{:x?}", &answer[..length]);
         waiting.remove(&u16::from_be_bytes([answer[0], answer[1]]));
     }

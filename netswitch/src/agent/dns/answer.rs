@@ -14,8 +14,8 @@ use super::forward::{Forwarder, Way};
 use super::leash::{Leashed, Teacher};
 use super::limits::Client;
 use super::line::Transport;
-use crate::model::message::{self, Question};
 use crate::model::directory::{Directory, Forward, TIME_TO_LIVE, View};
+use crate::model::message::{self, Question};
 
 /// The longest datagram: no path cuts it (the DNS flag day's figure).
 pub(super) const DATAGRAM_MAX: u16 = 1232;

@@ -105,7 +105,13 @@ fn send(stream: &UnixStream, sockets: &[OwnedFd]) -> io::Result<()> {
     for some in sockets.chunks(AT_ONCE) {
         let numbers: Vec<RawFd> = some.iter().map(std::os::fd::AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&numbers)];
-        sendmsg::<UnixAddr>(stream.as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::empty(), None)?;
+        sendmsg::<UnixAddr>(
+            stream.as_raw_fd(),
+            &[IoSlice::new(&[0])],
+            &rights,
+            MsgFlags::empty(),
+            None,
+        )?;
     }
     Ok(())
 }

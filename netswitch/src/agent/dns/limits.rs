@@ -50,6 +50,10 @@ impl Limits {
         })
     }
 
+    pub fn is_idle(&self) -> bool {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).in_all == 0
+    }
+
     /// `None` if the client, its network, or all of them together have as much as they may.
     pub fn admit(self: &Arc<Self>, client: &Client) -> Option<Admission> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);

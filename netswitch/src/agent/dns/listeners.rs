@@ -6,6 +6,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{
     Backlog, SockType, SockaddrStorage, bind, getsockname, getsockopt, listen, setsockopt, sockopt,
@@ -22,6 +24,10 @@ const ATTEMPTS: usize = 16;
 /// In bytes, of which the kernel allows twice as many: 5,461 questions at 768 bytes each, so that a burst of
 /// thousands waits. A queue of these is answered within some fifty milliseconds.
 const WAITING_MAX: usize = 2 << 20;
+
+/// How long an agent that stops waits for answers that are under way, and how often it looks.
+const FAREWELL: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Networks' sockets, and the tasks that read them.
 pub struct Listeners {
@@ -62,7 +68,9 @@ impl Listeners {
     /// `port` is tried before any other; `inherited` are sockets of the last agent's.
     pub fn new(runtime: Handle, server: Server, port: u16, inherited: Vec<OwnedFd>) -> Self {
         // what cannot be told has lost its device, or its address
-        let known = inherited.into_iter().filter_map(|socket| Some((place_of(&socket)?, socket)));
+        let known = inherited
+            .into_iter()
+            .filter_map(|socket| Some((place_of(&socket)?, socket)));
         Self {
             runtime,
             server,
@@ -77,9 +85,15 @@ impl Listeners {
         self.inherited.clear();
     }
 
-    /// Every socket, for the next agent. Nobody is answered from now on.
+    /// Every socket, for the next agent. What comes from now on waits there; what others were asked about may still
+    /// be answered, for a moment.
     pub fn leave(&mut self) -> Vec<OwnedFd> {
-        self.serving.drain().flat_map(|(_, serving)| serving.sockets).collect()
+        let sockets = self.serving.drain().flat_map(|(_, serving)| serving.sockets).collect();
+        let end = Instant::now() + FAREWELL;
+        while !self.server.questions.is_idle() && Instant::now() < end {
+            sleep(PAUSE);
+        }
+        sockets
     }
 
     pub const fn port(&self) -> u16 {
@@ -196,7 +210,8 @@ fn address_of(socket: &OwnedFd) -> io::Result<SocketAddr> {
     let address: SockaddrStorage = getsockname(socket.as_raw_fd())?;
     let v4 = || Some(SocketAddr::V4((*address.as_sockaddr_in()?).into()));
     let v6 = || Some(SocketAddr::V6((*address.as_sockaddr_in6()?).into()));
-    v4().or_else(v6).ok_or_else(|| io::Error::other("a socket without a port"))
+    v4().or_else(v6)
+        .ok_or_else(|| io::Error::other("a socket without a port"))
 }
 
 fn place_of(socket: &OwnedFd) -> Option<Bound> {

@@ -22,12 +22,12 @@ const SILENCE: Duration = Duration::from_millis(400);
 /// How recently it must have answered so that silence is not taken for dislike.
 const RECENT: Duration = Duration::from_secs(10);
 /// How long it is spared what it dislikes.
-const SPARED: Duration = Duration::from_secs(60);
+const SPARED: Duration = Duration::from_mins(1);
 /// Questions that are asked in several ways at a time; the others wait for what these show.
 const TRIALS_MAX: usize = 16;
 
 pub struct Server {
-    server: NameServer,
+    place: NameServer,
     datagrams: Lines,
     streams: Lines,
     edns: Mutex<Experience>,
@@ -76,7 +76,7 @@ struct Manner {
 impl Server {
     pub fn new(server: NameServer) -> Self {
         Self {
-            server,
+            place: server,
             datagrams: Lines::new(Transport::Datagrams),
             streams: Lines::new(Transport::Stream),
             edns: Mutex::default(),
@@ -163,12 +163,7 @@ impl Server {
     }
 
     /// A server that says that it does not understand the extension is asked again without.
-    async fn put(
-        &self,
-        server: SocketAddr,
-        question: &Question,
-        mut manner: Manner,
-    ) -> (Manner, io::Result<Answered>) {
+    async fn put(&self, server: SocketAddr, question: &Question, mut manner: Manner) -> (Manner, io::Result<Answered>) {
         let lines = match manner.transport {
             Transport::Datagrams => &self.datagrams,
             Transport::Stream => &self.streams,
@@ -179,9 +174,10 @@ impl Server {
                 result => return (manner, result),
             }
         }
-        let result = match question.can_go_plain() {
-            true => lines.ask(server, &question.without_edns()).await,
-            false => lines.ask(server, question).await,
+        let result = if question.can_go_plain() {
+            lines.ask(server, &question.without_edns()).await
+        } else {
+            lines.ask(server, question).await
         };
         (manner, result)
     }
@@ -202,8 +198,8 @@ impl Server {
 
     /// A device that is not there, or not yet, is an error.
     fn address(&self) -> io::Result<SocketAddr> {
-        let (Some(zone), std::net::IpAddr::V6(v6)) = (&self.server.zone, self.server.address) else {
-            return Ok((self.server.address, PORT).into());
+        let (Some(zone), std::net::IpAddr::V6(v6)) = (&self.place.zone, self.place.address) else {
+            return Ok((self.place.address, PORT).into());
         };
         let index = match zone.parse() {
             Ok(index) => index,

@@ -17,9 +17,14 @@ use crate::model::resolv_conf::ResolvConf;
 /// Until the next look, where the kernel cannot tell of changes.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Reads the file, and again whenever it changes, on a thread of its own. `own` is where the host asks us: we
+/// Reads the file, and again whenever it changes, on a thread of its own, and tells of it. `own` is where the host asks us: we
 /// know no more than that.
-pub fn follow(path: &Path, own: SocketAddr, surroundings: Surroundings) -> io::Result<watch::Receiver<Arc<ResolvConf>>> {
+pub fn follow(
+    path: &Path,
+    own: SocketAddr,
+    surroundings: Surroundings,
+    tell: impl Fn() + Send + 'static,
+) -> io::Result<watch::Receiver<Arc<ResolvConf>>> {
     let own = (own.port() == PORT).then_some(own.ip());
     let (sender, receiver) = watch::channel(Arc::new(read(path, own)));
     let path = path.to_owned();
@@ -35,6 +40,7 @@ pub fn follow(path: &Path, own: SocketAddr, surroundings: Surroundings) -> io::R
                     return;
                 }
                 surroundings.have_changed();
+                tell();
             }
             let heard = watched.and_then(|inotify| Ok(inotify.read_events()?));
             if heard.is_err() {

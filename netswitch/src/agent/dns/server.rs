@@ -41,7 +41,11 @@ impl Server {
         Self {
             answerer: Arc::new(answerer),
             questions: Limits::new(QUESTIONS_PER_CLIENT, QUESTIONS_PER_NETWORK, QUESTIONS_MAX),
-            streams: Limits::new(STREAMS_PER_CLIENT, STREAMS_PER_NETWORK, STREAMS_MAX.min(descriptors() / 8)),
+            streams: Limits::new(
+                STREAMS_PER_CLIENT,
+                STREAMS_PER_NETWORK,
+                STREAMS_MAX.min(descriptors() / 8),
+            ),
         }
     }
 

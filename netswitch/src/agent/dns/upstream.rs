@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_millis(4500);
 /// How often each server is asked, as glibc does it.
 const ATTEMPTS: u32 = 2;
 /// Whatever options say: the client has given up.
-const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+const TIMEOUT_MAX: Duration = Duration::from_mins(1);
 /// The longest datagram: no path cuts it (the DNS flag day's figure).
 const DATAGRAM_MAX: u16 = 1232;
 
@@ -70,29 +70,23 @@ impl Upstream {
             while !has_failed[*turn]
                 && let Ok(Some((server, result))) = timeout(until - Instant::now(), asked.next()).await
             {
-                match result {
-                    Ok((Verdict::NextServer, answer)) => otherwise.note(server, answer),
-                    Ok((_, answer)) => return Some(answer),
-                    Err(_) => {}
+                if let Some(answer) = otherwise.judge(server, result) {
+                    return Some(answer);
                 }
                 has_failed[server] = true;
             }
         }
         while let Some((server, result)) = asked.next().await {
-            match result {
-                Ok((Verdict::NextServer, answer)) => otherwise.note(server, answer),
-                Ok((_, answer)) => return Some(answer),
-                Err(_) => {}
+            if let Some(answer) = otherwise.judge(server, result) {
+                return Some(answer);
             }
         }
         None
     }
 
     async fn ask_one(&self, index: usize, question: &Question, transport: Transport) -> (usize, io::Result<Answered>) {
-        let (transport, is_fixed) = match self.asking.by_tcp_alone {
-            true => (Transport::Stream, true),
-            false => (transport, false),
-        };
+        let is_fixed = self.asking.by_tcp_alone;
+        let transport = if is_fixed { Transport::Stream } else { transport };
         (index, self.servers[index].ask(question, transport, is_fixed).await)
     }
 
@@ -121,7 +115,9 @@ impl Upstream {
             return TIMEOUT;
         }
         let questions = self.servers.len() * self.attempts();
-        let all = self.server_timeout().saturating_mul(u32::try_from(questions).unwrap_or(u32::MAX));
+        let all = self
+            .server_timeout()
+            .saturating_mul(u32::try_from(questions).unwrap_or(u32::MAX));
         all.min(TIMEOUT_MAX)
     }
 }
@@ -130,10 +126,15 @@ impl Upstream {
 struct Otherwise(Option<(usize, Vec<u8>)>);
 
 impl Otherwise {
-    /// What the server says that stands before the others.
-    fn note(&mut self, server: usize, answer: Vec<u8>) {
+    /// The client's answer, if it is one; of those that are not, that of the server which stands first is kept.
+    fn judge(&mut self, server: usize, result: io::Result<Answered>) -> Option<Vec<u8>> {
+        let (verdict, answer) = result.ok()?;
+        if verdict != Verdict::NextServer {
+            return Some(answer);
+        }
         if self.0.as_ref().is_none_or(|(other, _)| server < *other) {
             self.0 = Some((server, answer));
         }
+        None
     }
 }

@@ -147,7 +147,8 @@ fn behind(state: &State, container: &Container, host: &ResolvConf) -> Vec<NameSe
         network.is_none_or(|network| !names::is_predefined(&network.name) || network.internal)
     };
     let mut endpoints = state.endpoints_of_container(&container.id).peekable();
-    let is_free = endpoints.peek().is_some() && endpoints.all(|endpoint| !has_names(endpoint) && !endpoint.is_leashed());
+    let is_free =
+        endpoints.peek().is_some() && endpoints.all(|endpoint| !has_names(endpoint) && !endpoint.is_leashed());
     if !matches!(container.mode, Mode::Networks(_)) || !is_free {
         return Vec::new();
     }

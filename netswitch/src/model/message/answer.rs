@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::record::{Record, Section, records, spell};
-use super::{HEADER, Question, code, flag, kind, put, u16_at, u32_at};
+use super::{HEADER, Question, code, flag, kind, put, set_flag, u16_at, u32_at};
 
 /// The least of an SOA that says how long nothing may be remembered, at its end (RFC 2308, 4).
 const SOA_MINIMUM: usize = 4;
 /// That there is nothing is remembered no longer: what was not there a moment ago may be there now.
 const NOTHING_MAX: Duration = Duration::from_secs(30);
-const SOMETHING_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const SOMETHING_MAX: Duration = Duration::from_hours(24);
 
 /// What an answer means for who asks servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,11 @@ pub fn for_client(mut answer: Vec<u8>, question: &Question) -> Vec<u8> {
         && last.kind == kind::OPT
         && last.section == Section::Additional
     {
-        let left = found.iter().filter(|record| record.section == Section::Additional).count() - 1;
+        let left = found
+            .iter()
+            .filter(|record| record.section == Section::Additional)
+            .count()
+            - 1;
         answer.truncate(last.owner);
         put(&mut answer, 10, u16::try_from(left).unwrap_or_default().to_be_bytes());
     }
@@ -110,7 +114,7 @@ pub fn cut(mut answer: Vec<u8>, limit: usize) -> Vec<u8> {
     answer.truncate(end);
     put(&mut answer, 6, [0; 4]);
     put(&mut answer, 10, u16::from(extension.is_some()).to_be_bytes());
-    answer[2] |= (flag::TRUNCATED >> 8) as u8;
+    set_flag(&mut answer, flag::TRUNCATED);
     answer.extend(extension.into_iter().flatten());
     answer
 }

@@ -1,7 +1,7 @@
 //! A question as its client has sent it.
 
 use super::record::{Record, Section, records, whole_name_end};
-use super::{HEADER, flag, kind, put, u16_at};
+use super::{HEADER, flag, kind, put, set_flag, u16_at};
 
 /// A message with one question. What stands behind that is passed on as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Question {
     }
 
     pub fn opcode(&self) -> u8 {
-        (self.bytes[2] & (flag::OPCODE >> 8) as u8) >> 3
+        self.bytes[2] >> 3 & 0x0f
     }
 
     pub fn is_recursion_desired(&self) -> bool {
@@ -107,6 +107,7 @@ impl Question {
     }
 
     /// Without its extension: for servers that do not know any.
+    #[must_use]
     pub fn without_edns(&self) -> Self {
         let mut question = self.clone();
         if let Some(edns) = self.edns.filter(|_| self.is_plain) {
@@ -118,13 +119,14 @@ impl Question {
     }
 
     /// As the host's own programs would ask: with room for longer answers, and asking whether they are authentic.
+    #[must_use]
     pub fn prepared(&self, with_edns: bool, asks_whether_authentic: bool, payload_max: u16) -> Self {
         let mut question = self.clone();
         if !self.is_plain {
             return question;
         }
         if asks_whether_authentic {
-            question.bytes[3] |= flag::AUTHENTIC as u8;
+            set_flag(&mut question.bytes, flag::AUTHENTIC);
         }
         if let Some(edns) = &mut question.edns {
             // it counts from one hop to the next (RFC 6891, 6.2.5)
@@ -137,8 +139,8 @@ impl Question {
                 version: 0,
                 has_options: false,
             });
-            let [high, low] = payload_max.to_be_bytes();
-            question.bytes.extend([0, 0, kind::OPT as u8, high, low, 0, 0, 0, 0, 0, 0]);
+            let ([zero, opt], [high, low]) = (kind::OPT.to_be_bytes(), payload_max.to_be_bytes());
+            question.bytes.extend([0, zero, opt, high, low, 0, 0, 0, 0, 0, 0]);
             put(&mut question.bytes, 10, 1_u16.to_be_bytes());
         }
         question

@@ -34,7 +34,13 @@ fn message(flags: u16, name: &str, kind: u16, sections: [&[Vec<u8>]; 3]) -> Vec<
 
 fn record(owner: &[u8], kind: u16, time: u32, data: &[u8]) -> Vec<u8> {
     let length = u16::try_from(data.len()).unwrap();
-    let fixed = [&kind.to_be_bytes()[..], &[0, 1], &time.to_be_bytes(), &length.to_be_bytes()].concat();
+    let fixed = [
+        &kind.to_be_bytes()[..],
+        &[0, 1],
+        &time.to_be_bytes(),
+        &length.to_be_bytes(),
+    ]
+    .concat();
     [owner, &fixed, data].concat()
 }
 
@@ -55,10 +61,18 @@ fn asked(name: &str, kind: u16) -> Question {
 
 #[test]
 fn a_question_is_read_and_what_is_none_is_not() {
-    let whole = message(0x0130, "WWW.Example.test", TXT, [&[], &[], &[extension(4096, 0x8000, b"\0\x0a\0\0")]]);
+    let whole = message(
+        0x0130,
+        "WWW.Example.test",
+        TXT,
+        [&[], &[], &[extension(4096, 0x8000, b"\0\x0a\0\0")]],
+    );
     let question = Question::read(&whole).unwrap();
     assert_eq!(question.name(), wire("WWW.Example.test"));
-    assert_eq!((question.id(), question.kind(), question.class(), question.opcode()), (0x4711, TXT, 1, 0));
+    assert_eq!(
+        (question.id(), question.kind(), question.class(), question.opcode()),
+        (0x4711, TXT, 1, 0)
+    );
     assert!(question.is_recursion_desired() && question.is_checking_disabled());
     let edns = question.edns().unwrap();
     assert_eq!((edns.payload, edns.version), (4096, 0));
@@ -78,15 +92,32 @@ fn a_question_is_read_and_what_is_none_is_not() {
         ("a pointer as the name", changed(HEADER, 0xc0)),
         ("a label of another kind", changed(HEADER, 0x41)),
         ("records that are not there", changed(7, 1)),
-        ("two extensions", message(ASKED, "a.test", A, [&[], &[], &[extension(512, 0, &[]), extension(512, 0, &[])]])),
-        ("an extension among the answers", message(ASKED, "a.test", A, [&[extension(512, 0, &[])], &[], &[]])),
-        ("a name that is too long", message(ASKED, &vec!["a".repeat(63); 4].join("."), A, [&[], &[], &[]])),
+        (
+            "two extensions",
+            message(
+                ASKED,
+                "a.test",
+                A,
+                [&[], &[], &[extension(512, 0, &[]), extension(512, 0, &[])]],
+            ),
+        ),
+        (
+            "an extension among the answers",
+            message(ASKED, "a.test", A, [&[extension(512, 0, &[])], &[], &[]]),
+        ),
+        (
+            "a name that is too long",
+            message(ASKED, &vec!["a".repeat(63); 4].join("."), A, [&[], &[], &[]]),
+        ),
     ] {
         assert_eq!(Question::read(&bytes), None, "{what}");
     }
     let longest = [&*"a".repeat(63), &"b".repeat(63), &"c".repeat(63), &"d".repeat(61)].join(".");
     for name in ["", "a", &longest] {
-        assert!(Question::read(&message(ASKED, name, A, [&[], &[], &[]])).is_some(), "{name}");
+        assert!(
+            Question::read(&message(ASKED, name, A, [&[], &[], &[]])).is_some(),
+            "{name}"
+        );
     }
 }
 
@@ -95,7 +126,10 @@ fn a_server_is_asked_with_the_clients_bytes() {
     let signature = record(&[0], 250, 0, b"signed");
     for (what, sections) in [
         ("nothing", [&[][..], &[], &[]]),
-        ("an extension with options", [&[], &[], &[extension(1232, 0x8000, b"\0\x0a\0\x02ab")]]),
+        (
+            "an extension with options",
+            [&[], &[], &[extension(1232, 0x8000, b"\0\x0a\0\x02ab")]],
+        ),
         ("a signature", [&[], &[], &[extension(4096, 0, &[]), signature.clone()]]),
         ("a serial number to begin with", [&[], &[soa(1, 1)], &[]]),
     ] {
@@ -111,12 +145,26 @@ fn a_server_is_asked_with_the_clients_bytes() {
 fn options_change_what_a_server_is_asked() {
     let plain = asked("a.test", A);
     let sent = plain.prepared(true, true, 1232).with_id(0x4711);
-    let expected = message(ASKED | flag::AUTHENTIC, "a.test", A, [&[], &[], &[extension(1232, 0, &[])]]);
+    let expected = message(
+        ASKED | flag::AUTHENTIC,
+        "a.test",
+        A,
+        [&[], &[], &[extension(1232, 0, &[])]],
+    );
     assert_eq!(sent, expected);
-    assert_eq!(Question::read(&sent).unwrap().without_edns().with_id(0x4711)[10..], plain.with_id(0)[10..]);
+    assert_eq!(
+        Question::read(&sent).unwrap().without_edns().with_id(0x4711)[10..],
+        plain.with_id(0)[10..]
+    );
     let large = message(ASKED, "a.test", A, [&[], &[], &[extension(65_000, 0x8000, &[])]]);
-    let sent = Question::read(&large).unwrap().prepared(true, false, 1232).with_id(0x4711);
-    assert_eq!(sent, message(ASKED, "a.test", A, [&[], &[], &[extension(1232, 0x8000, &[])]]));
+    let sent = Question::read(&large)
+        .unwrap()
+        .prepared(true, false, 1232)
+        .with_id(0x4711);
+    assert_eq!(
+        sent,
+        message(ASKED, "a.test", A, [&[], &[], &[extension(1232, 0x8000, &[])]])
+    );
 }
 
 #[test]
@@ -131,7 +179,7 @@ fn an_answer_is_one_to_the_question() {
         ("no such name", ANSWERED | 3, Verdict::Passes),
         ("not implemented", ANSWERED | 4, Verdict::NextServer),
         ("refused", ANSWERED | 5, Verdict::NextServer),
-        ("a code that is not known", ANSWERED | 11, Verdict::Passes),
+        ("a code that is not known", ANSWERED | 0xb, Verdict::Passes),
     ] {
         assert_eq!(judged(&with("www.test", A, flags)), Some(verdict), "{what}");
         assert_eq!(judged(&with("WwW.TeSt", A, flags)), Some(verdict), "{what}");
@@ -164,7 +212,11 @@ fn an_answer_is_one_to_the_question() {
 fn a_server_without_extensions_is_asked_without() {
     let extended = message(ASKED, "a.test", A, [&[], &[], &[extension(1232, 0, &[])]]);
     let question = Question::read(&extended).unwrap();
-    for (code, verdict) in [(1, Verdict::WithoutEdns), (4, Verdict::WithoutEdns), (2, Verdict::NextServer)] {
+    for (code, verdict) in [
+        (1, Verdict::WithoutEdns),
+        (4, Verdict::WithoutEdns),
+        (2, Verdict::NextServer),
+    ] {
         let answer = message(ANSWERED | code, "a.test", A, [&[], &[], &[]]);
         assert_eq!(answer::judge(&question, 0x4711, &answer), Some(verdict));
     }
@@ -192,7 +244,12 @@ fn names_are_spelt_as_they_were_asked() {
     assert_eq!(said, message(ANSWERED, "WWW.Example.TEST", A, [&records, &[], &[]]));
     // pointers that lead nowhere or round in circles
     for pointer in [[0xc0, 0xff], [0xc0, 0x22], [0xff, 0xff]] {
-        let answer = message(ANSWERED, "www.example.test", A, [&[record(&pointer, A, 1, &[])], &[], &[]]);
+        let answer = message(
+            ANSWERED,
+            "www.example.test",
+            A,
+            [&[record(&pointer, A, 1, &[])], &[], &[]],
+        );
         assert_eq!(answer::for_client(answer.clone(), &spelt).len(), answer.len());
     }
 }
@@ -203,9 +260,15 @@ fn an_extension_is_for_who_has_used_it() {
     let answer = |additional: &[Vec<u8>]| message(ANSWERED, "a.test", A, [std::slice::from_ref(&one), &[], additional]);
     let glue = record(&wire("ns.test"), A, 60, &[192, 0, 2, 2]);
     let extended = answer(&[glue.clone(), extension(1232, 0, &[])]);
-    assert_eq!(answer::for_client(extended.clone(), &asked("a.test", A)), answer(&[glue]));
+    assert_eq!(
+        answer::for_client(extended.clone(), &asked("a.test", A)),
+        answer(&[glue])
+    );
     let asks = message(ASKED, "a.test", A, [&[], &[], &[extension(512, 0, &[])]]);
-    assert_eq!(answer::for_client(extended.clone(), &Question::read(&asks).unwrap()), extended);
+    assert_eq!(
+        answer::for_client(extended.clone(), &Question::read(&asks).unwrap()),
+        extended
+    );
 }
 
 #[test]
@@ -215,7 +278,10 @@ fn what_is_too_long_is_cut_and_says_so() {
     let answer = message(ANSWERED, "a.test", TXT, [&records, &[], &extended]);
     assert_eq!(answer::cut(answer.clone(), answer.len()), answer);
     let truncated = ANSWERED | flag::TRUNCATED;
-    assert_eq!(answer::cut(answer, 512), message(truncated, "a.test", TXT, [&[], &[], &extended]));
+    assert_eq!(
+        answer::cut(answer, 512),
+        message(truncated, "a.test", TXT, [&[], &[], &extended])
+    );
     for nonsense in [vec![0xff; 600], vec![0; 600]] {
         assert!(answer::cut(nonsense, 512).len() <= 512);
     }
@@ -241,13 +307,31 @@ fn answers_are_kept_as_long_as_they_say() {
     for (what, answers, authorities, code, seconds) in [
         ("a record", vec![a(60)], vec![], 0, 60),
         ("the least of all", vec![a(60), a(30)], vec![server.clone()], 0, 10),
-        ("an alias and what it leads to", vec![alias.clone(), a(60)], vec![], 0, 20),
+        (
+            "an alias and what it leads to",
+            vec![alias.clone(), a(60)],
+            vec![],
+            0,
+            20,
+        ),
         ("not at all", vec![a(0)], vec![], 0, 0),
         ("the highest bit is none", vec![a(0x8000_0001)], vec![], 0, 0),
         ("no such name", vec![], vec![soa(600, 20)], 3, 20),
         ("nothing of the kind", vec![], vec![soa(15, 600)], 0, 15),
-        ("nothing is kept half a minute at most", vec![], vec![soa(3600, 3600)], 3, 30),
-        ("an alias that leads to nothing", vec![record(THE_NAME, CNAME, 300, &wire("b.test"))], vec![soa(300, 300)], 0, 30),
+        (
+            "nothing is kept half a minute at most",
+            vec![],
+            vec![soa(3600, 3600)],
+            3,
+            30,
+        ),
+        (
+            "an alias that leads to nothing",
+            vec![record(THE_NAME, CNAME, 300, &wire("b.test"))],
+            vec![soa(300, 300)],
+            0,
+            30,
+        ),
         ("nothing, and nobody says for how long", vec![], vec![], 3, 0),
         ("others are to be asked", vec![], vec![server], 0, 0),
         ("a failure", vec![], vec![soa(60, 60)], 2, 0),

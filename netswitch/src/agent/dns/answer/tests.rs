@@ -41,7 +41,11 @@ impl Asker {
                 network: Some(Arc::new(endpoint.network.clone())),
                 address: endpoint.v4.unwrap().ip(),
             },
-            answerer: Answerer::new(directory, Forwarder::new(host, Surroundings::default()), Teacher::default()),
+            answerer: Answerer::new(
+                directory,
+                Forwarder::new(host, Surroundings::default()),
+                Teacher::default(),
+            ),
             world,
             _published: (publish, upstream),
         }
