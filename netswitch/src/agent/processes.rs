@@ -265,6 +265,20 @@ impl Core {
         }
     }
 
+    /// The host's name servers are others, and with them those behind the gateway.
+    pub fn rewrite_resolv_confs(&self) {
+        let ours = self
+            .state
+            .containers
+            .values()
+            .filter(|container| container.owner == Owner::Netswitch);
+        for container in ours.filter(|container| container.is_running()) {
+            if let Err(error) = self.rewrite_resolv_conf(&container.id) {
+                tracing::warn!(%error, container = container.id.short(), "its resolv.conf is out of date");
+            }
+        }
+    }
+
     /// In place, and only if nobody has written it since we did.
     fn rewrite_resolv_conf(&self, id: &Id) -> io::Result<()> {
         let run_dir = self.run_dir(id);

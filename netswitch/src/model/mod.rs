@@ -10,6 +10,8 @@ pub mod filter;
 pub mod firewall;
 pub mod forwarding;
 pub mod host_protocols;
+pub mod message;
+pub mod name_server;
 pub mod names;
 pub mod natural_order;
 pub mod network;

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Container, Mode, parse::HOST_GATEWAY};
-use crate::model::{Id, endpoint::Endpoint, names, network::Network, resolv_conf::ResolvConf, state::State};
+use crate::model::{
+    Id, endpoint::Endpoint, name_server::NameServer, names, network::Network, resolv_conf::ResolvConf, state::State,
+};
 
 const HOSTS: &str = "127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -155,6 +157,7 @@ pub fn resolv_conf(state: &State, id: &Id, host: &ResolvConf) -> Option<ResolvCo
         search: choose(&asked.search, &host.search),
         options: choose(&asked.options, &host.options),
     };
+    made.add_servers(behind(state, container, host));
     made.search.retain(|domain| domain != ".");
     // a name without a dot is a container's before it is one of a domain to search
     if container
@@ -169,17 +172,43 @@ pub fn resolv_conf(state: &State, id: &Id, host: &ResolvConf) -> Option<ResolvCo
 }
 
 /// Whom a container asks; `None`: the host's.
-fn servers(state: &State, container: &Container) -> Option<Vec<IpAddr>> {
+fn servers(state: &State, container: &Container) -> Option<Vec<NameServer>> {
     match container.mode {
-        Mode::Networks(_) => Some(vec![
-            gateways(state, state.endpoints_of_container(&container.id))
-                .first()
-                .copied()
-                .unwrap_or(NOBODY),
-        ]),
+        Mode::Networks(_) => {
+            let gateways = gateways(state, state.endpoints_of_container(&container.id));
+            Some(vec![gateways.first().copied().unwrap_or(NOBODY).into()])
+        }
         Mode::None | Mode::Host | Mode::Container(_) if container.dns.servers.is_empty() => None,
-        Mode::None | Mode::Host | Mode::Container(_) => Some(container.dns.servers.clone()),
+        Mode::None | Mode::Host | Mode::Container(_) => {
+            Some(container.dns.servers.iter().copied().map(NameServer::from).collect())
+        }
     }
+}
+
+/// Whom it asks when its gateway is silent, as without an agent: those whom the agent would ask. Not where they
+/// would see names of containers, nor where the agent's answers decide what a leash permits.
+fn behind(state: &State, container: &Container, host: &ResolvConf) -> Vec<NameServer> {
+    let has_names = |endpoint: &Endpoint| {
+        let network = state.networks.get(&endpoint.network);
+        network.is_none_or(|network| !names::is_predefined(&network.name) || network.internal)
+    };
+    let mut endpoints = state.endpoints_of_container(&container.id).peekable();
+    let is_free =
+        endpoints.peek().is_some() && endpoints.all(|endpoint| !has_names(endpoint) && !endpoint.is_leashed());
+    if !matches!(container.mode, Mode::Networks(_)) || !is_free {
+        return Vec::new();
+    }
+    let known = if container.dns.servers.is_empty() {
+        host.servers.clone()
+    } else {
+        container.dns.servers.iter().copied().map(NameServer::from).collect()
+    };
+    let has_way = |server: &NameServer| {
+        let mut endpoints = state.endpoints_of_container(&container.id);
+        endpoints.any(|endpoint| endpoint.has_default_route(server.address.is_ipv6()))
+    };
+    let routable = known.into_iter().filter(NameServer::is_routable);
+    routable.filter(has_way).collect()
 }
 
 /// Where 127.0.0.11 leads in a sandbox.
@@ -392,5 +421,34 @@ mod tests {
         );
         world.run("hosted", &["host"]);
         assert_eq!(text(&world, "hosted"), None);
+    }
+    #[test]
+    fn routable_servers_stand_behind_the_gateway_where_there_are_no_names() {
+        let mut world = World::new();
+        world.network6("six", &["10.6.0.0/24", "fd06::/64"]);
+        world.internal_network("inner");
+        let host = "nameserver 127.0.0.53\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\n";
+        let servers = |world: &World, name: &str, host: &str| {
+            let id = &world.state.container(name).unwrap().id;
+            let conf = resolv_conf(&world.state, id, &ResolvConf::parse(host)).unwrap();
+            conf.servers.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        world.run("plain", &["bridge"]);
+        assert_eq!(servers(&world, "plain", host), ["172.17.0.1", "192.0.2.1"]);
+        // there is no way to an IPv6 one, and no room for more than glibc asks
+        let many = "nameserver 2001:db8::1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\n";
+        assert_eq!(servers(&world, "plain", many), ["172.17.0.1", "192.0.2.2", "192.0.2.3"]);
+        assert_eq!(servers(&world, "plain", "nameserver 172.17.0.1"), ["172.17.0.1"]);
+        let mut asked = World::asked("asked", &["bridge"]);
+        asked.dns = vec!["192.0.2.9".into(), "127.0.0.1".into()];
+        world.start(&asked).unwrap();
+        assert_eq!(servers(&world, "asked", host), ["172.17.0.1", "192.0.2.9"]);
+        for (name, network, gateway) in [("named", "six", "10.6.0.1"), ("inside", "inner", "172.")] {
+            world.run(name, &[network]);
+            let servers = servers(&world, name, host);
+            assert!(servers.len() == 1 && servers[0].starts_with(gateway), "{servers:?}");
+        }
+        world.connect("six", "plain", &Settings::default()).unwrap();
+        assert_eq!(servers(&world, "plain", host), ["172.17.0.1"]);
     }
 }
