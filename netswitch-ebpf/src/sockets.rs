@@ -3,12 +3,13 @@
 //!
 //! A published port is held here, too: nobody else can bind it.
 
+mod bind;
 pub mod claim;
 
 use aya_ebpf::{
-    EbpfContext as _, Global,
-    bindings::{bpf_sock, bpf_sock_addr},
-    helpers::{bpf_bind, bpf_get_netns_cookie, bpf_get_prandom_u32, bpf_getsockopt, bpf_set_retval},
+    EbpfContext as _,
+    bindings::bpf_sock_addr,
+    helpers::{bpf_get_netns_cookie, bpf_getsockopt, bpf_set_retval},
     programs::{SkLookupContext, SockAddrContext},
 };
 use netswitch_common::{
@@ -18,6 +19,7 @@ use netswitch_common::{
     socket::{Dialled, REMEMBERED, relay},
 };
 
+use self::bind::{protocol_of, socket};
 use crate::{
     headers::{dns, family, protocol},
     maps,
@@ -36,11 +38,6 @@ const SOL_IPV6: i32 = 41;
 const IPV6_V6ONLY: i32 = 26;
 /// Where Docker's resolver is: 127.0.0.11.
 const RESOLVER: Address = Address([0, 0, 0xffff_u32.to_be(), 0x7f00_000b_u32.to_be()]);
-
-/// Set at load: the first and, in the upper half, the last port that the kernel chooses for sockets
-/// (`net.ipv4.ip_local_port_range`).
-#[unsafe(no_mangle)]
-static EPHEMERAL: Global<u32> = Global::new(0);
 
 /// When a socket hook runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,18 +108,6 @@ fn concerns(context: &SockAddrContext) -> bool {
     is_host && !socket.is_null() && unsafe { (*socket).mark } != SOCKET_MARK
 }
 
-#[inline(always)]
-fn socket(context: &SockAddrContext) -> *mut bpf_sock {
-    // SAFETY: the context of the running program
-    unsafe { (*context.sock_addr).__bindgen_anon_1.sk }
-}
-
-#[inline(always)]
-fn protocol_of(context: &SockAddrContext) -> u8 {
-    // SAFETY: the context of the running program
-    unsafe { (*context.sock_addr).protocol as u8 }
-}
-
 /// Leads a socket that dials a published port of the host to the container.
 #[inline(always)]
 pub fn dial(context: &SockAddrContext, is_v4: bool, moment: Moment) -> i32 {
@@ -139,7 +124,7 @@ pub fn dial(context: &SockAddrContext, is_v4: bool, moment: Moment) -> i32 {
     match (moment, port) {
         (Moment::Connect, 0) => {
             let is_beside = claim::may_meet(dialled.address, dialled.port, protocol_of(context));
-            if is_beside && !bind_beside_flows(context, is_v4) {
+            if is_beside && !bind::beside_flows(context, is_v4) {
                 claim::flows_look_again();
             }
         }
@@ -161,7 +146,7 @@ pub fn dial(context: &SockAddrContext, is_v4: bool, moment: Moment) -> i32 {
     let target = Place { address: target, port };
     remember(context, dialled, target);
     if moment == Moment::Connect && publication.flags & flags::GATEWAY_SOURCE == 0 {
-        keep_source(context, is_v4, dialled.address);
+        bind::keep_source(context, is_v4, dialled.address);
     }
     replace(context, is_v4, target);
     ALLOW
@@ -233,84 +218,6 @@ fn target(context: &SockAddrContext, publication: &Publication, dialled: Address
         )
     };
     (answer == 0 && only_v6 == 0).then_some(Address::v4(publication.v4))
-}
-
-/// The server sees the address that was dialled, where packets with it come back: else the gateway's, which
-/// the kernel chooses.
-#[inline(always)]
-fn keep_source(context: &SockAddrContext, is_v4: bool, dialled: Address) {
-    let socket = socket(context);
-    if dialled.is_loopback() || socket.is_null() {
-        return;
-    }
-    // SAFETY: the verifier checks the access
-    let port = unsafe { (*socket).src_port };
-    if port == 0 && dialled.as_v4().is_some() == is_v4 {
-        bind_to(context, is_v4, dialled, 0);
-    }
-}
-
-/// Binds the socket to an address, and to a port in network order; 0: the kernel chooses one. Whether that is done.
-#[inline(always)]
-fn bind_to(context: &SockAddrContext, is_v4: bool, address: Address, port: u16) -> bool {
-    #[repr(C)]
-    struct SocketAddressV4(u16, u16, u32, [u32; 2]);
-    #[repr(C)]
-    struct SocketAddressV6(u16, u16, u32, Address, u32);
-    // SAFETY: the helper reads as much as it is told
-    unsafe {
-        if is_v4 {
-            let mut bound = SocketAddressV4(family::INET.into(), port, address.0[3], [0; 2]);
-            bpf_bind(context.sock_addr, (&raw mut bound).cast(), 16) == 0
-        } else {
-            let mut bound = SocketAddressV6(family::INET6.into(), port, 0, address, 0);
-            bpf_bind(context.sock_addr, (&raw mut bound).cast(), 28) == 0
-        }
-    }
-}
-
-/// The kernel will choose a port for the socket, which does not know those that flows have: it gets one that no flow has
-/// kept. Whether there was one.
-#[inline(always)]
-fn bind_beside_flows(context: &SockAddrContext, is_v4: bool) -> bool {
-    let (first, last) = (EPHEMERAL.load() & 0xffff, EPHEMERAL.load() >> 16);
-    let socket = socket(context);
-    if first == 0 || last < first || socket.is_null() {
-        return false;
-    }
-    let protocol = protocol_of(context);
-    for _ in 0..PORTS_TRIED {
-        // SAFETY: no argument
-        let random = u64::from(unsafe { bpf_get_prandom_u32() });
-        let port = first + (random * u64::from(last - first + 1) >> 32) as u32;
-        let port = port as u16;
-        let is_free = !claim::is_kept(port, protocol) && maps::published(ANYWHERE, protocol, port).is_none();
-        if is_free && bind_to(context, is_v4, own_address(socket, is_v4), port.to_be()) {
-            return true;
-        }
-    }
-    false
-}
-
-/// Ports that a socket tries which dials a peer of flows that have kept their ports.
-const PORTS_TRIED: u32 = 4;
-
-/// The address that a socket is bound to already, or the unspecified one.
-#[inline(always)]
-fn own_address(socket: *mut bpf_sock, is_v4: bool) -> Address {
-    // SAFETY: the verifier checks the access, word by word
-    unsafe {
-        if is_v4 {
-            return Address::v4((&raw const (*socket).src_ip4).read_volatile());
-        }
-        let words = (&raw const (*socket).src_ip6).cast::<u32>();
-        Address([
-            words.read_volatile(),
-            words.add(1).read_volatile(),
-            words.add(2).read_volatile(),
-            words.add(3).read_volatile(),
-        ])
-    }
 }
 
 #[inline(always)]

@@ -5,6 +5,7 @@ mod deny;
 pub mod event;
 mod hairpin;
 mod hop;
+mod index;
 pub mod limit;
 mod names;
 mod open;

@@ -2,17 +2,21 @@
 //! index entries lead to it.
 
 use aya_ebpf::{
-    bindings::{__sk_buff, BPF_ANY, BPF_NOEXIST},
+    bindings::{__sk_buff, BPF_NOEXIST},
     helpers::bpf_csum_diff,
 };
 use netswitch_common::{
     address::Address,
-    flow::{Flow, FlowIndex, FlowKey, Tuple, direction, halves, life},
-    progress::{self, FlowState},
+    flow::{Flow, FlowIndex, Tuple, direction, life},
+    progress,
     verdict::DropReason,
 };
 
-use super::{hairpin, port, slot};
+use super::{
+    hairpin,
+    index::{PUT, REPLACES_CLOSED, TAKEN, end, put},
+    port, slot,
+};
 use crate::{atomic, code::outcome, maps, packet::Frame, stages::flow, work::Work};
 
 type Result = core::result::Result<(), DropReason>;
@@ -93,23 +97,6 @@ fn make(frame: Frame, work: &mut Work) -> core::result::Result<bool, DropReason>
     Ok(true)
 }
 
-/// A record of that serial ends now.
-#[inline(always)]
-fn end(key: FlowKey, serial: u32) {
-    if let Some(record) = maps::RECORDS.get_ptr_mut(key) {
-        // SAFETY: the entry's memory stays until the program has ended (RCU)
-        unsafe {
-            if halves((*record).life()).0 == serial {
-                (*record).deadline = 0;
-            }
-        }
-    }
-}
-
-/// What [`put`] says beside a [`DropReason`].
-pub const PUT: u32 = 0;
-pub const TAKEN: u32 = u32::MAX;
-
 /// Why there is no entry for replies.
 #[inline(always)]
 fn reason_of(code: u32) -> DropReason {
@@ -117,42 +104,6 @@ fn reason_of(code: u32) -> DropReason {
         TAKEN => DropReason::PortsExhausted,
         reason => DropReason::from_number(reason).unwrap_or(DropReason::Internal),
     }
-}
-
-/// Whether an index entry may be had whose connection has ended, but whose server may remember it.
-pub const REPLACES_CLOSED: u32 = 1;
-pub const KEEPS_CLOSED: u32 = 0;
-
-/// An index entry, in place of one whose flow has ended. [`TAKEN`]: there is a living one.
-#[inline(never)]
-pub fn put(tuple: &Tuple, index: &FlowIndex, now: u64, closed: u32) -> u32 {
-    match maps::FLOWS.insert(tuple, index, BPF_NOEXIST.into()) {
-        Ok(()) => return PUT,
-        Err(error) if error != -slot::EEXIST => return slot::full(error) as u32,
-        Err(_) => {}
-    }
-    let Some(old) = maps::flow_index(tuple) else {
-        return TAKEN;
-    };
-    if is_taken(old, now, closed) {
-        return TAKEN;
-    }
-    // the old flow's record ends, too: otherwise its packets would still leave with this tuple, as the new flow's
-    end(old.key, old.serial);
-    match maps::FLOWS.insert(tuple, index, BPF_ANY.into()) {
-        Ok(()) => PUT,
-        Err(error) => slot::full(error) as u32,
-    }
-}
-
-/// Whether an index entry is a living flow's.
-#[inline(always)]
-pub fn is_taken(index: &FlowIndex, now: u64, closed: u32) -> bool {
-    maps::record(index.key).is_some_and(|flow| {
-        let (serial, progress) = halves(flow.life());
-        let has_ended = closed == REPLACES_CLOSED && FlowState::of(progress) as u8 == FlowState::Closed as u8;
-        serial == index.serial && !has_ended && flow::lives(flow, now)
-    })
 }
 
 /// What follows from the tuples: into the record, and for the packet at hand.

@@ -15,7 +15,7 @@ use netswitch_common::{
     },
 };
 
-use super::open::{KEEPS_CLOSED, REPLACES_CLOSED, TAKEN, is_taken, put};
+use super::index::{KEEPS_CLOSED, PUT, REPLACES_CLOSED, TAKEN, is_taken, put};
 use crate::{
     maps,
     packet::Frame,
@@ -166,7 +166,7 @@ fn try_tuple(work: &Work, closed: u32) -> u32 {
     if work.probes != 0 {
         return match maps::flow_index(tuple) {
             Some(old) if is_taken(old, work.now, closed) => TAKEN,
-            _ => super::open::PUT,
+            _ => PUT,
         };
     }
     let index = FlowIndex {
@@ -196,7 +196,7 @@ impl Search {
         if self.count > WALKED {
             // Numerical Recipes' generator, whose upper bits are the random ones
             self.at = self.at.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            return (u64::from(self.at) * u64::from(self.count) >> 32) as u32;
+            return ((u64::from(self.at) * u64::from(self.count)) >> 32) as u32;
         }
         let at = self.at;
         self.at = if at + 1 < self.count { at + 1 } else { 0 };

@@ -8,7 +8,7 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use super::{limit, port};
+use super::{index::full, limit, port};
 use crate::{
     atomic::{self, fetch_add},
     headers::{dns, protocol},
@@ -162,17 +162,3 @@ fn forget(flow: &Flow, key: FlowKey, serial: u32) {
     }
     port::forget(flow, key, serial);
 }
-
-/// Why a table took no entry.
-#[inline(always)]
-pub fn full(error: i32) -> DropReason {
-    match -error {
-        E2BIG => DropReason::TableFull,
-        ENOMEM => DropReason::NoMemory,
-        _ => DropReason::Internal,
-    }
-}
-
-const E2BIG: i32 = 7;
-const ENOMEM: i32 = 12;
-pub const EEXIST: i32 = 17;

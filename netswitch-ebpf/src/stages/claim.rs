@@ -79,27 +79,35 @@ pub fn uses(protocol: u32, is_v4: bool) -> bool {
 #[inline(always)]
 pub fn takes(skb: *mut __sk_buff, reply: &Tuple, owner: u32, port: u16) -> bool {
     match reply.protocol as u8 {
-        protocol::TCP | protocol::UDP => socket(skb, reply) != NOBODY || is_published_elsewhere(reply, owner, port),
+        protocol::TCP | protocol::UDP => match leads_to(reply, owner, port) {
+            Some(is_own) => !is_own,
+            None => socket(skb, reply) != NOBODY,
+        },
         _ => false,
     }
 }
 
+/// Whether the published port that answers with this tuple are for leads to `port` of the endpoint `owner`. `None`: it is
+/// not published. No socket of the host has a published port, but the look-up of sockets finds the agent's relay there.
 #[inline(always)]
-fn is_published_elsewhere(reply: &Tuple, owner: u32, port: u16) -> bool {
+fn leads_to(reply: &Tuple, owner: u32, port: u16) -> Option<bool> {
     let outside = u16::from_be(reply.to_port);
-    let number = maps::published_at(reply.to, reply.protocol as u8, outside);
-    number
-        .and_then(maps::publication)
-        .is_some_and(|publication| publication.endpoint != owner || publication.port(outside) != u16::from_be(port))
+    let number = maps::published_at(reply.to, reply.protocol as u8, outside)?;
+    let publication = maps::publication(number)?;
+    Some(publication.endpoint == owner && publication.port(outside) == u16::from_be(port))
 }
 
 /// Whether a flow must not go on whose answers have this tuple: since it began, the host has begun to wait for
-/// them. A socket that listens does not wait for answers.
-#[inline(always)]
-pub fn holds(skb: *mut __sk_buff, reply: &Tuple) -> bool {
+/// them, or leads them elsewhere than to `port`, in network order, of the endpoint `owner`. A socket that listens does not
+/// wait for answers.
+#[inline(never)]
+pub fn holds(skb: *mut __sk_buff, reply: &Tuple, owner: u32, port: u16) -> bool {
     match reply.protocol as u8 {
-        protocol::TCP => socket(skb, reply) == SPEAKS,
-        protocol::UDP => socket(skb, reply) != NOBODY,
+        protocol::TCP | protocol::UDP => match leads_to(reply, owner, port) {
+            Some(is_own) => !is_own,
+            None if reply.protocol as u8 == protocol::TCP => socket(skb, reply) == SPEAKS,
+            None => socket(skb, reply) != NOBODY,
+        },
         protocol::ICMP | protocol::ICMPV6 | protocol::UDP_LITE => false,
         other => uses(other.into(), reply.from.as_v4().is_some()),
     }

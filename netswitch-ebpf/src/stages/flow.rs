@@ -57,10 +57,10 @@ fn is_claimed(frame: Frame) -> bool {
         return false;
     }
     if work.direction != direction::ORIGINAL {
-        return claim::holds(frame.0, &work.tuple);
+        return claim::holds(frame.0, &work.tuple, work.key.owner, work.translated.to_port);
     }
     work.reply = work.translated.reversed(0);
-    let is_claimed = claim::holds(frame.0, &work.reply);
+    let is_claimed = claim::holds(frame.0, &work.reply, work.key.owner, work.tuple.from_port);
     if is_claimed {
         work.replace(work.key, halves(work.life).0);
     }

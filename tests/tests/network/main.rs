@@ -70,6 +70,7 @@ mod run;
 mod sctp_unsummed;
 mod short_connections;
 mod silence;
+mod source_ports;
 mod top;
 mod uplink;
 mod uplink_stack;

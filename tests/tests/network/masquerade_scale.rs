@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::iter::repeat_n;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::ops::Range;
 use std::time::Duration;
@@ -51,7 +52,8 @@ fn seen_port(socket: &UdpSocket) -> u16 {
     client.parse::<SocketAddr>().unwrap().port()
 }
 
-fn sockets(client: &Namespace, to: SocketAddr, count: usize) -> Vec<UdpSocket> {
+/// Sockets at these ports; 0 for any.
+fn sockets(client: &Namespace, to: SocketAddr, ports: impl Iterator<Item = u16> + Send) -> Vec<UdpSocket> {
     client.enter(|| {
         let socket = |port| {
             let socket = UdpSocket::bind(("0.0.0.0", port)).unwrap();
@@ -59,7 +61,7 @@ fn sockets(client: &Namespace, to: SocketAddr, count: usize) -> Vec<UdpSocket> {
             socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
             socket
         };
-        PUBLISHED.map(socket).take(count).collect()
+        ports.map(socket).collect()
     })
 }
 
@@ -97,7 +99,7 @@ fn case_12_datagrams_too() {
     publishes(&world);
     let one = world.inside("one");
     let _services = [7, 8].map(|port| Service::start(world.lan(), Transport::Udp, port, "lan"));
-    let sockets = sockets(&one, (address(LAN[0]), 7).into(), 64);
+    let sockets = sockets(&one, (address(LAN[0]), 7).into(), PUBLISHED.take(64));
     let ports: HashSet<u16> = sockets.iter().map(seen_port).collect();
     assert_eq!(ports, (10_240..10_304).collect());
     Dial::udp(LAN[0], 7).from("0.0.0.0", 9_070).unanswered(&one);
@@ -194,7 +196,7 @@ fn case_14_a_flood_costs_others_nothing() {
     for stream in &established {
         ask_stream(stream).unwrap();
     }
-    let answered = sockets(&bad, (address(LAN[0]), 7).into(), 64);
+    let answered = sockets(&bad, (address(LAN[0]), 7).into(), repeat_n(0, 64));
     for _ in 0..2 {
         for socket in &answered {
             seen_port(socket);
@@ -203,7 +205,7 @@ fn case_14_a_flood_costs_others_nothing() {
     Dial::udp(LAN[0], 7).unanswered(&bad);
     drops_reach(&world, "bad", "bridge", "flow-quota", 1);
     // each datagram asks for a flow of its own
-    let flood = sockets(&bad, (address(LAN[0]), 7).into(), 2000);
+    let flood = sockets(&bad, (address(LAN[0]), 7).into(), repeat_n(0, 2000));
     for _ in 0..3 {
         for socket in &flood {
             // what is dropped is dropped in silence
@@ -229,7 +231,7 @@ fn case_14_a_flood_from_the_world_costs_its_target_alone() {
     let _services = ["target", "good"].map(|name| Service::start_v4(&world.inside(name), Transport::Udp, 53, name));
     let _lan = Service::start(world.lan(), Transport::Tcp, 7, "lan");
     let established = open(&inside[1], &Dial::tcp(LAN[0], 7), 10);
-    let flood = sockets(world.lan(), (address(HOST[0]), 5000).into(), 1000);
+    let flood = sockets(world.lan(), (address(HOST[0]), 5000).into(), repeat_n(0, 1000));
     for socket in &flood {
         let _ = socket.send(b"who?");
     }
