@@ -19,6 +19,8 @@ pub const DECISION: u32 = 1;
 pub const PUBLISHED: u32 = 65_536;
 /// A publication's number has 16 bits.
 pub const PUBLICATIONS: u32 = 65_536;
+/// 256 ports each, like [`PUBLISHED`].
+pub const OUTWARD: u32 = 65_536;
 /// See [`crate::publish::inward`].
 pub const INWARD: u32 = 2_048;
 pub const SOURCES: u32 = 262_144;
@@ -42,6 +44,11 @@ pub const RECORDS: u32 = 1_048_576;
 pub const COMMON_RECORDS: u32 = RECORDS / 2;
 /// Two for each flow.
 pub const FLOWS: u32 = 2 * RECORDS;
+/// Two for each flow that has a port of its own outside.
+pub const MAPPINGS: u32 = 2 * RECORDS;
+/// The last that were used; 3 MB.
+pub const CLAIMABLE: u32 = 32_768;
+pub const KEPT: u32 = crate::flow::mapping::kept::WORDS;
 pub const QUOTAS: u32 = SLOTS;
 pub const EXTENTS: u32 = SLOTS;
 pub const HAIRPINS: u32 = SLOTS;

@@ -79,44 +79,67 @@ pub fn sum(bytes: &[u8], start: u32) -> u32 {
 /// CRC-32C (RFC 9260, appendix A), bits in the order that SCTP sends them.
 const CRC32C: u32 = 0x82f6_3b78;
 
-/// What 2^i bytes of zeros behind a remainder do to it, for each four of its bits: the sum of these is what they do to all
-/// of it. A table, because the verifier of Linux 7 follows both values of a mask, which would double its work at each bit.
-static ZEROS: [[[u32; 16]; 8]; 16] = zeros();
+/// x^(8 * 2^i) modulo the polynomial: what 2^i bytes of zeros behind a remainder do to it.
+static ZEROS: [u32; 16] = zeros();
 
-const fn zeros() -> [[[u32; 16]; 8]; 16] {
-    let mut steps = [[[0; 16]; 8]; 16];
+const fn zeros() -> [u32; 16] {
+    let mut powers = [0; 16];
     let mut power = 0x0080_0000; // x^8
     let mut i = 0;
-    while i < 16 * 8 * 16 {
-        let (step, place, nibble): (usize, usize, usize) = (i / 128, i / 16 % 8, i % 16);
-        // four bits are their lowest one and the others
-        let (rest, lowest) = (nibble & nibble.wrapping_sub(1), nibble & nibble.wrapping_neg());
-        if nibble != 0 {
-            steps[step][place][nibble] = steps[step][place][rest] ^ multiply(power, (lowest as u32) << (4 * place));
-        }
+    while i < powers.len() {
+        powers[i] = power;
+        power = multiply(power, power);
         i += 1;
-        if i % 128 == 0 {
-            power = multiply(power, power);
-        }
     }
-    steps
+    powers
 }
 
-/// The product of two remainders. The lowest power is the highest bit.
-const fn multiply(a: u32, mut b: u32) -> u32 {
-    let mut product = 0;
-    let mut bit = 32;
-    while bit > 0 {
-        bit -= 1;
-        if a >> bit & 1 != 0 {
-            product ^= b;
+/// What four bits at the end of a remainder become when it moves on by four.
+static NIBBLES: [u32; 16] = nibbles();
+
+const fn nibbles() -> [u32; 16] {
+    let mut remainders = [0; 16];
+    let mut nibble = 0;
+    while nibble < remainders.len() {
+        let mut remainder = nibble as u32;
+        let mut bit = 0;
+        while bit < 4 {
+            remainder = (remainder >> 1) ^ (CRC32C * (remainder & 1));
+            bit += 1;
         }
-        b = match b & 1 {
-            0 => b >> 1,
-            _ => b >> 1 ^ CRC32C,
-        };
+        remainders[nibble] = remainder;
+        nibble += 1;
+    }
+    remainders
+}
+
+/// The product of two remainders.
+const fn multiply(a: u32, b: u32) -> u32 {
+    let mut product = 0;
+    let mut turn = 0;
+    while turn < TURNS {
+        product = add_product(product, a, b, turn);
+        turn += 1;
     }
     product
+}
+
+const TURNS: u32 = 8;
+
+/// One turn of a multiplication: four bits of `a`, those of the highest powers first. It is reduced by a table: a mask
+/// of the polynomial is two values that the verifier of Linux 7 follows one by one, which would double its work with
+/// each bit.
+#[inline(always)]
+const fn add_product(product: u32, a: u32, b: u32, turn: u32) -> u32 {
+    // four powers more, which lie below bit 32 until they are reduced
+    let mut wide = (product as u64) << 28;
+    let mut bit = 0;
+    while bit < 4 {
+        let mask = ((a >> (4 * turn + bit) & 1) as u64).wrapping_neg();
+        wide ^= (b as u64) << (29 + bit) & mask;
+        bit += 1;
+    }
+    (wide >> 32) as u32 ^ NIBBLES[(wide >> 28 & 15) as usize]
 }
 
 /// What a CRC-32C changes by when its first four bytes change: see [`crc32c_change`]. In steps, because
@@ -126,11 +149,11 @@ pub struct Crc32cChange {
     remainder: u32,
     count: u32,
     step: u32,
-    _pad: u32,
+    product: u32,
 }
 
 impl Crc32cChange {
-    pub const STEPS: u32 = ZEROS.len() as u32;
+    pub const STEPS: u32 = ZEROS.len() as u32 * TURNS;
 
     /// As for [`crc32c_change`].
     #[inline(always)]
@@ -140,23 +163,26 @@ impl Crc32cChange {
             // four bytes through the register, then the zeros that stand for what follows
             count: following + 4,
             step: 0,
-            _pad: 0,
+            product: 0,
         }
     }
 
-    /// The next of [`Self::STEPS`].
+    /// The next of [`Self::STEPS`]: a turn of the multiplication by what so many zeros do, if there are that many.
     #[inline(always)]
     pub fn step(&mut self) {
-        if let Some(places) = ZEROS.get(self.step as usize)
+        let turn = self.step % TURNS;
+        if let Some(power) = ZEROS.get((self.step / TURNS) as usize)
             && self.count & 1 != 0
         {
-            let before = self.remainder;
-            self.remainder = 0;
-            for (place, sums) in places.iter().enumerate() {
-                self.remainder ^= sums[(before >> (4 * place) & 15) as usize];
+            self.product = add_product(self.product, *power, self.remainder, turn);
+            if turn == TURNS - 1 {
+                self.remainder = self.product;
+                self.product = 0;
             }
         }
-        self.count >>= 1;
+        if turn == TURNS - 1 {
+            self.count >>= 1;
+        }
         self.step += 1;
     }
 

@@ -4,12 +4,13 @@
 //! per [`Tuple`]. Each tuple's packets leave as the other one reversed, so the two say the translation.
 
 mod end;
+pub mod mapping;
 
 pub use self::end::FlowEnd;
 use crate::{
     address::Address,
     map_type,
-    progress::{self, FlowState, SECOND, TCP, timeout},
+    progress::{self, FlowState, ICMP, ICMPV6, SECOND, TCP, UDP, UDP_LITE, timeout},
 };
 
 /// Key of FLOWS: where a packet comes from and goes to, as it arrives.
@@ -173,25 +174,48 @@ impl Flow {
         timeout(self.tuples[0].protocol, self.progress)
     }
 
+    /// Whether it goes to the world with an address of the host's and a port that stands for the container's socket.
+    #[inline(always)]
+    pub const fn is_masqueraded(&self) -> bool {
+        let [original, reply] = &self.tuples;
+        self.ends[1].is_world()
+            && original.zone != 0
+            && reply.to.0[3] ^ original.from.0[3] | reply.to.0[2] ^ original.from.0[2] != 0
+            && matches!(original.protocol, TCP | UDP | UDP_LITE | ICMP | ICMPV6)
+    }
+
     /// Whether nobody misses the flow, though its time is not over: what began was refused.
     #[inline(always)]
     pub const fn is_refused(progress: u32) -> bool {
         progress & (progress::RESET | progress::ASSURED) == progress::RESET
     }
 
-    /// Whether a living flow gives its slot to a new one of the same owner that finds no other. A connection
-    /// keeps it. What anybody can begin with somebody else's address does not, nor what has ended; other
-    /// protocols have nothing like TCP's handshake, so their flows keep it while they are in use.
+    /// How readily a living flow gives its slot to a new one of the same owner that finds no other: one of [`yielding`].
+    /// A connection keeps it. What anybody can begin with somebody else's address does not, nor what has ended; other
+    /// protocols have nothing like TCP's handshake, so their flows keep it while they are in use. Nobody misses a
+    /// question over UDP that has its answer.
     #[inline(always)]
-    pub const fn yields(&self, progress: u32, now: u64) -> bool {
+    pub const fn yields(&self, progress: u32, now: u64) -> u8 {
+        let protocol = self.tuples[0].protocol;
         match FlowState::of(progress) {
-            FlowState::New | FlowState::Answered | FlowState::Closed => true,
-            FlowState::Established | FlowState::Closing => {
-                let protocol = self.tuples[0].protocol;
-                protocol != TCP && self.deadline.saturating_sub(now) + IDLE < timeout(protocol, progress)
+            _ if progress & (progress::QUESTION | progress::ANSWERED) == progress::QUESTION | progress::ANSWERED => {
+                yielding::FIRST
             }
+            FlowState::Answered if protocol == UDP => yielding::FIRST,
+            FlowState::New | FlowState::Answered | FlowState::Closed => yielding::YIELDS,
+            _ if protocol != TCP && self.deadline.saturating_sub(now) + IDLE < timeout(protocol, progress) => {
+                yielding::YIELDS
+            }
+            FlowState::Established | FlowState::Closing => yielding::KEEPS,
         }
     }
+}
+
+/// What [`Flow::yields`] says; more is more readily.
+pub mod yielding {
+    pub const KEEPS: u8 = 0;
+    pub const YIELDS: u8 = 1;
+    pub const FIRST: u8 = 2;
 }
 
 /// How long a flow that keeps its slot only while it is used may be silent.
@@ -260,20 +284,25 @@ mod tests {
 
     #[test]
     fn only_connections_and_what_is_in_use_keep_their_slots() {
-        use progress::{ANSWERED, ASSURED, FIN_ORIGINAL, FIN_REPLY, RESET};
+        use super::yielding::{FIRST, KEEPS, YIELDS};
+        use progress::{ANSWERED, ASSURED, FIN_ORIGINAL, FIN_REPLY, QUESTION, RESET};
         const OPEN: u32 = ANSWERED | ASSURED;
         for (protocol, progress, silent, yields) in [
-            (TCP, 0, 0, true),
-            (TCP, ANSWERED, 0, true),
-            (TCP, OPEN, 7_000, false),
-            (TCP, OPEN | FIN_REPLY, 200, false),
-            (TCP, OPEN | FIN_REPLY | FIN_ORIGINAL, 0, true),
-            (TCP, OPEN | RESET, 0, true),
-            (UDP, ANSWERED, 0, true),
-            (UDP, OPEN, 50, false),
-            (UDP, OPEN, 70, true),
-            (47, OPEN, 50, false),
-            (47, OPEN, 70, true),
+            (TCP, 0, 0, YIELDS),
+            (TCP, ANSWERED, 0, YIELDS),
+            (TCP, OPEN, 7_000, KEEPS),
+            (TCP, OPEN | FIN_REPLY, 200, KEEPS),
+            (TCP, OPEN | FIN_REPLY | FIN_ORIGINAL, 0, YIELDS),
+            (TCP, OPEN | RESET, 0, YIELDS),
+            (UDP, 0, 0, YIELDS),
+            (UDP, QUESTION, 0, YIELDS),
+            (UDP, ANSWERED, 0, FIRST),
+            (UDP, QUESTION | OPEN, 0, FIRST),
+            (UDP, OPEN, 50, KEEPS),
+            (UDP, OPEN, 70, YIELDS),
+            (47, ANSWERED, 0, YIELDS),
+            (47, OPEN, 50, KEEPS),
+            (47, OPEN, 70, YIELDS),
         ] {
             let now = 1_000 * SECOND;
             let mut flow = Flow {

@@ -11,6 +11,8 @@ pub const FIN_ORIGINAL: u32 = 1 << 2;
 pub const FIN_REPLY: u32 = 1 << 3;
 /// A TCP reset has passed. The next packet that is none clears it: the reset was not obeyed, perhaps forged.
 pub const RESET: u32 = 1 << 4;
+/// A question for a name: UDP to port 53. Set when the flow begins.
+pub const QUESTION: u32 = 1 << 5;
 /// The record is being written: its flow is nobody's to find, and its slot nobody's to take.
 pub const WRITING: u32 = 1 << 31;
 
@@ -78,12 +80,14 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 
 pub(crate) const TCP: u32 = 6;
 pub(crate) const UDP: u32 = 17;
-const ICMP: u32 = 1;
-const ICMPV6: u32 = 58;
+pub(crate) const UDP_LITE: u32 = 136;
+pub(crate) const ICMP: u32 = 1;
+pub(crate) const ICMPV6: u32 = 58;
 
 /// How long a flow may be silent. TCP: RFC 5382 (at least 2 h 4 min established), UDP: RFC 4787, ICMP: RFC
 /// 5508; what they leave open is as in `nf_conntrack`: 120 s after both sides have finished, so that a port is
-/// not used again while the server remembers the connection (TIME-WAIT).
+/// not used again while the server remembers the connection (TIME-WAIT); 30 s for a question over UDP and its answer,
+/// until the originator is heard again. For the names' well-known port it may be less (RFC 4787, 4.3).
 #[inline(always)]
 pub const fn timeout(protocol: u32, progress: u32) -> u64 {
     match (protocol, FlowState::of(progress)) {
@@ -92,6 +96,11 @@ pub const fn timeout(protocol: u32, progress: u32) -> u64 {
         (TCP, FlowState::Closing) => 240 * SECOND,
         (TCP, FlowState::Closed) if progress & RESET != 0 => 10 * SECOND,
         (TCP, FlowState::Closed) => 120 * SECOND,
+        (UDP, state) if progress & QUESTION != 0 => match state {
+            FlowState::New => 15 * SECOND,
+            FlowState::Answered => 5 * SECOND,
+            _ => 30 * SECOND,
+        },
         (ICMP | ICMPV6, _) | (_, FlowState::New | FlowState::Answered) => 30 * SECOND,
         (UDP, _) => 180 * SECOND,
         _ => 600 * SECOND,
@@ -108,6 +117,20 @@ mod tests {
         const OPEN: u32 = ANSWERED | ASSURED;
         assert!(timeout(TCP, OPEN) >= (2 * 60 + 4) * 60 * SECOND);
         assert!(timeout(UDP, OPEN) >= 120 * SECOND);
+    }
+
+    #[test]
+    fn a_question_over_udp_is_no_stream() {
+        for (progress, seconds) in [
+            (0, 30),
+            (ANSWERED, 30),
+            (ANSWERED | ASSURED, 180),
+            (QUESTION, 15),
+            (QUESTION | ANSWERED, 5),
+            (QUESTION | ANSWERED | ASSURED, 30),
+        ] {
+            assert_eq!(timeout(UDP, progress), seconds * SECOND, "{progress:#b}");
+        }
     }
 
     #[test]

@@ -66,6 +66,44 @@ impl PublishedPorts {
     pub const NONE: Self = Self([0; 256]);
 }
 
+/// Key of OUTWARD: ports of an endpoint that are published.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct OutwardKey {
+    /// Its id.
+    pub endpoint: u32,
+    /// One of [`protocol`].
+    pub protocol: u8,
+    /// The upper eight bits of the port in the container.
+    pub port_high: u8,
+    pub _pad: [u8; 2],
+}
+map_type!(OutwardKey, 8);
+
+impl OutwardKey {
+    /// `port` in host order.
+    #[inline(always)]
+    pub const fn new(endpoint: u32, protocol: u8, port: u16) -> Self {
+        Self {
+            endpoint,
+            protocol,
+            port_high: (port >> 8) as u8,
+            _pad: [0; 2],
+        }
+    }
+}
+
+/// Value of OUTWARD: by the lower eight bits of the port in the container, a port of the host's that leads there, in
+/// host order; 0 for none. On which addresses it is published stands in PUBLISHED.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutwardPorts(pub [u16; 256]);
+map_type!(OutwardPorts, 512);
+
+impl OutwardPorts {
+    pub const NONE: Self = Self([0; 256]);
+}
+
 /// Bits of [`Publication::flags`].
 pub mod flags {
     /// Only clients in SOURCES may come in (`from=`).

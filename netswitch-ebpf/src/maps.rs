@@ -29,10 +29,10 @@ use netswitch_common::{
 
 pub use self::{
     flows::{
-        RECORDS, flow_index, fragments, fragments_mut, insert_flow, insert_fragments, insert_record, record,
-        remove_flow,
+        CLAIMABLE, RECORDS, flow_index, fragments, fragments_mut, insert_flow, insert_fragments, insert_mapping,
+        insert_record, mapping, record, remove_flow, remove_mapping,
     },
-    publish::{lets_in, may_lead_inward, publication, published, published_at},
+    publish::{keep_port, lets_in, may_lead_inward, publication, published, published_as, published_at},
 };
 use crate::{place::Readable, work::Work};
 

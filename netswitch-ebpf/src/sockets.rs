@@ -3,12 +3,13 @@
 //!
 //! A published port is held here, too: nobody else can bind it.
 
+mod bind;
 pub mod claim;
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::{bpf_sock, bpf_sock_addr},
-    helpers::{bpf_bind, bpf_get_netns_cookie, bpf_getsockopt, bpf_set_retval},
+    bindings::bpf_sock_addr,
+    helpers::{bpf_get_netns_cookie, bpf_getsockopt, bpf_set_retval},
     programs::{SkLookupContext, SockAddrContext},
 };
 use netswitch_common::{
@@ -18,6 +19,7 @@ use netswitch_common::{
     socket::{Dialled, REMEMBERED, relay},
 };
 
+use self::bind::{protocol_of, socket};
 use crate::{
     headers::{dns, family, protocol},
     maps,
@@ -106,18 +108,6 @@ fn concerns(context: &SockAddrContext) -> bool {
     is_host && !socket.is_null() && unsafe { (*socket).mark } != SOCKET_MARK
 }
 
-#[inline(always)]
-fn socket(context: &SockAddrContext) -> *mut bpf_sock {
-    // SAFETY: the context of the running program
-    unsafe { (*context.sock_addr).__bindgen_anon_1.sk }
-}
-
-#[inline(always)]
-fn protocol_of(context: &SockAddrContext) -> u8 {
-    // SAFETY: the context of the running program
-    unsafe { (*context.sock_addr).protocol as u8 }
-}
-
 /// Leads a socket that dials a published port of the host to the container.
 #[inline(always)]
 pub fn dial(context: &SockAddrContext, is_v4: bool, moment: Moment) -> i32 {
@@ -129,9 +119,17 @@ pub fn dial(context: &SockAddrContext, is_v4: bool, moment: Moment) -> i32 {
     if !concerns(context) || is_bound_to_loopback(context, is_v4) {
         return ALLOW;
     }
-    if moment == Moment::Connect {
-        // SAFETY: the verifier checks the access; of a socket that is not bound the port is 0
-        claim::take_port(unsafe { (&raw const (*socket(context)).src_port).read_volatile() } as u16);
+    // SAFETY: the verifier checks the access; of a socket that is not bound the port is 0
+    let port = unsafe { (&raw const (*socket(context)).src_port).read_volatile() } as u16;
+    match (moment, port) {
+        (Moment::Connect, 0) => {
+            let is_beside = claim::may_meet(dialled.address, dialled.port, protocol_of(context));
+            if is_beside && !bind::beside_flows(context, is_v4) {
+                claim::flows_look_again();
+            }
+        }
+        (Moment::Connect, port) => claim::take_port(port, protocol_of(context)),
+        (Moment::Send, port) => claim::send(port, dialled.address, dialled.port, protocol_of(context)),
     }
     let Some((number, publication)) = find(dialled, protocol_of(context)) else {
         return ALLOW;
@@ -148,7 +146,7 @@ pub fn dial(context: &SockAddrContext, is_v4: bool, moment: Moment) -> i32 {
     let target = Place { address: target, port };
     remember(context, dialled, target);
     if moment == Moment::Connect && publication.flags & flags::GATEWAY_SOURCE == 0 {
-        keep_source(context, is_v4, dialled.address);
+        bind::keep_source(context, is_v4, dialled.address);
     }
     replace(context, is_v4, target);
     ALLOW
@@ -222,37 +220,6 @@ fn target(context: &SockAddrContext, publication: &Publication, dialled: Address
     (answer == 0 && only_v6 == 0).then_some(Address::v4(publication.v4))
 }
 
-/// The server sees the address that was dialled, where packets with it come back: else the gateway's, which
-/// the kernel chooses.
-#[inline(always)]
-fn keep_source(context: &SockAddrContext, is_v4: bool, dialled: Address) {
-    #[repr(C)]
-    struct SocketAddressV4(u16, u16, u32, [u32; 2]);
-    #[repr(C)]
-    struct SocketAddressV6(u16, u16, u32, Address, u32);
-    let socket = socket(context);
-    if dialled.is_loopback() || socket.is_null() {
-        return;
-    }
-    // SAFETY: the verifier checks the access; the helper reads as much as it is told
-    unsafe {
-        if (*socket).src_port != 0 {
-            return;
-        }
-        match dialled.as_v4() {
-            Some(v4) if is_v4 => {
-                let mut address = SocketAddressV4(family::INET.into(), 0, v4, [0; 2]);
-                bpf_bind(context.sock_addr, (&raw mut address).cast(), 16);
-            }
-            None if !is_v4 => {
-                let mut address = SocketAddressV6(family::INET6.into(), 0, 0, dialled, 0);
-                bpf_bind(context.sock_addr, (&raw mut address).cast(), 28);
-            }
-            _ => {}
-        }
-    }
-}
-
 #[inline(always)]
 fn remember(context: &SockAddrContext, dialled: Place, target: Place) {
     // SAFETY: the socket of the running program; its state is written by its own calls alone
@@ -319,7 +286,7 @@ pub fn bind(context: &SockAddrContext, is_v4: bool) -> i32 {
         taken(asked.address) || taken(asked.address.any())
     };
     if !is_taken {
-        claim::take_port(port);
+        claim::take_port(port, protocol);
         return ALLOW;
     }
     // SAFETY: only takes a number

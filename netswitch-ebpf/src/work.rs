@@ -15,7 +15,7 @@ use core::cell::Cell;
 
 use netswitch_common::{
     address::Address,
-    flow::{FlowEnd, FlowKey, Tuple},
+    flow::{FlowEnd, FlowKey, Tuple, mapping::MappingKey},
     verdict::Decision,
 };
 
@@ -86,7 +86,7 @@ sheet! {
         route, start_route: Route = ROUTE, ends;
         /// By the stages that let flows begin.
         new_flow, start_new_flow: NewFlow = NEW_FLOW, ends YIELDING;
-        /// The first record found that yields its slot to the new flow. By commit.
+        /// The first record found that yields its slot to the new flow most readily. By commit.
         yielding, start_yielding: Cell<Yielding> = YIELDING, ends;
         /// A question for a name and the record that answers it. By [`crate::stages::resolve`].
         answer, start_answer: Answer = ANSWER, ends DENIAL;
@@ -110,6 +110,8 @@ sheet! {
         query: Room<[u64; 8]>;
         /// A tuple that is looked for, and is not the packet's.
         sought: Room<Tuple>;
+        /// A key of MAPPINGS.
+        mapping: Room<MappingKey>;
         /// Addresses that a checksum changes by, before and after.
         pairs: Room<[[Address; 2]; 2]>;
     }

@@ -4,6 +4,7 @@ pub mod fixture;
 pub mod isolation;
 pub mod loaded;
 pub mod maps;
+pub mod name_server;
 pub mod packet;
 pub mod question;
 pub mod random;

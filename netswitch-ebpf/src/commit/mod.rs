@@ -5,11 +5,13 @@ mod deny;
 pub mod event;
 mod hairpin;
 mod hop;
+mod index;
 pub mod limit;
 mod names;
 mod open;
 mod park;
 mod pieces;
+mod port;
 mod renew;
 mod replicate;
 mod resolve;
@@ -148,7 +150,11 @@ fn commit_other(frame: Frame, decision: &Cell<Decision>) -> i32 {
 fn act(frame: Frame, decision: &Cell<Decision>, verdict: Verdict) -> Result<i32, DropReason> {
     match verdict {
         Verdict::Pass => return Ok(TCX_NEXT),
-        Verdict::Translate | Verdict::Open => return to_other_end(frame, decision),
+        Verdict::Translate | Verdict::Open => {
+            let action = to_other_end(frame, decision)?;
+            port::keep_renewed();
+            return Ok(action);
+        }
         Verdict::Drop => return Err(DropReason::Malformed), // the decision's own reason is counted
         Verdict::Park => return park::park(frame).map(|()| TC_ACT_SHOT),
         Verdict::Unpark => return park::unpark(frame).map(|()| TC_ACT_SHOT),

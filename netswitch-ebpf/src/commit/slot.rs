@@ -3,14 +3,15 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use netswitch_common::{
     capacity::COMMON_RECORDS,
-    flow::{EXTENT, Flow, FlowKey, Quota, halves, life},
+    flow::{EXTENT, Flow, FlowKey, Quota, halves, life, yielding},
     progress::{self, timeout},
     verdict::DropReason,
 };
 
-use super::limit;
+use super::{index::full, limit, port};
 use crate::{
     atomic::{self, fetch_add},
+    headers::{dns, protocol},
     maps,
     place::part,
     stages::flow,
@@ -33,7 +34,9 @@ pub fn reserve(work: &Work, read: &Read, new: &NewFlow) -> Result<bool, DropReas
     let mut refusal = DropReason::FlowQuota;
     work.forget_yielding();
     let now = read.now.get();
-    let progress = new.flow.get().progress;
+    let asks = read.protocol() == protocol::UDP && part!(new.flow, tuples[1].from_port).get() == dns::PORT;
+    let question = if asks { progress::QUESTION } else { 0 };
+    let progress = new.flow.get().progress | question;
     part!(new.flow, deadline).set(now + timeout(read.tuple.get().protocol, progress));
     part!(new.flow, progress).set(progress | progress::WRITING);
     for attempt in 0..SLOTS_TRIED + NEW_SLOTS_TRIED {
@@ -62,8 +65,18 @@ pub fn reserve(work: &Work, read: &Read, new: &NewFlow) -> Result<bool, DropReas
                     if take(record, key, seen, new) {
                         return Ok(true);
                     }
-                } else if work.yielding().is_none() && progress & progress::WRITING == 0 && old.yields(progress, now) {
-                    work.start_yielding().write(Yielding { life: seen, slot });
+                } else if progress & progress::WRITING == 0 {
+                    let readiness = old.yields(progress, now);
+                    let most = work
+                        .yielding()
+                        .map_or(yielding::KEEPS, |yielding| yielding.get().readiness);
+                    if readiness > most {
+                        work.start_yielding().write(Yielding {
+                            life: seen,
+                            slot,
+                            readiness,
+                        });
+                    }
                 }
             }
         }
@@ -156,18 +169,5 @@ fn forget(flow: &Flow, key: FlowKey, serial: u32) {
             }
         }
     }
+    port::forget(flow, key, serial);
 }
-
-/// Why a table took no entry.
-#[inline(always)]
-pub fn full(error: i32) -> DropReason {
-    match -error {
-        E2BIG => DropReason::TableFull,
-        ENOMEM => DropReason::NoMemory,
-        _ => DropReason::Internal,
-    }
-}
-
-const E2BIG: i32 = 7;
-const ENOMEM: i32 = 12;
-pub const EEXIST: i32 = 17;

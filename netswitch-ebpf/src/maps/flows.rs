@@ -7,7 +7,10 @@ use aya_ebpf::{
 };
 use netswitch_common::{
     capacity,
-    flow::{Flow, FlowIndex, FlowKey, Tuple},
+    flow::{
+        Flow, FlowIndex, FlowKey, Tuple,
+        mapping::{ClaimableKey, Mapping, MappingKey},
+    },
     fragment::{FragmentKey, Fragments},
 };
 
@@ -20,6 +23,15 @@ static FLOWS: HashMap<Tuple, FlowIndex> = HashMap::pinned(capacity::FLOWS, BPF_F
 /// By owner and slot. Commit -> flow, agent.
 #[map]
 pub static RECORDS: HashMap<FlowKey, Flow> = HashMap::pinned(capacity::RECORDS, BPF_F_NO_PREALLOC);
+
+/// By socket of a container, and by port outside. Commit -> commit; the agent removes what is stale.
+#[map]
+static MAPPINGS: HashMap<MappingKey, Mapping> = HashMap::pinned(capacity::MAPPINGS, BPF_F_NO_PREALLOC);
+
+/// Until when a socket of the host that has this port, or dials this peer, may get in the way of a flow. Commit ->
+/// socket hooks.
+#[map]
+pub static CLAIMABLE: LruHashMap<ClaimableKey, u64> = LruHashMap::pinned(capacity::CLAIMABLE, 0);
 
 /// Commit -> fragment.
 #[map]
@@ -53,6 +65,25 @@ pub fn record(key: FlowKey) -> Option<&'static Flow> {
 pub fn insert_record(key: FlowKey, flow: &impl Readable<Flow>, flags: u32) -> Result<(), i32> {
     // SAFETY: the helper reads the value
     RECORDS.insert(key, unsafe { &*flow.pointer() }, flags.into())
+}
+
+#[inline(always)]
+pub fn mapping(key: &impl Readable<MappingKey>) -> Option<&'static Mapping> {
+    // SAFETY: a deleted entry's memory stays until the program has ended (RCU), and may hold another one at once: what
+    // it says is compared with the flow. The helper reads the key
+    unsafe { MAPPINGS.get(&*key.pointer()) }
+}
+
+#[inline(always)]
+pub fn insert_mapping(key: &impl Readable<MappingKey>, mapping: &Mapping, flags: u32) -> Result<(), i32> {
+    // SAFETY: the helper reads the key
+    MAPPINGS.insert(unsafe { &*key.pointer() }, mapping, flags.into())
+}
+
+#[inline(always)]
+pub fn remove_mapping(key: &impl Readable<MappingKey>) {
+    // SAFETY: the helper reads the key
+    let _ = MAPPINGS.remove(unsafe { &*key.pointer() });
 }
 
 #[inline(always)]

@@ -8,10 +8,12 @@ use aya_ebpf::{
 use netswitch_common::{
     address::Address,
     capacity,
-    publish::{Publication, PublishedKey, PublishedPorts, SourceKey, flags, inward},
+    flow::mapping::kept,
+    publish::{OutwardKey, OutwardPorts, Publication, PublishedKey, PublishedPorts, SourceKey, flags, inward},
 };
 
 use super::is_local;
+use crate::atomic;
 
 /// By address, protocol and port of the host. Agent -> publish, socket hooks.
 #[map]
@@ -26,6 +28,14 @@ static PUBLICATIONS: HashMap<u32, Publication> = HashMap::pinned(capacity::PUBLI
 /// bits: one too many costs look-ups. Agent -> settled.
 #[map]
 static INWARD: Array<u64> = Array::with_max_entries(capacity::INWARD, 0);
+
+/// The same for ports that flows have kept ([`kept`]): programs set these bits, too. Commit, agent -> settled.
+#[map]
+static KEPT: Array<u64> = Array::pinned(capacity::KEPT, 0);
+
+/// By endpoint and the container's port. Agent -> commit.
+#[map]
+static OUTWARD: HashMap<OutwardKey, OutwardPorts> = HashMap::pinned(capacity::OUTWARD, BPF_F_NO_PREALLOC);
 
 /// Agent -> publish.
 #[map]
@@ -55,7 +65,39 @@ pub fn published_at(address: Address, protocol: u8, port: u16) -> Option<u32> {
 /// Whether a port of the host's, in host order, may lead to a container.
 #[inline(always)]
 pub fn may_lead_inward(protocol: u8, port: u16) -> bool {
-    inward(protocol, port).is_none_or(|(word, bit)| INWARD.get(word).is_none_or(|ports| *ports & bit != 0))
+    let Some((word, bit)) = inward(protocol, port) else {
+        return true;
+    };
+    let ports = |ports: Option<&u64>| ports.copied().unwrap_or(u64::MAX);
+    (ports(INWARD.get(word)) | ports(KEPT.get(word)) | ports(KEPT.get(kept::HALF + word))) & bit != 0
+}
+
+/// A flow keeps its port, in host order, outside: answers to it lead to a container.
+#[inline(always)]
+pub fn keep_port(protocol: u8, port: u16) {
+    let Some(half) = KEPT.get(kept::CURRENT) else { return };
+    let Some((word, bit)) = inward(protocol, port) else {
+        return;
+    };
+    if let Some(ports) = KEPT.get_ptr_mut(*half as u32 + word) {
+        // SAFETY: an array's entry, one aligned word; other CPUs set bits at the same time
+        unsafe {
+            if ports.read_volatile() & bit == 0 {
+                atomic::fetch_or(ports, bit);
+            }
+        }
+    }
+}
+
+/// The port of the host's, in host order, under which an endpoint's port is published; 0: none.
+#[inline(always)]
+pub fn published_as(endpoint: u32, protocol: u8, port: u16) -> u16 {
+    let key = OutwardKey::new(endpoint, protocol, port);
+    // SAFETY: as for endpoints
+    unsafe { OUTWARD.get(&key) }
+        .and_then(|ports| ports.0.get(usize::from(port & 0xff)))
+        .copied()
+        .unwrap_or(0)
 }
 
 #[inline(always)]

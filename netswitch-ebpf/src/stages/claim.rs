@@ -77,27 +77,44 @@ pub fn uses(protocol: u32, is_v4: bool) -> bool {
         .is_some_and(|families| families & family != 0)
 }
 
-/// Whether a flow must not begin whose answers have this tuple: a socket or a published port is there.
+/// Whether a flow must not begin whose answers have this tuple: a socket is there, or a published port that leads
+/// elsewhere than to `port`, in network order, of the endpoint `owner`.
 #[inline(always)]
-pub fn takes(skb: *mut __sk_buff, reply: &Cell<Tuple>) -> bool {
-    let Tuple {
-        to, to_port, protocol, ..
-    } = reply.get();
-    match protocol as u8 {
-        protocol::TCP | protocol::UDP => {
-            socket(skb, reply) != NOBODY || maps::published_at(to, protocol as u8, u16::from_be(to_port)).is_some()
-        }
+pub fn takes(skb: *mut __sk_buff, reply: &Cell<Tuple>, owner: u32, port: u16) -> bool {
+    match reply.get().protocol as u8 {
+        protocol::TCP | protocol::UDP => match leads_to(reply, owner, port) {
+            Some(is_own) => !is_own,
+            None => socket(skb, reply) != NOBODY,
+        },
         _ => false,
     }
 }
 
-/// Whether a flow must not go on whose answers have this tuple: since it began, the host has begun to wait for
-/// them. A socket that listens does not wait for answers.
+/// Whether the published port that answers with this tuple are for leads to `port` of the endpoint `owner`. `None`: it is
+/// not published. No socket of the host has a published port, but the look-up of sockets finds the agent's relay there.
 #[inline(always)]
-pub fn holds(skb: *mut __sk_buff, reply: &Cell<Tuple>) -> bool {
-    match reply.get().protocol as u8 {
-        protocol::TCP => socket(skb, reply) == SPEAKS,
-        protocol::UDP => socket(skb, reply) != NOBODY,
+fn leads_to(reply: &Cell<Tuple>, owner: u32, port: u16) -> Option<bool> {
+    let Tuple {
+        to, to_port, protocol, ..
+    } = reply.get();
+    let outside = u16::from_be(to_port);
+    let number = maps::published_at(to, protocol as u8, outside)?;
+    let publication = maps::publication(number)?;
+    Some(publication.endpoint == owner && publication.port(outside) == u16::from_be(port))
+}
+
+/// Whether a flow must not go on whose answers have this tuple: since it began, the host has begun to wait for
+/// them, or leads them elsewhere than to `port`, in network order, of the endpoint `owner`. A socket that listens does not
+/// wait for answers.
+#[inline(never)]
+pub fn holds(skb: *mut __sk_buff, reply: &Cell<Tuple>, owner: u32, port: u16) -> bool {
+    let protocol = reply.get().protocol as u8;
+    match protocol {
+        protocol::TCP | protocol::UDP => match leads_to(reply, owner, port) {
+            Some(is_own) => !is_own,
+            None if protocol == protocol::TCP => socket(skb, reply) == SPEAKS,
+            None => socket(skb, reply) != NOBODY,
+        },
         protocol::ICMP | protocol::ICMPV6 | protocol::UDP_LITE => false,
         other => uses(other.into(), reply.get().from.as_v4().is_some()),
     }

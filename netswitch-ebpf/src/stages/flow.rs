@@ -60,10 +60,12 @@ fn is_claimed(frame: Frame, work: &Work, found: &Cell<Found>) -> bool {
     let (Some(read), Some(translation)) = (work.read(), work.translation()) else {
         return true;
     };
+    let owner = found.get().key.owner;
     if found.get().direction != direction::ORIGINAL {
-        return claim::holds(frame.0, &read.tuple);
+        return claim::holds(frame.0, &read.tuple, owner, translation.tuple.get().to_port);
     }
-    let is_claimed = claim::holds(frame.0, work.sought.put(translation.tuple.get().reversed(0)));
+    let reply = work.sought.put(translation.tuple.get().reversed(0));
+    let is_claimed = claim::holds(frame.0, reply, owner, read.tuple.get().from_port);
     if is_claimed {
         work.replace(found.get().key, halves(found.get().life).0);
     }

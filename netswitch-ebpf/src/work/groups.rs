@@ -186,6 +186,8 @@ pub struct NewFlow {
 pub struct Yielding {
     pub life: u64,
     pub slot: u32,
+    /// One of [`netswitch_common::flow::yielding`].
+    pub readiness: u8,
 }
 
 /// A question for a name and the record that answers it.

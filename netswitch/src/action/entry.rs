@@ -51,6 +51,11 @@ pub enum Entry {
         number: u16,
         value: publish::Publication,
     },
+    /// Which ports of the host's lead to an endpoint's.
+    Outward {
+        key: publish::OutwardKey,
+        value: Box<publish::OutwardPorts>,
+    },
     /// One network that a publication lets in.
     Source {
         publication: u16,
@@ -137,6 +142,7 @@ pub enum Place {
     Subnet(IpNetwork),
     Published(publish::PublishedKey),
     Publication(u16),
+    Outward(publish::OutwardKey),
     Source(u16, IpNetwork),
     View(u32),
     Name(name::NameKey),
@@ -166,6 +172,7 @@ impl Entry {
             Self::Subnet { subnet, .. } => Place::Subnet(*subnet),
             Self::Published { key, .. } => Place::Published(*key),
             Self::Publication { number, .. } => Place::Publication(*number),
+            Self::Outward { key, .. } => Place::Outward(*key),
             Self::Source { publication, network } => Place::Source(*publication, *network),
             Self::View { sandbox, .. } => Place::View(*sandbox),
             Self::Name { key, .. } => Place::Name(*key),
@@ -199,6 +206,7 @@ impl Entry {
             | Self::Subnet { .. }
             | Self::Published { .. }
             | Self::Publication { .. }
+            | Self::Outward { .. }
             | Self::Source { .. }
             | Self::View { .. }
             | Self::Name { .. }
@@ -231,6 +239,7 @@ impl Entry {
             Self::Subnet { .. }
             | Self::Published { .. }
             | Self::Publication { .. }
+            | Self::Outward { .. }
             | Self::Source { .. }
             | Self::View { .. }
             | Self::Name { .. }

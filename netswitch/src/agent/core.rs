@@ -96,7 +96,9 @@ impl Core {
                     exit_code,
                 } => self.exited(&container, pid, exit_code),
                 Job::Kernel(event) => self.kernel_changed(event),
+                Job::ServersChanged => self.rewrite_resolv_confs(),
                 Job::Stop(reply) => {
+                    self.leave_names();
                     let _ = reply.send(());
                     return;
                 }

@@ -7,11 +7,18 @@ pub mod answer;
 mod datagrams;
 pub mod forward;
 mod host;
+pub mod interim;
 pub mod leash;
 pub mod limits;
+pub mod line;
+mod lines;
 mod listeners;
 mod loopback;
+mod name_server;
+mod race;
+mod resolv_conf;
 mod server;
+pub mod surroundings;
 mod upstream;
 
 use std::future::pending;
@@ -43,6 +50,7 @@ use host::HostListener;
 use leash::Teacher;
 use listeners::Listeners;
 use server::Server;
+use surroundings::Surroundings;
 
 /// The servers of names as the agent's thread has them.
 pub struct Names {
@@ -54,21 +62,32 @@ pub struct Names {
     listeners: Listeners,
     host: HostListener,
     cookies: loopback::Cookies,
+    surroundings: Surroundings,
 }
 
 impl Core {
-    /// Answers from now on, and follows the host's `resolv_conf`.
-    pub fn start_names(&mut self, resolv_conf: &Path) -> anyhow::Result<()> {
+    /// Answers from now on, and follows the host's `resolv_conf`; tells when that changes.
+    pub fn start_names(&mut self, resolv_conf: &Path, tell: impl Fn() + Send + 'static) -> anyhow::Result<()> {
         let runtime = own_thread().context("a thread for names")?;
         let (directory, published) = watch::channel(Arc::new(Directory::new(&self.state)));
         let host_names = self.host.host_names;
-        let upstream = upstream::follow(resolv_conf, host_names, &runtime).context("following resolv.conf")?;
+        let surroundings = Surroundings::default();
+        let upstream = resolv_conf::follow(resolv_conf, host_names, surroundings.clone(), tell);
+        let upstream = upstream.context("following resolv.conf")?;
         let teacher = Teacher::new(self.datapath.tables().leashes());
-        let server = Server::new(Answerer::new(published, Forwarder::new(upstream), teacher));
+        let server = Server::new(Answerer::new(
+            published,
+            Forwarder::new(upstream, surroundings.clone()),
+            teacher,
+        ));
         // the last agent's, if nobody has taken it since: questions on their way still find an answer
         let port = self.datapath.tables().config()?.names_port;
         let host = HostListener::new(runtime.clone(), server.clone(), host_names);
-        let listeners = Listeners::new(runtime, server, port);
+        let inherited = interim::take(&self.directories.run).unwrap_or_else(|error| {
+            tracing::warn!(%error, "questions that the last agent has left are lost");
+            Vec::new()
+        });
+        let listeners = Listeners::new(runtime, server, port, inherited);
         self.names = Some(Names {
             directory,
             in_kernel: self.host.kernel_names,
@@ -76,12 +95,25 @@ impl Core {
             listeners,
             host,
             cookies: loopback::Cookies::new(),
+            surroundings,
         });
         self.repair_names()?;
         self.listen_for_all_names();
+        if let Some(names) = &mut self.names {
+            names.listeners.forget_inherited();
+        }
         self.listen_for_host();
         self.lead_loopback_of_all();
         Ok(())
+    }
+
+    /// At the end: questions that come from now on wait for the next agent.
+    pub fn leave_names(&mut self) {
+        let Some(names) = &mut self.names else { return };
+        let sockets = names.listeners.leave();
+        if let Err(error) = interim::leave(&self.directories.run, &sockets) {
+            tracing::warn!(%error, "questions about names fail until the next agent");
+        }
     }
 
     /// What the switch answers, as another agent may have left it.
@@ -108,6 +140,13 @@ impl Core {
         let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(actions);
         for error in errors {
             tracing::warn!(%error, "the switch answers for a name as before");
+        }
+    }
+
+    /// The host's routes or links are others: so may be what answers say.
+    pub fn forget_answers(&self) {
+        if let Some(names) = &self.names {
+            names.surroundings.have_changed();
         }
     }
 

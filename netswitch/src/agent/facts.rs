@@ -52,7 +52,14 @@ impl Core {
     /// The same with the host's routes and devices, for requests that choose subnets and device names.
     pub fn facts_of_host(&mut self) -> Result<Facts, Error> {
         let mut facts = self.facts()?;
-        facts.routes = self.kernel.routes().map_err(internal)?;
+        for route in self.kernel.routes().map_err(internal)? {
+            let routes = if route.by_gateway {
+                &mut facts.routes_by_gateway
+            } else {
+                &mut facts.routes
+            };
+            routes.push(route.destination);
+        }
         facts.devices = self
             .kernel
             .links()

@@ -31,6 +31,8 @@ pub enum Job {
     },
     /// The kernel's links or addresses changed.
     Kernel(Event),
+    /// The host's name servers are others.
+    ServersChanged,
     Stop(oneshot::Sender<()>),
 }
 

@@ -35,6 +35,7 @@ impl Core {
         let changes = connect::connect(&self.state, &mut facts, network, container, settings)?;
         self.build(changes)?;
         self.write_files_of(container);
+        self.follow_links(&found.id);
         Ok(Response::Done)
     }
 

@@ -3,7 +3,7 @@
 use super::core::Core;
 use crate::api::{Error, Finding, Response, UplinkMode, Version};
 use crate::kernel::Namespace;
-use crate::model::{container::Status, firewall};
+use crate::model::{container::Status, firewall, shaping};
 
 /// `gc_thresh3` unless somebody raised it (net/ipv4/arp.c, net/ipv6/ndisc.c): what holds where a
 /// container around the agent hides the first namespace.
@@ -49,6 +49,7 @@ impl Core {
             self.neighbour_limit("ipv4"),
             self.neighbour_limit("ipv6"),
             self.devices(),
+            self.shaping(),
             self.firewall(),
         ]))
     }
@@ -133,6 +134,20 @@ impl Core {
                 ok: true,
                 message: format!("{running} endpoints, the kernel allows {limit} learnt neighbours"),
             }
+        }
+    }
+
+    fn shaping(&mut self) -> Finding {
+        let links = self.kernel.links().unwrap_or_default();
+        let found = shaping::passed_by(&self.state, &links);
+        Finding {
+            subject: "shaping".to_owned(),
+            ok: found.is_empty(),
+            message: if found.is_empty() {
+                "no qdisc on an endpoint's device".to_owned()
+            } else {
+                found.join("; ") + "\nhint: netswitch update --rate RATE CONTAINER, or a qdisc inside the container"
+            },
         }
     }
 

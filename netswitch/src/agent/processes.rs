@@ -56,6 +56,7 @@ impl Core {
             shim::spawn::kill(&spec.run_dir);
             return Err(error);
         }
+        self.follow_links(id);
         let run = self
             .write_files(id, &spec)
             .and_then(|()| run_command(&connection, wait_for_attach));
@@ -260,6 +261,20 @@ impl Core {
             let hosts = std::fs::write(run_dir.join(protocol::HOSTS), self.hosts(&container.id));
             if let Err(error) = hosts.and_then(|()| self.rewrite_resolv_conf(&container.id)) {
                 tracing::warn!(%error, container = container.id.short(), "its files of names are out of date");
+            }
+        }
+    }
+
+    /// The host's name servers are others, and with them those behind the gateway.
+    pub fn rewrite_resolv_confs(&self) {
+        let ours = self
+            .state
+            .containers
+            .values()
+            .filter(|container| container.owner == Owner::Netswitch);
+        for container in ours.filter(|container| container.is_running()) {
+            if let Err(error) = self.rewrite_resolv_conf(&container.id) {
+                tracing::warn!(%error, container = container.id.short(), "its resolv.conf is out of date");
             }
         }
     }

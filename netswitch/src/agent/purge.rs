@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::{forwarding, lock::Lock, reserved_ports};
+use super::{dns::interim, forwarding, lock::Lock, reserved_ports};
 use crate::api::Directories;
 use crate::datapath::Datapath;
 use crate::kernel::{Kernel as _, netlink::Netlink};
@@ -20,6 +20,9 @@ pub fn purge(directories: &Directories) -> Result<()> {
         if directory.exists() {
             locks.push(Lock::take(directory)?);
         }
+    }
+    if let Err(error) = interim::take(&directories.run) {
+        tracing::warn!(%error, "a process holds the sockets of names for some seconds");
     }
     let containers = directories.run.join("containers");
     for entry in std::fs::read_dir(&containers).into_iter().flatten().flatten() {

@@ -74,7 +74,9 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
     core.reserve_ports();
     core.configure_host()?;
     core.attach_sockets(options, runtime)?;
-    core.start_names(&options.resolv_conf).context("names")?;
+    let changes = jobs.clone();
+    let tell = move || drop(changes.send(Job::ServersChanged));
+    core.start_names(&options.resolv_conf, tell).context("names")?;
     let firewall = core.firewall();
     if !firewall.ok {
         tracing::warn!("{}", firewall.message);

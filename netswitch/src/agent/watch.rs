@@ -19,11 +19,18 @@ use crate::reconcile;
 impl Core {
     pub fn kernel_changed(&mut self, event: Event) {
         match event {
-            Event::RoutesChanged => return self.flows_look_again(),
-            Event::AddressAdded { .. } | Event::AddressRemoved { .. } | Event::Missed => self.refresh_host(),
+            Event::RoutesChanged => {
+                self.forget_answers();
+                return self.flows_look_again();
+            }
+            Event::AddressAdded { .. } | Event::AddressRemoved { .. } | Event::Missed => {
+                self.forget_answers();
+                self.refresh_host();
+            }
             Event::LinkAdded(ref link) | Event::LinkRemoved(ref link) | Event::LinkChanged { after: ref link, .. } => {
                 // an endpoint that comes or goes is no news about the way to the world
                 if !self.is_ours(link) {
+                    self.forget_answers();
                     self.refresh_host();
                 }
             }

@@ -26,6 +26,8 @@ pub enum ErrorKind {
     NotImplemented,
     /// 500
     Internal,
+    /// 503
+    Unavailable,
 }
 
 impl Error {

@@ -16,9 +16,11 @@ pub struct NetworkCreate {
     pub ingress: bool,
     pub config_only: bool,
     pub config_from: String,
+    pub disable_ipv4: bool,
     pub enable_ipv6: bool,
     pub ipam_driver: String,
-    pub ipam_options: BTreeMap<String, String>,
+    /// None and an empty map differ in what `network inspect` shows.
+    pub ipam_options: Option<BTreeMap<String, String>>,
     pub pools: Vec<PoolRequest>,
     pub options: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
@@ -34,7 +36,7 @@ pub struct PoolRequest {
     pub auxiliary: BTreeMap<String, String>,
 }
 
-/// `GET /networks/{id}` (Docker Engine API 1.41), in its key order.
+/// `GET /networks/{id}`, in the engine's key order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct NetworkResource {
@@ -43,6 +45,9 @@ pub struct NetworkResource {
     pub created: String,
     pub scope: String,
     pub driver: String,
+    /// Absent in Engine API 1.47 and older.
+    #[serde(rename = "EnableIPv4", default, skip_serializing_if = "Option::is_none")]
+    pub enable_ipv4: Option<bool>,
     #[serde(rename = "EnableIPv6")]
     pub enable_ipv6: bool,
     #[serde(rename = "IPAM")]

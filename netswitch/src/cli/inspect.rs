@@ -4,9 +4,11 @@ use clap::Args;
 use serde_json::Value;
 
 use super::failure::{Failure, missing};
+use super::network::shape;
 use super::print;
+use super::template::value::Shape;
 use super::template::{Template, TemplateError};
-use crate::api::{Request, Response};
+use crate::api::{NetworkResource, Request, Response};
 use crate::client::Client;
 
 /// Return low-level information on containers and networks
@@ -41,7 +43,7 @@ impl Inspect {
             for kind in kinds {
                 match client.ask(&kind(name)) {
                     Err(error) if missing(&error) => {}
-                    answer => return value(answer?),
+                    answer => return found(answer?),
                 }
             }
             Err(Failure::new(format!("Error: No such {object}: {name}")))
@@ -49,13 +51,35 @@ impl Inspect {
     }
 }
 
-fn value(answer: Response) -> Result<Value, Failure> {
-    if let Response::Container(container) = answer {
-        Ok(container)
+fn found(answer: Response) -> Result<Found, Failure> {
+    if let Response::Container(json) = answer {
+        Ok(Found::plain(json))
     } else if let Response::Network(network) = answer {
-        serde_json::to_value(network).map_err(|error| Failure::new(error.to_string()))
+        Found::network(&network)
     } else {
         Err(Failure::unexpected())
+    }
+}
+
+/// An object, and what it is in Go.
+pub struct Found {
+    json: Value,
+    shape: Shape,
+}
+
+impl Found {
+    pub const fn plain(json: Value) -> Self {
+        Self {
+            json,
+            shape: Shape::Any,
+        }
+    }
+
+    pub fn network(network: &NetworkResource) -> Result<Self, Failure> {
+        Ok(Self {
+            json: serde_json::to_value(network).map_err(|error| Failure::new(error.to_string()))?,
+            shape: shape::NETWORK,
+        })
     }
 }
 
@@ -63,7 +87,7 @@ fn value(answer: Response) -> Result<Value, Failure> {
 pub fn show(
     format: Option<&str>,
     names: &[String],
-    inspect: impl Fn(&str) -> Result<Value, Failure>,
+    inspect: impl Fn(&str) -> Result<Found, Failure>,
 ) -> Result<(), Failure> {
     let format = Inspection::parse(format).map_err(|error| Failure {
         message: error.to_string(),
@@ -71,7 +95,7 @@ pub fn show(
     })?;
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     for name in names {
-        match inspect(name).and_then(|object| Ok(format.object(&object)?)) {
+        match inspect(name).and_then(|object| Ok(format.object(object)?)) {
             Ok(object) => found.push(object),
             Err(failure) => errors.push(failure.message),
         }
@@ -103,10 +127,20 @@ impl Inspection {
         }
     }
 
-    fn object(&self, object: &Value) -> Result<Value, TemplateError> {
+    fn object(&self, mut object: Found) -> Result<Value, TemplateError> {
         match self {
-            Self::Indented | Self::Compact => Ok(object.clone()),
-            Self::Lines(template) => template.render(object).map(Value::from),
+            Self::Indented | Self::Compact => {
+                // the command line looks as Docker 20.10's, which has no such field
+                if let Value::Object(fields) = &mut object.json {
+                    fields.retain(|name, _| name != "EnableIPv4");
+                }
+                Ok(object.json)
+            }
+            // as in Docker, names of JSON's do where those of the structure do not
+            Self::Lines(template) => template
+                .render_value(&object.shape.of(&object.json))
+                .or_else(|_| template.render(&object.json))
+                .map(Value::from),
         }
     }
 
@@ -138,7 +172,8 @@ mod tests {
     fn inspect_keeps_the_order_of_keys_and_indents_by_four() {
         let inspected = |format, objects: &[Value]| {
             let format = Inspection::parse(format).unwrap();
-            let objects: Vec<Value> = objects.iter().map(|object| format.object(object).unwrap()).collect();
+            let object = |json: &Value| format.object(Found::plain(json.clone())).unwrap();
+            let objects: Vec<Value> = objects.iter().map(object).collect();
             format.join(&objects)
         };
         let objects = [json!({"Name": "b", "Id": 1, "Options": {}})];
@@ -157,7 +192,7 @@ mod tests {
     fn what_is_missing_is_named_after_what_was_found() {
         let object = |name: &str| {
             if name == "there" {
-                Ok(json!({}))
+                Ok(Found::plain(json!({})))
             } else {
                 Err(Failure::new(format!("Error: No such object: {name}")))
             }

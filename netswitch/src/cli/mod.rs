@@ -8,6 +8,7 @@ pub mod failure;
 pub mod flows;
 pub mod help;
 pub mod inspect;
+pub mod interim;
 pub mod interrupt;
 pub mod logs;
 pub mod monitor;
@@ -90,6 +91,7 @@ pub enum Verb {
     Doctor(doctor::Doctor),
     Version(version::Version),
     Agent(agent::Agent),
+    Interim(interim::Interim),
     Shim(shim::Shim),
 }
 
@@ -180,6 +182,7 @@ impl Arguments {
             Verb::Doctor(verb) => verb.run(&client),
             Verb::Version(verb) => verb.run(&client),
             Verb::Agent(verb) => verb.run(),
+            Verb::Interim(verb) => verb.run(),
             Verb::Shim(verb) => verb.run(),
         }
     }

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::print;
 use crate::api::{PublishedPorts, Request, Response};
 use crate::client::Client;
+use crate::model::natural_order;
 use crate::model::publish::{Protocol, parse};
 
 /// Publish more of a container's ports to the host
@@ -81,10 +82,10 @@ fn render(ports: &[PublishedPorts], wanted: Option<&str>, container: &str) -> Re
         }
     }
     let Some(wanted) = wanted else {
-        return Ok(lines.iter().fold(String::new(), |mut text, (port, protocol, host)| {
-            let _ = writeln!(text, "{port}/{protocol} -> {host}");
-            text
-        }));
+        let line = |(port, protocol, host): &(u16, Protocol, String)| format!("{port}/{protocol} -> {host}\n");
+        let mut lines: Vec<String> = lines.iter().map(line).collect();
+        lines.sort_by(|a, b| natural_order::compare(a, b));
+        return Ok(lines.concat());
     };
     let (port, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
     let mut found = String::new();
@@ -118,7 +119,7 @@ mod tests {
         let list = |wanted| render(&ports, wanted, "web").map_err(|failure| failure.message);
         assert_eq!(
             list(None).unwrap(),
-            "8080/tcp -> 0.0.0.0:49155\n8081/tcp -> 0.0.0.0:49156\n8080/tcp -> :::49155\n8081/tcp -> :::49156\n"
+            "8080/tcp -> 0.0.0.0:49155\n8080/tcp -> :::49155\n8081/tcp -> 0.0.0.0:49156\n8081/tcp -> :::49156\n"
         );
         assert_eq!(list(Some("8080")).unwrap(), "0.0.0.0:49155\n:::49155\n");
         assert_eq!(

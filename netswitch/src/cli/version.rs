@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::failure::Failure;
-use super::inspect::show;
+use super::inspect::{Found, show};
 use super::print;
 use crate::api::{Request, Response};
 use crate::client::Client;
@@ -26,7 +26,7 @@ impl Version {
                 return Err(Failure::unexpected());
             };
             let object = json!({"client": {"version": own}, "agent": agent});
-            return show(Some(&format), &[String::new()], |_| Ok(object.clone()));
+            return show(Some(&format), &[String::new()], |_| Ok(Found::plain(object.clone())));
         }
         print::text(&format!("Client:\n Version:      {own}\n"));
         let Response::Version(agent) = answer? else {

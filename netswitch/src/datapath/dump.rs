@@ -100,6 +100,13 @@ impl Tables {
                 entries.push(Entry::Publication { number, value });
             }
         }
+        for row in &self.outward {
+            let (key, value) = row.map_err(Error::map("OUTWARD"))?;
+            entries.push(Entry::Outward {
+                key,
+                value: Box::new(value),
+            });
+        }
         for row in &self.sources {
             let (key, _) = row.map_err(Error::map("SOURCES"))?;
             entries.extend(source_of(&key));

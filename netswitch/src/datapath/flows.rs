@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 
 use aya::maps::MapError;
-use netswitch_common::flow::{EXTENT, Flow, FlowIndex, FlowKey, direction};
+use netswitch_common::flow::{
+    EXTENT, Flow, FlowIndex, FlowKey, direction,
+    mapping::{Mapping, MappingKey},
+};
 use netswitch_common::progress;
 
-use super::{Error, Result, Tables, tables::absent_is_fine};
+use super::{Error, Result, Tables, inward::Ports, tables::absent_is_fine};
 
 impl Tables {
     /// Every flow that is alive, with its key, and the time that their deadlines are of.
@@ -24,13 +27,16 @@ impl Tables {
     /// Removes flows whose time is over, and those for which `is_gone` says so. How many slots from 0 hold what is
     /// left, by owner.
     pub fn sweep_flows(&mut self, is_gone: impl Fn(&Flow) -> bool) -> Result<HashMap<u32, u32>> {
+        let half = self.turn_kept()?;
         let now = now();
         let mut dead = Vec::new();
         let mut used = HashMap::new();
+        let mut kept = Ports::default();
         self.each_record(|key, flow| {
             if !flow.is_alive(now) || is_gone(&flow) {
                 dead.push(key);
             } else {
+                kept.add_masqueraded(&flow);
                 let used = used.entry(key.owner).or_default();
                 *used = key.slot.saturating_add(1).max(*used);
             }
@@ -38,6 +44,7 @@ impl Tables {
         for key in dead {
             self.end_flow(key, &is_gone)?;
         }
+        self.rewrite_kept(half, &kept)?;
         Ok(used)
     }
 
@@ -77,6 +84,20 @@ impl Tables {
         let flow = flow_of(&value);
         if flow.is_alive(now()) && !is_gone(&flow) {
             return self.records.put_new(&bytes, &value);
+        }
+        if flow.is_masqueraded() {
+            let [original, reply] = &flow.tuples;
+            for mapping in [MappingKey::of_socket(original, reply.to), MappingKey::of_port(reply)] {
+                let own = Mapping {
+                    key,
+                    serial: flow.serial,
+                };
+                match self.mappings.get(&mapping, 0) {
+                    Ok(found) if found == own => absent_is_fine("MAPPINGS", self.mappings.remove(&mapping))?,
+                    Ok(_) | Err(MapError::KeyNotFound) => {}
+                    Err(error) => return Err(Error::map("MAPPINGS")(error)),
+                }
+            }
         }
         for (tuple, direction) in flow.tuples.iter().zip([direction::ORIGINAL, direction::REPLY]) {
             let own = FlowIndex {

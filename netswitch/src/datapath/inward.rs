@@ -2,8 +2,10 @@
 //! uplinks look nothing up for them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use netswitch_common::{
+    flow::{Flow, mapping::kept},
     host::Config,
     publish::{PublishedKey, PublishedPorts, inward, protocol},
 };
@@ -12,13 +14,26 @@ use super::{Error, Result, Tables};
 
 /// Bits to set, by their word in INWARD.
 #[derive(Default)]
-struct Ports(BTreeMap<u32, u64>);
+pub(super) struct Ports(BTreeMap<u32, u64>);
+
+/// A program that has seen which half was current is at its end after this.
+const GRACE: Duration = Duration::from_millis(1);
 
 impl Ports {
     /// A port in host order.
     fn add(&mut self, protocol: u8, port: u16) {
         if let Some((word, bit)) = inward(protocol, port) {
             *self.0.entry(word).or_default() |= bit;
+        }
+    }
+
+    /// The port that a flow has outside.
+    pub(super) fn add_masqueraded(&mut self, flow: &Flow) {
+        let [original, reply] = &flow.tuples;
+        if flow.is_masqueraded()
+            && let Ok(protocol) = original.protocol.try_into()
+        {
+            self.add(protocol, u16::from_be(reply.to_port));
         }
     }
 
@@ -56,6 +71,32 @@ impl Tables {
             }
         })?;
         self.lead_inward(ports)
+    }
+
+    /// From now on programs set bits in the other half of KEPT. Returns where the half begins that was theirs.
+    pub(super) fn turn_kept(&mut self) -> Result<u32> {
+        let map = || Error::map("KEPT");
+        let half = match self.kept.get(kept::CURRENT).map_err(map())? {
+            0 => 0,
+            _ => kept::HALF,
+        };
+        let other = kept::HALF - half;
+        self.kept.set(kept::CURRENT, other.into()).map_err(map())?;
+        std::thread::sleep(GRACE);
+        Ok(half)
+    }
+
+    /// Writes a half of KEPT anew that programs set no bits in.
+    pub(super) fn rewrite_kept(&mut self, half: u32, Ports(words): &Ports) -> Result<()> {
+        let map = || Error::map("KEPT");
+        let known: BTreeMap<u32, u64> = self.kept.written().map_err(map())?.into_iter().collect();
+        for word in 0..kept::HALF {
+            let wanted = words.get(&word).copied().unwrap_or(0);
+            if known.get(&(half + word)).copied().unwrap_or(0) != wanted {
+                self.kept.set(half + word, wanted).map_err(map())?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn masquerade_leads_inward(&mut self, config: &Config) -> Result<()> {

@@ -8,7 +8,10 @@ use netswitch_common::{
     address::Address,
     capacity,
     endpoint::{Endpoint, Port, PortKey, Slot},
-    flow::{Flow, FlowIndex, FlowKey, Quota, Tuple},
+    flow::{
+        Flow, FlowIndex, FlowKey, Quota, Tuple,
+        mapping::{ClaimableKey, Mapping, MappingKey},
+    },
     fragment::{FragmentKey, Fragments, Parked, ParkedKey},
     host::{Config, Uplink},
     leash::{Classes, LeashKey, LeashPortsKey, Leashed},
@@ -17,7 +20,7 @@ use netswitch_common::{
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
     policy::{CidrKey, PairKey, Ruling, RulingKey, Standing},
-    publish::{Publication, PublishedKey, PublishedPorts, SourceKey},
+    publish::{OutwardKey, OutwardPorts, Publication, PublishedKey, PublishedPorts, SourceKey},
     socket::SocketState,
     verdict::{Count, DropKey, Explanation},
 };
@@ -128,6 +131,19 @@ pub const MAPS: &[(&str, Layout)] = &[
     ),
     ("FLOWS", layout::<Tuple, FlowIndex>(MapType::Hash, capacity::FLOWS)),
     ("RECORDS", layout::<FlowKey, Flow>(MapType::Hash, capacity::RECORDS)),
+    (
+        "MAPPINGS",
+        layout::<MappingKey, Mapping>(MapType::Hash, capacity::MAPPINGS),
+    ),
+    (
+        "CLAIMABLE",
+        layout::<ClaimableKey, u64>(MapType::LruHash, capacity::CLAIMABLE),
+    ),
+    ("KEPT", layout::<u32, u64>(MapType::Array, capacity::KEPT)),
+    (
+        "OUTWARD",
+        layout::<OutwardKey, OutwardPorts>(MapType::Hash, capacity::OUTWARD),
+    ),
     ("QUOTAS", layout::<u32, Quota>(MapType::Array, capacity::QUOTAS)),
     ("EXTENTS", layout::<u32, u32>(MapType::Array, capacity::EXTENTS)),
     ("HAIRPINS", layout::<u32, u64>(MapType::Array, capacity::HAIRPINS)),

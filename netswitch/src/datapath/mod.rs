@@ -211,6 +211,16 @@ fn kernel_sets_packet_type() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 15, 0))
 }
 
+/// The first and, in the upper half, the last port that the kernel chooses for sockets; 0 where it does not say.
+fn ephemeral_ports() -> u32 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ports = range.split_whitespace().map(str::parse::<u16>);
+    match (ports.next(), ports.next()) {
+        (Some(Ok(first)), Some(Ok(last))) => u32::from(first) | u32::from(last) << 16,
+        _ => 0,
+    }
+}
+
 /// Loads the object with its maps pinned in `folder`, those that are there already reused.
 fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
     layout::check(folder)?;
@@ -223,6 +233,7 @@ fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
         .override_global(aya_log::LEVEL, &log_level, true)
         .override_global("KERNEL_SETS_PACKET_TYPE", &u8::from(kernel_sets_packet_type()), true)
         .override_global("KERNEL_CHOOSES_SOURCE", &u8::from(chooses_source), true)
+        .override_global("EPHEMERAL", &ephemeral_ports(), true)
         .override_global(
             "FLAG_IPV6",
             &u64::from(if knows_ipv6 { probe::CHECKSUM_IPV6 } else { 0 }),

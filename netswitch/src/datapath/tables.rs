@@ -13,7 +13,10 @@ use netswitch_common::{
     address::Address,
     capacity,
     endpoint::{Endpoint, Port, PortKey, Slot},
-    flow::{FlowIndex, Tuple},
+    flow::{
+        FlowIndex, Tuple,
+        mapping::{Mapping, MappingKey},
+    },
     host::{Config, Uplink},
     leash::{Classes, LeashPortsKey},
     limit::{Limits, Rations},
@@ -21,7 +24,7 @@ use netswitch_common::{
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Network, Subnet},
     policy::{CidrKey, PairKey, Ruling, RulingKey, Standing},
-    publish::{Publication, PublishedKey, PublishedPorts, SourceKey},
+    publish::{OutwardKey, OutwardPorts, Publication, PublishedKey, PublishedPorts, SourceKey},
     verdict::{Count, DropKey},
 };
 
@@ -40,6 +43,8 @@ pub struct Tables {
     pub(super) subnets: LpmTrie<MapData, Address, Subnet>,
     pub(super) published: HashMap<MapData, PublishedKey, PublishedPorts>,
     pub(super) inward: Array<u64>,
+    pub(super) kept: Array<u64>,
+    pub(super) outward: HashMap<MapData, OutwardKey, OutwardPorts>,
     pub(super) publications: HashMap<MapData, u32, Publication>,
     pub(super) sources: LpmTrie<MapData, SourceKey, u32>,
     pub(super) standings: Array<Standing>,
@@ -57,6 +62,7 @@ pub struct Tables {
     pub(super) host_protocols: Array<u32>,
     pub(super) config: aya::maps::Array<MapData, Config>,
     pub(super) flows: HashMap<MapData, Tuple, FlowIndex>,
+    pub(super) mappings: HashMap<MapData, MappingKey, Mapping>,
     /// RECORDS: aya's handle cannot read many at once, nor take one out.
     pub(super) records: RawMap,
     pub(super) extents: Array<u32>,
@@ -80,6 +86,8 @@ impl Tables {
             subnets: take(ebpf, "SUBNETS")?,
             published: take(ebpf, "PUBLISHED")?,
             inward: take(ebpf, "INWARD")?,
+            kept: take(ebpf, "KEPT")?,
+            outward: take(ebpf, "OUTWARD")?,
             publications: take(ebpf, "PUBLICATIONS")?,
             sources: take(ebpf, "SOURCES")?,
             standings: take(ebpf, "STANDINGS")?,
@@ -97,6 +105,7 @@ impl Tables {
             host_protocols: take(ebpf, "HOST_PROTOCOLS")?,
             config: take(ebpf, "CONFIG")?,
             flows: take(ebpf, "FLOWS")?,
+            mappings: take(ebpf, "MAPPINGS")?,
             records: RawMap::open(&folder.join("RECORDS"))?,
             extents: take(ebpf, "EXTENTS")?,
             hairpins: take(ebpf, "HAIRPINS")?,
@@ -197,6 +206,10 @@ impl Tables {
                 .publications
                 .insert(u32::from(*number), value, 0)
                 .map_err(Error::map("PUBLICATIONS")),
+            Entry::Outward { key, value } => {
+                let written = self.outward.insert(key, value.as_ref(), 0);
+                written.map_err(Error::map("OUTWARD"))
+            }
             Entry::Source { publication, network } => self
                 .sources
                 .insert(&source_key(*publication, network), 1, 0)
@@ -243,6 +256,7 @@ impl Tables {
             Entry::Publication { number, .. } => {
                 absent_is_fine("PUBLICATIONS", self.publications.remove(&u32::from(*number)))
             }
+            Entry::Outward { key, .. } => absent_is_fine("OUTWARD", self.outward.remove(key)),
             Entry::Source { publication, network } => {
                 absent_is_fine("SOURCES", self.sources.remove(&source_key(*publication, network)))
             }

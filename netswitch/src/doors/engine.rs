@@ -1,296 +1,142 @@
-//! Docker Engine's bodies (API 1.41): what its clients send and expect, as requests of ours.
+//! Docker Engine's paths: the list of what its clients may ask.
 
-use std::collections::BTreeMap;
+mod answer;
+pub mod body;
+pub mod go_json;
+mod swarm;
+pub mod version;
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use axum::{
+    http::{HeaderName, Method, StatusCode, header},
+    response::{IntoResponse as _, Response as HttpResponse},
+};
+use serde_json::{Value, json};
 
-use super::http::{API_VERSION, MINIMUM_API_VERSION};
-use crate::api::{self, ContainerSummary, Error, Filters, PoolRequest, PublishedPorts, Request, Version};
-use crate::model::{endpoint::Settings, parse, time::Time};
+use self::version::ApiVersion;
+use super::Agent;
+use super::call::Call;
+use super::reply::{page_not_found, reply};
+use crate::api::{Error, Request, Response};
 
-/// Body of `POST /networks/create`. `CheckDuplicate` is left out: names are always unique here.
-/// A field may also be `null`, as Go's clients send nil maps and slices.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-#[expect(clippy::struct_excessive_bools, reason = "the engine's body")]
-pub struct NetworkCreate {
-    name: String,
-    driver: String,
-    scope: String,
-    internal: bool,
-    attachable: bool,
-    ingress: bool,
-    config_only: bool,
-    config_from: Option<ConfigFrom>,
-    #[serde(rename = "EnableIPv6")]
-    enable_ipv6: Option<bool>,
-    #[serde(rename = "IPAM")]
-    ipam: Option<Ipam>,
-    options: Option<BTreeMap<String, String>>,
-    labels: Option<BTreeMap<String, String>>,
-}
+type Result<T> = std::result::Result<T, Error>;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct ConfigFrom {
-    network: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Ipam {
-    driver: String,
-    options: Option<BTreeMap<String, String>>,
-    config: Option<Vec<Pool>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Pool {
-    subnet: String,
-    #[serde(rename = "IPRange")]
-    ip_range: String,
-    gateway: String,
-    auxiliary_addresses: Option<BTreeMap<String, String>>,
-}
-
-impl From<NetworkCreate> for api::NetworkCreate {
-    fn from(body: NetworkCreate) -> Self {
-        let ipam = body.ipam.unwrap_or_default();
-        let pools = ipam.config.unwrap_or_default().into_iter().map(|pool| PoolRequest {
-            subnet: pool.subnet,
-            ip_range: pool.ip_range,
-            gateway: pool.gateway,
-            auxiliary: pool.auxiliary_addresses.unwrap_or_default(),
-        });
-        Self {
-            name: body.name,
-            driver: body.driver,
-            scope: body.scope,
-            internal: body.internal,
-            attachable: body.attachable,
-            ingress: body.ingress,
-            config_only: body.config_only,
-            config_from: body.config_from.unwrap_or_default().network,
-            enable_ipv6: body.enable_ipv6.unwrap_or_default(),
-            ipam_driver: ipam.driver,
-            ipam_options: ipam.options.unwrap_or_default(),
-            pools: pools.collect(),
-            options: body.options.unwrap_or_default(),
-            labels: body.labels.unwrap_or_default(),
-        }
-    }
-}
-
-/// Body of `POST /networks/{id}/connect`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct NetworkConnect {
-    container: String,
-    endpoint_config: Option<EndpointConfig>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct EndpointConfig {
-    #[serde(rename = "IPAMConfig")]
-    ipam_config: Option<EndpointIpam>,
-    aliases: Option<Vec<String>>,
-    links: Option<Vec<String>>,
-    mac_address: String,
-    driver_opts: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct EndpointIpam {
-    #[serde(rename = "IPv4Address")]
-    ipv4_address: String,
-    #[serde(rename = "IPv6Address")]
-    ipv6_address: String,
-    #[serde(rename = "LinkLocalIPs")]
-    link_local_ips: Option<Vec<String>>,
-}
-
-impl NetworkConnect {
-    pub fn request(self, network: &str) -> Result<Request, Error> {
-        let endpoint = self.endpoint_config.unwrap_or_default();
-        let ipam = endpoint.ipam_config.unwrap_or_default();
-        Ok(Request::NetworkConnect {
-            network: network.to_owned(),
-            container: self.container,
-            settings: Settings {
-                ip: parse::ipv4(&ipam.ipv4_address)?,
-                ip6: parse::ipv6(&ipam.ipv6_address)?,
-                mac: parse::mac(&endpoint.mac_address)?,
-                aliases: endpoint.aliases.unwrap_or_default(),
-                links: endpoint.links.unwrap_or_default(),
-                link_local_ips: parse::link_local(&ipam.link_local_ips.unwrap_or_default())?,
-                driver_options: endpoint.driver_opts.unwrap_or_default(),
-                connected: true,
-            },
-        })
-    }
-}
-
-/// Body of `POST /networks/{id}/disconnect`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct NetworkDisconnect {
-    container: String,
-    force: bool,
-}
-
-impl NetworkDisconnect {
-    pub fn request(self, network: &str) -> Request {
-        Request::NetworkDisconnect {
-            network: network.to_owned(),
-            container: self.container,
-            force: self.force,
-        }
-    }
-}
-
-/// `{"driver": ["bridge"]}` or, from older clients, `{"driver": {"bridge": true}}`.
-pub fn filters(text: &str) -> Result<Filters, Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Values {
-        List(Vec<String>),
-        Set(BTreeMap<String, bool>),
-    }
-    if text.is_empty() {
-        return Ok(Filters::new());
-    }
-    let parsed: BTreeMap<String, Values> =
-        serde_json::from_str(text).map_err(|error| Error::bad_request(format!("invalid filters: {error}")))?;
-    let values = |values| match values {
-        Values::List(list) => list,
-        Values::Set(set) => set.into_iter().filter(|(_, on)| *on).map(|(value, _)| value).collect(),
+pub async fn answer<A: Agent>(agent: &A, call: &Call) -> Result<HttpResponse> {
+    let (version, path) = call.path()?;
+    let method = if call.method == Method::HEAD {
+        "GET"
+    } else {
+        call.method.as_str()
     };
-    Ok(parsed.into_iter().map(|(key, found)| (key, values(found))).collect())
-}
-
-/// `GET /version`.
-pub fn version(version: &Version) -> Value {
-    json!({
-        "Platform": {"Name": "netswitch"},
-        "Components": [{
-            "Name": "Engine",
-            "Version": version.version,
-            "Details": {
-                "AbiVersion": version.abi_version.to_string(),
-                "ApiVersion": API_VERSION,
-                "Arch": architecture(),
-                "Experimental": "false",
-                "KernelVersion": version.kernel,
-                "MinAPIVersion": MINIMUM_API_VERSION,
-                "Os": "linux",
-            },
-        }],
-        "Version": version.version,
-        "ApiVersion": API_VERSION,
-        "MinAPIVersion": MINIMUM_API_VERSION,
-        "GitCommit": "",
-        "GoVersion": "",
-        "Os": "linux",
-        "Arch": architecture(),
-        "KernelVersion": version.kernel,
-    })
-}
-
-/// `GET /info`: the fields that have a meaning here.
-pub fn info(version: &Version) -> Value {
-    json!({
-        "ID": "",
-        "Containers": version.containers,
-        "ContainersRunning": version.running,
-        "ContainersPaused": 0,
-        "ContainersStopped": version.containers.saturating_sub(version.running),
-        "Images": 0,
-        "Driver": "overlay",
-        "Plugins": {"Volume": [], "Network": ["bridge", "host", "null"], "Authorization": [], "Log": ["json-file"]},
-        "LoggingDriver": "json-file",
-        // Docker's clients warn of these where they are false; here they have no meaning.
-        "MemoryLimit": true, "SwapLimit": true, "OomKillDisable": true,
-        "CpuCfsPeriod": true, "CpuCfsQuota": true, "CPUShares": true, "CPUSet": true,
-        "IPv4Forwarding": true, "BridgeNfIptables": true, "BridgeNfIp6tables": true,
-        "KernelVersion": version.kernel,
-        "OperatingSystem": "netswitch",
-        "OSType": "linux",
-        "Architecture": std::env::consts::ARCH,
-        "ServerVersion": version.version,
-        "Swarm": {"LocalNodeState": "inactive"},
-        "SecurityOptions": [],
-        "Warnings": [],
-    })
-}
-
-/// One entry of `GET /containers/json`.
-pub fn container(summary: &ContainerSummary) -> Value {
-    let networks: Map<String, Value> = summary.networks.iter().map(|name| (name.clone(), json!({}))).collect();
-    json!({
-        "Id": summary.id,
-        "Names": [format!("/{}", summary.name)],
-        "Image": summary.owner,
-        "ImageID": "",
-        "Command": summary.command,
-        "Created": Time::parse(&summary.created_at).map_or(0, |created| created.seconds),
-        "Ports": summary.published.iter().flat_map(ports).collect::<Vec<_>>(),
-        "Labels": summary.labels,
-        "State": summary.state,
-        "Status": summary.status,
-        "HostConfig": {"NetworkMode": summary.networks.first()},
-        "NetworkSettings": {"Networks": networks},
-        "Mounts": [],
-    })
-}
-
-/// One entry for each port, as there.
-fn ports(published: &PublishedPorts) -> impl Iterator<Item = Value> + '_ {
-    (published.first..=published.last).map(|port| {
-        let mut entry = json!({"PrivatePort": port, "Type": published.protocol.name()});
-        if let (Some(host), Some(first)) = (published.host, published.host_first) {
-            entry["IP"] = host.to_string().into();
-            entry["PublicPort"] = (first + (port - published.first)).into();
+    if let Some(rest) = path.strip_prefix("networks/").filter(|rest| !rest.is_empty()) {
+        return one_network(agent, call, version, method, rest).await;
+    }
+    let path: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    match (method, path.as_slice()) {
+        ("GET", ["_ping"]) => Ok(ping()),
+        ("GET", ["version"]) => Ok(reply(StatusCode::OK, &answer::version(&about(agent).await?))),
+        ("GET", ["info"]) => Ok(reply(StatusCode::OK, &answer::info(&about(agent).await?))),
+        ("GET", ["networks"]) => {
+            let filters = call.filters()?;
+            let Response::Networks(networks) = agent.ask(Request::NetworkList { filters }).await? else {
+                return Err(unexpected());
+            };
+            let networks: Vec<_> = networks
+                .into_iter()
+                .map(|network| answer::network(network, version))
+                .collect();
+            Ok(reply(StatusCode::OK, &networks))
         }
-        entry
-    })
-}
-
-/// As Go names it.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
+        ("GET", ["containers", "json"]) => {
+            let (all, filters) = (call.flag("all"), call.filters()?);
+            let Response::Containers(containers) = agent.ask(Request::ContainerList { all, filters }).await? else {
+                return Err(unexpected());
+            };
+            let containers: Vec<Value> = containers.iter().map(answer::container).collect();
+            Ok(reply(StatusCode::OK, &containers))
+        }
+        ("GET", ["containers", container, "json"]) => {
+            let container = (*container).to_owned();
+            let Response::Container(container) = agent.ask(Request::ContainerInspect { container }).await? else {
+                return Err(unexpected());
+            };
+            Ok(reply(StatusCode::OK, &container))
+        }
+        (method, path) => Err(swarm::refusal(method, path).unwrap_or_else(page_not_found)),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_come_in_two_shapes() {
-        let list = filters(r#"{"driver":["bridge","host"],"name":["a"]}"#).unwrap();
-        let set = filters(r#"{"driver":{"bridge":true,"host":true,"x":false},"name":{"a":true}}"#).unwrap();
-        assert_eq!(list, set);
-        assert_eq!(list["driver"], ["bridge", "host"]);
-        assert!(filters("[1]").unwrap_err().message.starts_with("invalid filters: "));
+/// Paths below `/networks/`. A network's name may hold slashes, so that it is all that stands before the last word.
+async fn one_network<A: Agent>(
+    agent: &A,
+    call: &Call,
+    version: ApiVersion,
+    method: &str,
+    rest: &str,
+) -> Result<HttpResponse> {
+    match (method, rest, rest.rsplit_once('/')) {
+        ("GET", name, _) => {
+            let network = name.to_owned();
+            let Response::Network(network) = agent.ask(Request::NetworkInspect { network }).await? else {
+                return Err(unexpected());
+            };
+            let scope = call.parameter("scope").filter(|scope| !scope.is_empty());
+            if scope.is_some_and(|scope| scope != network.scope) {
+                return Err(Error::not_found(format!("network {name} not found")));
+            }
+            Ok(reply(StatusCode::OK, &answer::network(*network, version)))
+        }
+        ("POST", "create", _) => {
+            let create = call.json::<body::NetworkCreate>()?;
+            let Response::Created { id, warnings } = agent.ask(create.request(version)).await? else {
+                return Err(unexpected());
+            };
+            let answer = json!({"Id": id, "Warning": warnings.join("\n")});
+            Ok(reply(StatusCode::CREATED, &answer))
+        }
+        ("POST", "prune", _) => {
+            let filters = call.filters()?;
+            let Response::Pruned(names) = agent.ask(Request::NetworkPrune { filters }).await? else {
+                return Err(unexpected());
+            };
+            Ok(reply(StatusCode::OK, &json!({"NetworksDeleted": names})))
+        }
+        ("POST", _, Some((network, "connect"))) => {
+            let connect = call.json::<body::NetworkConnect>()?;
+            agent.ask(connect.request(network)?).await?;
+            Ok(StatusCode::OK.into_response())
+        }
+        ("POST", _, Some((network, "disconnect"))) => {
+            let disconnect = call.json::<body::NetworkDisconnect>()?;
+            agent.ask(disconnect.request(network)).await?;
+            Ok(StatusCode::OK.into_response())
+        }
+        ("DELETE", name, _) => {
+            let network = name.to_owned();
+            agent.ask(Request::NetworkRemove { network }).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        _ => Err(page_not_found()),
     }
+}
 
-    #[test]
-    fn go_clients_send_null_for_what_is_empty() {
-        let body = r#"{"CheckDuplicate":true,"Name":"n","Driver":"bridge","Scope":"","EnableIPv6":false,
-            "IPAM":{"Driver":"default","Options":null,"Config":[{"Subnet":"10.1.0.0/16","AuxiliaryAddresses":null}]},
-            "Internal":false,"Attachable":false,"Ingress":false,"ConfigOnly":false,"ConfigFrom":null,
-            "Options":null,"Labels":{"a":"b"}}"#;
-        let create: api::NetworkCreate = serde_json::from_str::<NetworkCreate>(body).unwrap().into();
-        assert_eq!((create.name.as_str(), create.ipam_driver.as_str()), ("n", "default"));
-        assert_eq!(create.pools[0].subnet, "10.1.0.0/16");
-        assert_eq!(create.labels["a"], "b");
-        assert!(create.options.is_empty());
-    }
+async fn about<A: Agent>(agent: &A) -> Result<crate::api::Version> {
+    let Response::Version(version) = agent.ask(Request::Version).await? else {
+        return Err(unexpected());
+    };
+    Ok(version)
+}
+
+fn ping() -> HttpResponse {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
+        (header::PRAGMA, "no-cache"),
+        (HeaderName::from_static("builder-version"), ""),
+        (HeaderName::from_static("swarm"), "inactive"),
+    ];
+    (headers, "OK").into_response()
+}
+
+fn unexpected() -> Error {
+    Error::internal("the agent answered something else")
 }

@@ -1,7 +1,9 @@
 //! Other people's protocols, spelled as requests to the agent.
 
+mod call;
 pub mod engine;
 pub mod http;
+mod reply;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;

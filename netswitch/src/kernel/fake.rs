@@ -14,7 +14,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
 pub use self::tables::{Device, Tables};
-use super::{Error, Kernel, Link, Namespace, Result, Traffic, Veth, connected::Connected, sysctl};
+use super::{Error, Kernel, Link, Namespace, Result, Route, Traffic, Veth, connected::Connected, sysctl};
 use crate::action::Interface;
 use crate::model::publish::Listener;
 
@@ -253,9 +253,9 @@ impl Kernel for Fake {
             .collect())
     }
 
-    fn routes(&mut self) -> Result<Vec<IpNetwork>> {
+    fn routes(&mut self) -> Result<Vec<Route>> {
         let state = self.call("routes", "")?;
-        Ok(state.tables.destinations(&self.home))
+        Ok(state.tables.routes(&self.home))
     }
 
     fn traffic(&mut self, device: &str) -> Result<Traffic> {

@@ -209,6 +209,7 @@ pub fn of_message(message: &RouteNetlinkMessage) -> Option<Link> {
         up: message.header.flags.contains(LinkFlags::Up),
         peer: None,
         kind: String::new(),
+        qdisc: String::new(),
     };
     let mut lower = None;
     for attribute in &message.attributes {
@@ -217,6 +218,7 @@ pub fn of_message(message: &RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
             LinkAttribute::Address(address) => link.mac = address.as_slice().try_into().ok().map(Mac),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Qdisc(qdisc) => link.qdisc.clone_from(qdisc),
             LinkAttribute::Link(index) => lower = Some(*index),
             LinkAttribute::LinkInfo(info) => {
                 if let Some(kind) = info.iter().find_map(kind) {

@@ -74,6 +74,16 @@ pub struct Link {
     pub peer: Option<u32>,
     /// `veth`, `bridge`, …; empty for hardware.
     pub kind: String,
+    /// The queueing discipline that what is sent passes: `noqueue`, `fq_codel`, …
+    pub qdisc: String,
+}
+
+/// Where the host reaches a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    pub destination: IpNetwork,
+    /// Whether a gateway leads there; else the network is on one of the host's links.
+    pub by_gateway: bool,
 }
 
 /// What an interface has received and sent, as the kernel counts it.
@@ -138,8 +148,8 @@ pub trait Kernel: Send {
     fn delete_neighbour(&mut self, device: &str, address: IpAddr) -> Result<()>;
     /// Permanent neighbours of a host device.
     fn neighbours(&mut self, device: &str) -> Result<Vec<(IpAddr, Mac)>>;
-    /// Destinations of the host's routes, default routes left out.
-    fn routes(&mut self) -> Result<Vec<IpNetwork>>;
+    /// The host's routes, default routes left out.
+    fn routes(&mut self) -> Result<Vec<Route>>;
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
     fn delete_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
     /// Of a container's interface, by the host's device that it is paired with. A kernel before 6.8 without its fix

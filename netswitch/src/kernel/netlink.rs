@@ -7,7 +7,7 @@ use netlink_packet_route::AddressFamily;
 use netswitch_common::address::Mac;
 
 use super::{
-    End, Error, Kernel, Link, Namespace, Result, Traffic, Veth, address, announce,
+    End, Error, Kernel, Link, Namespace, Result, Route, Traffic, Veth, address, announce,
     connected::{self, Connected},
     ethtool, ipsec, link, listeners,
     namespace::in_namespace,
@@ -58,6 +58,17 @@ impl Netlink {
 
 fn open() -> Result<Socket> {
     Socket::open().map_err(|error| Error::system("open a netlink socket", error))
+}
+
+/// Whether an address was refused because the device, or the whole kernel, has no IPv6.
+fn without_ipv6(error: &Error) -> bool {
+    let Error::System { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source.raw_os_error(),
+        Some(libc::EACCES | libc::EOPNOTSUPP | libc::EAFNOSUPPORT)
+    )
 }
 
 /// A missing device or namespace took everything on it along.
@@ -114,6 +125,16 @@ impl Kernel for Netlink {
             let index = link::index(socket, device)?;
             address::add(socket, index, address)
         })
+        .or_else(|refused| match (namespace, without_ipv6(&refused), address) {
+            // a device without other IPv6 addresses does well without this one
+            (Namespace::Host, true, IpNetwork::V6(v6)) if v6.ip().is_unicast_link_local() => Ok(()),
+            (Namespace::Host, true, IpNetwork::V6(_)) => {
+                sysctl::apply(&[sysctl::with_ipv6(device)])?;
+                let index = link::index(&mut self.host, device)?;
+                address::add(&mut self.host, index, address)
+            }
+            _ => Err(refused),
+        })
     }
 
     fn delete_address(&mut self, device: &str, address: IpNetwork) -> Result<()> {
@@ -154,8 +175,8 @@ impl Kernel for Netlink {
         neighbour::of_device(&mut self.host, index)
     }
 
-    fn routes(&mut self) -> Result<Vec<IpNetwork>> {
-        route::destinations(&mut self.host)
+    fn routes(&mut self) -> Result<Vec<Route>> {
+        route::all(&mut self.host)
     }
 
     fn traffic(&mut self, device: &str) -> Result<Traffic> {

@@ -12,7 +12,7 @@ use netlink_packet_route::{
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 
-use super::{Result, address::family, socket::Socket};
+use super::{Result, Route, address::family, socket::Socket};
 
 /// `RT_TABLE_LOCAL`: the host's own addresses.
 const TABLE_LOCAL: u32 = 255;
@@ -40,21 +40,20 @@ pub fn delete_default(socket: &mut Socket, index: u32, gateway: IpAddr) -> Resul
     }
 }
 
-/// Destinations of unicast routes in every table but the local one, default routes and link-local
-/// networks left out.
-pub fn destinations(socket: &mut Socket) -> Result<Vec<IpNetwork>> {
-    let mut destinations = Vec::new();
+/// Unicast routes in every table but the local one, default routes and link-local networks left out.
+pub fn all(socket: &mut Socket) -> Result<Vec<Route>> {
+    let mut routes = Vec::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut message = RouteMessage::default();
         message.header.address_family = family;
         let answers = socket
             .dump(&RouteNetlinkMessage::GetRoute(message))
             .map_err(|refusal| refusal.of("list routes"))?;
-        destinations.extend(answers.iter().filter_map(destination));
+        routes.extend(answers.iter().filter_map(route));
     }
-    destinations.sort();
-    destinations.dedup();
-    Ok(destinations)
+    routes.sort();
+    routes.dedup();
+    Ok(routes)
 }
 
 /// Whether there is a default route of that family, in the main table.
@@ -72,23 +71,35 @@ pub fn has_default(socket: &mut Socket, family: AddressFamily) -> Result<bool> {
     }))
 }
 
-fn destination(message: &RouteNetlinkMessage) -> Option<IpNetwork> {
+fn route(message: &RouteNetlinkMessage) -> Option<Route> {
     let RouteNetlinkMessage::NewRoute(message) = message else {
         return None;
     };
     let header = &message.header;
     let mut table = u32::from(header.table);
     let mut address = None;
+    let mut by_gateway = false;
     for attribute in &message.attributes {
         if let RouteAttribute::Table(number) = attribute {
             table = *number; // wider than the header's
         } else if let RouteAttribute::Destination(destination) = attribute {
             address = ip(destination);
+        } else if let RouteAttribute::MultiPath(ways) = attribute {
+            by_gateway = ways.iter().flat_map(|way| &way.attributes).any(is_gateway);
+        } else if is_gateway(attribute) {
+            by_gateway = true;
         }
     }
     let ours = header.kind == RouteType::Unicast && table != TABLE_LOCAL && !header.flags.contains(RouteFlags::Cloned);
     let address = address.filter(|address| ours && !is_of_every_link(*address))?;
-    IpNetwork::new(address, header.destination_prefix_length).ok()
+    Some(Route {
+        destination: IpNetwork::new(address, header.destination_prefix_length).ok()?,
+        by_gateway,
+    })
+}
+
+const fn is_gateway(attribute: &RouteAttribute) -> bool {
+    matches!(attribute, RouteAttribute::Gateway(_) | RouteAttribute::Via(_))
 }
 
 fn ip(address: &RouteAddress) -> Option<IpAddr> {

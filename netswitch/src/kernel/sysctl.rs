@@ -65,6 +65,11 @@ pub fn of_end(end: &End) -> Vec<Setting> {
     v4.into_iter().chain(v6).collect()
 }
 
+/// IPv6 on one of our devices, on a host where it is switched off.
+pub fn with_ipv6(device: &str) -> Setting {
+    v6(device, "disable_ipv6", "0", true)
+}
+
 /// What an interface in a container needs before it comes up: with IPv6 its EUI-64 link-local address
 /// and no question asked about it, without IPv6 none at all.
 pub fn of_interface(interface: &Interface) -> Vec<Setting> {

@@ -74,6 +74,7 @@ mod tests {
             mac: None,
             mtu: 1500,
             peer: None,
+            qdisc: String::new(),
         }
     }
 

@@ -10,7 +10,10 @@ pub mod filter;
 pub mod firewall;
 pub mod forwarding;
 pub mod host_protocols;
+pub mod message;
+pub mod name_server;
 pub mod names;
+pub mod natural_order;
 pub mod network;
 pub mod parse;
 pub mod policy;
@@ -19,6 +22,7 @@ pub mod publish;
 pub mod reserved_ports;
 pub mod resolv_conf;
 pub mod sandbox;
+pub mod shaping;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -54,8 +58,10 @@ impl fmt::Display for Id {
 pub struct Facts {
     /// RFC 3339 with nanoseconds and zone.
     pub now: String,
-    /// Destinations of the host's routes, default routes left out.
+    /// Networks on the host's links, default routes left out.
     pub routes: Vec<IpNetwork>,
+    /// Networks that the host reaches by a gateway, default routes left out.
+    pub routes_by_gateway: Vec<IpNetwork>,
     /// Names of the host's devices.
     pub devices: Vec<String>,
     /// Names of the interfaces in a namespace that someone else made, for `attach` and for `connect`

@@ -21,6 +21,7 @@ pub struct World {
     pub state: State,
     pub devices: Vec<String>,
     pub routes: Vec<IpNetwork>,
+    pub routes_by_gateway: Vec<IpNetwork>,
     pub listeners: Vec<Listener>,
     now: i64,
     /// A `Cell`: facts are asked for while the state is borrowed.
@@ -47,6 +48,7 @@ impl World {
             state: State::default(),
             devices: Vec::new(),
             routes: Vec::new(),
+            routes_by_gateway: Vec::new(),
             listeners: Vec::new(),
             now: 1_600_000_000,
             seed: std::cell::Cell::new(1),
@@ -61,6 +63,7 @@ impl World {
             }
             .to_string(),
             routes: self.routes.clone(),
+            routes_by_gateway: self.routes_by_gateway.clone(),
             devices: self.devices.clone(),
             interfaces: Vec::new(),
             default_routes: crate::model::sandbox::Families::default(),
@@ -170,6 +173,7 @@ impl World {
         NetworkCreate {
             name: name.into(),
             pools: subnets.iter().map(pool).collect(),
+            ipam_options: Some(BTreeMap::new()),
             ..NetworkCreate::default()
         }
     }

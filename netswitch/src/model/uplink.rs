@@ -98,6 +98,7 @@ mod tests {
             up,
             peer: None,
             kind: String::new(),
+            qdisc: String::new(),
         }
     }
 

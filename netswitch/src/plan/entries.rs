@@ -1,6 +1,6 @@
 //! What the maps must hold for a network and for an endpoint.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -10,7 +10,7 @@ use netswitch_common::{
     leash::LeashPortsKey,
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Subnet, SubnetKind},
-    publish,
+    publish::{self, OutwardKey, OutwardPorts},
     way::Way,
 };
 
@@ -198,8 +198,35 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, hold
     for publication in &endpoint.publications {
         entries.extend(of_publication(publication, endpoint, bridge));
     }
+    entries.extend(of_outward(endpoint));
     entries.extend(of_leashes(endpoint));
     entries
+}
+
+/// Which ports of the host's lead to its own: what it sends from these leaves by those. The first publication counts.
+fn of_outward(endpoint: &Endpoint) -> Vec<Entry> {
+    let mut chunks: BTreeMap<(u8, u8), OutwardPorts> = BTreeMap::new();
+    let publications = endpoint.publications.iter();
+    for publication in publications.filter(|publication| !publication.host.is_loopback()) {
+        for (inside, outside) in (publication.container_first..=u16::MAX).zip(publication.first..=publication.last) {
+            let [high, low] = inside.to_be_bytes();
+            let chunk = chunks.entry((publication.protocol.number(), high));
+            let port = &mut chunk.or_insert(OutwardPorts::NONE).0[usize::from(low)];
+            if *port == 0 {
+                *port = outside;
+            }
+        }
+    }
+    let entries = chunks.into_iter().map(|((protocol, port_high), value)| Entry::Outward {
+        key: OutwardKey {
+            endpoint: endpoint.number,
+            protocol,
+            port_high,
+            _pad: [0; 2],
+        },
+        value: Box::new(value),
+    });
+    entries.collect()
 }
 
 /// Whom its leashes let it speak with, as far as that is known beforehand.

@@ -1,5 +1,7 @@
 //! An agent that only remembers networks and what it was asked.
 
+pub mod door;
+
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -44,7 +46,7 @@ impl Agent for Stub {
                 });
                 let resource = serde_json::json!({
                     "Name": create.name, "Id": id, "Created": "2026-01-02T03:04:05.678901234Z", "Scope": "local",
-                    "Driver": create.driver, "EnableIPv6": create.enable_ipv6,
+                    "Driver": create.driver, "EnableIPv4": !create.disable_ipv4, "EnableIPv6": create.enable_ipv6,
                     "IPAM": {"Driver": "default", "Options": {}, "Config": config.collect::<Vec<_>>()},
                     "Internal": create.internal, "Attachable": create.attachable, "Ingress": false,
                     "ConfigFrom": {"Network": ""}, "ConfigOnly": false, "Containers": {},

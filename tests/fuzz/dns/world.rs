@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use netswitch::agent::dns::answer::Answerer;
-use netswitch::agent::dns::forward::{Forwarder, Upstream};
+use netswitch::agent::dns::forward::Forwarder;
 use netswitch::agent::dns::leash::Teacher;
 use netswitch::agent::dns::limits::Client;
-use netswitch::model::{Id, directory::Directory, testing};
+use netswitch::agent::dns::surroundings::Surroundings;
+use netswitch::model::{Id, directory::Directory, resolv_conf::ResolvConf, testing};
 use tokio::sync::watch;
 
 use crate::switch::Switch;
@@ -17,7 +18,7 @@ pub struct World {
     pub switch: Switch,
     pub askers: Vec<Asker>,
     // kept, so that the answerer may read
-    _published: (watch::Sender<Arc<Directory>>, watch::Sender<Upstream>),
+    _published: (watch::Sender<Arc<Directory>>, watch::Sender<Arc<ResolvConf>>),
 }
 
 pub struct Asker {
@@ -85,9 +86,13 @@ impl World {
         let directory = Arc::new(Directory::new(&world.state));
         let switch = Switch::new(&directory);
         let (publish, published) = watch::channel(directory);
-        let (upstream, host) = watch::channel(Upstream::new(&[]));
+        let (upstream, host) = watch::channel(Arc::default());
         Self {
-            answerer: Answerer::new(published, Forwarder::new(host), Teacher::default()),
+            answerer: Answerer::new(
+                published,
+                Forwarder::new(host, Surroundings::default()),
+                Teacher::default(),
+            ),
             switch,
             askers,
             _published: (publish, upstream),

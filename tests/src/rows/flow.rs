@@ -275,12 +275,14 @@ fn exhausted() -> Vec<FlowRow> {
     let one_port = uplink::config((20_000, 1), 64);
     let one_flow = uplink::config(capacity::MASQUERADE_PORTS, 1);
     let asks = |port| sent(&MORE, to_world(&MORE).udp(port, 1040, b"?"));
+    // its own ports stand for another container's sockets
+    let others = |port| sent(&D, to_world(&D).udp(port, 1040, b"?"));
     let comes = |port| received(from_world(HOST_V4).udp(port, 8041, b"?"));
     let answers = sent(&D, to_world(&D).udp(80, 1041, b"!"));
     vec![
         refused("no port is left", asks(1041), &MORE, DropReason::PortsExhausted)
             .configured(one_port)
-            .after(&[asks(1040)]),
+            .after(&[others(1041), others(1040), asks(1040)]),
         refused("no flow is left", comes(1042), &D, DropReason::FlowQuota)
             .configured(one_flow)
             .published(8041, &D, 0)

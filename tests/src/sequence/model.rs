@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use netswitch_common::flow::mapping;
+
 use super::datagram::Tuple;
 use super::scene::{PUBLICATIONS, Place, host};
 use super::step::{Room, tcp};
@@ -228,12 +230,27 @@ impl Model {
         if !has_ports {
             return taken.any(|(_, other)| other == *outer);
         }
-        taken.count() >= usize::from(self.room.ports.1 - self.barred(outer))
+        let (first, count) = self.range(responder, outer);
+        let taken = taken.filter(|(_, other)| (first..first + count).contains(&other.from.port()));
+        taken.count() >= usize::from(count - self.barred((first, count), outer))
     }
 
-    /// How many of the ports for masquerade are published, or have a socket of the host.
-    fn barred(&self, outer: &Tuple) -> u16 {
-        let (first, count) = self.room.ports;
+    /// Whether no flow has had the socket or the port of what begins as `inner` and would leave as `outer`.
+    pub fn is_new_socket(&self, inner: &Tuple, outer: &Tuple) -> bool {
+        let mut flows = self.flows.iter().filter(|flow| flow.inner.protocol == inner.protocol);
+        !self.is_claimed(outer) && !flows.any(|flow| flow.inner.from == inner.from || flow.outer.from == outer.from)
+    }
+
+    /// Ports among which another one is chosen for what would leave as `outer`: a privileged port stays one.
+    fn range(&self, responder: Place, outer: &Tuple) -> (u16, u16) {
+        match mapping::class(outer.protocol, outer.from.port()) {
+            Some(class) if responder == Place::World => class,
+            _ => self.room.ports,
+        }
+    }
+
+    /// How many of these ports are published, or have a socket of the host.
+    fn barred(&self, (first, count): (u16, u16), outer: &Tuple) -> u16 {
         let is_v4 = outer.from.is_ipv4();
         let is_barred = |port: &u16| {
             let tuple = Tuple {
@@ -250,8 +267,9 @@ impl Model {
         }
     }
 
-    pub fn is_masquerade_port(&self, port: u16) -> bool {
-        let (first, count) = self.room.ports;
+    /// Whether what would leave as `outer` may have another port, and this one.
+    pub fn may_have_port(&self, responder: Place, outer: &Tuple, port: u16) -> bool {
+        let (first, count) = self.range(responder, outer);
         (first..first + count).contains(&port)
     }
 }

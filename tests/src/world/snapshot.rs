@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{Object, World, objects::objects_with};
 
 /// Maps that packets change, not requests.
-const COUNTERS: [&str; 14] = [
+const COUNTERS: [&str; 17] = [
     "DROPS",
     "PATHS",
     "RATIONS",
@@ -16,6 +16,9 @@ const COUNTERS: [&str; 14] = [
     "HOST_PROTOCOLS",
     "FLOWS",
     "RECORDS",
+    "MAPPINGS",
+    "CLAIMABLE",
+    "KEPT",
     "QUOTAS",
     "EXTENTS",
     "HAIRPINS",

@@ -13,6 +13,7 @@ mod publish;
 mod route;
 mod sctp;
 mod slots;
+mod source_port;
 mod stack;
 
 use std::net::IpAddr;

@@ -138,3 +138,141 @@ fn docker_ps_and_port_say_what_ours_say() {
     assert_eq!(lines(run(&world, &["port", "web"]).ok()), ours);
     assert!(ours.contains("70/tcp -> 127.0.0.1:70"), "{ours:?}");
 }
+
+#[test]
+fn docker_lists_in_the_order_in_which_we_list() {
+    let world = World::with_lan();
+    for name in words("net10 net2 net1 Net3 net_2 web-1 web-12 web-2 a01 a1 a001") {
+        world.ok(&["network", "create", name]);
+    }
+    let list = ["network", "ls", "--format", "{{.Name}}"];
+    let ours = world.ok(&list);
+    assert_eq!(run(&world, &list).ok(), ours);
+    assert_eq!(
+        words(&ours).join(" "),
+        "Net3 a1 a01 a001 bridge host net1 net2 net10 net_2 none web-1 web-2 web-12"
+    );
+    assert_eq!(
+        world.ok(&["network", "ls", "--filter", "name=web", "--format", "{{.Name}}"]),
+        "web-1\nweb-2\nweb-12"
+    );
+    world.run(
+        "web",
+        &words("-p 127.0.0.9:81:80 -p 127.0.0.10:80:80 -p 9000:80 -p 443:443 -p 53:53/udp -p 100-101:100-101"),
+    );
+    assert_eq!(
+        world.ok(&["ps", "--format", "{{.Ports}}"]),
+        "0.0.0.0:53->53/udp, :::53->53/udp, 0.0.0.0:9000->80/tcp, 127.0.0.9:81->80/tcp, 127.0.0.10:80->80/tcp, \
+         :::9000->80/tcp, 0.0.0.0:100-101->100-101/tcp, :::100-101->100-101/tcp, 0.0.0.0:443->443/tcp, :::443->443/tcp"
+    );
+    assert_eq!(
+        world.ok(&["port", "web"]),
+        "53/udp -> 0.0.0.0:53\n53/udp -> :::53\n80/tcp -> 0.0.0.0:9000\n80/tcp -> 127.0.0.9:81\n\
+         80/tcp -> 127.0.0.10:80\n80/tcp -> :::9000\n100/tcp -> 0.0.0.0:100\n100/tcp -> :::100\n\
+         101/tcp -> 0.0.0.0:101\n101/tcp -> :::101\n443/tcp -> 0.0.0.0:443\n443/tcp -> :::443"
+    );
+}
+
+#[test]
+fn docker_knows_networks_of_any_name() {
+    let world = World::new();
+    world.run("web", &[]);
+    for name in ["test 01", "team/blue", "網路", "é%2F?#"] {
+        run(&world, &["network", "create", name]).ok();
+        run(&world, &["network", "connect", name, "web"]).ok();
+        let shown = run(
+            &world,
+            &["network", "inspect", "-f", "{{.Name}} {{len .Containers}}", name],
+        )
+        .ok();
+        assert_eq!(shown, format!("{name} 1"));
+        run(&world, &["network", "disconnect", name, "web"]).ok();
+        assert_eq!(run(&world, &["network", "rm", name]).ok(), name);
+    }
+}
+
+/// Templates of a list, and of an object: what Docker's client prints, we print; what it refuses, we refuse.
+#[test]
+fn templates_print_what_dockers_client_prints() {
+    let world = World::new();
+    world.ok(&[
+        "network",
+        "create",
+        "--label",
+        "a=b",
+        "--subnet",
+        "10.5.0.0/24",
+        "alpha-long-name",
+    ]);
+    let of_list = [
+        r#"{{printf "%-12.5s|%5d|%x" .Name (len .Name) .ID}}"#,
+        r#"{{printf "%05d %+d % d %x %X %#x %o %b %c %q %U" 42 42 7 255 255 255 8 5 65 65 65}}"#,
+        r#"{{printf "%05d|%-5d|%.3d|%+.2d|%08.3d" -42 -42 7 7 7}}"#,
+        r#"{{printf "%8.3f|%e|%g|%v|%08.2f|%E" 3.14159 1234.5 0.5 1.0 -3.14159 0.0}}"#,
+        r#"{{printf "%g %g %g %g %.2g" 1e6 123456.0 123456789.0 1e-5 1234.5}}"#,
+        r#"{{printf "%t %5t %T %T" true false .Name 1}}"#,
+        r#"{{printf "%d %s %t %z" .Name 1 "b" 1}}"#,
+        r#"{{printf "%s" "a" "b" 3}}|{{printf "%s %s" "a"}}|{{printf "100%"}}|{{printf "100%%"}}"#,
+        r#"{{printf "%[2]s %[1]s|%[3]s" "a" "b"}}"#,
+        r#"{{printf "%*d|%-*d|%.*f|%*d" 5 42 4 7 1 2.55 "a" 1}}"#,
+        r#"{{printf "%q %#q %+q %x % x %#x" "a\"b" "ab" "é" "ab" "ab" "ab"}}"#,
+        r#"{{print .Name 1 2 "x" "y"}}|{{println 1 "a"}}|{{print}}"#,
+        r#"{{slice .ID 0 6}} {{slice .Name 2}} {{slice "abc" 1 2}}"#,
+        "{{slice .ID 0 99}}",
+        r#"{{slice "abc" 2 1}}"#,
+        r#"{{html "<a&b>'"}} {{js "it's <b>="}} {{urlquery "a b&é"}}"#,
+        r#"{{"quoted \"x\" \u00e9"}}{{`raw`}}{{'a'}}{{'\x41'}}"#,
+        "{{0x1f}} {{1_000}} {{0b11}} {{017}} {{-3}} {{.5}}",
+        r#"{{"\q"}}"#,
+        "{{'ab'}}",
+        r#"{{define "t"}}<{{.}}>{{end}}{{template "t" .Name}}{{block "b" 5}}[{{.}}]{{end}}"#,
+        r#"{{template "nope"}}"#,
+        r#"{{block "b"}}x{{end}}"#,
+        r#"{{range split "a,b,c" ","}}{{if eq . "b"}}{{continue}}{{end}}{{.}}{{end}}"#,
+        r#"{{range split "a,b,c" ","}}{{.}}{{if eq . "b"}}{{break}}{{end}}{{end}}"#,
+        "{{break}}",
+        "{{nil}}",
+        r#"{{eq "a" 1}}"#,
+        "{{len 3}}",
+        r#"{{truncate "abc" 2}}{{truncate "abc" 5}}{{pad "a" 1 2}}|{{title "a-b c"}}"#,
+        r#"{{.Name | upper | printf "%s!" | len}}"#,
+        "{{nofunc .Name}}",
+        "table {{.Name}}\\t{{.Driver}}",
+    ];
+    let of_object = [
+        "{{.Labels}} {{.Options}} {{.IPAM}}",
+        "{{.Created}}",
+        "{{index .IPAM.Config 0}}",
+        r#"{{printf "%q %v %+v" .Labels .Labels .IPAM}}"#,
+        "{{.ID}} {{.ConfigFrom}} {{.Containers}}",
+        "{{.Id}}",
+        "{{json .IPAM}} {{json .Labels}}",
+        "{{range .IPAM.Config}}{{.Gateway}}|{{.IPRange}}|{{.AuxAddress}}{{end}}",
+        "{{.Name.Foo}}",
+        "{{.IPAM.Nope}}",
+        r#"{{index .Labels "none"}}{{.Labels.none}}"#,
+    ];
+    let list = of_list.map(|format| {
+        vec![
+            "network",
+            "ls",
+            "--no-trunc",
+            "--filter",
+            "name=alpha",
+            "--format",
+            format,
+        ]
+    });
+    let object = of_object.map(|format| vec!["network", "inspect", "-f", format, "alpha-long-name"]);
+    for arguments in list.iter().chain(&object) {
+        let (theirs, ours) = (run(&world, arguments), world.cli(arguments));
+        assert_eq!(
+            ours.status == 0,
+            theirs.status == 0,
+            "{arguments:?}: {ours:?} {theirs:?}"
+        );
+        if theirs.status == 0 {
+            assert_eq!(ours.stdout, theirs.stdout, "{arguments:?}");
+        }
+    }
+}

@@ -67,3 +67,40 @@ fn a_start_warns_of_rules() {
     let log = world.log();
     assert!(log.contains("iptables: policy of chain FORWARD is DROP"), "{log}");
 }
+
+#[test]
+fn a_qdisc_on_an_endpoints_device_is_named_until_it_is_gone() {
+    let world = World::with_lan();
+    let id = world.run("web", &[]);
+    world.run("db", &[]);
+    let device = world.host_device("web", "eth0").name;
+    for qdisc in [
+        "tbf rate 1mbit burst 10kb latency 50ms",
+        "netem delay 1ms",
+        "fq_codel",
+        "pfifo",
+    ] {
+        let add = world.host.sh(&format!("tc qdisc add dev {device} root {qdisc}"));
+        if add.status != 0 {
+            // not every kernel has every discipline; each has one of these
+            assert!(!qdisc.starts_with("pfifo"), "{add:?}");
+            continue;
+        }
+        let kind = qdisc.split(' ').next().unwrap();
+        let doctor = world.cli(&["doctor"]);
+        let problem = format!(
+            "problem  shaping: {device} has qdisc {kind}, which what reaches eth0 of container web passes by\n\
+             hint: netswitch update --rate RATE CONTAINER, or a qdisc inside the container\n"
+        );
+        assert!(
+            doctor.status == 1 && doctor.stdout.contains(&problem),
+            "{id}: {doctor:?}"
+        );
+        world.host.sh(&format!("tc qdisc del dev {device} root")).ok();
+        let doctor = world.ok(&["doctor"]);
+        assert!(
+            doctor.contains("ok       shaping: no qdisc on an endpoint's device"),
+            "{doctor}"
+        );
+    }
+}

@@ -3,6 +3,7 @@
 //! `cargo xtask test` runs this; by hand: `cargo test -p tests --test network`, as root.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod addresses;
 mod agent;
 mod attach;
 mod broadcast;
@@ -14,6 +15,7 @@ mod default_network;
 mod docker_client;
 mod dual_stack;
 mod egress;
+mod engine_api;
 mod firewall;
 mod footprint;
 mod forged_clients;
@@ -28,6 +30,7 @@ mod inspect;
 mod isolation;
 mod isolation_table;
 mod limits;
+mod links;
 mod many;
 mod masquerade;
 mod masquerade_fragments;
@@ -43,7 +46,11 @@ mod names_flood;
 mod names_forward;
 mod names_isolated;
 mod names_kernel;
+mod names_message;
 mod names_questions;
+mod names_real;
+mod names_servers;
+mod names_without_agent;
 mod observe;
 mod pcap;
 mod policy;
@@ -63,6 +70,7 @@ mod run;
 mod sctp_unsummed;
 mod short_connections;
 mod silence;
+mod source_ports;
 mod top;
 mod uplink;
 mod uplink_stack;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::iter::repeat_n;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::ops::Range;
 use std::time::Duration;
@@ -17,10 +18,26 @@ use tests::world::{
 use super::{address, drops_reach};
 
 /// So many connections, kept open.
+/// Ports that are published, so that another container which sends from them cannot keep them outside.
+const PUBLISHED: Range<u16> = 9_000..9_080;
+
+fn publishes(world: &World) {
+    for protocol in ["tcp", "udp"] {
+        let name = format!("web-{protocol}");
+        world.run(&name, &["-p", &format!("9000-9079:9000-9079/{protocol}")]);
+    }
+}
+
 fn open(client: &Namespace, dial: &Dial, count: usize) -> Vec<TcpStream> {
     client
         .enter(|| (0..count).map(|_| dial.open(PATIENCE)).collect::<io::Result<_>>())
         .unwrap()
+}
+
+/// Streams from the first `count` of [`PUBLISHED`].
+fn open_published(client: &Namespace, dial: &Dial, count: usize) -> Vec<TcpStream> {
+    let streams = PUBLISHED.map(|port| dial.from("0.0.0.0", port).open(PATIENCE));
+    client.enter(|| streams.take(count).collect::<io::Result<_>>()).unwrap()
 }
 
 /// A datagram and its answer: the port that the server saw.
@@ -35,15 +52,16 @@ fn seen_port(socket: &UdpSocket) -> u16 {
     client.parse::<SocketAddr>().unwrap().port()
 }
 
-fn sockets(client: &Namespace, to: SocketAddr, count: usize) -> Vec<UdpSocket> {
+/// Sockets at these ports; 0 for any.
+fn sockets(client: &Namespace, to: SocketAddr, ports: impl Iterator<Item = u16> + Send) -> Vec<UdpSocket> {
     client.enter(|| {
-        let socket = || {
-            let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+        let socket = |port| {
+            let socket = UdpSocket::bind(("0.0.0.0", port)).unwrap();
             socket.connect(to).unwrap();
             socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
             socket
         };
-        std::iter::repeat_with(socket).take(count).collect()
+        ports.map(socket).collect()
     })
 }
 
@@ -51,17 +69,19 @@ fn sockets(client: &Namespace, to: SocketAddr, count: usize) -> Vec<UdpSocket> {
 fn case_12_ports_run_out_for_one_destination_and_come_back() {
     let world = World::with_lan_and(&["--masquerade-ports", "10240-10303"]);
     world.run("one", &[]);
+    publishes(&world);
     let one = world.inside("one");
     let _services = [7, 8].map(|port| Service::start(world.lan(), Transport::Tcp, port, "lan"));
-    let (full, other) = (Dial::tcp(LAN[0], 7), Dial::tcp(LAN[0], 8));
-    let streams = open(&one, &full, 64);
+    let from = |dial: Dial, port| dial.from("0.0.0.0", port);
+    let (full, other) = (Dial::tcp(LAN[0], 7), from(Dial::tcp(LAN[0], 8), 9_070));
+    let streams = open_published(&one, &full, 64);
     let ports: HashSet<u16> = streams
         .iter()
         .map(|stream| ask_stream(stream).unwrap().client.port())
         .collect();
     assert_eq!(ports, (10_240..10_304).collect());
     assert_eq!(world.drops("one", "bridge", "ports-exhausted"), 0);
-    full.unanswered(&one);
+    from(full, 9_071).unanswered(&one);
     drops_reach(&world, "one", "bridge", "ports-exhausted", 1);
     // the same ports serve another destination, and those in use go on
     other.answered(&one);
@@ -69,21 +89,22 @@ fn case_12_ports_run_out_for_one_destination_and_come_back() {
         assert_eq!(ask_stream(stream).unwrap().name, "lan");
     }
     drop(streams);
-    full.answered(&one);
+    from(full, 9_072).answered(&one);
 }
 
 #[test]
 fn case_12_datagrams_too() {
     let world = World::with_lan_and(&["--masquerade-ports", "10240-10303"]);
     world.run("one", &[]);
+    publishes(&world);
     let one = world.inside("one");
     let _services = [7, 8].map(|port| Service::start(world.lan(), Transport::Udp, port, "lan"));
-    let sockets = sockets(&one, (address(LAN[0]), 7).into(), 64);
+    let sockets = sockets(&one, (address(LAN[0]), 7).into(), PUBLISHED.take(64));
     let ports: HashSet<u16> = sockets.iter().map(seen_port).collect();
     assert_eq!(ports, (10_240..10_304).collect());
-    Dial::udp(LAN[0], 7).unanswered(&one);
+    Dial::udp(LAN[0], 7).from("0.0.0.0", 9_070).unanswered(&one);
     drops_reach(&world, "one", "bridge", "ports-exhausted", 1);
-    Dial::udp(LAN[0], 8).answered(&one);
+    Dial::udp(LAN[0], 8).from("0.0.0.0", 9_071).answered(&one);
 }
 
 /// What the server sees of flows from these ports of a container, sent as frames: a process may not have
@@ -175,7 +196,7 @@ fn case_14_a_flood_costs_others_nothing() {
     for stream in &established {
         ask_stream(stream).unwrap();
     }
-    let answered = sockets(&bad, (address(LAN[0]), 7).into(), 64);
+    let answered = sockets(&bad, (address(LAN[0]), 7).into(), repeat_n(0, 64));
     for _ in 0..2 {
         for socket in &answered {
             seen_port(socket);
@@ -184,7 +205,7 @@ fn case_14_a_flood_costs_others_nothing() {
     Dial::udp(LAN[0], 7).unanswered(&bad);
     drops_reach(&world, "bad", "bridge", "flow-quota", 1);
     // each datagram asks for a flow of its own
-    let flood = sockets(&bad, (address(LAN[0]), 7).into(), 2000);
+    let flood = sockets(&bad, (address(LAN[0]), 7).into(), repeat_n(0, 2000));
     for _ in 0..3 {
         for socket in &flood {
             // what is dropped is dropped in silence
@@ -210,7 +231,7 @@ fn case_14_a_flood_from_the_world_costs_its_target_alone() {
     let _services = ["target", "good"].map(|name| Service::start_v4(&world.inside(name), Transport::Udp, 53, name));
     let _lan = Service::start(world.lan(), Transport::Tcp, 7, "lan");
     let established = open(&inside[1], &Dial::tcp(LAN[0], 7), 10);
-    let flood = sockets(world.lan(), (address(HOST[0]), 5000).into(), 1000);
+    let flood = sockets(world.lan(), (address(HOST[0]), 5000).into(), repeat_n(0, 1000));
     for socket in &flood {
         let _ = socket.send(b"who?");
     }

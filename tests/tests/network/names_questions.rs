@@ -1,13 +1,14 @@
 //! Questions of every kind about the switch's own names, by real clients.
 
 use std::fs;
+use std::path::PathBuf;
 
 use tests::world::World;
 
 use super::{dual, words};
 
 /// Where containers have the program that looks names up.
-const PROGRAM: &str = "/usr/local/bin/find-name";
+pub(super) const PROGRAM: &str = "/usr/local/bin/find-name";
 
 /// Two containers on a network of both families, one with IPv4 alone, many of one alias.
 fn world() -> World {
@@ -114,14 +115,17 @@ fn a_long_answer_is_cut_and_whole_over_tcp() {
     assert_eq!(said.lines().filter(|line| line.contains("STREAM")).count(), 40);
 }
 
-#[test]
-fn programs_of_glibc_and_of_musl_find_names() {
-    let world = world();
+/// A program that prints the addresses of a name, and their names, by a compiler's own resolver.
+pub(super) fn build(world: &World, compiler: &str) -> PathBuf {
     let source = world.directory.join("find.c");
     let program = world.directory.join("find");
-    fs::write(
-        &source,
-        r#"#include <netdb.h>
+    fs::write(&source, FIND).unwrap();
+    let (to, from) = (program.display(), source.display());
+    world.host.sh(&format!("{compiler} -o {to} {from}")).ok();
+    program
+}
+
+const FIND: &str = r#"#include <netdb.h>
 #include <stdio.h>
 int main(int count, char **words) {
     struct addrinfo *found = 0, hints = { .ai_socktype = SOCK_DGRAM };
@@ -134,12 +138,14 @@ int main(int count, char **words) {
         printf("%s %s\n", text, name);
     }
 }
-"#,
-    )
-    .unwrap();
+"#;
+
+#[test]
+fn programs_of_glibc_and_of_musl_find_names() {
+    let world = world();
     for compiler in ["cc", "musl-gcc -static"] {
-        let (program, source) = (program.display(), source.display());
-        world.host.sh(&format!("{compiler} -o {program} {source}")).ok();
+        let program = build(&world, compiler);
+        let program = program.display();
         let find = |name: &str| {
             let bind = format!("{program}:{PROGRAM}:ro");
             let run = ["run", "--rm", "--net", "six", "-v", &bind, "--", PROGRAM, name];

@@ -84,10 +84,7 @@ fn names_that_are_taken_or_malformed() {
     for (name, text) in [
         ("mynet", "network with name mynet already exists"),
         ("bridge", "operation is not permitted on predefined bridge network"),
-        (
-            "a b",
-            "Invalid network name (a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
-        ),
+        (" ", "invalid name:"),
     ] {
         let arguments = network(name);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

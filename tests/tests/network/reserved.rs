@@ -49,7 +49,10 @@ fn ports_asked_for_masquerade_are_kept_and_reserved_where_the_host_would_use_the
     assert_eq!(log.matches("reserved=32768").count(), 1, "{log}");
     let _service = Service::start(world.lan(), Transport::Tcp, 7, "lan");
     world.run("one", &[]);
-    let client = Dial::tcp(LAN[0], 7).answered(&world.inside("one")).client;
+    // it is published, so it is not kept
+    world.run("web", &["-p", "9000:80"]);
+    let dial = Dial::tcp(LAN[0], 7).from("0.0.0.0", 9_000);
+    let client = dial.answered(&world.inside("one")).client;
     assert!([32_767, 32_768].contains(&client.port()), "{client}");
     world.stop_agent();
     world.start_agent(&["--masquerade-ports", "32767-32767"]);

@@ -71,12 +71,15 @@ const PACKAGES: &[Package] = &[
     ),
     package(&[Need::Inspect, Need::Rivals], "nftables", &["nft"]),
     package(&[Need::Inspect], "tcpdump", &["tcpdump"]),
-    package(&[Need::Names], "bind9-dnsutils", &["dig"]),
+    package(&[Need::Names], "bind9", &["named"]),
+    package(&[Need::Names], "bind9-dnsutils", &["delv", "dig"]),
     package(&[Need::Names], "binutils", &["as", "ld"]), // which the compilers start
     package(&[Need::Names], "busybox", &["busybox"]),
     package(&[Need::Names, Need::Rivals], "dnsmasq-base", &["dnsmasq"]),
     package(&[Need::Names], "gcc", &["cc", COMPILER]),
+    package(&[Need::Names], "ldnsutils", &["drill"]),
     package(&[Need::Names], "musl-tools", &["musl-gcc"]),
+    package(&[Need::Names], "unbound", &["unbound"]),
 ];
 
 /// Packages of what `need` needs and this machine does not have.

@@ -4,15 +4,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, PTR, SOA};
-use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA, PTR, SOA};
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_proto::serialize::binary::BinDecodable as _;
 use tokio::sync::watch;
 
-use super::forward::Forwarder;
+use super::forward::{Forwarder, Way};
 use super::leash::{Leashed, Teacher};
 use super::limits::Client;
+use super::line::Transport;
 use crate::model::directory::{Directory, Forward, TIME_TO_LIVE, View};
+use crate::model::message::{self, Question};
 
 /// The longest datagram: no path cuts it (the DNS flag day's figure).
 pub(super) const DATAGRAM_MAX: u16 = 1232;
@@ -21,7 +24,7 @@ const DATAGRAM_PLAIN: u16 = 512;
 
 pub struct Answerer {
     directory: watch::Receiver<Arc<Directory>>,
-    forwarder: Forwarder,
+    forwarder: Arc<Forwarder>,
     teacher: Teacher,
     /// A name with several addresses begins with another one each time.
     turn: AtomicUsize,
@@ -33,20 +36,29 @@ pub enum Outcome {
     Ignored,
     Answered(Answer),
     /// Others may know.
-    Unknown(Question),
+    Unknown(Unknown),
 }
 
 /// The answer, and how long a datagram the client takes.
+#[derive(Clone)]
 pub struct Answer {
-    message: Message,
+    body: Body,
     limit: u16,
 }
 
-/// What upstream is asked, and whom.
-pub struct Question {
-    answer: Answer,
+#[derive(Clone)]
+enum Body {
+    /// Our own.
+    Made(Box<Message>),
+    /// Somebody else's, as it is.
+    Passed(Vec<u8>),
+}
+
+/// What others are asked, and whom.
+pub struct Unknown {
+    question: Question,
     query: Query,
-    forward: Forward,
+    way: Way,
     leashed: Arc<Leashed>,
 }
 
@@ -54,48 +66,53 @@ impl Answerer {
     pub fn new(directory: watch::Receiver<Arc<Directory>>, forwarder: Forwarder, teacher: Teacher) -> Self {
         Self {
             directory,
-            forwarder,
+            forwarder: Arc::new(forwarder),
             teacher,
             turn: AtomicUsize::new(0),
         }
     }
 
-    /// Answers at once where the directory can.
-    pub fn answer(&self, client: &Client, question: &[u8]) -> Outcome {
-        let Some(message) = read(question) else {
-            return unreadable(question);
+    /// Answers at once where the directory can, or what is remembered.
+    pub fn answer(&self, client: &Client, bytes: &[u8]) -> Outcome {
+        let Some(question) = Question::read(bytes) else {
+            return unreadable(bytes);
         };
-        if message.message_type != MessageType::Query {
-            return Outcome::Ignored;
-        }
-        let mut answer = Answer::to(&message);
-        let query = match check(&message) {
+        let query = match query(&question) {
             Ok(query) => query,
-            Err(code) => return answer.refuse(code),
+            Err(code) => return Reply::to(&question, None).with(code),
         };
+        let mut reply = Reply::to(&question, Some(&query));
+        if let Err(code) = check(&question, &query) {
+            return reply.with(code);
+        }
         let directory = self.directory.borrow().clone();
         // a network that is gone
         let Some(view) = directory.view(client.network.as_deref(), client.address) else {
-            return answer.refuse(ResponseCode::ServFail);
+            return reply.with(ResponseCode::ServFail);
         };
-        if self.fill(&mut answer.message, &directory, view, query) {
-            self.teach(&view.leashes, query, &answer.message.answers);
-            return Outcome::Answered(answer);
+        if self.fill(&mut reply.message, &directory, view, &query) {
+            self.teach(&view.leashes, &query, &reply.message.answers);
+            return reply.with(ResponseCode::NoError);
         }
         if view.forward == Forward::Others {
-            return answer.deny(&directory, view, query);
+            return reply.deny(&directory, view, &query);
         }
         let may_ask = view.leashes.is_empty() || text(query.name()).is_some_and(|name| view.may_ask_for(&name));
-        Outcome::Unknown(Question {
-            query: query.clone(),
-            forward: if may_ask {
-                view.forward.clone()
-            } else {
-                Forward::Refused
-            },
+        let way = self.forwarder.way(client.network.as_ref(), &view.forward);
+        let Some(way) = way.filter(|_| may_ask) else {
+            reply.message.add_authority(authority(query.name()));
+            return reply.with(ResponseCode::NXDomain);
+        };
+        let unknown = Unknown {
+            question,
+            query,
+            way,
             leashed: Arc::clone(&view.leashes),
-            answer,
-        })
+        };
+        match self.forwarder.remembered(&unknown.way, &unknown.question) {
+            Some(answer) => Outcome::Answered(self.pass(&unknown, answer)),
+            None => Outcome::Unknown(unknown),
+        }
     }
 
     /// Whether the name is one of the switch's.
@@ -144,54 +161,64 @@ impl Answerer {
     }
 
     /// Asks others.
-    pub async fn ask(&self, question: Question) -> Answer {
-        let Question {
-            mut answer,
-            query,
-            forward,
-            leashed,
-        } = question;
-        let found = self.forwarder.ask(&forward, &query).await;
-        self.teach(&leashed, &query, &found.answers);
-        answer.message.metadata.response_code = found.code;
-        answer.message.add_answers(found.answers);
-        answer.message.insert_authorities(found.authorities);
-        if forward == Forward::Refused {
-            answer.message.add_authority(authority(query.name()));
+    pub async fn ask(&self, unknown: Unknown, transport: Transport) -> Answer {
+        let Unknown { question, way, .. } = &unknown;
+        match self.forwarder.ask(way, transport, question).await {
+            Some(answer) => self.pass(&unknown, answer),
+            None => unknown.failed(),
         }
-        answer
+    }
+
+    /// Tells leashes of what passes.
+    fn pass(&self, unknown: &Unknown, bytes: Vec<u8>) -> Answer {
+        if !unknown.leashed.is_empty()
+            && let Ok(message) = Message::from_vec(&bytes)
+        {
+            self.teach(&unknown.leashed, &unknown.query, &message.answers);
+        }
+        Answer {
+            body: Body::Passed(bytes),
+            limit: limit(&unknown.question),
+        }
     }
 }
 
-impl Question {
-    /// For a client with too many questions under way.
-    pub fn too_many(self) -> Answer {
-        let mut answer = self.answer;
-        answer.message.metadata.response_code = ResponseCode::ServFail;
-        answer
+impl Unknown {
+    /// Nobody says anything, or the client has too many questions under way.
+    pub fn failed(&self) -> Answer {
+        let mut reply = Reply::to(&self.question, Some(&self.query));
+        reply.message.metadata.response_code = ResponseCode::ServFail;
+        reply.into()
     }
 }
 
-impl Answer {
-    fn to(question: &Message) -> Self {
-        let mut message = Message::response(question.id, question.op_code);
-        message.metadata.recursion_desired = question.recursion_desired;
+/// An answer of our own that is being made.
+struct Reply {
+    message: Message,
+    limit: u16,
+}
+
+impl Reply {
+    fn to(question: &Question, query: Option<&Query>) -> Self {
+        let mut message = Message::response(question.id(), OpCode::from_u8(question.opcode()));
+        message.metadata.recursion_desired = question.is_recursion_desired();
         message.metadata.recursion_available = true;
-        message.metadata.checking_disabled = question.checking_disabled;
-        message.add_queries(question.queries.iter().cloned());
-        let mut limit = DATAGRAM_PLAIN;
-        if let Some(asked) = &question.edns {
-            limit = asked.max_payload().clamp(DATAGRAM_PLAIN, DATAGRAM_MAX);
+        message.metadata.checking_disabled = question.is_checking_disabled();
+        message.add_queries(query.cloned());
+        if question.edns().is_some() {
             let mut edns = Edns::new();
             edns.set_max_payload(DATAGRAM_MAX);
             message.set_edns(edns);
         }
-        Self { message, limit }
+        Self {
+            message,
+            limit: limit(question),
+        }
     }
 
-    fn refuse(mut self, code: ResponseCode) -> Outcome {
+    fn with(mut self, code: ResponseCode) -> Outcome {
         self.message.metadata.response_code = code;
-        Outcome::Answered(self)
+        Outcome::Answered(self.into())
     }
 
     /// For the host: whether there is no such name, or whether others may know it.
@@ -205,57 +232,77 @@ impl Answer {
         } else if is_name(Directory::is_ours) || is_address() {
             ResponseCode::NXDomain
         } else {
-            return self.refuse(ResponseCode::Refused);
+            return self.with(ResponseCode::Refused);
         };
         self.message.metadata.authoritative = true;
         self.message.add_authority(authority(query.name()));
-        self.refuse(code)
+        self.with(code)
     }
+}
 
+impl From<Reply> for Answer {
+    fn from(Reply { message, limit }: Reply) -> Self {
+        Self {
+            body: Body::Made(Box::new(message)),
+            limit,
+        }
+    }
+}
+
+impl Answer {
     /// One that the client takes; without the records, and saying so, if they are too long.
-    pub fn datagram(&self) -> Vec<u8> {
-        self.bytes(usize::from(self.limit))
+    pub fn datagram(self) -> Vec<u8> {
+        let limit = usize::from(self.limit);
+        self.bytes(limit)
     }
 
     /// With its length before it.
-    pub fn stream(&self) -> Vec<u8> {
+    pub fn stream(self) -> Vec<u8> {
         let bytes = self.bytes(usize::from(u16::MAX));
         let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
         [&length.to_be_bytes()[..], &bytes].concat()
     }
 
-    fn bytes(&self, limit: usize) -> Vec<u8> {
-        let whole = self.message.to_vec().unwrap_or_default();
-        if !whole.is_empty() && whole.len() <= limit {
-            return whole;
+    fn bytes(self, limit: usize) -> Vec<u8> {
+        match self.body {
+            Body::Passed(bytes) => message::answer::cut(bytes, limit),
+            Body::Made(made) => {
+                let whole = made.to_vec().unwrap_or_default();
+                if !whole.is_empty() && whole.len() <= limit {
+                    return whole;
+                }
+                made.truncate().to_vec().unwrap_or_default()
+            }
         }
-        self.message.truncate().to_vec().unwrap_or_default()
     }
 }
 
-/// A message with one question, as all have.
-fn read(bytes: &[u8]) -> Option<Message> {
-    const ONE: [u8; 2] = 1_u16.to_be_bytes();
-    // looked at first: room is made for as many as there are said to be
-    match bytes.get(4..6) {
-        Some(count) if count == ONE => Message::from_vec(bytes).ok(),
-        _ => None,
-    }
+/// How long a datagram the client takes.
+fn limit(question: &Question) -> u16 {
+    let asked = question.edns().map_or(DATAGRAM_PLAIN, |edns| edns.payload);
+    asked.clamp(DATAGRAM_PLAIN, DATAGRAM_MAX)
 }
 
-/// The question, if it is of a kind that has answers here.
-fn check(message: &Message) -> Result<&Query, ResponseCode> {
-    if message.edns.as_ref().is_some_and(|edns| edns.version() != 0) {
+/// What is asked.
+fn query(question: &Question) -> Result<Query, ResponseCode> {
+    let name = Name::from_bytes(question.name()).map_err(|_| ResponseCode::FormErr)?;
+    let mut query = Query::query(name, RecordType::from(question.kind()));
+    query.set_query_class(DNSClass::from(question.class()));
+    Ok(query)
+}
+
+/// Whether it is of a kind that has answers here.
+fn check(question: &Question, query: &Query) -> Result<(), ResponseCode> {
+    if question.edns().is_some_and(|edns| edns.version != 0) {
         return Err(ResponseCode::BADVERS);
     }
-    if message.op_code != OpCode::Query {
+    if question.opcode() != 0 {
         return Err(ResponseCode::NotImp);
     }
-    let query = message.queries.first().ok_or(ResponseCode::FormErr)?;
     match query.query_type() {
         _ if query.query_class() != DNSClass::IN => Err(ResponseCode::Refused),
         RecordType::AXFR | RecordType::IXFR => Err(ResponseCode::NotImp),
-        _ => Ok(query),
+        _ => Ok(()),
     }
 }
 
@@ -266,10 +313,9 @@ fn unreadable(question: &[u8]) -> Outcome {
     match question {
         [high, low, flags, ..] if question.len() >= HEADER_LENGTH && flags & IS_ANSWER == 0 => {
             let id = u16::from_be_bytes([*high, *low]);
-            Outcome::Answered(Answer {
-                message: Message::error_msg(id, OpCode::Query, ResponseCode::FormErr),
-                limit: DATAGRAM_PLAIN,
-            })
+            let message = Message::error_msg(id, OpCode::Query, ResponseCode::FormErr);
+            let limit = DATAGRAM_PLAIN;
+            Outcome::Answered(Reply { message, limit }.into())
         }
         _ => Outcome::Ignored,
     }

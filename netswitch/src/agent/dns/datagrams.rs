@@ -2,12 +2,10 @@
 //! can be.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use nix::cmsg_space;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg};
@@ -18,6 +16,7 @@ use tokio::time::sleep;
 
 use super::answer::{Answer, DATAGRAM_MAX, Outcome};
 use super::limits::Client;
+use super::line::Transport;
 use super::server::{PAUSE, Server};
 use crate::model::Id;
 
@@ -76,22 +75,17 @@ impl Server {
     /// How many were taken.
     async fn turn(&self, queue: &mut Queue) -> io::Result<usize> {
         queue.socket.readable().await?;
-        poll_fn(|context| Poll::Ready(ROOM.with_borrow_mut(|room| self.answer_waiting(queue, room, context)))).await
+        ROOM.with_borrow_mut(|room| self.answer_waiting(queue, room))
     }
 
-    fn answer_waiting(
-        &self,
-        queue: &mut Queue,
-        room: &mut [[u8; QUESTION_MAX]],
-        context: &mut Context,
-    ) -> io::Result<usize> {
+    fn answer_waiting(&self, queue: &mut Queue, room: &mut [[u8; QUESTION_MAX]]) -> io::Result<usize> {
         let taken = queue.take(room)?;
         for (index, (question, one)) in room.iter().zip(&taken).enumerate() {
             let before = || taken[..index].iter().filter(|other| other.from.ip() == one.from.ip());
             if queue.is_crowded && before().count() >= SHARE {
                 continue;
             }
-            if let Some(answer) = self.datagram(queue, one.from, &question[..one.length], context) {
+            if let Some(answer) = self.datagram(queue, one.from, &question[..one.length]) {
                 // as with any datagram, one that cannot be sent is lost
                 drop(queue.socket.try_send_to(&answer.datagram(), one.from));
             }
@@ -100,28 +94,21 @@ impl Server {
     }
 
     /// The answer, unless there is none or others are asked for it.
-    fn datagram(&self, queue: &Queue, from: SocketAddr, question: &[u8], context: &mut Context) -> Option<Answer> {
+    fn datagram(&self, queue: &Queue, from: SocketAddr, question: &[u8]) -> Option<Answer> {
         let client = Client {
             network: queue.network.clone(),
             address: from.ip(),
         };
-        let question = match self.answerer.answer(&client, question) {
+        let unknown = match self.answerer.answer(&client, question) {
             Outcome::Ignored => return None,
             Outcome::Answered(answer) => return Some(answer),
-            Outcome::Unknown(question) => question,
+            Outcome::Unknown(unknown) => unknown,
         };
-        let Some(admission) = self.questions.admit(&client) else {
-            return Some(question.too_many());
-        };
-        let answerer = self.answerer.clone();
-        let mut asked = Box::pin(async move { answerer.ask(question).await });
-        // what is remembered is there at once
-        if let Poll::Ready(answer) = asked.as_mut().poll(context) {
-            return Some(answer);
-        }
-        let socket = queue.socket.clone();
+        // too many are lost, as in any queue that is full: the client asks again
+        let admission = self.questions.admit(&client)?;
+        let (answerer, socket) = (self.answerer.clone(), queue.socket.clone());
         tokio::spawn(async move {
-            let answer = asked.await;
+            let answer = answerer.ask(unknown, Transport::Datagrams).await;
             drop(socket.send_to(&answer.datagram(), from).await);
             drop(admission);
         });

@@ -1,153 +1,152 @@
 //! What the switch does not know is asked of others: the host's name servers, or those of `--dns`. Asked from
-//! the host's namespace, so that a server on its loopback works; answers are kept as long as their TTL says.
+//! the host's namespace, so that a server on its loopback works. Their messages are passed on as they are.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
-use hickory_resolver::net::{DnsError, NetError, runtime::TokioRuntimeProvider};
-use hickory_resolver::proto::op::{Query, ResponseCode};
-use hickory_resolver::proto::rr::Record;
-use hickory_resolver::{Resolver, TokioResolver};
 use tokio::sync::watch;
-use tokio::time::timeout;
 
-use crate::model::directory::Forward;
+use super::line::Transport;
+use super::surroundings::Surroundings;
+use super::upstream::Upstream;
+use crate::model::message::{Cache, Question, answer};
+use crate::model::name_server::NameServer;
+use crate::model::resolv_conf::ResolvConf;
+use crate::model::{Id, directory::Forward};
 
-/// For one server; then the others get their turn, and it once more.
-const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
-/// For all of them: stub resolvers give up after five seconds.
-const TIMEOUT: Duration = Duration::from_millis(4500);
-/// Answers that are kept for each list of servers.
-const CACHE: u64 = 4096;
-/// Lists of `--dns` that are kept ready.
+/// Lists of servers that are kept ready.
 const LISTS_MAX: usize = 64;
-/// Questions on one connection to a server.
-const ACTIVE_MAX: usize = 1024;
-
-/// The servers of one list; none, if it is empty.
-#[derive(Clone)]
-pub struct Upstream(Option<TokioResolver>);
-
-/// Records, or why there are none.
-pub struct Found {
-    pub code: ResponseCode,
-    pub answers: Vec<Record>,
-    /// The SOA of an answer that there is nothing.
-    pub authorities: Vec<Record>,
-}
+/// Networks whose answers are remembered.
+const CACHES_MAX: usize = 128;
 
 pub struct Forwarder {
-    host: watch::Receiver<Upstream>,
-    chosen: Mutex<HashMap<Vec<IpAddr>, Upstream>>,
+    host: watch::Receiver<Arc<ResolvConf>>,
+    surroundings: Surroundings,
+    known: Mutex<Known>,
+}
+
+/// What is known as long as the surroundings stay as they are.
+#[derive(Default)]
+struct Known {
+    changes: u64,
+    lists: HashMap<List, Arc<Upstream>>,
+    /// What networks have been told: one that asks for much makes another forget nothing.
+    caches: HashMap<(Option<Arc<Id>>, List), Cache>,
+    /// What is being asked, for whoever asks the same. That also ends a question that comes back to us.
+    asked: HashMap<Asked, watch::Receiver<Option<Said>>>,
+}
+
+/// Servers, and how they are asked.
+type List = Arc<ResolvConf>;
+type Asked = (List, Transport, Vec<u8>);
+/// `None`: nobody says anything.
+type Said = Option<Arc<[u8]>>;
+
+/// Who asks, and whom.
+#[derive(Clone)]
+pub struct Way {
+    network: Option<Arc<Id>>,
+    list: List,
 }
 
 impl Forwarder {
-    pub fn new(host: watch::Receiver<Upstream>) -> Self {
+    pub fn new(host: watch::Receiver<Arc<ResolvConf>>, surroundings: Surroundings) -> Self {
         Self {
             host,
-            chosen: Mutex::default(),
+            surroundings,
+            known: Mutex::default(),
         }
     }
 
-    pub async fn ask(&self, forward: &Forward, query: &Query) -> Found {
-        let upstream = match forward {
-            Forward::Refused => return Found::nothing(ResponseCode::NXDomain),
-            Forward::Others => return Found::nothing(ResponseCode::Refused),
+    /// `None`: nobody is asked.
+    pub fn way(&self, network: Option<&Arc<Id>>, forward: &Forward) -> Option<Way> {
+        let list = match forward {
+            Forward::Refused | Forward::Others => return None,
             Forward::Host => self.host.borrow().clone(),
-            Forward::To(servers) => self.chosen(servers),
+            Forward::To(servers) => Arc::new(ResolvConf {
+                servers: servers.iter().copied().map(NameServer::from).collect(),
+                ..ResolvConf::default()
+            }),
         };
-        upstream.ask(query).await
+        let network = network.cloned();
+        Some(Way { network, list })
     }
 
-    fn chosen(&self, servers: &[IpAddr]) -> Upstream {
-        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(upstream) = chosen.get(servers) {
-            return upstream.clone();
-        }
-        if chosen.len() >= LISTS_MAX {
-            chosen.clear();
-        }
-        let upstream = Upstream::new(servers);
-        chosen.insert(servers.to_vec(), upstream.clone());
-        upstream
-    }
-}
-
-impl Upstream {
-    pub fn new(servers: &[IpAddr]) -> Self {
-        if servers.is_empty() {
-            return Self(None);
-        }
-        let servers = servers.iter().map(|server| NameServerConfig::udp_and_tcp(*server));
-        let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
-        let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
-        *builder.options_mut() = options();
-        match builder.build() {
-            Ok(resolver) => Self(Some(resolver)),
-            Err(error) => {
-                tracing::warn!(%error, "name servers that cannot be asked");
-                Self(None)
-            }
-        }
+    /// What is remembered, for this client.
+    pub fn remembered(&self, way: &Way, question: &Question) -> Option<Vec<u8>> {
+        let mut known = self.known();
+        let cache = known.caches.get_mut(&(way.network.clone(), way.list.clone()))?;
+        let answer = cache.find(question, Instant::now())?;
+        Some(answer::for_client(answer, question))
     }
 
-    async fn ask(&self, query: &Query) -> Found {
-        let Self(Some(resolver)) = self else {
-            return Found::nothing(ResponseCode::ServFail);
-        };
-        let asked = resolver.lookup(query.name().clone(), query.query_type());
-        match timeout(TIMEOUT, asked).await {
-            Ok(Ok(found)) => Found {
-                code: ResponseCode::NoError,
-                answers: found.answers().to_vec(),
-                authorities: Vec::new(),
-            },
-            Ok(Err(error)) => Found::refused(error),
-            Err(_) => Found::nothing(ResponseCode::ServFail),
-        }
-    }
-}
-
-fn options() -> ResolverOpts {
-    let mut options = ResolverOpts::default();
-    options.timeout = SERVER_TIMEOUT;
-    options.attempts = 1;
-    options.cache_size = CACHE;
-    options.max_active_requests = ACTIVE_MAX;
-    // the kernel's: others may be masquerade's
-    options.os_port_selection = true;
-    options.case_randomization = true;
-    options
-}
-
-impl Found {
-    const fn nothing(code: ResponseCode) -> Self {
-        Self {
-            code,
-            answers: Vec::new(),
-            authorities: Vec::new(),
-        }
+    /// What the servers say, for this client. `None`: they say nothing.
+    pub async fn ask(self: &Arc<Self>, way: &Way, transport: Transport, question: &Question) -> Option<Vec<u8>> {
+        let mut said = self.asked(way, transport, question);
+        let said = said.wait_for(Option::is_some).await.ok()?.clone();
+        Some(answer::for_client(said??.to_vec(), question))
     }
 
-    fn refused(error: NetError) -> Self {
-        match error {
-            NetError::Dns(DnsError::NoRecordsFound(none)) => {
-                let ttl = none.negative_ttl;
-                let soa = none.soa.map(|soa| {
-                    let mut record = soa.into_record_of_rdata();
-                    record.ttl = ttl.unwrap_or(record.ttl);
-                    record
-                });
-                Self {
-                    authorities: soa.into_iter().collect(),
-                    ..Self::nothing(none.response_code)
+    /// Asks, unless that is under way.
+    fn asked(self: &Arc<Self>, way: &Way, transport: Transport, question: &Question) -> watch::Receiver<Option<Said>> {
+        let mut known = self.known();
+        let key = (way.list.clone(), transport, question.key());
+        if let Some(said) = known.asked.get(&key) {
+            return said.clone();
+        }
+        let (tell, said) = watch::channel(None);
+        known.asked.insert(key.clone(), said.clone());
+        let (upstream, changes) = (known.upstream(&way.list), known.changes);
+        drop(known);
+        let (forwarder, way, question) = (self.clone(), way.clone(), question.clone());
+        tokio::spawn(async move {
+            let answer = upstream.ask(&question, transport).await;
+            let mut known = forwarder.known();
+            // what was asked in other surroundings is no news here
+            if known.changes == changes {
+                known.asked.remove(&key);
+                if let Some(answer) = &answer {
+                    known.remember(&way, &question, answer);
                 }
             }
-            NetError::Dns(DnsError::ResponseCode(code)) => Self::nothing(code),
-            _ => Self::nothing(ResponseCode::ServFail),
+            drop(known);
+            tell.send_replace(Some(answer.map(Arc::from)));
+        });
+        said
+    }
+
+    /// After a change of the surroundings nothing is.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = self.surroundings.changes();
+        if known.changes != changes {
+            *known = Known {
+                changes,
+                ..Known::default()
+            };
         }
+        known
+    }
+}
+
+impl Known {
+    fn upstream(&mut self, list: &List) -> Arc<Upstream> {
+        if self.lists.len() >= LISTS_MAX && !self.lists.contains_key(list) {
+            self.lists.clear();
+        }
+        let make = || Arc::new(Upstream::new(&list.servers, list.asking()));
+        self.lists.entry(list.clone()).or_insert_with(make).clone()
+    }
+
+    fn remember(&mut self, way: &Way, question: &Question, answer: &[u8]) {
+        let key = (way.network.clone(), way.list.clone());
+        if self.caches.len() >= CACHES_MAX && !self.caches.contains_key(&key) {
+            self.caches.clear();
+        }
+        self.caches
+            .entry(key)
+            .or_default()
+            .remember(question, answer, Instant::now());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hickory_resolver::proto::rr::{RData, Record};
+use hickory_proto::rr::{RData, Record};
 
 use crate::datapath::Leashes as Map;
 use crate::model::policy::Leashes;

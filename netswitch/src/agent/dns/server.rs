@@ -11,15 +11,18 @@ use tokio::time::{sleep, timeout};
 
 use super::answer::{Answerer, Outcome};
 use super::limits::{Client, Limits};
+use super::line::Transport;
 use crate::agent::relay::descriptors;
 use crate::model::Id;
 
 /// Longer questions do not occur: a name has 255 bytes, and options a few more.
 const QUESTION_MAX: usize = 4096;
 /// Questions that wait for an answer from upstream.
-const QUESTIONS_PER_CLIENT: usize = 128;
-const QUESTIONS: usize = 2048;
+const QUESTIONS_PER_CLIENT: usize = 6144;
+const QUESTIONS_PER_NETWORK: usize = 8192;
+const QUESTIONS_MAX: usize = 32_768;
 const STREAMS_PER_CLIENT: usize = 16;
+const STREAMS_PER_NETWORK: usize = 256;
 const STREAMS_MAX: usize = 512;
 /// How long a client may take for a question, to begin one, and to take an answer.
 const STREAM_IDLE: Duration = Duration::from_secs(10);
@@ -37,8 +40,12 @@ impl Server {
     pub fn new(answerer: Answerer) -> Self {
         Self {
             answerer: Arc::new(answerer),
-            questions: Limits::new(QUESTIONS_PER_CLIENT, QUESTIONS),
-            streams: Limits::new(STREAMS_PER_CLIENT, STREAMS_MAX.min(descriptors() / 8)),
+            questions: Limits::new(QUESTIONS_PER_CLIENT, QUESTIONS_PER_NETWORK, QUESTIONS_MAX),
+            streams: Limits::new(
+                STREAMS_PER_CLIENT,
+                STREAMS_PER_NETWORK,
+                STREAMS_MAX.min(descriptors() / 8),
+            ),
         }
     }
 
@@ -78,9 +85,9 @@ impl Server {
             let answer = match self.answerer.answer(client, &question) {
                 Outcome::Ignored => return Ok(()),
                 Outcome::Answered(answer) => answer,
-                Outcome::Unknown(question) => match self.questions.admit(client) {
-                    None => question.too_many(),
-                    Some(_admission) => self.answerer.ask(question).await,
+                Outcome::Unknown(unknown) => match self.questions.admit(client) {
+                    None => unknown.failed(),
+                    Some(_admission) => self.answerer.ask(unknown, Transport::Stream).await,
                 },
             };
             timeout(STREAM_IDLE, stream.write_all(&answer.stream())).await??;

@@ -1,75 +1,140 @@
-//! The host's own name servers, as its `resolv.conf` names them at any time.
+//! A list of name servers: who is asked, in which order, and when the next one.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
-use super::forward::Upstream;
-use crate::model::resolv_conf::ResolvConf;
+use super::line::{Answered, Transport};
+use super::name_server::Server;
+use super::race::Race;
+use crate::model::message::{Question, Verdict};
+use crate::model::name_server::NameServer;
+use crate::model::resolv_conf::Asking;
 
-/// Until the next look, where the kernel cannot tell of changes.
-const PAUSE: Duration = Duration::from_secs(5);
-/// Where all servers that the file names are asked.
-const PORT: u16 = 53;
+/// For one server unless options say otherwise.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// For all of them unless options say otherwise: stub resolvers give up after five seconds.
+const TIMEOUT: Duration = Duration::from_millis(4500);
+/// How often each server is asked, as glibc does it.
+const ATTEMPTS: u32 = 2;
+/// Whatever options say: the client has given up.
+const TIMEOUT_MAX: Duration = Duration::from_mins(1);
+/// The longest datagram: no path cuts it (the DNS flag day's figure).
+const DATAGRAM_MAX: u16 = 1232;
 
-/// Reads the file, and again whenever it changes, on a thread of its own. `own` is where the host asks us: we
-/// know no more than that.
-pub fn follow(path: &Path, own: SocketAddr, runtime: &Handle) -> io::Result<watch::Receiver<Upstream>> {
-    let own = (own.port() == PORT).then_some(own.ip());
-    let mut known = read(path, own);
-    let (sender, receiver) = watch::channel(Upstream::new(&known.servers));
-    let (path, runtime) = (path.to_owned(), runtime.clone());
-    std::thread::Builder::new().name("resolv.conf".into()).spawn(move || {
-        loop {
-            // watched first, read then: nothing falls in between
-            let watched = watch(&path);
-            let found = read(&path, own);
-            if found != known {
-                tracing::info!(servers = ?found.servers, "the host's name servers changed");
-                let _context = runtime.enter();
-                if sender.send(Upstream::new(&found.servers)).is_err() {
-                    return;
-                }
-                known = found;
+pub struct Upstream {
+    servers: Vec<Server>,
+    asking: Asking,
+    /// Who is asked first, where they take turns.
+    first: AtomicUsize,
+}
+
+impl Upstream {
+    pub fn new(servers: &[NameServer], asking: Asking) -> Self {
+        Self {
+            servers: servers.iter().cloned().map(Server::new).collect(),
+            asking,
+            first: AtomicUsize::new(0),
+        }
+    }
+
+    /// What the first server says that knows; or else what the first one says that does not. `None`: nobody says
+    /// anything.
+    pub async fn ask(&self, question: &Question, transport: Transport) -> Option<Vec<u8>> {
+        let question = question.prepared(self.asking.with_edns, self.asking.trusts, DATAGRAM_MAX);
+        let mut otherwise = Otherwise(None);
+        match timeout(self.patience(), self.ask_in_turn(&question, transport, &mut otherwise)).await {
+            Ok(Some(answer)) => Some(answer),
+            _ => otherwise.0.map(|(_, answer)| answer),
+        }
+    }
+
+    /// The next server is asked when one fails or is silent for too long, which may still answer.
+    async fn ask_in_turn(
+        &self,
+        question: &Question,
+        transport: Transport,
+        otherwise: &mut Otherwise,
+    ) -> Option<Vec<u8>> {
+        let mut has_failed = vec![false; self.servers.len()];
+        let mut asked = Race::new();
+        let turns = self.order();
+        for turn in turns.iter().cycle().take(turns.len() * self.attempts()) {
+            if has_failed[*turn] {
+                continue;
             }
-            let heard = watched.and_then(|inotify| Ok(inotify.read_events()?));
-            if heard.is_err() {
-                std::thread::sleep(PAUSE);
+            asked.join(self.ask_one(*turn, question, transport));
+            let until = Instant::now() + self.server_timeout();
+            while !has_failed[*turn]
+                && let Ok(Some((server, result))) = timeout(until - Instant::now(), asked.next()).await
+            {
+                if let Some(answer) = otherwise.judge(server, result) {
+                    return Some(answer);
+                }
+                has_failed[server] = true;
             }
         }
-    })?;
-    Ok(receiver)
-}
-
-/// A file that is not there names no servers.
-fn read(path: &Path, own: Option<IpAddr>) -> ResolvConf {
-    let mut found = ResolvConf::parse(&std::fs::read_to_string(path).unwrap_or_default());
-    found.servers.retain(|server| Some(*server) != own);
-    found
-}
-
-/// The file, which may be written in place, and the folders where it, or what it links to, may be replaced.
-fn watch(path: &Path) -> io::Result<Inotify> {
-    let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
-    let target = path.canonicalize().ok();
-    let files = [Some(path.to_owned()), target];
-    let folders: BTreeSet<PathBuf> = files.iter().flatten().filter_map(|file| folder(file)).collect();
-    let replaced = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE;
-    for folder in &folders {
-        inotify.add_watch(folder, replaced | AddWatchFlags::IN_ONLYDIR)?;
+        while let Some((server, result)) = asked.next().await {
+            if let Some(answer) = otherwise.judge(server, result) {
+                return Some(answer);
+            }
+        }
+        None
     }
-    if let [_, Some(target)] = &files {
-        inotify.add_watch(target, AddWatchFlags::IN_CLOSE_WRITE)?;
+
+    async fn ask_one(&self, index: usize, question: &Question, transport: Transport) -> (usize, io::Result<Answered>) {
+        let is_fixed = self.asking.by_tcp_alone;
+        let transport = if is_fixed { Transport::Stream } else { transport };
+        (index, self.servers[index].ask(question, transport, is_fixed).await)
     }
-    Ok(inotify)
+
+    /// The servers by number.
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.servers.len()).collect();
+        if self.asking.rotates && !order.is_empty() {
+            let first = self.first.fetch_add(1, Ordering::Relaxed) % order.len();
+            order.rotate_left(first);
+        }
+        order
+    }
+
+    fn attempts(&self) -> usize {
+        self.asking.attempts.unwrap_or(ATTEMPTS) as usize
+    }
+
+    /// Each gets its turn before the client gives up.
+    fn server_timeout(&self) -> Duration {
+        let servers = u32::try_from(self.servers.len().max(1)).unwrap_or(u32::MAX);
+        self.asking.timeout.unwrap_or(SERVER_TIMEOUT.min(TIMEOUT / servers))
+    }
+
+    fn patience(&self) -> Duration {
+        if self.asking.timeout.is_none() && self.asking.attempts.is_none() {
+            return TIMEOUT;
+        }
+        let questions = self.servers.len() * self.attempts();
+        let all = self
+            .server_timeout()
+            .saturating_mul(u32::try_from(questions).unwrap_or(u32::MAX));
+        all.min(TIMEOUT_MAX)
+    }
 }
 
-fn folder(file: &Path) -> Option<PathBuf> {
-    file.parent().map(Path::to_owned)
+/// What is said if nobody knows.
+struct Otherwise(Option<(usize, Vec<u8>)>);
+
+impl Otherwise {
+    /// The client's answer, if it is one; of those that are not, that of the server which stands first is kept.
+    fn judge(&mut self, server: usize, result: io::Result<Answered>) -> Option<Vec<u8>> {
+        let (verdict, answer) = result.ok()?;
+        if verdict != Verdict::NextServer {
+            return Some(answer);
+        }
+        if self.0.as_ref().is_none_or(|(other, _)| server < *other) {
+            self.0 = Some((server, answer));
+        }
+        None
+    }
 }

@@ -47,10 +47,9 @@ impl List {
         let request = Request::NetworkList {
             filters: options::filters(self.filter),
         };
-        let Response::Networks(mut networks) = client.ask(&request)? else {
+        let Response::Networks(networks) = client.ask(&request)? else {
             return Err(Failure::unexpected());
         };
-        networks.sort_by(|a, b| a.name.cmp(&b.name));
         let rows: Vec<Row> = networks
             .into_iter()
             .map(|network| row(network, self.no_trunc))

@@ -2,6 +2,7 @@
 
 mod create;
 mod list;
+pub mod shape;
 mod subnets;
 
 use std::io::{BufRead as _, stdin};
@@ -62,7 +63,7 @@ impl Inspect {
             let Response::Network(network) = answer.map_err(|error| named(error, "network", name))? else {
                 return Err(Failure::unexpected());
             };
-            serde_json::to_value(network).map_err(|error| Failure::new(error.to_string()))
+            super::inspect::Found::network(&network)
         })
     }
 }

@@ -1,23 +1,41 @@
 //! Walks a template's tree over a value.
 
-use serde_json::{Map, Value};
+use super::functions::{self, Mode};
+use super::printf::print;
+use super::value::{Value, sorted};
+use super::{Label, Node, Operand, Pipe, Template, TemplateError};
 
-use super::functions::{self, Mode, print, truth};
-use super::{Label, Node, Operand, Pipe, TemplateError};
+/// Templates that call each other without end are refused before they take all memory; Go has a limit, too.
+const DEEPEST: usize = 200;
 
-pub fn render(nodes: &[Node], dot: &Value, label: Option<Label<'_>>, mode: Mode) -> Result<String, TemplateError> {
+pub fn render(template: &Template, dot: &Value, label: Option<Label<'_>>, mode: Mode) -> Result<String, TemplateError> {
     let mut walk = Walk {
         out: String::new(),
+        template,
         scopes: vec![("$".to_owned(), dot.clone())],
+        depth: 0,
         label,
         mode,
     };
-    walk.list(nodes, dot)?;
+    walk.list(&template.nodes, dot)?;
     Ok(walk.out)
+}
+
+/// How a list of nodes ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    On,
+    /// Out of the innermost `range`.
+    Break,
+    /// To its next element.
+    Continue,
 }
 
 struct Walk<'a> {
     out: String,
+    template: &'a Template,
+    /// Of templates in one another.
+    depth: usize,
     /// Variables, innermost last.
     scopes: Vec<(String, Value)>,
     label: Option<Label<'a>>,
@@ -25,50 +43,63 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn list(&mut self, nodes: &[Node], dot: &Value) -> Result<(), TemplateError> {
+    fn list(&mut self, nodes: &[Node], dot: &Value) -> Result<Flow, TemplateError> {
         let outer = self.scopes.len();
+        let mut flow = Flow::On;
         for node in nodes {
-            self.node(node, dot)?;
+            flow = self.node(node, dot)?;
+            if flow != Flow::On {
+                break;
+            }
         }
         self.scopes.truncate(outer);
-        Ok(())
+        Ok(flow)
     }
 
-    fn node(&mut self, node: &Node, dot: &Value) -> Result<(), TemplateError> {
+    fn node(&mut self, node: &Node, dot: &Value) -> Result<Flow, TemplateError> {
         // Variables declared in a block's head end with the block; those of a plain action with its list.
         let outer = self.scopes.len();
+        let mut flow = Flow::On;
         match node {
             Node::Text(text) => {
                 self.out.push_str(text);
-                return Ok(());
+                return Ok(Flow::On);
             }
+            Node::Break => return Ok(Flow::Break),
+            Node::Continue => return Ok(Flow::Continue),
             Node::Print(pipe) => {
                 let value = self.pipe(pipe, dot)?;
                 if pipe.variables.is_empty() {
                     self.out.push_str(&print(&value));
                 }
-                return Ok(());
+                return Ok(Flow::On);
+            }
+            Node::Template { name, value, line } => {
+                let value = value.as_ref().map(|pipe| self.pipe(pipe, dot)).transpose()?;
+                self.call(name, &value.unwrap_or_default(), *line)?;
+                self.scopes.truncate(outer);
+                return Ok(Flow::On);
             }
             Node::If {
                 condition,
                 then,
                 otherwise,
             } => {
-                let holds = truth(&self.pipe(condition, dot)?);
-                self.list(if holds { then } else { otherwise }, dot)?;
+                let holds = self.pipe(condition, dot)?.truth();
+                flow = self.list(if holds { then } else { otherwise }, dot)?;
             }
             Node::With { value, then, otherwise } => {
                 let value = self.pipe(value, dot)?;
-                if truth(&value) {
-                    self.list(then, &value)?;
+                flow = if value.truth() {
+                    self.list(then, &value)?
                 } else {
-                    self.list(otherwise, dot)?;
-                }
+                    self.list(otherwise, dot)?
+                };
             }
             Node::Range { over, each, otherwise } => {
                 let items = items(self.commands(over, dot)?)?;
                 if items.is_empty() {
-                    self.list(otherwise, dot)?;
+                    flow = self.list(otherwise, dot)?;
                 }
                 for (key, value) in items {
                     match over.variables.as_slice() {
@@ -79,13 +110,35 @@ impl Walk<'_> {
                             self.scopes.push((second.clone(), value.clone()));
                         }
                     }
-                    self.list(each, &value)?;
+                    let ended = self.list(each, &value)?;
                     self.scopes.truncate(outer);
+                    if ended == Flow::Break {
+                        break;
+                    }
                 }
             }
         }
         self.scopes.truncate(outer);
-        Ok(())
+        Ok(flow)
+    }
+
+    /// Another template: it sees its value alone, no variables.
+    fn call(&mut self, name: &str, value: &Value, line: usize) -> Result<(), TemplateError> {
+        let template = self.template;
+        let Some(nodes) = template.defined.get(name) else {
+            return Err(TemplateError(format!(":{line}: template {name:?} not defined")));
+        };
+        if self.depth == DEEPEST {
+            return Err(TemplateError(format!(
+                ":{line}: exceeded maximum template depth ({DEEPEST})"
+            )));
+        }
+        let scopes = std::mem::replace(&mut self.scopes, vec![("$".to_owned(), value.clone())]);
+        self.depth += 1;
+        let ended = self.list(nodes, value);
+        self.depth -= 1;
+        self.scopes = scopes;
+        ended.map(drop)
     }
 
     /// The value of a pipeline; its variables, if it declares any, are in scope afterwards.
@@ -127,7 +180,7 @@ impl Walk<'_> {
             && **of == Operand::Dot
             && name == "Label"
         {
-            let name = arguments.first().and_then(Value::as_str).unwrap_or_default();
+            let name = arguments.first().and_then(Value::as_text).unwrap_or_default();
             return Ok(label(name).into());
         }
         if arguments.is_empty() {
@@ -167,19 +220,23 @@ impl Walk<'_> {
 }
 
 /// Fields that are not in Docker's JSON where they are empty, and render as nothing.
-const LEFT_OUT: [&str; 3] = ["AuxiliaryAddresses", "Gateway", "IPRange"];
+const LEFT_OUT: [&str; 2] = ["Gateway", "IPRange"];
 
 /// Docker's own fields begin with a capital letter and must exist; other keys are a user's, of a map.
 fn field(of: &Value, name: &str) -> Result<Value, String> {
     match of {
-        Value::Object(map) => match map.get(name) {
-            Some(value) => Ok(value.clone()),
+        Value::Map(entries) => match entries.iter().find(|(key, _)| key == name) {
+            Some((_, value)) => Ok(value.clone()),
             None if LEFT_OUT.contains(&name) => Ok("".into()),
             None if name.starts_with(char::is_uppercase) => Err(format!("map has no entry for key {name:?}")),
-            None => Ok(Value::Null),
+            None => Ok(Value::Nil),
         },
-        Value::Null => Err(format!("nil pointer evaluating interface {{}}.{name}")),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+        Value::Struct(fields) => match fields.iter().find(|field| field.name == name) {
+            Some(field) => Ok(field.value.clone()),
+            None => Err(format!("can't evaluate field {name} in type struct")),
+        },
+        Value::Nil => Err(format!("nil pointer evaluating interface {{}}.{name}")),
+        Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Time(_) | Value::List(_) => {
             Err(format!("can't evaluate field {name} in type interface {{}}"))
         }
     }
@@ -188,24 +245,19 @@ fn field(of: &Value, name: &str) -> Result<Value, String> {
 /// What `range` goes through: a map by sorted keys.
 fn items(value: Value) -> Result<Vec<(Value, Value)>, TemplateError> {
     match value {
-        Value::Null => Ok(Vec::new()),
-        Value::Array(values) => Ok(values
+        Value::Nil => Ok(Vec::new()),
+        Value::List(values) => Ok(values
             .into_iter()
             .enumerate()
             .map(|(i, value)| (i.into(), value))
             .collect()),
-        Value::Object(map) => Ok(sorted(&map)
+        Value::Map(entries) => Ok(sorted(&entries)
             .into_iter()
             .map(|(key, value)| (key.as_str().into(), value.clone()))
             .collect()),
-        other @ (Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+        Value::Int(count) => Ok((0..count).map(|i| (Value::Int(i), Value::Int(i))).collect()),
+        other @ (Value::Bool(_) | Value::Float(_) | Value::Text(_) | Value::Time(_) | Value::Struct(_)) => {
             Err(TemplateError(format!(":1: range can't iterate over {}", print(&other))))
         }
     }
-}
-
-pub fn sorted(map: &Map<String, Value>) -> Vec<(&String, &Value)> {
-    let mut entries: Vec<_> = map.iter().collect();
-    entries.sort_by_key(|(key, _)| *key);
-    entries
 }

@@ -1,8 +1,8 @@
 //! Cuts a template into text and actions, and an action into tokens.
 
-use serde_json::Value;
-
 use super::TemplateError;
+use super::quote::unquoted;
+use super::value::Value;
 
 #[derive(Debug)]
 pub enum Piece {
@@ -120,7 +120,7 @@ impl Lexer<'_> {
             }
         }
         match first {
-            '.' => {
+            '.' if !rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
                 self.at += 1;
                 let name = self.word();
                 Ok(if name.is_empty() { Kind::Dot } else { Kind::Field(name) })
@@ -129,7 +129,8 @@ impl Lexer<'_> {
                 self.at += 1;
                 Ok(Kind::Variable(format!("${}", self.word())))
             }
-            '"' => self.quoted(rest),
+            '"' => self.quoted(rest).map(|text| Kind::Literal(text.into())),
+            '\'' => self.rune(rest),
             '`' => {
                 let end = rest[1..]
                     .find('`')
@@ -137,11 +138,11 @@ impl Lexer<'_> {
                 self.at += end + 2;
                 Ok(Kind::Literal(rest[1..=end].into()))
             }
-            '-' | '+' | '0'..='9' => self.number(rest),
+            '.' | '-' | '+' | '0'..='9' => self.number(rest),
             _ if first.is_alphabetic() || first == '_' => Ok(match self.word().as_str() {
                 "true" => Kind::Literal(true.into()),
                 "false" => Kind::Literal(false.into()),
-                "nil" => Kind::Literal(Value::Null),
+                "nil" => Kind::Literal(Value::Nil),
                 word => Kind::Word(word.to_owned()),
             }),
             _ => Err(self.error(&format!("bad character U+{:04X} {first:?}", u32::from(first)))),
@@ -157,40 +158,78 @@ impl Lexer<'_> {
         rest[..end].to_owned()
     }
 
-    fn quoted(&mut self, rest: &str) -> Result<Kind, TemplateError> {
+    fn quoted(&mut self, rest: &str) -> Result<String, TemplateError> {
+        let quote = rest.chars().next().unwrap_or('"');
         let mut escaped = false;
         let end = rest
             .char_indices()
             .skip(1)
             .find(|(_, c)| {
-                let ends = *c == '"' && !escaped;
+                let ends = *c == quote && !escaped;
                 escaped = *c == '\\' && !escaped;
                 ends
             })
             .map(|(end, _)| end)
             .ok_or_else(|| self.error("unterminated quoted string"))?;
-        let quoted = &rest[..=end];
-        self.at += quoted.len();
-        let text = serde_json::from_str(quoted).map_err(|_| self.error(&format!("invalid string {quoted}")))?;
-        Ok(Kind::Literal(Value::String(text)))
+        let literal = &rest[..=end];
+        self.at += literal.len();
+        unquoted(&rest[1..end], quote).ok_or_else(|| self.error(&format!("invalid syntax: {literal}")))
+    }
+
+    /// A character is its number.
+    fn rune(&mut self, rest: &str) -> Result<Kind, TemplateError> {
+        let text = self.quoted(rest)?;
+        let mut characters = text.chars();
+        match (characters.next(), characters.next()) {
+            (Some(rune), None) => Ok(Kind::Literal(Value::Int(u32::from(rune).into()))),
+            _ => Err(self.error(&format!("malformed character constant: '{text}'"))),
+        }
     }
 
     fn number(&mut self, rest: &str) -> Result<Kind, TemplateError> {
+        let is_of_number = |(i, c): (usize, char)| {
+            let after_exponent = || matches!(rest.as_bytes()[i - 1], b'e' | b'E') && !rest.starts_with("0x");
+            c.is_ascii_alphanumeric() || "._".contains(c) || "+-".contains(c) && (i == 0 || after_exponent())
+        };
         let end = rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c)))
-            .unwrap_or(rest.len());
+            .char_indices()
+            .find(|found| !is_of_number(*found))
+            .map_or(rest.len(), |(end, _)| end);
         let digits = &rest[..end];
         self.at += end;
-        let value = digits
-            .parse::<i64>()
-            .map(Value::from)
-            .or_else(|_| digits.parse::<f64>().map(Value::from));
-        value
+        number(digits)
             .map(Kind::Literal)
-            .map_err(|_| self.error(&format!("bad number syntax: {digits:?}")))
+            .ok_or_else(|| self.error(&format!("bad number syntax: {digits:?}")))
     }
 
     fn error(&self, message: &str) -> TemplateError {
         TemplateError(format!(":{}: {message}", self.line))
     }
+}
+
+/// Go's numbers: with a base's prefix, with underscores between digits, or with a fraction.
+fn number(text: &str) -> Option<Value> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if digits.ends_with('_') || digits.starts_with('_') || digits.contains("__") {
+        return None;
+    }
+    let plain = digits.replace('_', "").to_ascii_lowercase();
+    let (radix, plain) = match plain.get(..2) {
+        Some("0x") => (16, &plain[2..]),
+        Some("0b") => (2, &plain[2..]),
+        Some("0o") => (8, &plain[2..]),
+        _ if plain.len() > 1 && plain.starts_with('0') && plain.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (8, &plain[1..])
+        }
+        _ => (10, plain.as_str()),
+    };
+    if let Ok(number) = i64::from_str_radix(plain, radix) {
+        return Some(Value::Int(sign * number));
+    }
+    let is_decimal = radix == 10 && plain.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    let number: f64 = plain.parse().ok().filter(|_| is_decimal)?;
+    Some(Value::Float(if sign < 0 { -number } else { number }))
 }

@@ -3,18 +3,30 @@
 //! Not the `gtmpl` crate: its maps are hash maps, so that `range` and `json` would come out in a
 //! different order each time, where Go sorts keys and Docker keeps the order of its fields.
 
+mod escape;
 mod evaluate;
 mod functions;
 mod lex;
+mod number;
 mod parse;
+mod printf;
+mod quote;
+pub mod value;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::Value as Json;
+
+use self::value::Value;
 
 /// A parsed template.
 #[derive(Debug)]
-pub struct Template(Vec<Node>);
+pub struct Template {
+    nodes: Vec<Node>,
+    /// `define` and `block`.
+    defined: BTreeMap<String, Vec<Node>>,
+}
 
 /// Go's words for what is wrong with a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,22 +38,27 @@ pub type Label<'a> = &'a dyn Fn(&str) -> String;
 
 impl Template {
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        parse::parse(text).map(Self)
+        parse::parse(text)
     }
 
     /// Renders an object.
-    pub fn render(&self, dot: &Value) -> Result<String, TemplateError> {
-        evaluate::render(&self.0, dot, None, functions::Mode::Data)
+    pub fn render(&self, dot: &Json) -> Result<String, TemplateError> {
+        self.render_value(&dot.clone().into())
+    }
+
+    /// Renders an object that is more than JSON tells.
+    pub fn render_value(&self, dot: &Value) -> Result<String, TemplateError> {
+        evaluate::render(self, dot, None, functions::Mode::Data)
     }
 
     /// Renders a row of a list, which has labels.
-    pub fn render_row(&self, dot: &Value, label: Label<'_>) -> Result<String, TemplateError> {
-        evaluate::render(&self.0, dot, Some(label), functions::Mode::Data)
+    pub fn render_row(&self, dot: &Json, label: Label<'_>) -> Result<String, TemplateError> {
+        evaluate::render(self, &dot.clone().into(), Some(label), functions::Mode::Data)
     }
 
     /// Renders a table's header: functions that make no sense of a title leave it alone.
-    pub fn render_header(&self, titles: &Value, label: Label<'_>) -> Result<String, TemplateError> {
-        evaluate::render(&self.0, titles, Some(label), functions::Mode::Header)
+    pub fn render_header(&self, titles: &Json, label: Label<'_>) -> Result<String, TemplateError> {
+        evaluate::render(self, &titles.clone().into(), Some(label), functions::Mode::Header)
     }
 }
 
@@ -63,6 +80,14 @@ enum Node {
         over: Pipe,
         each: Vec<Node>,
         otherwise: Vec<Node>,
+    },
+    Break,
+    Continue,
+    /// Another template, over a value.
+    Template {
+        name: String,
+        value: Option<Pipe>,
+        line: usize,
     },
 }
 
@@ -97,7 +122,7 @@ impl fmt::Display for Operand {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dot => out.write_str("."),
-            Self::Literal(value) => value.fmt(out),
+            Self::Literal(value) => value.json().fmt(out),
             Self::Variable(name) | Self::Function { name, .. } => out.write_str(name),
             Self::Pipe(_) => out.write_str("(…)"),
             Self::Field { of, name, .. } if **of == Self::Dot => write!(out, ".{name}"),

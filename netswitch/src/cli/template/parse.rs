@@ -1,19 +1,26 @@
 //! From tokens to a tree.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
 use super::lex::{Kind, Piece, Token, pieces};
-use super::{Node, Operand, Pipe, TemplateError, functions};
+use super::value::Value;
+use super::{Node, Operand, Pipe, Template, TemplateError, functions};
 
-pub fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
+pub fn parse(text: &str) -> Result<Template, TemplateError> {
     let mut parser = Parser {
         pieces: pieces(text)?.into(),
         lines: 1 + text.matches('\n').count(),
+        defined: BTreeMap::new(),
+        ranges: 0,
+        nesting: 0,
     };
     match parser.list()? {
-        (nodes, None) => Ok(nodes),
+        (nodes, None) => Ok(Template {
+            nodes,
+            defined: parser.defined,
+        }),
         (_, Some(Stop::End(line))) => Err(error(line, "unexpected {{end}}")),
         (_, Some(Stop::Else { line, .. })) => Err(error(line, "unexpected {{else}}")),
     }
@@ -22,6 +29,12 @@ pub fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
 struct Parser {
     pieces: VecDeque<Piece>,
     lines: usize,
+    /// `define` and `block`.
+    defined: BTreeMap<String, Vec<Node>>,
+    /// Of `range` around what is read.
+    ranges: usize,
+    /// Of blocks of all kinds.
+    nesting: usize,
 }
 
 /// What ended a list of nodes before the template did.
@@ -53,15 +66,69 @@ impl Parser {
                     return Ok((nodes, Some(Stop::Else { line, rest })));
                 }
                 "if" | "with" | "range" => nodes.push(self.block(&keyword, line, tokens.split_off(1))?),
+                "break" | "continue" => nodes.push(self.leave(&keyword, line, &tokens)?),
+                "define" | "block" | "template" => {
+                    let (name, value) = named(&keyword, line, tokens.split_off(1))?;
+                    if keyword != "template" {
+                        self.define(&keyword, &name, line)?;
+                    }
+                    if keyword != "define" {
+                        nodes.push(Node::Template { name, value, line });
+                    }
+                }
                 _ => nodes.push(Node::Print(pipe(line, tokens)?)),
             }
         }
         Ok((nodes, None))
     }
 
+    /// `break` and `continue`.
+    fn leave(&self, keyword: &str, line: usize, tokens: &[Token]) -> Result<Node, TemplateError> {
+        if tokens.len() > 1 {
+            return Err(error(line, &format!("unexpected token in {{{{{keyword}}}}}")));
+        }
+        if self.ranges == 0 {
+            return Err(error(line, &format!("{{{{{keyword}}}}} outside {{{{range}}}}")));
+        }
+        Ok(if keyword == "break" {
+            Node::Break
+        } else {
+            Node::Continue
+        })
+    }
+
+    /// What stands up to the `end` is a template of its own.
+    fn define(&mut self, keyword: &str, name: &str, line: usize) -> Result<(), TemplateError> {
+        if keyword == "define" && self.nesting > 0 {
+            return Err(error(line, "unexpected {{define}}"));
+        }
+        let ranges = std::mem::take(&mut self.ranges);
+        let inside = self.inside();
+        self.ranges = ranges;
+        let (nodes, stop) = inside?;
+        match stop {
+            Some(Stop::End(_)) => {}
+            Some(Stop::Else { line, .. }) => return Err(error(line, "unexpected {{else}}")),
+            None => return Err(error(self.lines, "unexpected EOF")),
+        }
+        self.defined.insert(name.to_owned(), nodes);
+        Ok(())
+    }
+
+    fn inside(&mut self) -> Result<(Vec<Node>, Option<Stop>), TemplateError> {
+        self.nesting += 1;
+        let list = self.list();
+        self.nesting -= 1;
+        list
+    }
+
     fn block(&mut self, keyword: &str, line: usize, head: Vec<Token>) -> Result<Node, TemplateError> {
         let head = pipe(line, head)?;
-        let (then, stop) = self.list()?;
+        let is_range = usize::from(keyword == "range");
+        self.ranges += is_range;
+        let inside = self.inside();
+        self.ranges -= is_range;
+        let (then, stop) = inside?;
         let otherwise = match stop {
             Some(Stop::End(_)) => Vec::new(),
             // `else if` is an `if` of its own that shares the `end`.
@@ -71,7 +138,7 @@ impl Parser {
                 }
                 vec![self.block(keyword, line, rest.split_off(1))?]
             }
-            Some(Stop::Else { .. }) => match self.list()? {
+            Some(Stop::Else { .. }) => match self.inside()? {
                 (otherwise, Some(Stop::End(_))) => otherwise,
                 (_, Some(Stop::Else { line, .. })) => return Err(error(line, "expected end; found {{else}}")),
                 (_, None) => return Err(error(self.lines, "unexpected EOF")),
@@ -95,6 +162,21 @@ impl Parser {
                 otherwise,
             },
         })
+    }
+}
+
+/// The name behind `define`, `block` or `template`, and the value, which `block` needs and `define` has none of.
+fn named(keyword: &str, line: usize, mut tokens: Vec<Token>) -> Result<(String, Option<Pipe>), TemplateError> {
+    let name = match tokens.first().map(|token| &token.kind) {
+        Some(Kind::Literal(Value::Text(name))) => name.clone(),
+        _ => return Err(error(line, &format!("unexpected token in {keyword} clause"))),
+    };
+    let rest = tokens.split_off(1);
+    match (keyword, rest.is_empty()) {
+        ("define", false) => Err(error(line, "unexpected token in define clause")),
+        ("block", true) => Err(error(line, "missing value for block clause")),
+        (_, true) => Ok((name, None)),
+        (_, false) => Ok((name, Some(pipe(line, rest)?))),
     }
 }
 
@@ -135,6 +217,12 @@ fn pipe_until(line: usize, tokens: &mut Tokens, nested: bool) -> Result<Pipe, Te
     }
     if commands.iter().any(Vec::is_empty) {
         return Err(error(line, "missing value for command"));
+    }
+    if commands
+        .iter()
+        .any(|command| command[0] == Operand::Literal(Value::Nil))
+    {
+        return Err(error(line, "nil is not a command"));
     }
     Ok(Pipe {
         variables,

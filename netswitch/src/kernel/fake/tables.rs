@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
 use super::refused;
-use crate::kernel::{End, Error, Link, Namespace, Result, Veth, sysctl};
+use crate::kernel::{End, Error, Link, Namespace, Result, Route, Veth, sysctl};
 
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
@@ -84,6 +84,7 @@ impl Tables {
                 up: true,
                 peer: None,
                 kind: kind.to_owned(),
+                qdisc: String::new(),
             },
             end: None,
             peer: None,
@@ -175,7 +176,7 @@ impl Tables {
     }
 
     /// The networks of the addresses of devices that are up.
-    pub fn destinations(&self, namespace: &Namespace) -> Vec<IpNetwork> {
+    pub fn routes(&self, namespace: &Namespace) -> Vec<Route> {
         let addresses = self
             .devices_of(namespace)
             .filter(|device| device.link.up)
@@ -187,7 +188,11 @@ impl Tables {
             })
             .filter_map(|address| IpNetwork::new(address.network(), address.prefix()).ok())
             .collect();
-        networks.into_iter().collect()
+        let route = |destination| Route {
+            destination,
+            by_gateway: false,
+        };
+        networks.into_iter().map(route).collect()
     }
 
     pub fn set_sysctl(&mut self, namespace: &Namespace, path: &str, value: &str) -> Result<()> {
@@ -240,6 +245,7 @@ pub fn loopback(up: bool) -> Link {
         up,
         peer: None,
         kind: String::new(),
+        qdisc: String::new(),
     }
 }
 
@@ -267,6 +273,7 @@ fn paired(end: &End, index: u32, other: u32, peer: (Namespace, String)) -> Devic
             up: false,
             peer: Some(other),
             kind: "veth".to_owned(),
+            qdisc: String::new(),
         },
         end: Some(end.clone()),
         peer: Some(peer),

@@ -31,23 +31,52 @@ pub fn candidates() -> impl Iterator<Item = IpNetwork> {
     })
 }
 
-/// The first IPv4 subnet that overlaps neither a route of the host nor one of our networks.
+/// An IPv4 subnet that overlaps none of our networks and nothing on the host's links.
 pub fn pick_v4(state: &State, facts: &Facts) -> Option<IpNetwork> {
-    let taken: Vec<IpNetwork> = occupied(state, facts).filter(IpNetwork::is_ipv4).collect();
-    candidates().find(|candidate| !taken.iter().any(|taken| overlap(*taken, *candidate)))
+    pick(state, facts, candidates())
 }
 
 /// A unique local /64 (RFC 4193) whose 56 random bits come from the network's id, so that the same
 /// network always gets the same.
 pub fn pick_v6(state: &State, facts: &Facts, id: &Id) -> Option<IpNetwork> {
-    let taken: Vec<IpNetwork> = occupied(state, facts).filter(IpNetwork::is_ipv6).collect();
     // 14 hexadecimal digits make 56 bits; a collision is settled by the digits that follow
-    (0..id.0.len().saturating_sub(13)).find_map(|from| {
+    let candidates = (0..id.0.len().saturating_sub(13)).filter_map(|from| {
         let random = u64::from_str_radix(id.0.get(from..from + 14)?, 16).ok()?;
         let address = Ipv6Addr::from((0xfd << 120) | (u128::from(random) << 64));
-        let candidate = IpNetwork::new(IpAddr::V6(address), 64).ok()?;
-        (!taken.iter().any(|taken| overlap(*taken, candidate))).then_some(candidate)
-    })
+        IpNetwork::new(IpAddr::V6(address), 64).ok()
+    });
+    pick(state, facts, candidates)
+}
+
+/// Shorter prefixes are no link's: a VPN writes the default route in parts, such as 0.0.0.0/1 and 128.0.0.0/1.
+const WIDEST_LINK: u8 = 8;
+
+/// The first candidate that is free. One that a gateway's route covers is taken only where all of them are, and then
+/// one under the widest route, because the wider it is the less of it is in use.
+fn pick(state: &State, facts: &Facts, candidates: impl Iterator<Item = IpNetwork>) -> Option<IpNetwork> {
+    let of_links = facts.routes.iter().filter(|route| route.prefix() >= WIDEST_LINK);
+    let parts_of_default = facts.routes.iter().filter(|route| route.prefix() < WIDEST_LINK);
+    let by_gateway: Vec<IpNetwork> = facts
+        .routes_by_gateway
+        .iter()
+        .chain(parts_of_default)
+        .copied()
+        .collect();
+    let pools = state.networks.values().flat_map(|network| &network.pools);
+    let taken: Vec<IpNetwork> = of_links.copied().chain(pools.map(|pool| pool.subnet)).collect();
+    let narrowest = |candidate: IpNetwork| {
+        let routes = by_gateway.iter().filter(|route| overlap(**route, candidate));
+        routes.map(IpNetwork::prefix).max()
+    };
+    let mut best = None;
+    for candidate in candidates.filter(|candidate| !taken.iter().any(|taken| overlap(*taken, *candidate))) {
+        match narrowest(candidate) {
+            None => return Some(candidate),
+            Some(prefix) if best.is_none_or(|(narrowest, _)| prefix < narrowest) => best = Some((prefix, candidate)),
+            Some(_) => {}
+        }
+    }
+    best.map(|(_, candidate)| candidate)
 }
 
 /// Whether a subnet overlaps one of our networks' (that of `except` apart).
@@ -56,13 +85,4 @@ pub fn overlaps_network(state: &State, subnet: IpNetwork, except: Option<&Id>) -
     others
         .flat_map(|network| &network.pools)
         .any(|pool| overlap(pool.subnet, subnet))
-}
-
-fn occupied<'a>(state: &'a State, facts: &'a Facts) -> impl Iterator<Item = IpNetwork> + 'a {
-    let pools = state
-        .networks
-        .values()
-        .flat_map(|network| &network.pools)
-        .map(|pool| pool.subnet);
-    facts.routes.iter().copied().chain(pools)
 }

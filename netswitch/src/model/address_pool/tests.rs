@@ -225,7 +225,7 @@ fn next_of(address: IpAddr) -> IpAddr {
 #[test]
 fn when_all_pools_are_taken_the_user_hears_of_it() {
     let mut world = World::new();
-    world.routes = ["172.16.0.0/12", "192.168.0.0/16", "10.0.0.0/8", "fc00::/7"]
+    world.routes = ["172.16.0.0/12", "192.168.0.0/16", "10.0.0.0/8", "fd00::/8"]
         .map(|route| route.parse().unwrap())
         .into();
     let message = |error: Error| error.message;
@@ -242,4 +242,46 @@ fn when_all_pools_are_taken_the_user_hears_of_it() {
         world.make(&asked).map_err(message).unwrap_err(),
         "could not find an available, non-overlapping IPv6 address pool among the defaults to assign to the network"
     );
+}
+
+#[test]
+fn routes_by_a_gateway_do_not_exhaust_the_pools() {
+    let halves = ["0.0.0.0/1", "128.0.0.0/1"];
+    let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+    let parts = ["::/3", "2000::/4", "3000::/4", "fc00::/7"];
+    // what leads to a gateway, what is on a link, and the subnet that is picked
+    let rows: [(&[&str], &[&str], &str); 13] = [
+        (&[], &[], "172.17.0.0/16"),
+        (&halves, &[], "172.17.0.0/16"),
+        (&[], &halves, "172.17.0.0/16"),
+        (&private, &[], "10.200.0.0/24"),
+        (&halves, &["172.17.0.0/16"], "172.18.0.0/16"),
+        (&["0.0.0.0/1", "128.0.0.0/1", "172.16.0.0/13"], &[], "172.24.0.0/16"),
+        (&["172.17.0.0/16"], &[], "172.18.0.0/16"),
+        (&["172.16.0.0/12"], &["192.168.0.0/16"], "10.200.0.0/24"),
+        (&["172.16.0.0/12"], &["192.168.0.0/16", "10.0.0.0/8"], "172.17.0.0/16"),
+        (
+            &["172.16.0.0/12", "172.17.3.0/24"],
+            &["192.168.0.0/16", "10.0.0.0/8"],
+            "172.18.0.0/16",
+        ),
+        (&parts, &[], "fd"),
+        (&[], &parts, "fd"),
+        (&["::/1", "8000::/1"], &["2001:db8::/32"], "fd"),
+    ];
+    for (by_gateway, on_link, expected) in rows {
+        let parse = |texts: &[&str]| -> Vec<IpNetwork> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let mut world = World::empty();
+        world.routes_by_gateway = parse(by_gateway);
+        world.routes = parse(on_link);
+        let facts = world.facts();
+        let picked = if expected == "fd" {
+            let id = crate::model::Id("0123456789abcdef".repeat(4));
+            automatic::pick_v6(&world.state, &facts, &id)
+        } else {
+            automatic::pick_v4(&world.state, &facts)
+        };
+        let picked = picked.map(|subnet| subnet.to_string()).unwrap_or_default();
+        assert!(picked.starts_with(expected), "{by_gateway:?} {on_link:?}: {picked}");
+    }
 }

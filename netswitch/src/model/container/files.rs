@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Container, Mode, parse::HOST_GATEWAY};
-use crate::model::{Id, endpoint::Endpoint, names, network::Network, resolv_conf::ResolvConf, state::State};
+use crate::model::{
+    Id, endpoint::Endpoint, name_server::NameServer, names, network::Network, resolv_conf::ResolvConf, state::State,
+};
 
 const HOSTS: &str = "127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -34,22 +36,16 @@ pub fn hosts(state: &State, id: &Id) -> Option<String> {
         .iter()
         .filter_map(|host| host.split_once(':'))
     {
-        let address = if address == HOST_GATEWAY {
-            host_gateway(state)?
+        if address == HOST_GATEWAY {
+            for gateway in host_gateways(state, container) {
+                line(&mut text, &gateway.to_string(), name);
+            }
         } else {
-            address.trim().to_owned()
-        };
-        line(&mut text, &address, name);
-    }
-    for link in &container.links {
-        let Some(child) = state.containers.get(&link.container) else {
-            continue;
-        };
-        let mut names = format!("{} {}", link.alias, child.hostname);
-        if link.alias != child.name {
-            let _ = write!(names, " {}", child.name);
+            line(&mut text, address.trim(), name);
         }
-        for address in addresses(state, child, Some("bridge")) {
+    }
+    for (names, addresses) in linked(state, container) {
+        for address in addresses {
             line(&mut text, &address.to_string(), &names);
         }
     }
@@ -61,6 +57,44 @@ pub fn hosts(state: &State, id: &Id) -> Option<String> {
         line(&mut text, &address.to_string(), &own);
     }
     Some(text)
+}
+
+/// The names and the addresses of each container that is linked.
+fn linked<'a>(state: &'a State, container: &'a Container) -> impl Iterator<Item = (String, Vec<IpAddr>)> + 'a {
+    container.links.iter().filter_map(|link| {
+        let child = state.containers.get(&link.container)?;
+        let mut names = format!("{} {}", link.alias, child.hostname);
+        if link.alias != child.name {
+            let _ = write!(names, " {}", child.name);
+        }
+        Some((names, addresses(state, child, Some("bridge"))))
+    })
+}
+
+/// A hosts file in which the lines of linked containers have their present addresses, and all others are as they were.
+/// A container without an address keeps its line, as in Docker.
+pub fn relinked(state: &State, id: &Id, text: &str) -> Option<String> {
+    let container = state.containers.get(id)?;
+    if let Mode::Container(target) = &container.mode {
+        return relinked(state, target, text);
+    }
+    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    for (names, addresses) in linked(state, container) {
+        if addresses.is_empty() {
+            continue;
+        }
+        let is_its = |line: &String| {
+            line.trim_end()
+                .split_once('\t')
+                .is_some_and(|(_, found)| found == names)
+        };
+        let first = lines.iter().position(is_its).unwrap_or(lines.len());
+        lines.retain(|line| !is_its(line));
+        let new = addresses.iter().map(|address| format!("{address}\t{names}\n"));
+        lines.splice(first..first, new);
+    }
+    let made = lines.concat();
+    (made != text).then_some(made)
 }
 
 fn line(text: &mut String, address: &str, names: &str) {
@@ -83,9 +117,23 @@ fn addresses(state: &State, container: &Container, network: Option<&str>) -> Vec
         .collect()
 }
 
-/// `host-gateway` is the default network's gateway.
-fn host_gateway(state: &State) -> Option<String> {
-    Some(state.network_named("bridge")?.pool_v4()?.gateway.to_string())
+/// `host-gateway` is the host at the container's own gateways, one of each family. Docker writes the default network's
+/// gateway, which is written here where the container has none.
+fn host_gateways(state: &State, container: &Container) -> Vec<IpAddr> {
+    let of_family = |v6: bool| {
+        let with_gateway = state.endpoints_of_container(&container.id).filter_map(|endpoint| {
+            let mut gateways = state.networks.get(&endpoint.network)?.resolvers();
+            Some((endpoint, gateways.find(|gateway| gateway.is_ipv6() == v6)?))
+        });
+        let first = with_gateway.min_by_key(|(endpoint, _)| {
+            let interface = endpoint.interface.as_str();
+            (!endpoint.has_default_route(v6), interface.len(), interface)
+        });
+        first.map(|(_, gateway)| gateway)
+    };
+    let default = || Some(state.network_named("bridge")?.pool_v4()?.gateway);
+    let v4 = of_family(false).or_else(default);
+    v4.into_iter().chain(of_family(true)).collect()
 }
 
 /// The resolver's settings: on networks of ours the gateway answers, what it does not know it asks the
@@ -109,6 +157,7 @@ pub fn resolv_conf(state: &State, id: &Id, host: &ResolvConf) -> Option<ResolvCo
         search: choose(&asked.search, &host.search),
         options: choose(&asked.options, &host.options),
     };
+    made.add_servers(behind(state, container, host));
     made.search.retain(|domain| domain != ".");
     // a name without a dot is a container's before it is one of a domain to search
     if container
@@ -123,17 +172,43 @@ pub fn resolv_conf(state: &State, id: &Id, host: &ResolvConf) -> Option<ResolvCo
 }
 
 /// Whom a container asks; `None`: the host's.
-fn servers(state: &State, container: &Container) -> Option<Vec<IpAddr>> {
+fn servers(state: &State, container: &Container) -> Option<Vec<NameServer>> {
     match container.mode {
-        Mode::Networks(_) => Some(vec![
-            gateways(state, state.endpoints_of_container(&container.id))
-                .first()
-                .copied()
-                .unwrap_or(NOBODY),
-        ]),
+        Mode::Networks(_) => {
+            let gateways = gateways(state, state.endpoints_of_container(&container.id));
+            Some(vec![gateways.first().copied().unwrap_or(NOBODY).into()])
+        }
         Mode::None | Mode::Host | Mode::Container(_) if container.dns.servers.is_empty() => None,
-        Mode::None | Mode::Host | Mode::Container(_) => Some(container.dns.servers.clone()),
+        Mode::None | Mode::Host | Mode::Container(_) => {
+            Some(container.dns.servers.iter().copied().map(NameServer::from).collect())
+        }
     }
+}
+
+/// Whom it asks when its gateway is silent, as without an agent: those whom the agent would ask. Not where they
+/// would see names of containers, nor where the agent's answers decide what a leash permits.
+fn behind(state: &State, container: &Container, host: &ResolvConf) -> Vec<NameServer> {
+    let has_names = |endpoint: &Endpoint| {
+        let network = state.networks.get(&endpoint.network);
+        network.is_none_or(|network| !names::is_predefined(&network.name) || network.internal)
+    };
+    let mut endpoints = state.endpoints_of_container(&container.id).peekable();
+    let is_free =
+        endpoints.peek().is_some() && endpoints.all(|endpoint| !has_names(endpoint) && !endpoint.is_leashed());
+    if !matches!(container.mode, Mode::Networks(_)) || !is_free {
+        return Vec::new();
+    }
+    let known = if container.dns.servers.is_empty() {
+        host.servers.clone()
+    } else {
+        container.dns.servers.iter().copied().map(NameServer::from).collect()
+    };
+    let has_way = |server: &NameServer| {
+        let mut endpoints = state.endpoints_of_container(&container.id);
+        endpoints.any(|endpoint| endpoint.has_default_route(server.address.is_ipv6()))
+    };
+    let routable = known.into_iter().filter(NameServer::is_routable);
+    routable.filter(has_way).collect()
 }
 
 /// Where 127.0.0.11 leads in a sandbox.
@@ -196,6 +271,72 @@ mod tests {
         );
         assert_eq!(hosts(&world.state, &tomcat03).unwrap(), format!("{fixed}{own}"));
         assert!(!hosts(&world.state, &tomcat02).unwrap().contains("tomcat03"));
+    }
+
+    #[test]
+    fn host_gateway_is_the_containers_own_gateway() {
+        let mut world = World::new();
+        world.network("plain", &["10.5.0.0/24"]);
+        world.network6("six", &["10.6.0.0/24", "fd06::/64"]);
+        world.internal_network("inner");
+        let inner = world.state.network("inner").unwrap().pools[0].gateway.to_string();
+        let lines = |world: &World, name: &str| -> Vec<String> {
+            let id = &world.state.container(name).unwrap().id;
+            let text = hosts(&world.state, id).unwrap();
+            let lines = text.lines().filter_map(|line| line.strip_suffix("\tup"));
+            lines.map(str::to_owned).collect()
+        };
+        let rows: [(&str, &[&str], &[&str]); 6] = [
+            ("a", &["bridge"], &["172.17.0.1"]),
+            ("b", &["plain"], &["10.5.0.1"]),
+            ("c", &["six"], &["10.6.0.1", "fd06::1"]),
+            ("d", &["none"], &["172.17.0.1"]),
+            ("e", &["host"], &["172.17.0.1"]),
+            ("f", &["inner"], &[&inner]),
+        ];
+        for (name, networks, expected) in rows {
+            let mut asked = World::asked(&format!("c-{name}"), networks);
+            asked.extra_hosts = vec!["up:host-gateway".into()];
+            world.start(&asked).unwrap();
+            assert_eq!(lines(&world, &format!("c-{name}")), expected, "{networks:?}");
+        }
+        world.connect("bridge", "c-b", &Settings::default()).unwrap();
+        world.disconnect("plain", "c-b").unwrap();
+        assert_eq!(lines(&world, "c-b"), ["172.17.0.1"]);
+    }
+
+    #[test]
+    fn lines_of_links_follow_the_address_and_no_others_change() {
+        let mut world = World::new();
+        let db = world.run("db", &["bridge"]);
+        let other = world.run("other", &["bridge"]);
+        let mut asked = World::asked("web", &["bridge"]);
+        asked.links = vec!["db:store".into(), "other".into()];
+        asked.extra_hosts = vec!["dbx:192.0.2.7".into()];
+        let web = world.start(&asked).unwrap();
+        let edited = hosts(&world.state, &web)
+            .unwrap()
+            .replacen("localhost", "localhost  edited", 1)
+            + "no line break";
+        assert_eq!(relinked(&world.state, &web, &edited), None);
+        world.stop(&db);
+        assert_eq!(relinked(&world.state, &web, &edited), None);
+        // somebody else has the address now
+        world.run("thief", &["bridge"]);
+        world.restart(&db).unwrap();
+        let address = world.endpoint("db", "bridge").v4.unwrap().ip();
+        let (db, other) = (db.short(), other.short());
+        let expected = edited.replace(
+            &format!("172.17.0.2\tstore {db} db\n"),
+            &format!("{address}\tstore {db} db\n"),
+        );
+        assert_ne!(expected, edited);
+        assert_eq!(relinked(&world.state, &web, &edited), Some(expected));
+        // lines that are gone come back at the end, those of another name stay
+        let gone = format!("127.0.0.1\tlocalhost\n192.0.2.9\tstore\n172.17.0.3\tother {other}\n");
+        let expected =
+            format!("127.0.0.1\tlocalhost\n192.0.2.9\tstore\n172.17.0.3\tother {other}\n{address}\tstore {db} db\n");
+        assert_eq!(relinked(&world.state, &web, &gone), Some(expected));
     }
 
     #[test]
@@ -280,5 +421,34 @@ mod tests {
         );
         world.run("hosted", &["host"]);
         assert_eq!(text(&world, "hosted"), None);
+    }
+    #[test]
+    fn routable_servers_stand_behind_the_gateway_where_there_are_no_names() {
+        let mut world = World::new();
+        world.network6("six", &["10.6.0.0/24", "fd06::/64"]);
+        world.internal_network("inner");
+        let host = "nameserver 127.0.0.53\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\n";
+        let servers = |world: &World, name: &str, host: &str| {
+            let id = &world.state.container(name).unwrap().id;
+            let conf = resolv_conf(&world.state, id, &ResolvConf::parse(host)).unwrap();
+            conf.servers.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        world.run("plain", &["bridge"]);
+        assert_eq!(servers(&world, "plain", host), ["172.17.0.1", "192.0.2.1"]);
+        // there is no way to an IPv6 one, and no room for more than glibc asks
+        let many = "nameserver 2001:db8::1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\n";
+        assert_eq!(servers(&world, "plain", many), ["172.17.0.1", "192.0.2.2", "192.0.2.3"]);
+        assert_eq!(servers(&world, "plain", "nameserver 172.17.0.1"), ["172.17.0.1"]);
+        let mut asked = World::asked("asked", &["bridge"]);
+        asked.dns = vec!["192.0.2.9".into(), "127.0.0.1".into()];
+        world.start(&asked).unwrap();
+        assert_eq!(servers(&world, "asked", host), ["172.17.0.1", "192.0.2.9"]);
+        for (name, network, gateway) in [("named", "six", "10.6.0.1"), ("inside", "inner", "172.")] {
+            world.run(name, &[network]);
+            let servers = servers(&world, name, host);
+            assert!(servers.len() == 1 && servers[0].starts_with(gateway), "{servers:?}");
+        }
+        world.connect("six", "plain", &Settings::default()).unwrap();
+        assert_eq!(servers(&world, "plain", host), ["172.17.0.1"]);
     }
 }

@@ -14,6 +14,10 @@ use crate::{
     },
 };
 
+/// What an engine says that does not manage a swarm.
+pub const NO_SWARM_MANAGER: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm \
+                                    join\" to connect this node to swarm and try again.";
+
 type Result<T> = std::result::Result<T, Error>;
 
 /// Judges a new network; answers with its id and with warnings.
@@ -46,7 +50,7 @@ pub fn create(state: &State, facts: &mut Facts, asked: &NetworkCreate) -> Result
         enable_ipv6: asked.enable_ipv6,
         pools: pools.active,
         idle_pools: pools.idle,
-        ipam_options: Some(asked.ipam_options.clone()),
+        ipam_options: asked.ipam_options.clone(),
         options: asked.options.clone(),
         labels: asked.labels.clone(),
         bridge: None,
@@ -68,7 +72,11 @@ fn check_kind(asked: &NetworkCreate) -> Result<()> {
                 "only one instance of {driver:?} network is allowed"
             )));
         }
+        "overlay" => return Err(Error::forbidden(NO_SWARM_MANAGER)),
         driver => return Err(Error::not_found(format!("plugin {driver:?} not found"))),
+    }
+    if asked.disable_ipv4 {
+        return Err(options::no_effect("--ipv4=false"));
     }
     if asked.ingress {
         return Err(Error::forbidden("Ingress network can only be global scope network"));
@@ -91,8 +99,8 @@ fn check_kind(asked: &NetworkCreate) -> Result<()> {
         "null" => return Err(options::no_effect("--ipam-driver null")),
         driver => return Err(Error::not_found(format!("plugin {driver:?} not found"))),
     }
-    match asked.ipam_options.keys().next() {
-        Some(option) => Err(options::no_effect(&format!("--ipam-opt {option}"))),
+    match asked.ipam_options.iter().flatten().next() {
+        Some((option, _)) => Err(options::no_effect(&format!("--ipam-opt {option}"))),
         None => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     api::{ConfigFrom, EndpointResource, Error, Filters, IpamConfig, IpamResource, NetworkResource},
     model::{
         container::{Container, Mode},
-        filter, names,
+        filter, names, natural_order,
         state::State,
     },
 };
@@ -42,7 +42,7 @@ pub fn list(state: &State, filters: &Filters) -> Result<Vec<NetworkResource>, Er
             && dangling.is_none_or(|dangling| dangling == unused)
     };
     let mut networks: Vec<NetworkResource> = state.networks.values().filter(shown).map(resource).collect();
-    networks.sort_by(|a, b| a.name.cmp(&b.name));
+    networks.sort_by(|a, b| natural_order::compare(&a.name, &b.name));
     Ok(networks)
 }
 
@@ -69,6 +69,7 @@ fn resource(network: &Network) -> NetworkResource {
         created: network.created.clone(),
         scope: "local".into(),
         driver: network.driver.name().into(),
+        enable_ipv4: Some(network.pool_v4().is_some()),
         enable_ipv6: network.enable_ipv6,
         ipam: IpamResource {
             driver: "default".into(),

@@ -6,7 +6,7 @@ use crate::{
     model::{
         Facts,
         changes::{Changes, Draft},
-        filter, names,
+        filter, names, natural_order,
         state::State,
         time::Time,
     },
@@ -51,7 +51,7 @@ pub fn prune(state: &State, facts: &Facts, filters: &Filters) -> Result<(Changes
             pruned.push(network.name.clone());
         }
     }
-    pruned.sort();
+    pruned.sort_by(|a, b| natural_order::compare(a, b));
     Ok((draft.finish(), pruned))
 }
 

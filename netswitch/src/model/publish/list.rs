@@ -44,7 +44,7 @@ pub fn ports(state: &State, container: &Container) -> Vec<PublishedPorts> {
         last: port,
         protocol,
     }));
-    ports.sort_by_cached_key(|ports| (ports.first, ports.host_text(), ports.host_first, ports.protocol));
+    ports.sort_by_key(|ports| (ports.first, ports.host, ports.host_first, ports.protocol));
     ports
 }
 
@@ -95,7 +95,8 @@ pub fn asked(bindings: &[Binding]) -> Map<String, Value> {
         .collect()
 }
 
-/// The `PORTS` column, in Docker's order: `80/tcp, 0.0.0.0:49155->8080/tcp, :::49155->8080/tcp`.
+/// The `PORTS` column: first the ports that have one number on both sides, as in Docker, with whatever else leads to
+/// them; addresses by value. `80/tcp, 0.0.0.0:49155->8080/tcp, :::49155->8080/tcp`.
 pub fn column(ports: &[PublishedPorts]) -> String {
     // neighbours of one address with one distance between the host's port and the container's
     let mut groups: Vec<PublishedPorts> = Vec::new();
@@ -120,9 +121,14 @@ pub fn column(ports: &[PublishedPorts]) -> String {
             None => groups.push(next),
         }
     }
-    let (moved, same): (Vec<&PublishedPorts>, Vec<&PublishedPorts>) = groups
-        .iter()
-        .partition(|ports| ports.host_first.is_some_and(|first| first != ports.first));
+    let is_same = |ports: &PublishedPorts| ports.host_first.is_none_or(|first| first == ports.first);
+    let leads_there = |ports: &PublishedPorts| {
+        let same = groups.iter().filter(|other| other.host.is_some() && is_same(other));
+        let mut same = same.filter(|other| other.protocol == ports.protocol);
+        same.any(|other| other.first == ports.first)
+    };
+    let (same, moved): (Vec<&PublishedPorts>, Vec<&PublishedPorts>) =
+        groups.iter().partition(|ports| is_same(ports) || leads_there(ports));
     let texts: Vec<String> = same.into_iter().chain(moved).map(ToString::to_string).collect();
     texts.join(", ")
 }
@@ -179,6 +185,17 @@ mod tests {
                     published("", 0, 443, 443),
                 ],
                 "0.0.0.0:80-81->80-81/tcp, 443/tcp, 0.0.0.0:9000-9001->90-91/tcp",
+            ),
+            (
+                vec![
+                    published("0.0.0.0", 9000, 80, 80),
+                    published("127.0.0.9", 81, 80, 80),
+                    published("127.0.0.10", 80, 80, 80),
+                    published("0.0.0.0", 8081, 81, 81),
+                    published("0.0.0.0", 443, 443, 443),
+                ],
+                "0.0.0.0:9000->80/tcp, 127.0.0.9:81->80/tcp, 127.0.0.10:80->80/tcp, 0.0.0.0:443->443/tcp, \
+                 0.0.0.0:8081->81/tcp",
             ),
             (
                 vec![published("0.0.0.0", 0, 80, 80), published("::", 0, 80, 80)],

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::wish::Wish;
 use super::{has_first, is_told_by_ports, judge_packet, none, routed};
-use crate::packet::{FRAGMENT, PROTOCOL_GRE, PROTOCOL_SCTP};
+use crate::packet::{FRAGMENT, PROTOCOL_GRE, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE};
 use crate::sequence::datagram::{ETHERNET, Tuple, is_v4, tuple};
 use crate::sequence::model::{Flow, Model};
 use crate::sequence::scene::{CONTAINERS, PUBLICATIONS, Place, address, host};
@@ -45,7 +45,13 @@ pub(super) fn judge_first(
         ..tuple(&first.frame[ETHERNET..])
     };
     let port = outer.from.port();
-    let is_free = may_move && model.is_masquerade_port(port) && !is_published(&outer) && !model.is_claimed(&outer);
+    let keeps = keeps_port(&plain, place) && port == plain.from.port();
+    let is_ours = keeps || model.may_have_port(place, &plain, port);
+    let is_free = may_move && is_ours && !is_published(&outer) && !model.is_claimed(&outer);
+    let must_keep = keeps_port(&plain, place) && !is_published(&plain) && model.is_new_socket(&sent.tuple, &plain);
+    if from_gateway && must_keep && !keeps {
+        return Err(format!("its port is free, and it leaves as {outer:?}"));
+    }
     let is_right_port = if may_move && from_gateway {
         is_free
     } else {
@@ -79,6 +85,11 @@ fn plainly(sent: &Sent, wish: &Wish, place: Place) -> Tuple {
         _ => outer.from.set_ip(host(is_v4)),
     }
     outer
+}
+
+/// Whether what leaves as this keeps its port, if that is free.
+fn keeps_port(plain: &Tuple, place: Place) -> bool {
+    place == Place::World && matches!(plain.protocol, PROTOCOL_TCP | PROTOCOL_UDP | PROTOCOL_UDPLITE)
 }
 
 /// Whether a client could mean a published port by what this flow shows to the world.

@@ -102,13 +102,16 @@ fn a_reset_without_its_sum_ends_nothing() {
 #[test]
 fn a_connection_that_has_ended_does_not_speak_as_the_next_one() {
     with_uplink((20_000, 1), |loaded| {
+        let other = ip(out(&B), B.v4(), WORLD_V4);
+        assert_eq!(source_port(&send(loaded, &B, &other.syn(4000, 80)).1), 4000);
         assert_eq!(source_port(&send(loaded, &A, &outward().syn(4000, 80)).1), 20_000);
         assert_eq!(
             receive(loaded, &flagged(inward().tcp(80, 20_000, b""), RST)).0,
             REDIRECT
         );
-        // its port is the only one, and another container's now
-        let next = send(loaded, &B, &ip(out(&B), B.v4(), WORLD_V4).syn(4000, 80));
+        // its port is the only one that is not kept, and another container's now
+        assert_eq!(source_port(&send(loaded, &A, &outward().syn(4001, 81)).1), 4001);
+        let next = send(loaded, &B, &other.syn(4001, 80));
         assert_eq!((next.0, source_port(&next.1)), (REDIRECT, 20_000));
         for flags in [RST, 0x10] {
             let late = send(loaded, &A, &flagged(outward().tcp(4000, 80, b"late"), flags));
@@ -153,13 +156,13 @@ fn a_sum_of_udplite_that_comes_to_nothing_is_all_ones() {
         let pseudo =
             |from: Ipv4Addr| words(&[from.octets(), WORLD_V4.octets()].concat()) + u32::from(PROTOCOL_UDPLITE) + 10;
         let head = |port: u16| [port, 53, 0].map(u16::to_be_bytes).concat();
-        let last = 0xffff - fold(fold(pseudo(HOST_V4) + words(&head(20_000))));
+        let last = 0xffff - fold(fold(pseudo(HOST_V4) + words(&head(4000))));
         let last = u16::try_from(last).expect("folded").to_be_bytes();
         let sum = !fold(fold(pseudo(A.v4()) + words(&head(4000)) + words(&last)));
         let sum = u16::try_from(sum & 0xffff).expect("masked").to_be_bytes();
         let datagram = [&head(4000)[..], &sum, &last].concat();
         let sent = send(loaded, &A, &outward().protocol(PROTOCOL_UDPLITE, &datagram));
-        assert_eq!((sent.0, source_port(&sent.1)), (REDIRECT, 20_000));
+        assert_eq!((sent.0, source_port(&sent.1)), (REDIRECT, 4000));
         assert_eq!(sent.1[40..42], [0xff, 0xff], "RFC 3828, 3.1: {}", describe(&sent.1));
     });
 }

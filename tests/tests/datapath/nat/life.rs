@@ -18,15 +18,15 @@ use super::{NEXT, RANGE, REDIRECT, drops, publish, receive, same_frame, same_pac
 #[test]
 fn case_14_a_flood_takes_only_its_own_unanswered_flows() {
     with_uplink(RANGE, |loaded| {
-        let kept = send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).udp(3999, 53, b"x"));
-        let others = send(loaded, &B, &ip(out(&B), B.v4(), WORLD_V4).udp(3999, 53, b"x"));
-        let answer = |port| ip(FROM_WORLD, WORLD_V4, HOST_V4).udp(53, port, b"y");
+        let kept = send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).udp(3999, 5353, b"x"));
+        let others = send(loaded, &B, &ip(out(&B), B.v4(), WORLD_V4).udp(3999, 5353, b"x"));
+        let answer = |port| ip(FROM_WORLD, WORLD_V4, HOST_V4).udp(5353, port, b"y");
         assert_eq!(receive(loaded, &answer(source_port(&kept.1))).0, REDIRECT);
-        send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).udp(3999, 53, b"x"));
+        send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).udp(3999, 5353, b"x"));
         // the quota is 64
         for port in 4000..4640 {
             assert_eq!(
-                send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).udp(port, 53, b"x")).0,
+                send(loaded, &A, &ip(out(&A), A.v4(), WORLD_V4).udp(port, 5353, b"x")).0,
                 REDIRECT,
                 "{port}"
             );

@@ -82,24 +82,26 @@ fn case_12_nobody_takes_all_ports_to_a_destination() {
     dual(&world, "mynet", 70, &[]);
     world.run("attacker", &["--net", "mynet"]);
     world.run("victim", &["--net", "mynet"]);
+    // these are published, so the attacker's sockets cannot keep them outside
+    world.run("web", &["--net", "mynet", "-p", "9000-9799:9000-9799/udp"]);
     let _service = Service::start(world.lan(), Transport::Udp, 7, "lan");
     let (attacker, victim) = (world.inside("attacker"), world.inside("victim"));
     let monitor = Listener::start(&world, &["--drops"]);
     let sockets: Vec<_> = attacker.enter(|| {
-        let socket = || {
-            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let socket = |port: u16| {
+            let socket = UdpSocket::bind(("0.0.0.0", port)).unwrap();
             socket.connect((address(LAN[0]), 7)).unwrap();
             socket
         };
-        std::iter::repeat_with(socket).take(800).collect()
+        (9_000..9_800).map(socket).collect()
     });
     for socket in &sockets {
         let _ = socket.send(b"who?");
     }
     drops_reach(&world, "attacker", "mynet", "ports-exhausted", 1);
     monitor.expect_words("drop mynet attacker (world) udp ports-exhausted");
-    for _ in 0..20 {
-        Dial::udp(LAN[0], 7).answered(&victim);
+    for port in 9_000..9_020 {
+        Dial::udp(LAN[0], 7).from("0.0.0.0", port).answered(&victim);
     }
     assert_eq!(world.drops("victim", "mynet", "ports-exhausted"), 0);
 }

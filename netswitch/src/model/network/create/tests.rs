@@ -257,7 +257,7 @@ fn what_is_no_bridge_network_is_refused() {
         ),
         (
             NetworkCreate {
-                ipam_options: [("a".into(), "b".into())].into(),
+                ipam_options: Some([("a".into(), "b".into())].into()),
                 ..asked()
             },
             ErrorKind::NotImplemented,

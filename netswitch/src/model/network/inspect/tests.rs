@@ -15,7 +15,7 @@ fn the_default_network_looks_like_the_seeds() {
         text,
         format!(
             "{{\"Name\":\"bridge\",\"Id\":\"{full}\",\"Created\":\"2020-09-13T12:26:40.000000000Z\",\"Scope\":\"local\",\
-             \"Driver\":\"bridge\",\"EnableIPv6\":false,\"IPAM\":{{\"Driver\":\"default\",\"Options\":null,\"Config\":\
+             \"Driver\":\"bridge\",\"EnableIPv4\":true,\"EnableIPv6\":false,\"IPAM\":{{\"Driver\":\"default\",\"Options\":null,\"Config\":\
              [{{\"Subnet\":\"172.17.0.0/16\"}}]}},\"Internal\":false,\"Attachable\":false,\"Ingress\":false,\
              \"ConfigFrom\":{{\"Network\":\"\"}},\"ConfigOnly\":false,\"Containers\":{{\"{id}\":{{\"Name\":\"tomcat01\",\
              \"EndpointID\":\"{endpoint}\",\"MacAddress\":\"02:42:ac:11:00:02\",\"IPv4Address\":\"172.17.0.2/16\",\
