@@ -6,7 +6,7 @@
 mod end;
 pub mod mapping;
 
-pub use self::end::FlowEnd;
+pub use self::end::{FlowEnd, SILENCE};
 use crate::{
     address::Address,
     map_type,

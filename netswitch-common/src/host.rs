@@ -64,11 +64,30 @@ pub struct Uplink {
     pub v6: Address,
     /// In bytes, without the Ethernet header.
     pub mtu: u32,
-    pub _pad: u32,
+    /// Bits of [`uplink_flags`].
+    pub flags: u32,
+    /// Of the device; [`NO_MAC`] where it has no Ethernet headers.
     pub mac: Mac,
-    pub _pad2: [u8; 2],
+    pub _pad: [u8; 2],
 }
 map_type!(Uplink, 48);
+
+impl Uplink {
+    /// Whether its frames have Ethernet headers. Packets of other devices have one only while the switch looks at them.
+    #[inline(always)]
+    pub const fn has_ethernet(&self) -> bool {
+        self.flags & uplink_flags::NO_ETHERNET == 0
+    }
+}
+
+/// Bits of [`Uplink::flags`].
+pub mod uplink_flags {
+    /// A tunnel or another device without Ethernet headers (`dev_is_mac_header_xmit` in `linux/if_arp.h`).
+    pub const NO_ETHERNET: u32 = 1 << 0;
+}
+
+/// What stands for both MACs in a packet of an uplink without Ethernet headers, while it has one: locally administered.
+pub const NO_MAC: Mac = Mac([0x02, b'n', b's', b'w', 0, 0]);
 
 #[cfg(test)]
 mod tests {

@@ -67,6 +67,8 @@ named! {
         Follow = 17, "follow";
         /// A question for a name became the answer that there is none, on a network where nobody else can say so.
         DenyName = 18, "deny-name";
+        /// Replaced by "destination unreachable", to its sender.
+        AnswerUnreachable = 19, "answer-unreachable";
     }
 }
 
@@ -95,7 +97,7 @@ named! {
         OtherNetwork = 12, "other-network";
         /// To the world from an `--internal` network.
         InternalNetwork = 13, "internal-network";
-        /// To the world, and no uplink takes it.
+        /// To the world by a device that is no uplink, or with an address that is not the sender's.
         NoUplink = 14, "no-uplink";
         /// Container to container where `enable_icc` is false.
         IccDisabled = 15, "icc-disabled";
@@ -142,14 +144,52 @@ named! {
         SourceRoute = 35, "source-route";
         /// Of a protocol without ports that the host itself uses: its answers could not be told from the host's.
         HostProtocol = 36, "host-protocol";
+        /// The host's routing tables have no way there.
+        NoRoute = 37, "no-route";
+        /// A route of type `unreachable` leads there.
+        Unreachable = 38, "unreachable";
+        /// A route or rule of type `prohibit` leads there.
+        Prohibited = 39, "prohibited";
         /// Beyond the bytes a second that the container may send or receive (`--rate`).
         RateLimit = 40, "rate-limit";
         /// Beyond the packets a second (`--pps`).
         PacketRate = 41, "packet-rate";
+        /// A route or rule of type `blackhole` leads there; its sender is not told.
+        Blackhole = 42, "blackhole";
+        /// The next hop on an uplink's link does not answer who asks for its MAC.
+        SilentNextHop = 43, "silent-next-hop";
         /// To the host's own stack where that is closed (`netswitch.host_access`, gateway mode isolated).
         HostAccess = 50, "host-access";
         /// To a metadata address where that is closed (`netswitch.metadata`).
         Metadata = 51, "metadata";
+    }
+}
+
+impl DropReason {
+    /// The code of the ICMP message "destination unreachable" (3) that tells a packet's sender so: RFC 1812, 5.2.7.1;
+    /// `ip_error` in `net/ipv4/route.c`. `None`: the sender is not told.
+    #[inline(always)]
+    #[must_use]
+    pub const fn unreachable_v4(self) -> Option<u8> {
+        match self {
+            Self::NoRoute => Some(0),                                                   // net unreachable
+            Self::Unreachable | Self::SilentNextHop | Self::NoSuchNeighbour => Some(1), // host unreachable
+            Self::Prohibited | Self::NoUplink => Some(13), // communication administratively prohibited
+            _ => None,
+        }
+    }
+
+    /// The same of the `ICMPv6` message "destination unreachable" (1): RFC 4443, 3.1; `ip6_pkt_discard` and `ip6_pkt_prohibit`
+    /// in `net/ipv6/route.c`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn unreachable_v6(self) -> Option<u8> {
+        match self {
+            Self::NoRoute | Self::Unreachable => Some(0), // no route to destination
+            Self::Prohibited | Self::NoUplink => Some(1), // communication administratively prohibited
+            Self::SilentNextHop | Self::NoSuchNeighbour => Some(3), // address unreachable
+            _ => None,
+        }
     }
 }
 
@@ -236,6 +276,18 @@ map_type!(Count, 16);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_families_tell_of_the_same_reasons() {
+        for reason in DropReason::ALL {
+            assert_eq!(
+                reason.unreachable_v4().is_some(),
+                reason.unreachable_v6().is_some(),
+                "{reason:?}"
+            );
+        }
+        assert_eq!(DropReason::Blackhole.unreachable_v4(), None);
+    }
 
     #[test]
     fn every_reason_has_a_name_and_a_number_of_its_own() {

@@ -98,6 +98,7 @@ pub mod tcp {
 
 /// ICMPv6 types: RFC 4443, neighbour discovery (RFC 4861), multicast listeners (RFC 2710, 3810).
 pub mod icmpv6 {
+    pub const UNREACHABLE: u8 = 1;
     pub const PACKET_TOO_BIG: u8 = 2;
     pub const TIME_EXCEEDED: u8 = 3;
     /// Of those that receivers know.

@@ -29,6 +29,8 @@ fn main() {}
 #[cfg(target_arch = "bpf")]
 mod atomic;
 #[cfg(target_arch = "bpf")]
+mod bare;
+#[cfg(target_arch = "bpf")]
 mod code;
 #[cfg(target_arch = "bpf")]
 mod commit;
@@ -93,6 +95,12 @@ mod hooks {
             }
             action => action,
         }
+    }
+
+    /// Ingress of an uplink without Ethernet headers, before the next one: its packets get one.
+    #[classifier]
+    pub fn wrap_bare(context: TcContext) -> i32 {
+        crate::bare::wrap(Frame::new(context.skb.skb))
     }
 
     /// Ingress of every uplink: a frame arrives from the world.

@@ -75,12 +75,8 @@ pub enum Action {
         device: String,
         index: Option<u32>,
     },
-    /// `from_uplink` on a device towards the world, and what else the mode puts there.
-    AttachUplink {
-        device: String,
-        index: u32,
-        mode: UplinkMode,
-    },
+    /// `from_uplink` on a device towards the world, and what else it needs there.
+    AttachUplink(UplinkHooks),
     /// By index: the device may be gone.
     DetachUplink {
         index: u32,
@@ -183,7 +179,7 @@ impl Action {
                 entry: entry.clone(),
                 before: None,
             },
-            Self::AttachUplink { index, .. } => Self::DetachUplink { index: *index },
+            Self::AttachUplink(UplinkHooks { index, .. }) => Self::DetachUplink { index: *index },
             Self::DetachUplink { .. }
             | Self::DeleteLink { .. }
             | Self::DeleteNeighbour { .. }
@@ -195,6 +191,23 @@ impl Action {
             #[cfg(test)]
             Self::Fail => return None,
         })
+    }
+}
+
+/// The programs on a device towards the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UplinkHooks {
+    pub device: String,
+    pub index: u32,
+    pub mode: UplinkMode,
+    /// Its packets have no Ethernet headers.
+    pub is_bare: bool,
+}
+
+impl UplinkHooks {
+    /// Whether XDP looks at its frames first. The program reads Ethernet headers.
+    pub fn are_guarded(&self) -> bool {
+        self.mode == UplinkMode::Xdp && !self.is_bare
     }
 }
 

@@ -6,7 +6,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use crate::action::{Action, Entry};
+use crate::action::{Action, Entry, UplinkHooks};
 use crate::api::UplinkMode;
 use crate::datapath::{self, Datapath};
 use crate::kernel::{self, Kernel};
@@ -29,8 +29,8 @@ pub enum Error {
 pub trait Plane {
     fn attach(&mut self, device: &str, index: u32) -> Result<(), datapath::Error>;
     fn detach(&mut self, index: u32) -> Result<(), datapath::Error>;
-    /// With what the mode adds, and without what it does not.
-    fn attach_uplink(&mut self, device: &str, index: u32, mode: UplinkMode) -> Result<(), datapath::Error>;
+    /// With what device and mode need, and without what they do not.
+    fn attach_uplink(&mut self, hooks: &UplinkHooks) -> Result<(), datapath::Error>;
     fn detach_uplink(&mut self, index: u32) -> Result<(), datapath::Error>;
     fn write(&mut self, entry: &Entry) -> Result<(), datapath::Error>;
     fn remove(&mut self, entry: &Entry) -> Result<(), datapath::Error>;
@@ -43,21 +43,29 @@ impl Plane for Datapath {
     fn detach(&mut self, index: u32) -> Result<(), datapath::Error> {
         Self::detach(self, datapath::Hook::Endpoint, index)
     }
-    fn attach_uplink(&mut self, device: &str, index: u32, mode: UplinkMode) -> Result<(), datapath::Error> {
-        Self::attach(self, datapath::Hook::Uplink, device, index)?;
-        match mode {
-            UplinkMode::Stack => Self::attach(self, datapath::Hook::UplinkEgress, device, index)?,
-            _ => Self::detach(self, datapath::Hook::UplinkEgress, index)?,
+    fn attach_uplink(&mut self, hooks: &UplinkHooks) -> Result<(), datapath::Error> {
+        let UplinkHooks { device, index, .. } = hooks;
+        let wanted = [
+            (datapath::Hook::BareUplink, hooks.is_bare),
+            (datapath::Hook::Uplink, true),
+            (datapath::Hook::UplinkEgress, hooks.mode == UplinkMode::Stack),
+        ];
+        for (hook, is_wanted) in wanted {
+            match is_wanted {
+                true => Self::attach(self, hook, device, *index)?,
+                false => Self::detach(self, hook, *index)?,
+            }
         }
-        match mode {
-            UplinkMode::Xdp => self.guard(index),
-            _ => self.unguard(index),
+        match hooks.are_guarded() {
+            true => self.guard(*index),
+            false => self.unguard(*index),
         }
     }
     fn detach_uplink(&mut self, index: u32) -> Result<(), datapath::Error> {
         self.unguard(index)?;
         Self::detach(self, datapath::Hook::UplinkEgress, index)?;
-        Self::detach(self, datapath::Hook::Uplink, index)
+        Self::detach(self, datapath::Hook::Uplink, index)?;
+        Self::detach(self, datapath::Hook::BareUplink, index)
     }
     fn write(&mut self, entry: &Entry) -> Result<(), datapath::Error> {
         self.tables().write(entry)
@@ -170,7 +178,7 @@ impl<'a> Executor<'a> {
                 };
                 self.plane.detach(index)?;
             }
-            Action::AttachUplink { device, index, mode } => self.plane.attach_uplink(device, *index, *mode)?,
+            Action::AttachUplink(hooks) => self.plane.attach_uplink(hooks)?,
             Action::DetachUplink { index } => self.plane.detach_uplink(*index)?,
             Action::SetSysctl { path, value, .. } => {
                 self.kernel.set_sysctl(&kernel::Namespace::Host, path, value)?;

@@ -179,6 +179,7 @@ pub fn meaning(decision: Decision) -> Decision {
             Verdict::Drop
             | Verdict::Replicate
             | Verdict::AnswerTimeExceeded
+            | Verdict::AnswerUnreachable
             | Verdict::Translate
             | Verdict::Open
             | Verdict::Pass

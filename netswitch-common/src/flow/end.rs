@@ -27,11 +27,16 @@ pub struct FlowEnd {
     pub source: Mac,
     /// A [`Way`]; an endpoint's stands in SLOTS.
     pub way: u8,
-    pub _pad: u8,
+    /// For about how many seconds the neighbour table has not found the next hop's MAC, though packets asked for it.
+    pub silent: u8,
     /// Next hop, for the world; none where it is [`FlowEnd::mac`] for good.
     pub next_hop: Address,
 }
 map_type!(FlowEnd, 48);
+
+/// A next hop that has not answered for this long, in seconds, is not there: the kernel asks three times, a second apart
+/// (`mcast_solicit` and `retrans_time` in `net/core/neighbour.c`).
+pub const SILENCE: u8 = 3;
 
 impl FlowEnd {
     /// Whether it is no endpoint.
@@ -52,6 +57,12 @@ impl FlowEnd {
         }
     }
 
+    /// Whether the next hop's MAC is still to be found.
+    #[inline(always)]
+    pub const fn is_unresolved(&self) -> bool {
+        self.way == Way::NextHop as u8 && matches!(self.mac.words(), [0, 0, 0])
+    }
+
     /// The end that a packet's sender is.
     #[inline(always)]
     #[must_use]
@@ -65,7 +76,7 @@ impl FlowEnd {
             mac: endpoint.mac,
             source: endpoint.gateway,
             way: 0,
-            _pad: 0,
+            silent: 0,
             next_hop: Address::NONE,
         }
     }

@@ -101,8 +101,8 @@ pub fn answer_neighbour(frame: Frame, decision: &Cell<Decision>) -> Result {
     store(frame, ETHERNET_LENGTH, &answer, BPF_F_RECOMPUTE_CSUM)
 }
 
-/// A packet that is too long becomes the router's word on how long it may be, one that has come too far
-/// that it has.
+/// A packet that goes no further becomes the router's word on why: it is too long, has come too far, or nothing leads
+/// there.
 #[inline(always)]
 pub fn answer_error(frame: Frame, decision: &Cell<Decision>) -> Result {
     if frame.is_v4()? {
@@ -134,9 +134,38 @@ fn route_back(frame: Frame, family: Family, decision: &Cell<Decision>) -> core::
     })
 }
 
+/// What an ICMP error says.
+struct Message {
+    kind: u8,
+    code: u8,
+    /// Largest packet that would have passed, or 0.
+    mtu: u16,
+}
+
 #[inline(always)]
-fn is_too_big(decision: &Cell<Decision>) -> bool {
-    decision.get().verdict == Verdict::AnswerTooBig as u32
+fn message(decision: &Cell<Decision>, is_v4: bool) -> Message {
+    let Decision {
+        verdict, reason, mtu, ..
+    } = decision.get();
+    if verdict == Verdict::AnswerTooBig as u32 {
+        let (kind, code) = match is_v4 {
+            true => (icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED),
+            false => (icmpv6::PACKET_TOO_BIG, 0),
+        };
+        return Message { kind, code, mtu };
+    }
+    let (kind, code) = match (verdict == Verdict::AnswerUnreachable as u32, is_v4) {
+        (true, true) => (icmp::UNREACHABLE, code(reason, DropReason::unreachable_v4)),
+        (true, false) => (icmpv6::UNREACHABLE, code(reason, DropReason::unreachable_v6)),
+        (false, true) => (icmp::TIME_EXCEEDED, 0),
+        (false, false) => (icmpv6::TIME_EXCEEDED, 0),
+    };
+    Message { kind, code, mtu: 0 }
+}
+
+#[inline(always)]
+fn code(reason: u32, of: impl FnOnce(DropReason) -> Option<u8>) -> u8 {
+    DropReason::from_number(reason).and_then(of).unwrap_or(0)
 }
 
 /// The router's MAC: the network's, or on an uplink the one that the frame was sent to.
@@ -155,6 +184,7 @@ fn error_v4(frame: Frame, decision: &Cell<Decision>) -> Result {
         from: Address([.., router]),
         to: Address([.., sender]),
     } = route_back(frame, Family::V4, decision)?;
+    let message = message(decision, true);
     let mut answer = ErrorV4 {
         ip: Ipv4 {
             version_length: 0x45,
@@ -168,23 +198,11 @@ fn error_v4(frame: Frame, decision: &Cell<Decision>) -> Result {
             source: router,
             destination: sender,
         },
-        kind: if is_too_big(decision) {
-            icmp::UNREACHABLE
-        } else {
-            icmp::TIME_EXCEEDED
-        },
-        code: if is_too_big(decision) {
-            icmp::FRAGMENTATION_NEEDED
-        } else {
-            0
-        },
+        kind: message.kind,
+        code: message.code,
         checksum: 0,
         unused: 0,
-        mtu: if is_too_big(decision) {
-            decision.get().mtu.to_be()
-        } else {
-            0
-        },
+        mtu: message.mtu.to_be(),
         quote: [0; 17],
     };
     quote(frame, size_of::<ErrorV4>() as u32, &mut answer.quote)?;
@@ -197,21 +215,14 @@ fn error_v4(frame: Frame, decision: &Cell<Decision>) -> Result {
 #[inline(never)]
 fn error_v6(frame: Frame, decision: &Cell<Decision>) -> Result {
     let route = route_back(frame, Family::V6, decision)?;
+    let message = message(decision, false);
     let length = (size_of::<ErrorV6>() - size_of::<Ipv6>()) as u16;
     let mut answer = ErrorV6 {
         ip: header_v6(route.from, route.to, length, TIME_TO_LIVE),
-        kind: if is_too_big(decision) {
-            icmpv6::PACKET_TOO_BIG
-        } else {
-            icmpv6::TIME_EXCEEDED
-        },
-        code: 0,
+        kind: message.kind,
+        code: message.code,
         checksum: 0,
-        mtu: if is_too_big(decision) {
-            u32::from(decision.get().mtu).to_be()
-        } else {
-            0
-        },
+        mtu: u32::from(message.mtu).to_be(),
         quote: [0; 24],
     };
     quote(frame, size_of::<ErrorV6>() as u32, &mut answer.quote)?;

@@ -76,6 +76,20 @@ impl Frame {
         self.bytes().copy(0) == Some(mac)
     }
 
+    /// The EtherType that the kernel has found or set; network order.
+    #[inline(always)]
+    pub fn protocol(self) -> u16 {
+        // SAFETY: as above
+        unsafe { (*self.0).protocol as u16 }
+    }
+
+    /// What programs before ours have marked it with.
+    #[inline(always)]
+    pub fn mark(self) -> u32 {
+        // SAFETY: as above
+        unsafe { (*self.0).mark }
+    }
+
     /// The one thing that no kernel takes off a packet which changes namespaces.
     #[inline(always)]
     pub fn clear_mark(self) {

@@ -11,7 +11,7 @@ use super::{admit, gateway, leave, names, policy, source_guard};
 use crate::{
     headers::ETHERNET_LENGTH,
     maps,
-    packet::{Family, Frame, Headers, Packet, size},
+    packet::{Frame, Headers, Packet, size},
 };
 
 /// Whether a frame goes to a container's port as it is and nothing else has to be known. This is the way of most frames.
@@ -32,7 +32,8 @@ pub fn straight(frame: Frame, packet: &Packet, endpoint: &Endpoint, port: &Port)
 #[inline(always)]
 pub fn decide(frame: Frame, packet: &Cell<Packet>, endpoint: &Endpoint) -> Decision {
     let Some(port) = maps::port(endpoint.network, packet.get().destination) else {
-        return Decision::drop(DropReason::NoSuchNeighbour);
+        let refusal = Decision::drop(DropReason::NoSuchNeighbour);
+        return refuse(frame, packet.get().headers, endpoint, refusal);
     };
     if !policy::may_let_meet(endpoint, port) {
         return Decision::drop(DropReason::IccDisabled);
@@ -77,7 +78,12 @@ fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, ver
     }
     if frame.length() > u32::from(port.mtu) + ETHERNET_LENGTH {
         if !size::fits_when_cut(frame, headers, port.mtu) {
-            return too_big(frame, headers, endpoint, port);
+            let refusal = Decision {
+                destination: port.id,
+                mtu: port.mtu,
+                ..Decision::drop(DropReason::TooBig)
+            };
+            return refuse(frame, headers, endpoint, refusal);
         }
     }
     Decision {
@@ -90,40 +96,13 @@ fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, ver
     }
 }
 
-/// The device through which an answer reaches the sender: `bpf_redirect_peer` refuses the host's.
+/// It is dropped, and its sender told why. Nobody has the destination MAC any more where the sender's neighbour table does
+/// not know that yet.
 #[inline(always)]
-pub fn device_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
-    if endpoint.kind == Kind::Host as u8 {
-        maps::network(endpoint.network).map(|network| network.host_end)
-    } else {
-        Some(frame.ifindex())
+fn refuse(frame: Frame, headers: Headers, endpoint: &Endpoint, refusal: Decision) -> Decision {
+    if let Some(work) = maps::work() {
+        work.start_decision().write(refusal);
     }
-}
-
-/// Tells the sender, unless the protocols forbid it.
-#[inline(never)]
-fn too_big(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) -> Decision {
-    if leave::may_not_be_answered(frame, headers) {
-        return Decision::drop(DropReason::TooBig);
-    }
-    let (Some(network), Some(way_back)) = (maps::network(endpoint.network), device_back(frame, endpoint)) else {
-        return Decision::drop(DropReason::TooBig);
-    };
-    let router = match headers.family {
-        Family::V4 => !network.gateway_v4.is_none(),
-        _ => !network.gateway_v6.is_none() || !network.link_local.is_none(),
-    };
-    if !router && endpoint.kind != Kind::Host as u8 {
-        return Decision::drop(DropReason::TooBig);
-    }
-    Decision {
-        verdict: Verdict::AnswerTooBig as u32,
-        reason: DropReason::TooBig as u32,
-        ifindex: way_back,
-        way: endpoint.way,
-        destination: port.id,
-        mac: network.mac,
-        mtu: port.mtu,
-        ..Decision::default()
-    }
+    leave::tell(frame, headers, endpoint);
+    leave::decided()
 }

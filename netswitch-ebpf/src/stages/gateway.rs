@@ -44,7 +44,10 @@ pub fn decide(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port) 
         Answer::Host if policy::is_followed(endpoint, port) => admit::judge(frame, headers, endpoint, port),
         Answer::Host | Answer::Stack => Verdict::Host as u32,
         Answer::Question => Verdict::Question as u32,
-        Answer::Decided => Verdict::Drop as u32,
+        Answer::Decided => {
+            leave::tell(frame, headers, endpoint);
+            Verdict::Drop as u32
+        }
     }
 }
 

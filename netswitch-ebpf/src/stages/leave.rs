@@ -5,8 +5,8 @@ use core::cell::Cell;
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::Mac,
-    endpoint::flags,
-    flow::FlowEnd,
+    endpoint::{Endpoint, Kind, flags},
+    flow::{FlowEnd, SILENCE},
     verdict::{Decision, DropReason, Verdict},
     way::Way,
 };
@@ -128,6 +128,19 @@ fn decide(frame: Frame, work: &Work, read: &Read, end: &Cell<FlowEnd>, verdict: 
         );
     }
     if end.get().is_world() {
+        if end.get().silent >= SILENCE && is_rerouted(work) {
+            // the packets after this one ask for the next hop anew
+            part!(end, silent).set(0);
+            return answer(
+                frame,
+                headers.get(),
+                end,
+                decision,
+                way_back,
+                Verdict::AnswerUnreachable,
+                DropReason::SilentNextHop,
+            );
+        }
         let asks_again = verdict == Verdict::Open as u32 || is_rerouted(work);
         return Decision {
             ifindex: end.get().ifindex,
@@ -192,6 +205,61 @@ fn answer(
         mac: maps::network(way_back.network).map_or(Mac([0; 6]), |network| network.mac),
         mtu: end.get().mtu,
         ..decision
+    }
+}
+
+/// Tells an endpoint why its packet, which the decision in `work` drops, goes no further: by ICMP, if routers tell of that
+/// reason, the protocols allow it, and a router has an address there.
+#[inline(always)]
+pub fn tell(frame: Frame, headers: Headers, endpoint: &Endpoint) {
+    tell_endpoint(frame.0, headers.bits(), endpoint);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn tell_endpoint(skb: *mut __sk_buff, headers: u64, endpoint: *const Endpoint) -> u32 {
+    // SAFETY: from `tell`; the verifier checks that the endpoint is one
+    let (headers, endpoint) = unsafe { (Headers::from_bits(headers), endpoint.as_ref()) };
+    if let (Some(decision), Some(endpoint)) = (maps::work().and_then(Work::decision), endpoint) {
+        turn_round(Frame::new(skb), headers, endpoint, decision);
+    }
+    0
+}
+
+#[inline(always)]
+fn turn_round(frame: Frame, headers: Headers, endpoint: &Endpoint, decision: &Cell<Decision>) {
+    let verdict = match DropReason::from_number(decision.get().reason) {
+        Some(DropReason::TooBig) => Verdict::AnswerTooBig,
+        Some(reason) if reason.unreachable_v4().is_some() => Verdict::AnswerUnreachable,
+        _ => return,
+    };
+    if decision.get().verdict != Verdict::Drop as u32
+        || !matches!(headers.family, Family::V4 | Family::V6)
+        || may_not_be_answered(frame, headers)
+    {
+        return;
+    }
+    let (Some(network), Some(ifindex)) = (maps::network(endpoint.network), device_back(frame, endpoint)) else {
+        return;
+    };
+    let has_router = match headers.family {
+        Family::V4 => !network.gateway_v4.is_none(),
+        _ => !network.gateway_v6.is_none() || !network.link_local.is_none(),
+    };
+    if has_router || endpoint.kind == Kind::Host as u8 {
+        part!(decision, verdict).set(verdict as u32);
+        part!(decision, ifindex).set(ifindex);
+        part!(decision, way).set(endpoint.way);
+        part!(decision, mac).set(network.mac);
+    }
+}
+
+/// The device through which an answer reaches the sender: `bpf_redirect_peer` refuses the host's.
+#[inline(always)]
+pub fn device_back(frame: Frame, endpoint: &Endpoint) -> Option<u32> {
+    if endpoint.kind == Kind::Host as u8 {
+        maps::network(endpoint.network).map(|network| network.host_end)
+    } else {
+        Some(frame.ifindex())
     }
 }
 

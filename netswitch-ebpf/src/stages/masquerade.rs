@@ -46,10 +46,11 @@ fn look(frame: Frame, endpoint: &Endpoint, network: &Network, device: u32) -> Re
         return Err(DropReason::Internal);
     };
     may_begin(read, endpoint)?;
-    let route = match route::to_world(frame, work, network.host_end, part!(read.tuple, to)) {
-        Some(route) if device == 0 || route.end.get().ifindex == device => route,
+    let route = match route::to_world(frame, work, read, network.host_end, part!(read.tuple, to)) {
+        Ok(route) if device == 0 || route.end.get().ifindex == device => route,
         _ if device != 0 => route::by(device, work, read.is_v4())?,
-        _ => return Err(DropReason::NoUplink),
+        Ok(_) => return Err(DropReason::Internal),
+        Err(reason) => return Err(reason),
     };
     begin(work, read, route, endpoint, network)
 }
@@ -90,7 +91,7 @@ fn begin(work: &Work, read: &Read, route: &Route, endpoint: &Endpoint, network: 
     if masquerades {
         route::choose_source(network, route, is_v4, source(&new));
         if source(&new).get().is_unspecified() {
-            return Err(DropReason::NoUplink);
+            return Err(DropReason::NoRoute);
         }
         if !has_ports(read) && claim::uses(read.tuple.get().protocol, is_v4) {
             return Err(DropReason::HostProtocol);

@@ -7,7 +7,7 @@ use netswitch_common::{
     verdict::{Decision, DropReason, Verdict},
 };
 
-use super::{forward, policy, source_guard};
+use super::{leave, policy, source_guard};
 use crate::{
     headers::Arp,
     maps,
@@ -99,7 +99,7 @@ pub fn answer(frame: Frame, headers: Headers, endpoint: &Endpoint, neighbour: &N
     if !policy::may_let_meet(endpoint, &neighbour.port) {
         return Decision::drop(DropReason::IccDisabled);
     }
-    let Some(way_back) = forward::device_back(frame, endpoint) else {
+    let Some(way_back) = leave::device_back(frame, endpoint) else {
         return Decision::drop(DropReason::NoSuchNeighbour);
     };
     let verdict = match headers.family {

@@ -108,14 +108,14 @@ pub fn decide_world(frame: Frame, published: Published) -> Result {
     let Some(network) = maps::network(publication.network) else {
         return Err(DropReason::NotPublished);
     };
-    let route = route::back(frame, work, network.host_end, client, part!(read.tuple, to));
+    let route = route::back(frame, work, read, network.host_end, client, part!(read.tuple, to));
     let Some(uplink) = maps::uplink(frame.ifindex()) else {
         return Err(DropReason::NoUplink);
     };
     let new = work.start_new_flow();
     let originator = part!(new.flow, ends[0]);
     match route {
-        Some(route) if route.end.get().ifindex == frame.ifindex() => copy(&route.end, originator),
+        Ok(route) if route.end.get().ifindex == frame.ifindex() => copy(&route.end, originator),
         // the routing tables lead elsewhere: back by the uplink and the router that it came from
         _ => {
             let router = Mac::from_words(frame.source_mac()?);

@@ -5,14 +5,15 @@ use core::{cell::Cell, mem::MaybeUninit};
 use aya_ebpf::{
     Global,
     bindings::{
-        __sk_buff, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED,
-        BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup as FibLookup,
+        __sk_buff, BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH,
+        BPF_FIB_LKUP_RET_NO_SRC_ADDR, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_PROHIBIT, BPF_FIB_LKUP_RET_SUCCESS,
+        BPF_FIB_LKUP_RET_UNREACHABLE, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup as FibLookup,
     },
     helpers::bpf_fib_lookup,
 };
 use netswitch_common::{
     address::{Address, Mac},
-    flow::{Flow, direction, halves},
+    flow::{Flow, SILENCE, direction, halves},
     host::{Config, Uplink},
     network::{Network, Subnet, SubnetKind},
     verdict::DropReason,
@@ -20,20 +21,26 @@ use netswitch_common::{
 };
 
 use crate::{
-    headers::family,
+    code::{number, outcome},
+    headers::{ETHERNET_LENGTH, family, protocol},
     maps,
     packet::Frame,
-    place::{Readable, copy, part},
-    work::{Question, Read, Route, Work, end},
+    place::{Draft, Readable, copy, part},
+    work::{Found, Question, Read, Route, Translation, Work, end},
 };
 
 /// A flow asks for its route again after this long, and at once when the agent has seen a change:
 /// so it follows the routing tables also while there is no agent.
 const TRUST: u64 = 1_000_000_000;
 
-/// Set at load: since 6.7 the look-up tells the source address (BPF_FIB_LOOKUP_SRC).
+/// Set at load: the flags of the look-up that the kernel knows. Since 6.7 it tells the source address
+/// (`BPF_FIB_LOOKUP_SRC`), since 6.10 it goes by the packet's mark ([`BY_MARK`]).
 #[unsafe(no_mangle)]
-static KERNEL_CHOOSES_SOURCE: Global<u8> = Global::new(0);
+static ROUTE_FLAGS: Global<u32> = Global::new(0);
+
+/// `BPF_FIB_LOOKUP_MARK`, and where the mark stands in `struct bpf_fib_lookup`: where the answer has the MACs.
+const BY_MARK: u32 = 1 << 5;
+const MARK_AT: usize = core::mem::offset_of!(FibLookup, smac);
 
 /// Memory for a question to the FIB.
 pub type Memory = [u64; 8];
@@ -119,92 +126,131 @@ pub fn is_inside(frame: Frame, subnet: &Subnet, network: &Network, address: Addr
 /// [`Near`] in one word.
 #[unsafe(no_mangle)]
 extern "C" fn probe_route(skb: *mut __sk_buff, host_end: u32, first: u64, second: u64) -> u64 {
+    let Some(work) = maps::work() else { return 0 };
     // bits to change: none, then each of the lowest three
     for probe in 0..4_u32 {
         let bit = 1_u32 << probe >> 1;
-        let mut memory = MaybeUninit::uninit();
         let last = (second >> 32) as u32 ^ bit.to_be();
         let near = Address([first as u32, (first >> 32) as u32, second as u32, last]);
-        // SAFETY: this function's own
-        let query = unsafe { query(&raw mut memory, host_end, near) };
+        // SAFETY: the room is this look-up's alone
+        let query = unsafe { query(work.query.empty(), host_end, near) };
         // FWD_DISABLED counts as a route: without forwarding on the host end nothing is known
-        if ask(Frame::new(skb), query, 0) != BPF_FIB_LKUP_RET_NOT_FWDED {
-            // SAFETY: the helper leaves the device of the question or the route's
-            let ifindex = unsafe { (*query).ifindex };
+        let answer = ask(Frame::new(skb), query, 0);
+        if answer != BPF_FIB_LKUP_RET_NOT_FWDED {
+            let ifindex = match is_refusal(answer) {
+                true => 0,
+                // SAFETY: the helper leaves the device of the question or the route's
+                false => unsafe { (*query).ifindex },
+            };
             return u64::from(ifindex) | u64::from(bit != 0) << 32;
         }
     }
     0
 }
 
-/// The way to an address for packets that come from a network's host end.
+/// Whether a route or rule says that nothing goes there.
+#[inline(always)]
+fn is_refusal(answer: u32) -> bool {
+    matches!(
+        answer,
+        BPF_FIB_LKUP_RET_UNREACHABLE | BPF_FIB_LKUP_RET_PROHIBIT | BPF_FIB_LKUP_RET_BLACKHOLE
+    )
+}
+
+/// The way to the world of the packet that was read, which comes from a network's host end with its container's own
+/// address: rules of the routing tables go by that, by protocol, ports, service (TOS) and mark. `goal` is where it goes.
 #[inline(always)]
 pub fn to_world(
     frame: Frame,
     work: &'static Work,
+    read: &Read,
     host_end: u32,
     goal: &impl Readable<Address>,
-) -> Option<&'static Route> {
-    let flags = if KERNEL_CHOOSES_SOURCE.load() != 0 {
-        BPF_FIB_LOOKUP_SRC
-    } else {
-        0
-    };
-    ask_about(work, goal, &Address::NONE);
-    look_up_route(frame.0, host_end, flags);
-    work.route()
+) -> Result<&'static Route, DropReason> {
+    let question = ask_about(work, read, goal, part!(read.tuple, from));
+    part!(question, from_port).set(read.tuple.get().from_port);
+    part!(question, to_port).set(read.tuple.get().to_port);
+    part!(question, service).set(service(frame, read.is_v4()));
+    question.done();
+    find(frame, work, host_end, ROUTE_FLAGS.load())
 }
 
-/// The same for answers from `start`, an address of the host's: policy routing may go by it.
+/// The way for answers to the packet that was read, which came from `goal`, from `start`, an address of the host's.
 #[inline(always)]
 pub fn back(
     frame: Frame,
     work: &'static Work,
+    read: &Read,
     host_end: u32,
     goal: &impl Readable<Address>,
     start: &impl Readable<Address>,
-) -> Option<&'static Route> {
-    ask_about(work, goal, start);
-    look_up_route(frame.0, host_end, 0);
-    work.route()
+) -> Result<&'static Route, DropReason> {
+    let question = ask_about(work, read, goal, start);
+    part!(question, from_port).set(read.tuple.get().to_port);
+    part!(question, to_port).set(read.tuple.get().from_port);
+    part!(question, service).set(0);
+    question.done();
+    find(frame, work, host_end, 0)
 }
 
 #[inline(always)]
-fn ask_about(work: &Work, goal: &impl Readable<Address>, start: &impl Readable<Address>) {
+fn ask_about<'a>(
+    work: &'a Work,
+    read: &Read,
+    goal: &impl Readable<Address>,
+    start: &impl Readable<Address>,
+) -> Draft<'a, Cell<Question>> {
     let question = work.start_question();
     copy(goal, part!(question, goal));
     copy(start, part!(question, start));
-    question.done();
+    part!(question, protocol).set(read.tuple.get().protocol);
+    question
+}
+
+/// Type of service of an IPv4 packet; traffic class of an IPv6 one as it stands in the flow information.
+#[inline(always)]
+fn service(frame: Frame, is_v4: bool) -> u32 {
+    let word: u32 = frame.read(ETHERNET_LENGTH).unwrap_or(0);
+    match is_v4 {
+        true => u32::from_be(word) >> 16 & 0xff,
+        false => word & 0x0ff0_0000_u32.to_be(),
+    }
+}
+
+#[inline(always)]
+fn find(frame: Frame, work: &'static Work, ifindex: u32, flags: u32) -> Result<&'static Route, DropReason> {
+    outcome(look_up_route(frame.0, ifindex, flags))?;
+    work.route().ok_or(DropReason::Internal)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn look_up_route(skb: *mut __sk_buff, ifindex: u32, flags: u32) -> u32 {
-    if let Some(work) = maps::work()
-        && let Some(question) = work.question()
-    {
-        look_up(Frame::new(skb), ifindex, flags, work, question);
+    match maps::work().and_then(|work| Some((work, work.question()?))) {
+        Some((work, question)) => number(look_up(Frame::new(skb), ifindex, flags, work, question)),
+        None => DropReason::Internal as u32,
     }
-    0
 }
 
 #[inline(always)]
-fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<Question>) {
-    let query = ask_from(ifindex, flags, work, question);
+fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<Question>) -> Result<(), DropReason> {
+    let query = ask_from(frame, ifindex, flags, work, question);
     // SAFETY: plain integers of a question that is all filled; a packet of one byte is too long for no route
     let answer = unsafe {
         (*query).__bindgen_anon_1.tot_len = 1;
         ask(frame, query, flags)
     };
-    if !matches!(
-        answer,
-        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED
-    ) {
-        return;
+    match answer {
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED => {}
+        BPF_FIB_LKUP_RET_NOT_FWDED | BPF_FIB_LKUP_RET_NO_SRC_ADDR => return Err(DropReason::NoRoute),
+        BPF_FIB_LKUP_RET_UNREACHABLE => return Err(DropReason::Unreachable),
+        BPF_FIB_LKUP_RET_PROHIBIT => return Err(DropReason::Prohibited),
+        BPF_FIB_LKUP_RET_BLACKHOLE => return Err(DropReason::Blackhole),
+        _ => return Err(DropReason::NoUplink),
     }
     // SAFETY: plain integers, all of them filled; the helper has answered in some
     let query = unsafe { &*query };
     let Some(uplink) = maps::uplink(query.ifindex) else {
-        return;
+        return Err(DropReason::NoUplink);
     };
     let is_v4 = question.get().goal.as_v4().is_some();
     let route = work.start_route();
@@ -213,11 +259,16 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<
     // 5549)
     unsafe {
         let mac = match answer {
+            _ if !uplink.has_ethernet() => uplink.mac,
             BPF_FIB_LKUP_RET_SUCCESS => Mac(query.dmac),
             _ => Mac([0; 6]),
         };
         let mtu = mtu(uplink).min(query.__bindgen_anon_1.mtu_result);
-        end::set_world(&route.end, Way::NextHop as u8, query.ifindex, mtu, mac, uplink.mac);
+        let way = match uplink.has_ethernet() {
+            true => Way::NextHop,
+            false => Way::Device,
+        };
+        end::set_world(&route.end, way as u8, query.ifindex, mtu, mac, uplink.mac);
         next_hop.set(match query.family {
             family::INET => Address::v4(query.__bindgen_anon_4.ipv4_dst),
             _ => Address(query.__bindgen_anon_4.ipv6_dst),
@@ -234,13 +285,14 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<
         part!(route.end, mtu).set(most);
     }
     route.done();
+    Ok(())
 }
 
 /// The MTU of a route whose next hop the neighbour table does not know yet, for which the look-up tells it only to a
 /// packet that is too long.
 #[inline(always)]
 fn ask_mtu(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<Question>) -> u16 {
-    let query = ask_from(ifindex, flags, work, question);
+    let query = ask_from(frame, ifindex, flags, work, question);
     // SAFETY: plain integers of a question that is all filled
     unsafe {
         (*query).__bindgen_anon_1.tot_len = u16::MAX;
@@ -249,19 +301,35 @@ fn ask_mtu(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<
     }
 }
 
-/// The question as the kernel reads it. From an address where the kernel does not choose one.
+/// The question as the kernel reads it.
 #[inline(always)]
-fn ask_from(ifindex: u32, flags: u32, work: &Work, question: &Cell<Question>) -> *mut FibLookup {
+fn ask_from(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<Question>) -> *mut FibLookup {
+    let Question { start, protocol, .. } = question.get();
     // SAFETY: the room is this look-up's alone
     let query = unsafe { query(work.query.empty(), ifindex, question.get().goal) };
-    if flags & BPF_FIB_LOOKUP_SRC == 0 {
-        let start = question.get().start;
-        // SAFETY: a plain integer of a question that is all filled
-        unsafe {
-            match start.as_v4() {
-                Some(v4) => (*query).__bindgen_anon_3.ipv4_src = v4,
-                None => (*query).__bindgen_anon_3.ipv6_src = start.0,
+    // SAFETY: plain integers of a question that is all filled
+    unsafe {
+        match start.as_v4() {
+            Some(v4) => {
+                (*query).__bindgen_anon_3.ipv4_src = v4;
+                (*query).__bindgen_anon_2.tos = question.get().service as u8;
             }
+            None => {
+                (*query).__bindgen_anon_3.ipv6_src = start.0;
+                (*query).__bindgen_anon_2.flowinfo = question.get().service;
+            }
+        }
+        (*query).l4_protocol = protocol as u8;
+        // the stack knows no ports of other protocols (`fib4_rules_early_flow_dissect`)
+        if matches!(
+            protocol as u8,
+            protocol::TCP | protocol::UDP | protocol::SCTP | protocol::UDP_LITE
+        ) {
+            (*query).sport = question.get().from_port;
+            (*query).dport = question.get().to_port;
+        }
+        if flags & BY_MARK != 0 {
+            query.byte_add(MARK_AT).cast::<u32>().write_unaligned(frame.mark());
         }
     }
     query
@@ -340,8 +408,8 @@ fn look_again(frame: Frame) -> bool {
         (is_reply || ours.get() == read.tuple.get().from || is_local(frame, network, ours.get()))
             && leads_out(frame, network, goal.get())
     } else if is_reply {
-        match back(frame, work, network.host_end, goal, ours) {
-            Some(route) if route.end.get().ifindex == translation.end.get().ifindex => {
+        match back(frame, work, read, network.host_end, goal, ours) {
+            Ok(route) if route.end.get().ifindex == translation.end.get().ifindex => {
                 copy(&route.end, &translation.end);
             }
             _ => {
@@ -352,8 +420,9 @@ fn look_again(frame: Frame) -> bool {
         }
         true
     } else {
-        match to_world(frame, work, network.host_end, goal) {
-            Some(route) if keeps(frame, network, read, ours, route) => {
+        match to_world(frame, work, read, network.host_end, goal) {
+            Ok(route) if keeps(frame, network, read, ours, route) => {
+                set_silence(work, found, translation, route);
                 copy(&route.end, &translation.end);
                 true
             }
@@ -364,6 +433,26 @@ fn look_again(frame: Frame) -> bool {
         work.replace(found.get().key, halves(found.get().life).0);
     }
     stays
+}
+
+/// Adds the time since the last look-up to how long the next hop has been silent, if it was and is.
+#[inline(always)]
+fn set_silence(work: &Work, found: &Cell<Found>, translation: &Translation, route: &Route) {
+    let (before, now) = (translation.end.get(), route.end.get());
+    if !(now.is_unresolved() && before.is_unresolved() && before.ifindex == now.ifindex) {
+        return;
+    }
+    let (Some(read), Some(flow)) = (work.read(), maps::record(found.get().key)) else {
+        return;
+    };
+    // seconds, rounded
+    let passed = (read.now.get().wrapping_sub(flow.routed) + TRUST / 2) >> 30;
+    let silent = u64::from(before.silent) + passed;
+    part!(route.end, silent).set(if silent < u64::from(SILENCE) {
+        silent as u8
+    } else {
+        SILENCE
+    });
 }
 
 /// Whether a flow to the world keeps its address, `ours`: it is the route's or the container's, or still the host's.

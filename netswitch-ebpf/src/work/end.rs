@@ -28,5 +28,6 @@ pub fn set_world(end: &Cell<FlowEnd>, way: u8, ifindex: u32, mtu: u16, mac: Mac,
     part!(end, mac).set(mac);
     part!(end, source).set(source);
     part!(end, way).set(way);
+    part!(end, silent).set(0);
     part!(end, next_hop).set(Address::NONE);
 }

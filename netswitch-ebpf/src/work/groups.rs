@@ -159,11 +159,17 @@ pub struct Judgement {
     pub is_leashed: bool,
 }
 
-/// Where to, and from where if that is known.
+/// What the routing tables go by: where to and from where, and what rules ask for. Ports are in network order.
 #[derive(Clone, Copy)]
 pub struct Question {
     pub goal: Address,
     pub start: Address,
+    pub from_port: u16,
+    pub to_port: u16,
+    /// IP protocol number.
+    pub protocol: u32,
+    /// Type of service; of IPv6 the flow information's traffic class, network order.
+    pub service: u32,
 }
 
 /// The way that was found, and the host's address for it.

@@ -1,6 +1,6 @@
 //! The host as flows need it: its uplinks, its addresses, and that a route may have changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
@@ -9,7 +9,7 @@ use netswitch_common::{capacity, host};
 
 use super::core::Core;
 use super::flows::flow_share;
-use crate::action::{Action, Device, Entry};
+use crate::action::{Action, Device, Entry, UplinkHooks};
 use crate::api::UplinkMode;
 use crate::datapath::Hook;
 use crate::execute::Executor;
@@ -91,9 +91,16 @@ impl Core {
         let links = self.kernel.links()?;
         let ours: BTreeSet<u32> = self.state.device_indexes().collect();
         let choice = Choice::of(&self.host.uplinks);
-        Ok(uplink::choose(&choice, &links, addresses, |link| {
-            ours.contains(&link.index)
-        }))
+        let host = uplink::Host {
+            links: &links,
+            addresses,
+            // hosts may have a million routes: they are read only where they matter
+            routed: match uplink::has_unnumbered(&choice, &links, addresses, |link| ours.contains(&link.index)) {
+                true => self.kernel.routed_devices()?,
+                false => BTreeSet::new(),
+            },
+        };
+        Ok(uplink::choose(&choice, &host, |link| ours.contains(&link.index)))
     }
 
     /// What lets endpoints take frames that XDP redirects to them, in the mode that does.
@@ -117,9 +124,15 @@ impl Core {
                 v4: address(uplink.v4),
                 v6: address(uplink.v6),
                 mtu: uplink.link.mtu,
-                _pad: 0,
-                mac: uplink.link.mac.unwrap_or_default(),
-                _pad2: [0; 2],
+                flags: match uplink.is_bare() {
+                    true => host::uplink_flags::NO_ETHERNET,
+                    false => 0,
+                },
+                mac: match uplink.is_bare() {
+                    true => host::NO_MAC,
+                    false => uplink.link.mac.unwrap_or_default(),
+                },
+                _pad: [0; 2],
             },
         }
     }
@@ -127,27 +140,30 @@ impl Core {
     /// Puts the programs on the uplinks, and takes them off what is none any more.
     fn hooks(&self, uplinks: &[Uplink]) -> anyhow::Result<Vec<Action>> {
         let mut actions = Vec::new();
-        let indexes: BTreeMap<u32, &str> = uplinks
-            .iter()
-            .map(|uplink| (uplink.link.index, uplink.link.name.as_str()))
-            .collect();
         let mode = self.host.mode;
         let attached = self.datapath.attached(Hook::Uplink)?;
+        let bare = self.datapath.attached(Hook::BareUplink)?;
         let leaving = self.datapath.attached(Hook::UplinkEgress)?;
         let guarded = self.datapath.guarded()?;
-        let is_ready = |index: &u32| {
-            attached.contains(index)
-                && leaving.contains(index) == (mode == UplinkMode::Stack)
-                && guarded.contains(index) == (mode == UplinkMode::Xdp)
+        let is_ready = |hooks: &UplinkHooks| {
+            attached.contains(&hooks.index)
+                && bare.contains(&hooks.index) == hooks.is_bare
+                && leaving.contains(&hooks.index) == (mode == UplinkMode::Stack)
+                && guarded.contains(&hooks.index) == hooks.are_guarded()
         };
-        for (index, device) in indexes.iter().filter(|(index, _)| !is_ready(index)) {
-            actions.push(Action::AttachUplink {
-                device: (*device).to_owned(),
-                index: *index,
+        for uplink in uplinks {
+            let hooks = UplinkHooks {
+                device: uplink.link.name.clone(),
+                index: uplink.link.index,
                 mode,
-            });
+                is_bare: uplink.is_bare(),
+            };
+            if !is_ready(&hooks) {
+                actions.push(Action::AttachUplink(hooks));
+            }
         }
-        let gone = attached.iter().filter(|index| !indexes.contains_key(index));
+        let indexes: BTreeSet<u32> = uplinks.iter().map(|uplink| uplink.link.index).collect();
+        let gone = attached.iter().filter(|index| !indexes.contains(index));
         actions.extend(gone.map(|index| Action::DetachUplink { index: *index }));
         Ok(actions)
     }

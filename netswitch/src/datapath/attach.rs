@@ -1,8 +1,8 @@
-//! Attaching `from_endpoint`, `from_uplink` and `to_uplink` so that they outlive the agent, and replacing them
+//! Attaching `from_endpoint`, `wrap_bare`, `from_uplink` and `to_uplink` so that they outlive the agent, and replacing them
 //! without a gap.
 //!
-//! tcx (6.6 and later): the link is pinned at `links/<ifindex>`, `uplinks/<ifindex>` or `egress/<ifindex>`. Below that a clsact filter of fixed
-//! priority and handle, and the *program* pinned there instead, to know which devices have one.
+//! tcx (6.6 and later): the link is pinned at `links/<ifindex>`, `bare/<ifindex>`, `uplinks/<ifindex>` or `egress/<ifindex>`. Below that a clsact
+//! filter of fixed priority and handle, and the *program* pinned there instead, to know which devices have one.
 
 use std::{
     ffi::CStr,
@@ -16,10 +16,11 @@ use aya::programs::{
     tc::{self, NlOptions, SchedClassifierLink, SchedClassifierLinkId, TcAttachOptions, TcHandle},
 };
 
-use super::{Datapath, EXPLAIN_ENDPOINT, EXPLAIN_UPLINK, Error, FROM_ENDPOINT, FROM_UPLINK, Result, TO_UPLINK};
+use super::{
+    Datapath, EXPLAIN_ENDPOINT, EXPLAIN_UPLINK, Error, FROM_ENDPOINT, FROM_UPLINK, Result, TO_UPLINK, WRAP_BARE,
+};
 
 const PRIORITY: u16 = 1;
-const HANDLE: TcHandle = TcHandle::new(0, 1);
 
 /// What is pinned for a device.
 enum Pin {
@@ -34,6 +35,8 @@ enum Pin {
 pub enum Hook {
     /// A host-side veth, or a network's switch end.
     Endpoint,
+    /// A device towards the world whose packets have no Ethernet headers, before [`Hook::Uplink`].
+    BareUplink,
     /// A device towards the world.
     Uplink,
     /// Its other side: what the host sends there.
@@ -41,11 +44,12 @@ pub enum Hook {
 }
 
 impl Hook {
-    pub(super) const ALL: [Self; 3] = [Self::Endpoint, Self::Uplink, Self::UplinkEgress];
+    pub(super) const ALL: [Self; 4] = [Self::Endpoint, Self::BareUplink, Self::Uplink, Self::UplinkEgress];
 
     pub(super) const fn program(self) -> &'static str {
         match self {
             Self::Endpoint => FROM_ENDPOINT,
+            Self::BareUplink => WRAP_BARE,
             Self::Uplink => FROM_UPLINK,
             Self::UplinkEgress => TO_UPLINK,
         }
@@ -56,14 +60,22 @@ impl Hook {
         match self {
             Self::Endpoint => Some(EXPLAIN_ENDPOINT),
             Self::Uplink => Some(EXPLAIN_UPLINK),
-            Self::UplinkEgress => None,
+            Self::BareUplink | Self::UplinkEgress => None,
         }
     }
 
     const fn side(self) -> TcAttachType {
         match self {
-            Self::Endpoint | Self::Uplink => TcAttachType::Ingress,
+            Self::Endpoint | Self::BareUplink | Self::Uplink => TcAttachType::Ingress,
             Self::UplinkEgress => TcAttachType::Egress,
+        }
+    }
+
+    /// Of its clsact filter. Filters of one priority run in the order in which they were added.
+    const fn handle(self) -> TcHandle {
+        match self {
+            Self::Endpoint | Self::Uplink | Self::UplinkEgress => TcHandle::new(0, 1),
+            Self::BareUplink => TcHandle::new(0, 2),
         }
     }
 
@@ -71,6 +83,7 @@ impl Hook {
     const fn folder(self) -> &'static str {
         match self {
             Self::Endpoint => "links",
+            Self::BareUplink => "bare",
             Self::Uplink => "uplinks",
             Self::UplinkEgress => "egress",
         }
@@ -93,13 +106,29 @@ impl Datapath {
             }
             Pin::Program => remove(&path)?,
         }
-        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let order = match self.before(hook, index)? {
+            Some(first) => LinkOrder::after_link(&first).map_err(pin_error(&path))?,
+            None => LinkOrder::first(),
+        };
+        let order = TcAttachOptions::TcxOrder(order);
+        let program = self.program_mut(hook)?;
         match program.attach_with_options(device, hook.side(), order) {
             Ok(id) => pin_link(program, id, &path).map_err(attach_error(device))?,
-            Err(error) if errno(&error) == Some(libc::EINVAL) => attach_clsact(program, hook.side(), device, &path)?,
+            Err(error) if errno(&error) == Some(libc::EINVAL) => attach_clsact(program, hook, device, &path)?,
             Err(error) => return Err(attach_error(device)(error)),
         }
         Ok(())
+    }
+
+    /// The tcx link that a hook's program comes after, if it is there: packets get their Ethernet header first.
+    fn before(&self, hook: Hook, index: u32) -> Result<Option<SchedClassifierLink>> {
+        match hook {
+            Hook::Uplink => match Pin::at(&self.pin_of(Hook::BareUplink, index))? {
+                Pin::Link(link) => Ok(Some(link)),
+                Pin::Nothing | Pin::Program => Ok(None),
+            },
+            Hook::Endpoint | Hook::BareUplink | Hook::UplinkEgress => Ok(None),
+        }
     }
 
     /// Takes it off again. That the device is gone, or never had it, is no error.
@@ -113,7 +142,7 @@ impl Datapath {
                 &device,
                 hook.side(),
                 PRIORITY,
-                HANDLE,
+                hook.handle(),
                 None,
             ));
         }
@@ -150,7 +179,7 @@ impl Datapath {
                     Pin::Program => match name_of(index) {
                         Some(device) => {
                             remove(&path)?;
-                            attach_clsact(program, hook.side(), &device, &path)?;
+                            attach_clsact(program, hook, &device, &path)?;
                             false
                         }
                         None => true,
@@ -183,10 +212,6 @@ impl Datapath {
 
 impl Pin {
     fn at(path: &Path) -> Result<Self> {
-        let fault = |source: LinkError| Error::Pin {
-            path: path.to_owned(),
-            source: Box::new(source),
-        };
         match PinnedLink::from_pin(path) {
             Ok(pinned) => match SchedClassifierLink::try_from(FdLink::from(pinned)) {
                 Ok(link) => Ok(Self::Link(link)),
@@ -195,7 +220,7 @@ impl Pin {
             Err(LinkError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {
                 Ok(Self::Nothing)
             }
-            Err(error) => Err(fault(error)),
+            Err(error) => Err(pin_error(path)(error)),
         }
     }
 }
@@ -219,26 +244,34 @@ fn pin_link(hook: &mut SchedClassifier, id: SchedClassifierLinkId, path: &Path) 
 }
 
 /// Adds the filter, or replaces the program in the one that is there.
-fn attach_clsact(hook: &mut SchedClassifier, side: TcAttachType, device: &str, path: &Path) -> Result<()> {
+fn attach_clsact(program: &mut SchedClassifier, hook: Hook, device: &str, path: &Path) -> Result<()> {
     let _ = tc::qdisc_add_clsact(device); // fails if it is there
     let options = NlOptions {
         priority: PRIORITY,
-        handle: HANDLE,
+        handle: hook.handle(),
         classid: None,
     };
-    let attached = hook
-        .attach_with_options(device, side, TcAttachOptions::Netlink(options))
+    let attached = program
+        .attach_with_options(device, hook.side(), TcAttachOptions::Netlink(options))
         .or_else(|_| {
-            let link =
-                SchedClassifierLink::attached(device, side, PRIORITY, HANDLE, None).map_err(ProgramError::IOError)?;
-            hook.attach_to_link(link)
+            let link = SchedClassifierLink::attached(device, hook.side(), PRIORITY, hook.handle(), None)
+                .map_err(ProgramError::IOError)?;
+            program.attach_to_link(link)
         })
-        .and_then(|id| hook.take_link(id));
+        .and_then(|id| program.take_link(id));
     std::mem::forget(attached.map_err(attach_error(device))?); // dropping it would delete the filter
-    hook.pin(path).map_err(|error| Error::Pin {
+    program.pin(path).map_err(|error| Error::Pin {
         path: path.to_owned(),
         source: Box::new(error),
     })
+}
+
+fn pin_error(path: &Path) -> impl FnOnce(LinkError) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Pin {
+        path,
+        source: Box::new(source),
+    }
 }
 
 fn attach_error(device: &str) -> impl FnOnce(ProgramError) -> Error {

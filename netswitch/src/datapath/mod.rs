@@ -52,6 +52,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ne
 
 const FROM_ENDPOINT: &str = "from_endpoint";
 const FROM_UPLINK: &str = "from_uplink";
+const WRAP_BARE: &str = "wrap_bare";
 const TO_UPLINK: &str = "to_uplink";
 const EXPLAIN_ENDPOINT: &str = "explain_endpoint";
 const EXPLAIN_UPLINK: &str = "explain_uplink";
@@ -225,14 +226,13 @@ fn ephemeral_ports() -> u32 {
 fn load(folder: &Path, log_level: u8) -> Result<Ebpf> {
     layout::check(folder)?;
     let knows_ipv6 = probe::checksum_knows_ipv6();
-    let chooses_source = probe::route_has_source();
     let mut ebpf = EbpfLoader::new()
         .btf(None) // nothing is relocated against the kernel's types; parsing them takes 15 ms
         .default_map_pin_directory(folder)
         .map_pin_path("DIALLED", folder.join("DIALLED"))
         .override_global(aya_log::LEVEL, &log_level, true)
         .override_global("KERNEL_SETS_PACKET_TYPE", &u8::from(kernel_sets_packet_type()), true)
-        .override_global("KERNEL_CHOOSES_SOURCE", &u8::from(chooses_source), true)
+        .override_global("ROUTE_FLAGS", &probe::route_flags(), true)
         .override_global("EPHEMERAL", &ephemeral_ports(), true)
         .override_global(
             "FLAG_IPV6",

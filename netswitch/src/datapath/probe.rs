@@ -17,8 +17,9 @@ const FIB_LOOKUP: i32 = 69;
 
 /// `BPF_F_IPV6` of `bpf_l4_csum_replace`.
 pub const CHECKSUM_IPV6: u32 = 1 << 7;
-/// `BPF_FIB_LOOKUP_SRC` of `bpf_fib_lookup`.
-const ROUTE_SOURCE: i32 = 1 << 4;
+/// `BPF_FIB_LOOKUP_SRC` and `BPF_FIB_LOOKUP_MARK` of `bpf_fib_lookup`.
+const ROUTE_SOURCE: u32 = 1 << 4;
+const ROUTE_MARK: u32 = 1 << 5;
 /// `struct bpf_fib_lookup`.
 const ROUTE_SIZE: i16 = 64;
 
@@ -35,14 +36,22 @@ pub fn checksum_knows_ipv6() -> bool {
     accepted(&call, libc::EFAULT)
 }
 
-/// Whether `bpf_fib_lookup` chooses a source address. It looks at the flags before the address family, which is 0.
-pub fn route_has_source() -> bool {
+/// Which flags `bpf_fib_lookup` knows: that it chooses a source address, and goes by the packet's mark.
+pub fn route_flags() -> u32 {
+    [ROUTE_SOURCE, ROUTE_MARK]
+        .into_iter()
+        .filter(|flag| route_knows(*flag))
+        .fold(0, |flags, flag| flags | flag)
+}
+
+/// Whether `bpf_fib_lookup` knows a flag. It looks at the flags before the address family, which is 0.
+fn route_knows(flag: u32) -> bool {
     let clear = (1..=ROUTE_SIZE / 8).map(|word| clear(-8 * word));
     let call = [
         copy(2, STACK),
         add(2, -i32::from(ROUTE_SIZE)),
         set(3, ROUTE_SIZE.into()),
-        set(4, ROUTE_SOURCE),
+        set(4, flag.cast_signed()),
         call(FIB_LOOKUP),
         EXIT,
     ];
@@ -164,7 +173,8 @@ mod tests {
         let kernel = KernelVersion::current().unwrap();
         let probes = [
             (checksum_knows_ipv6(), KernelVersion::new(6, 16, 0)),
-            (route_has_source(), KernelVersion::new(6, 7, 0)),
+            (route_knows(ROUTE_SOURCE), KernelVersion::new(6, 7, 0)),
+            (route_knows(ROUTE_MARK), KernelVersion::new(6, 10, 0)),
         ];
         for (found, since) in probes {
             assert!(found || kernel < since, "{since:?}");

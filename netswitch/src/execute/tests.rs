@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use super::{Error, Executor, Plane};
-use crate::action::{Action, Entry, Place};
+use crate::action::{Action, Entry, Place, UplinkHooks};
 use crate::agent::core::fill_indexes;
-use crate::api::{NetworkCreate, UplinkMode};
+use crate::api::NetworkCreate;
 use crate::datapath;
 use crate::kernel::{
     Kernel as _, Namespace,
@@ -35,8 +35,8 @@ impl Plane for FakePlane {
         self.attached.remove(&index);
         Ok(())
     }
-    fn attach_uplink(&mut self, _device: &str, index: u32, _mode: UplinkMode) -> Result<(), datapath::Error> {
-        self.attached.insert(index);
+    fn attach_uplink(&mut self, hooks: &UplinkHooks) -> Result<(), datapath::Error> {
+        self.attached.insert(hooks.index);
         Ok(())
     }
     fn detach_uplink(&mut self, index: u32) -> Result<(), datapath::Error> {

@@ -6,14 +6,14 @@ use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{
         AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask,
-        LinkFlags, LinkInfo, LinkMessage,
+        LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
     },
 };
 use netswitch_common::address::Mac;
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
-use super::{End, Error, Link, Result, Traffic, Veth, namespace, socket::Socket};
+use super::{End, Error, Link, LinkHeader, Result, Traffic, Veth, namespace, socket::Socket};
 
 /// Device group of what is about to be deleted ("nswd"); everything in it goes.
 const DOOMED: u32 = 0x6e73_7764;
@@ -210,6 +210,8 @@ pub fn of_message(message: &RouteNetlinkMessage) -> Option<Link> {
         peer: None,
         kind: String::new(),
         qdisc: String::new(),
+        header: header(message.header.link_layer_type),
+        controller: None,
     };
     let mut lower = None;
     for attribute in &message.attributes {
@@ -220,6 +222,7 @@ pub fn of_message(message: &RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Qdisc(qdisc) => link.qdisc.clone_from(qdisc),
             LinkAttribute::Link(index) => lower = Some(*index),
+            LinkAttribute::Controller(index) => link.controller = Some(*index),
             LinkAttribute::LinkInfo(info) => {
                 if let Some(kind) = info.iter().find_map(kind) {
                     link.kind = kind;
@@ -233,6 +236,24 @@ pub fn of_message(message: &RouteNetlinkMessage) -> Option<Link> {
         link.peer = lower;
     }
     Some(link)
+}
+
+/// As the kernel distinguishes them for `bpf_redirect` (`dev_is_mac_header_xmit` in `linux/if_arp.h`).
+#[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens of others")]
+fn header(kind: LinkLayerType) -> LinkHeader {
+    match kind {
+        LinkLayerType::Ether | LinkLayerType::Loopback => LinkHeader::Ethernet,
+        LinkLayerType::Tunnel
+        | LinkLayerType::Tunnel6
+        | LinkLayerType::Sit
+        | LinkLayerType::Ipgre
+        | LinkLayerType::Ip6gre
+        | LinkLayerType::Ppp
+        | LinkLayerType::Rawip
+        | LinkLayerType::Void
+        | LinkLayerType::None => LinkHeader::None,
+        _ => LinkHeader::Other,
+    }
 }
 
 fn kind(info: &LinkInfo) -> Option<String> {

@@ -19,6 +19,7 @@ pub mod socket;
 pub mod sysctl;
 pub mod watch;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -76,6 +77,20 @@ pub struct Link {
     pub kind: String,
     /// The queueing discipline that what is sent passes: `noqueue`, `fq_codel`, …
     pub qdisc: String,
+    pub header: LinkHeader,
+    /// Index of the bridge or bond that it belongs to.
+    pub controller: Option<u32>,
+}
+
+/// What stands before the IP header of a device's frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkHeader {
+    #[default]
+    Ethernet,
+    /// Nothing: tunnels, raw IP.
+    None,
+    /// Another one: `InfiniBand`, …
+    Other,
 }
 
 /// Where the host reaches a network.
@@ -150,6 +165,8 @@ pub trait Kernel: Send {
     fn neighbours(&mut self, device: &str) -> Result<Vec<(IpAddr, Mac)>>;
     /// The host's routes, default routes left out.
     fn routes(&mut self) -> Result<Vec<Route>>;
+    /// Indexes of the host's devices that unicast routes lead through, link-local networks left out.
+    fn routed_devices(&mut self) -> Result<BTreeSet<u32>>;
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
     fn delete_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
     /// Of a container's interface, by the host's device that it is paired with. A kernel before 6.8 without its fix

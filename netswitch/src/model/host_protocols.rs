@@ -63,6 +63,7 @@ pub fn of_sockets(text: &str, family: u32, used: &mut Families) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::LinkHeader;
 
     fn link(kind: &str, up: bool) -> Link {
         Link {
@@ -75,6 +76,8 @@ mod tests {
             mtu: 1500,
             peer: None,
             qdisc: String::new(),
+            header: LinkHeader::Ethernet,
+            controller: None,
         }
     }
 

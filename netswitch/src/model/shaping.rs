@@ -31,6 +31,7 @@ pub fn passed_by(state: &State, links: &[Link]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::LinkHeader;
     use crate::model::testing::World;
 
     #[test]
@@ -49,6 +50,8 @@ mod tests {
             peer: None,
             kind: "veth".into(),
             qdisc: qdisc.into(),
+            header: LinkHeader::Ethernet,
+            controller: None,
         };
         let (web, db) = (device("web"), device("db"));
         for own in ["noqueue", ""] {

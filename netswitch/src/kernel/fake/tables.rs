@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
 use super::refused;
-use crate::kernel::{End, Error, Link, Namespace, Result, Route, Veth, sysctl};
+use crate::kernel::{End, Error, Link, LinkHeader, Namespace, Result, Route, Veth, sysctl};
 
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
@@ -85,6 +85,8 @@ impl Tables {
                 peer: None,
                 kind: kind.to_owned(),
                 qdisc: String::new(),
+                header: LinkHeader::Ethernet,
+                controller: None,
             },
             end: None,
             peer: None,
@@ -246,6 +248,8 @@ pub fn loopback(up: bool) -> Link {
         peer: None,
         kind: String::new(),
         qdisc: String::new(),
+        header: LinkHeader::Ethernet,
+        controller: None,
     }
 }
 
@@ -274,6 +278,8 @@ fn paired(end: &End, index: u32, other: u32, peer: (Namespace, String)) -> Devic
             peer: Some(other),
             kind: "veth".to_owned(),
             qdisc: String::new(),
+            header: LinkHeader::Ethernet,
+            controller: None,
         },
         end: Some(end.clone()),
         peer: Some(peer),
