@@ -106,8 +106,9 @@ impl Datapath {
             }
             Pin::Program => remove(&path)?,
         }
-        let order = match self.before(hook, index)? {
-            Some(first) => LinkOrder::after_link(&first).map_err(pin_error(&path))?,
+        let before = self.before(hook, index)?; // the order knows its descriptor alone
+        let order = match &before {
+            Some(link) => LinkOrder::after_link(link).map_err(pin_error(&path))?,
             None => LinkOrder::first(),
         };
         let order = TcAttachOptions::TcxOrder(order);
