@@ -14,6 +14,7 @@ pub mod neighbour;
 pub mod neighbour_guard;
 pub mod policy;
 pub mod replicate;
+mod router;
 pub mod source_guard;
 
 use std::collections::BTreeMap;
@@ -49,11 +50,14 @@ pub struct Sent {
     index: u32,
     frame: Vec<u8>,
     start: Decision,
+    /// The host's port on the sender's network.
+    host: Option<&'static Port>,
 }
 
 /// A frame from a port.
 pub fn sends(from: &Port, name: &'static str, frame: Vec<u8>) -> Sent {
     Sent {
+        host: Some(from.network.host_port()),
         name,
         index: from.index(),
         frame,
@@ -72,6 +76,7 @@ pub fn stranger_sends(index: u32, name: &'static str, frame: Vec<u8>) -> Sent {
         index,
         frame,
         start: Decision::default(),
+        host: None,
     }
 }
 
@@ -117,13 +122,37 @@ impl Sent {
     }
 
     /// The sender is told the MTU.
-    pub fn is_too_big(self, mtu: u16, answer: Vec<u8>) -> Row {
+    pub fn is_too_big(self, mtu: u16) -> Row {
         let decision = Decision {
             mtu,
             reason: DropReason::TooBig as u32,
             ..self.start
         };
+        let [high, low] = mtu.to_be_bytes();
+        let answer = self.answer((3, 4), (2, 0), [0, 0, high, low]);
         self.row(decision, Verdict::AnswerTooBig, Effect::Answered(answer))
+    }
+
+    /// The sender is told that its destination is unreachable, and why.
+    pub fn is_told(self, reason: DropReason) -> Row {
+        let decision = Decision {
+            reason: reason as u32,
+            ..self.start
+        };
+        let (v4, v6) = match reason {
+            DropReason::NoUplink => ((3, 13), (1, 1)),
+            DropReason::NoSuchNeighbour => ((3, 1), (1, 3)),
+            _ => panic!("nobody is told of {reason:?}"),
+        };
+        let answer = self.answer(v4, v6, [0; 4]);
+        self.row(decision, Verdict::AnswerUnreachable, Effect::Answered(answer))
+    }
+
+    /// An ICMP error about the frame, with its type and code by family.
+    fn answer(&self, v4: (u8, u8), v6: (u8, u8), word: [u8; 4]) -> Vec<u8> {
+        let host = self.host.expect("from a port");
+        let kind = if self.frame[12..14] == [8, 0] { v4 } else { v6 };
+        router::says(host, self.index == host.index(), kind, word, &self.frame)
     }
 
     fn row(self, decision: Decision, verdict: Verdict, effect: Effect) -> Row {

@@ -198,12 +198,16 @@ impl Switch {
             mac: passage.headers.destination,
             _pad: [0; 2],
         };
-        let port = self.ports.get(&key).ok_or(DropReason::NoSuchNeighbour)?;
+        let Some(port) = self.ports.get(&key) else {
+            return answer::unreachable(passage, DropReason::NoSuchNeighbour, start);
+        };
         if !hears(passage.sender, port.kind) {
             return Err(DropReason::IccDisabled);
         }
         let verdict = if port.kind == Kind::Host as u8 {
-            self.to_the_host(passage)?;
+            if let Err(reason) = self.to_the_host(passage) {
+                return answer::unreachable(passage, reason, start);
+            }
             if !passage.finds_the_host_open() && !passage.goes_on_with_the_host() {
                 return Err(DropReason::HostAccess);
             }

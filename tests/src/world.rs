@@ -16,6 +16,7 @@ mod raw;
 mod service;
 mod snapshot;
 mod traffic;
+mod tunnel;
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -43,6 +44,7 @@ pub use self::raw::Raw;
 pub use self::service::{Service, Transport};
 pub use self::snapshot::Snapshot;
 pub use self::traffic::{Stream, datagrams, exchange, transfer};
+pub use self::tunnel::{TUNNEL_HOST, TUNNEL_PEER, Tunnel};
 
 /// Two cores run several worlds at once: only what hangs takes this long.
 pub const PATIENCE: Duration = Duration::from_mins(1);

@@ -13,7 +13,7 @@ use netswitch_common::{
 
 use super::{leash, options, policy};
 use crate::{
-    headers::{ETHERNET_LENGTH, icmp, protocol},
+    headers::{ETHERNET_LENGTH, icmp, icmpv6, protocol},
     maps,
     packet::{Addresses, Family, Frame, Headers, plain_transport, size},
     place::part,
@@ -273,7 +273,7 @@ pub fn may_not_be_answered(frame: Frame, headers: Headers) -> bool {
         })
 }
 
-/// An ICMP error is never answered with another.
+/// An ICMP error is never answered with another. Neighbour discovery is for the link alone, where no router tells anything.
 #[inline(always)]
 fn is_error(frame: Frame, headers: Headers) -> bool {
     match headers.protocol {
@@ -289,7 +289,9 @@ fn is_error(frame: Frame, headers: Headers) -> bool {
                         | icmp::PARAMETER_PROBLEM
                 )
         }
-        protocol::ICMPV6 if headers.family == Family::V6 => headers.kind() < 128,
+        protocol::ICMPV6 if headers.family == Family::V6 => {
+            headers.kind() < 128 || matches!(headers.kind(), icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT)
+        }
         _ => false,
     }
 }

@@ -218,19 +218,19 @@ fn strangers() -> Vec<Row> {
             "a mac that nobody has",
             ip((A.mac(), nobody), A.v4(), ALPHA.v4(200)).ping(),
         )
-        .is_dropped(DropReason::NoSuchNeighbour),
+        .is_told(DropReason::NoSuchNeighbour),
         sends(
             &A,
             "a member of another network by its mac",
             ip((A.mac(), D.mac()), A.v4(), D.v4()).ping(),
         )
-        .is_dropped(DropReason::NoSuchNeighbour),
+        .is_told(DropReason::NoSuchNeighbour),
         sends(
             &A,
             "another network's gateway by its mac",
             ip((A.mac(), BETA_HOST.mac()), A.v4(), BETA_HOST.v4()).ping(),
         )
-        .is_dropped(DropReason::NoSuchNeighbour),
+        .is_told(DropReason::NoSuchNeighbour),
         sends(
             &A,
             "an unknown ethertype to nobody",
@@ -250,7 +250,7 @@ fn strangers() -> Vec<Row> {
             "without icc: to nobody",
             ip((F.mac(), nobody), F.v4(), G.v4()).ping(),
         )
-        .is_dropped(DropReason::NoSuchNeighbour),
+        .is_told(DropReason::NoSuchNeighbour),
     ]
 }
 
@@ -341,7 +341,7 @@ fn host() -> Vec<Row> {
             "the host to nobody",
             ip((ALPHA_HOST.mac(), D.mac()), ALPHA_HOST.v4(), A.v4()).ping(),
         )
-        .is_dropped(DropReason::NoSuchNeighbour),
+        .is_told(DropReason::NoSuchNeighbour),
         sends(&QUIET_HOST, "without icc: from the host", v4(&QUIET_HOST, &F).ping()).reaches(&F),
         sends(&BETA_HOST, "v6 from the host where there is none", {
             ip((BETA_HOST.mac(), D.mac()), BETA_HOST.link_local(), BETA.v6(2)).ping()

@@ -100,14 +100,14 @@ fn elsewhere() -> Vec<Row> {
             via_gateway(&F, QUIET_HOST.network.v4(3)).ping()
         })
         .is_dropped(DropReason::NotRouted),
-        sends(&A, "the world over v4", via_gateway(&A, WORLD_V4).tcp(1, 443, b"x")).is_dropped(DropReason::NoUplink),
-        sends(&A, "the world over v6", via_gateway(&A, WORLD_V6).tcp(1, 443, b"x")).is_dropped(DropReason::NoUplink),
+        sends(&A, "the world over v4", via_gateway(&A, WORLD_V4).tcp(1, 443, b"x")).is_told(DropReason::NoUplink),
+        sends(&A, "the world over v6", via_gateway(&A, WORLD_V6).tcp(1, 443, b"x")).is_told(DropReason::NoUplink),
         sends(
             &A,
             "the uplink's neighbour",
             via_gateway(&A, Ipv4Addr::new(192, 0, 2, 254)).ping(),
         )
-        .is_dropped(DropReason::NoUplink),
+        .is_told(DropReason::NoUplink),
         sends(&A, "loopback over v4", via_gateway(&A, Ipv4Addr::LOCALHOST).ping()).is_dropped(DropReason::Martian),
         sends(&FREE, "loopback over v4 without guard", {
             via_gateway(&FREE, Ipv4Addr::LOCALHOST).ping()
@@ -122,7 +122,7 @@ fn elsewhere() -> Vec<Row> {
             "the metadata address",
             via_gateway(&A, Ipv4Addr::new(169, 254, 169, 254)).tcp(1, 80, b"x"),
         )
-        .is_dropped(DropReason::NoUplink),
+        .is_told(DropReason::NoUplink),
         sends(&A, "the gateway's v4 mapped into v6 as destination", {
             via_gateway(&A, ALPHA_HOST.v4().to_ipv6_mapped()).ping()
         })
@@ -132,7 +132,7 @@ fn elsewhere() -> Vec<Row> {
             "an unknown v6 prefix",
             via_gateway(&A, Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1)).ping(),
         )
-        .is_dropped(DropReason::NoUplink),
+        .is_told(DropReason::NoUplink),
     ]
 }
 

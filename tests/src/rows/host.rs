@@ -90,7 +90,7 @@ fn closed() -> Vec<Row> {
             "closed host: the world is not it",
             via_gateway(&P, WORLD_V4).syn(1, 443),
         )
-        .is_dropped(DropReason::NoUplink),
+        .is_told(DropReason::NoUplink),
         sends(&P, "closed host: a neighbour is not it", v4(&P, &Q).syn(1, 22)).reaches(&Q),
     ]
 }

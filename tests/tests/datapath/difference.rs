@@ -69,7 +69,10 @@ fn compare(loaded: &mut Loaded, switch: &Switch, index: u32, frame: &[u8]) -> Re
         .run(Hook::Endpoint, index, frame, 1)
         .expect("it runs")
         .frame;
-    if found != wanted {
+    // a sender is told of 50 faults at once, and then no more
+    let is_told = [Verdict::AnswerUnreachable, Verdict::AnswerTooBig].map(|verdict| verdict as u32);
+    let is_limited = is_told.contains(&decision.verdict) && found == frame;
+    if found != wanted && !is_limited {
         return Err(format!(
             "the program makes {}\nthe model makes {}",
             describe(&found),

@@ -166,7 +166,7 @@ fn the_stacks_errors_about_our_packets_are_translated() {
 fn nothing_leaves_that_could_not_come_back() {
     in_stack_mode(|loaded| {
         let spoofed = ip(out(&FREE), Ipv4Addr::new(10, 1, 0, 200), WORLD_V4).udp(4000, 53, b"x");
-        assert_eq!(send(loaded, &FREE, &spoofed).0, SHOT);
+        assert_eq!(send(loaded, &FREE, &spoofed).0, REDIRECT); // back, with the reason
         assert_eq!(drops(loaded, &FREE, DropReason::NoUplink), 1);
         let inner = ip(out(&H), H.v4(), WORLD_V4).udp(4000, 53, b"x");
         assert_eq!(send(loaded, &H, &inner).0, SHOT);
@@ -176,7 +176,7 @@ fn nothing_leaves_that_could_not_come_back() {
             loaded.datapath.tables().remove(&uplink).expect("an uplink");
         }
         let nowhere = ip(out(&B), B.v4(), WORLD_V4).udp(4000, 53, b"x");
-        assert_eq!(send(loaded, &B, &nowhere).0, SHOT);
+        assert_eq!(send(loaded, &B, &nowhere).0, REDIRECT);
         assert_eq!(drops(loaded, &B, DropReason::NoUplink), 1);
     });
 }
