@@ -114,6 +114,16 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
     for address in host_addresses.chain(network.switch_resolvers()) {
         entries.push(neighbour(bridge.number, address, bridge.mac, &host_end, port));
     }
+    // whoever has one of these answers for it
+    for address in network.shared_addresses() {
+        entries.push(neighbour(
+            bridge.number,
+            address,
+            Mac::default(),
+            &host_end,
+            Port::default(),
+        ));
+    }
     entries
 }
 
@@ -136,7 +146,13 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, hold
     } else {
         flags::PUBLISHES
     };
-    let mut flags = flags_of(network, bridge) | publishes | holder.limits.flags();
+    let openings = &endpoint.openings;
+    let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+    let mut flags = flags_of(network, bridge)
+        | publishes
+        | holder.limits.flags()
+        | flag(openings.router == Some(true), flags::ROUTER)
+        | flag(!openings.addresses.is_empty(), flags::MORE_ADDRESSES);
     if endpoint.is_leashed() {
         flags |= shield(flags);
     }
@@ -175,6 +191,7 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, hold
                 } else {
                     Address::NONE
                 },
+                copies: openings.replication_rate.unwrap_or(0),
                 ..Default::default()
             },
         },
@@ -194,6 +211,17 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, hold
     ];
     for address in addresses_of(endpoint, network) {
         entries.push(neighbour(bridge.number, address, endpoint.mac, &device, port));
+    }
+    for address in &openings.addresses {
+        entries.push(Entry::Address {
+            key: NeighbourKey::held_by(endpoint.number, (*address).into()),
+            device: device.clone(),
+            value: Neighbour {
+                mac: endpoint.mac,
+                _pad: [0; 2],
+                port,
+            },
+        });
     }
     for publication in &endpoint.publications {
         entries.extend(of_publication(publication, endpoint, bridge));
