@@ -52,6 +52,7 @@ mod names_real;
 mod names_servers;
 mod names_without_agent;
 mod observe;
+mod openings;
 mod pcap;
 mod policy;
 mod policy_traffic;
