@@ -57,18 +57,35 @@ fn a_router_says_what_comes_from_beyond_and_nothing_else() {
                 hears.expect("what was forwarded", |captured| captured.frame == beyond);
                 assert_eq!(refused(), before);
             } else {
-                eventually("it is counted", || (refused() > before).then_some(()).ok_or("no drop".into()));
+                eventually("it is counted", || {
+                    (refused() > before).then_some(()).ok_or("no drop".into())
+                });
             }
             // the gateway's, a neighbour's, an address that may be anybody's tomorrow; to the host; to everybody
             let unknown = [address("10.5.0.77"), address("fd05::77")][family];
             let group: IpAddr = [address("224.0.0.251"), address("ff02::fb")][family];
             let outside: IpAddr = address(BEYOND[family]);
             for (what, macs, from, to) in [
-                ("the gateway's", (from, to), address(GATEWAYS[family]), addresses[family]),
-                ("a neighbour's", (from, to), own(&world, "two")[family], own(&world, "one")[family]),
+                (
+                    "the gateway's",
+                    (from, to),
+                    address(GATEWAYS[family]),
+                    addresses[family],
+                ),
+                (
+                    "a neighbour's",
+                    (from, to),
+                    own(&world, "two")[family],
+                    own(&world, "one")[family],
+                ),
                 ("nobody's yet", (from, to), unknown, addresses[family]),
                 ("to the host", (from, gateway), outside, address(GATEWAYS[family])),
-                ("to the world", (from, gateway), outside, address(["198.51.100.9", "2001:db8:7::9"][family])),
+                (
+                    "to the world",
+                    (from, gateway),
+                    outside,
+                    address(["198.51.100.9", "2001:db8:7::9"][family]),
+                ),
                 ("to everybody", (from, multicast_mac(group)), outside, group),
             ] {
                 let before = refused();
@@ -77,7 +94,11 @@ fn a_router_says_what_comes_from_beyond_and_nothing_else() {
             }
         }
         let arp = world.drops("one", "n", "spoofed-arp");
-        send(&sender, "eth0", &Arp::reply((from, Ipv4Addr::new(10, 5, 0, 1)), (to, SHARED_V4)).frame(from, to));
+        send(
+            &sender,
+            "eth0",
+            &Arp::reply((from, Ipv4Addr::new(10, 5, 0, 1)), (to, SHARED_V4)).frame(from, to),
+        );
         assert_eq!(world.drops("one", "n", "spoofed-arp"), arp + 1);
     }
 }
@@ -87,7 +108,11 @@ fn a_reserved_address_is_with_whoever_announces_it() {
     for network in ["", "-o netswitch.addresses=10.5.0.100,fd05::100"] {
         let world = World::new();
         world.ok(&words(&format!("{NETWORK} {network} n")));
-        let options: &[&str] = if network.is_empty() { &["--extra-address", "10.5.0.100,fd05::100"] } else { &[] };
+        let options: &[&str] = if network.is_empty() {
+            &["--extra-address", "10.5.0.100,fd05::100"]
+        } else {
+            &[]
+        };
         for name in ["one", "two"] {
             world.run(name, &[&["--network", "n"], options].concat());
         }
@@ -98,14 +123,20 @@ fn a_reserved_address_is_with_whoever_announces_it() {
         }
         let client = world.inside("client");
         let [one, two] = ["one", "two"].map(|name| world.inside(name));
+        let macs = ["one", "two"].map(|name| mac(&world, name));
         for (name, holder, has_agent) in [("one", &one, true), ("two", &two, true), ("one", &one, false)] {
             if !has_agent {
                 world.kill_agent(); // the address moves without it
             }
-            holder.sh("ip addr add 10.5.0.100/32 dev eth0 && ip addr add fd05::100/128 dev eth0 nodad").ok();
-            let own = holder.sh("cat /sys/class/net/eth0/address").ok();
-            let own = netswitch::model::endpoint::parse_mac(own.trim()).unwrap();
-            send(holder, "eth0", &Arp::request((own, SHARED_V4), SHARED_V4).frame(own, Mac::BROADCAST));
+            holder
+                .sh("ip addr add 10.5.0.100/32 dev eth0 && ip addr add fd05::100/128 dev eth0 nodad")
+                .ok();
+            let own = macs[usize::from(name == "two")];
+            send(
+                holder,
+                "eth0",
+                &Arp::request((own, SHARED_V4), SHARED_V4).frame(own, Mac::BROADCAST),
+            );
             let everyone: Ipv6Addr = "ff02::1".parse().unwrap();
             let announces = ip((own, multicast_mac(everyone)), SHARED_V6, everyone).hops(255);
             send(holder, "eth0", &announces.advertise(0x20, SHARED_V6, Some(own)));
@@ -121,7 +152,9 @@ fn a_reserved_address_is_with_whoever_announces_it() {
                     });
                 }
             }
-            holder.sh("ip addr del 10.5.0.100/32 dev eth0; ip addr del fd05::100/128 dev eth0").ok();
+            holder
+                .sh("ip addr del 10.5.0.100/32 dev eth0; ip addr del fd05::100/128 dev eth0")
+                .ok();
         }
     }
 }
@@ -133,13 +166,26 @@ fn a_reserved_address_is_refused_to_all_others() {
     let counted = |reason: &'static str, frame: &[u8]| {
         let before = world.drops("one", "n", reason);
         send(&sender, "eth0", frame);
-        eventually(reason, || (world.drops("one", "n", reason) > before).then_some(()).ok_or("no drop".into()));
+        eventually(reason, || {
+            (world.drops("one", "n", reason) > before)
+                .then_some(())
+                .ok_or("no drop".into())
+        });
     };
     let everyone: Ipv6Addr = "ff02::1".parse().unwrap();
     let [v4, v6] = own(&world, "two");
-    counted("spoofed-arp", &Arp::request((from, SHARED_V4), SHARED_V4).frame(from, Mac::BROADCAST));
-    counted("spoofed-arp", &Arp::reply((from, SHARED_V4), (to, SHARED_V4)).frame(from, to));
-    counted("spoofed-arp", &Arp::request((from, Ipv4Addr::UNSPECIFIED), SHARED_V4).frame(from, Mac::BROADCAST));
+    counted(
+        "spoofed-arp",
+        &Arp::request((from, SHARED_V4), SHARED_V4).frame(from, Mac::BROADCAST),
+    );
+    counted(
+        "spoofed-arp",
+        &Arp::reply((from, SHARED_V4), (to, SHARED_V4)).frame(from, to),
+    );
+    counted(
+        "spoofed-arp",
+        &Arp::request((from, Ipv4Addr::UNSPECIFIED), SHARED_V4).frame(from, Mac::BROADCAST),
+    );
     counted("spoofed-address", &ip((from, to), SHARED_V4, v4).udp(7, 7, b"x"));
     counted("spoofed-address", &ip((from, to), SHARED_V6, v6).udp(7, 7, b"x"));
     let claim = ip((from, multicast_mac(everyone)), own(&world, "one")[1], everyone).hops(255);
@@ -148,7 +194,9 @@ fn a_reserved_address_is_refused_to_all_others() {
     counted("spoofed-neighbour", &probe.solicit(SHARED_V6, None));
 
     let refuses = |address: &str| {
-        let message = format!("Error response from daemon: address {address} is not reserved on network n: reserve it with --aux-address");
+        let message = format!(
+            "Error response from daemon: address {address} is not reserved on network n: reserve it with --aux-address"
+        );
         let options = format!("network connect --extra-address {address} n three");
         world.refuses(&words(&options), 1, &message);
     };
@@ -164,7 +212,11 @@ fn copies_have_the_rate_that_was_asked_for() {
     for (network, option, few) in [
         ("", "", false),
         ("-o netswitch.replication_rate=100", "", true),
-        ("-o netswitch.replication_rate=100", "netswitch.replication_rate=100000", false),
+        (
+            "-o netswitch.replication_rate=100",
+            "netswitch.replication_rate=100000",
+            false,
+        ),
         ("", "netswitch.replication_rate=100", true),
     ] {
         let world = World::new();
@@ -182,7 +234,9 @@ fn copies_have_the_rate_that_was_asked_for() {
         send_repeatedly(&sender, "eth1", &frame, 3_000);
         let dropped = || world.drops("one", "n", "replication-rate");
         if few {
-            eventually("copies are limited", || (dropped() > 1_000).then_some(()).ok_or(dropped().to_string()));
+            eventually("copies are limited", || {
+                (dropped() > 1_000).then_some(()).ok_or(dropped().to_string())
+            });
         } else {
             assert_eq!(dropped(), 0);
         }
