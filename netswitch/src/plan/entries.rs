@@ -1,19 +1,19 @@
 //! What the maps must hold for a network and for an endpoint.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use netswitch_common::{
     address::{Address, Mac},
     endpoint::{self, Kind, Port, PortKey, Slot, flags},
-    leash::LeashPortsKey,
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Subnet, SubnetKind},
-    publish::{self, OutwardKey, OutwardPorts},
+    publish,
     way::Way,
 };
 
+use super::{leash, outward};
 use crate::action::{Action, Device, Entry, Place};
 use crate::model::{
     container::limits::Limits,
@@ -226,61 +226,9 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, hold
     for publication in &endpoint.publications {
         entries.extend(of_publication(publication, endpoint, bridge));
     }
-    entries.extend(of_outward(endpoint));
-    entries.extend(of_leashes(endpoint));
+    entries.extend(outward::of_endpoint(endpoint));
+    entries.extend(leash::of_endpoint(endpoint));
     entries
-}
-
-/// Which ports of the host's lead to its own: what it sends from these leaves by those. The first publication counts.
-fn of_outward(endpoint: &Endpoint) -> Vec<Entry> {
-    let mut chunks: BTreeMap<(u8, u8), OutwardPorts> = BTreeMap::new();
-    let publications = endpoint.publications.iter();
-    for publication in publications.filter(|publication| !publication.host.is_loopback()) {
-        for (inside, outside) in (publication.container_first..=u16::MAX).zip(publication.first..=publication.last) {
-            let [high, low] = inside.to_be_bytes();
-            let chunk = chunks.entry((publication.protocol.number(), high));
-            let port = &mut chunk.or_insert(OutwardPorts::NONE).0[usize::from(low)];
-            if *port == 0 {
-                *port = outside;
-            }
-        }
-    }
-    let entries = chunks.into_iter().map(|((protocol, port_high), value)| Entry::Outward {
-        key: OutwardKey {
-            endpoint: endpoint.number,
-            protocol,
-            port_high,
-            _pad: [0; 2],
-        },
-        value: Box::new(value),
-    });
-    entries.collect()
-}
-
-/// Whom its leashes let it speak with, as far as that is known beforehand.
-fn of_leashes(endpoint: &Endpoint) -> Vec<Entry> {
-    if !endpoint.is_leashed() {
-        return Vec::new();
-    }
-    let leash = endpoint.generation;
-    let prefixes = endpoint.leashes.prefixes().into_iter();
-    let prefixes = prefixes.map(|(network, classes)| Entry::Leashed {
-        leash,
-        network,
-        classes,
-    });
-    let ports = endpoint.leashes.ports().into_iter();
-    let ports = ports.map(|(protocol, port, length, classes)| Entry::LeashPorts {
-        key: LeashPortsKey {
-            leash,
-            protocol,
-            _pad: 0,
-            port: port.to_be(),
-        },
-        length,
-        classes,
-    });
-    prefixes.chain(ports).collect()
 }
 
 /// What is closed to whoever has a leash: the host, but for names, and metadata services.
