@@ -53,8 +53,11 @@ pub mod flags {
     pub const ALLOW_DHCP_SERVER: u32 = 1 << 11;
     /// The source guard is off for this endpoint (its MAC, addresses, ARP and ND are not checked).
     pub const NO_GUARD: u32 = 1 << 12;
-    /// ADDRESSES holds further addresses that this endpoint may use as a source.
+    /// ADDRESSES holds further addresses that this endpoint may use as a source: under its network, its alone; under
+    /// [`crate::neighbour::NeighbourKey::held_by`], shared with others.
     pub const MORE_ADDRESSES: u32 = 1 << 13;
+    /// It forwards for its neighbours (`netswitch.router`): what it sends them may have a source beyond the network.
+    pub const ROUTER: u32 = 1 << 15;
     /// Ports of this endpoint are published: answers to its neighbours may have to be translated.
     pub const PUBLISHES: u32 = 1 << 14;
     /// The host's own stack is closed to the container (`netswitch.host_access`, gateway mode isolated).
@@ -99,8 +102,10 @@ pub struct Endpoint {
     pub v4: u32,
     pub v6: Address,
     pub link_local: Address,
+    /// Broadcast and multicast frames a second that are copied for it; 0: [`crate::limit::COPIES`].
+    pub copies: u32,
 }
-map_type!(Endpoint, 76);
+map_type!(Endpoint, 80);
 
 impl Endpoint {
     /// Whether frames may pass between the endpoint and a port of this [`Kind`].

@@ -83,6 +83,12 @@ pub struct Rations {
 }
 map_type!(Rations, 16);
 
+/// Broadcast and multicast frames a second that are copied for a sender who has no rate of its own: three times what
+/// ROS 2 and RTP send.
+pub const COPIES: u32 = 10_000;
+/// At most.
+pub const MOST_COPIES: u32 = 1_000_000;
+
 /// How much of something a sender may have: a meter like those above, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ration {
@@ -93,10 +99,16 @@ pub struct Ration {
 }
 
 impl Ration {
-    pub const COPIES: Self = Self::new(1_000, 1_000);
     /// A router limits the errors that it sends (RFC 1812, 4.3.2.8; RFC 4443, 2.4 (f)); as many as Linux sends by
     /// default (`icmp_msgs_per_sec`, `icmp_msgs_burst`), but for each sender.
     pub const ERRORS: Self = Self::new(1_000, 50);
+
+    /// Copies, so many a second, and in one moment as many as in a second; 0: [`COPIES`].
+    #[inline(always)]
+    pub const fn copies(per_second: u32) -> Self {
+        let per_second = if per_second == 0 { COPIES } else { per_second };
+        Self::new(per_second as u64, per_second as u64)
+    }
 
     #[inline(always)]
     const fn new(per_second: u64, at_once: u64) -> Self {
@@ -121,7 +133,7 @@ mod tests {
     #[test]
     fn a_ration_allows_its_burst_and_then_its_rate() {
         const NOW: u64 = 1_000_000_000;
-        for (ration, burst) in [(Ration::COPIES, 1_000), (Ration::ERRORS, 50)] {
+        for (ration, burst) in [(Ration::copies(1_000), 1_000), (Ration::ERRORS, 50)] {
             let mut meter = 0_u64;
             let mut take = |now: u64| {
                 let passes = ration.lets_pass(meter, now);
@@ -137,6 +149,21 @@ mod tests {
             assert_eq!((0..5_000).filter(|_| take(NOW << 25)).count(), burst);
             // a clock that seems to run backwards costs nothing
             assert!(!take(NOW));
+        }
+    }
+
+    #[test]
+    fn copies_have_a_rate_of_their_own_or_the_usual_one() {
+        assert_eq!(Ration::copies(0), Ration::copies(COPIES));
+        for rate in [1, 7, 1_000, COPIES, MOST_COPIES] {
+            let ration = Ration::copies(rate);
+            let mut meter = 0;
+            let mut passed = 0;
+            while ration.lets_pass(meter, 0) {
+                meter += ration.price;
+                passed += 1;
+            }
+            assert_eq!(passed, rate);
         }
     }
 

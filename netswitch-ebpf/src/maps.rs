@@ -227,6 +227,13 @@ pub fn neighbour(network: u32, address: Address) -> Option<&'static Neighbour> {
     unsafe { ADDRESSES.get(NeighbourKey { network, address }) }
 }
 
+/// Whether an endpoint may have an address that others may have, too.
+#[inline(always)]
+pub fn may_hold(endpoint: u32, address: Address) -> bool {
+    // SAFETY: as above
+    unsafe { ADDRESSES.get(NeighbourKey::held_by(endpoint, address)) }.is_some()
+}
+
 #[inline(always)]
 pub fn view(sandbox: u32) -> Option<&'static View> {
     VIEWS.get(sandbox)

@@ -43,10 +43,17 @@ pub fn charge_copy(frame: Frame, member: u32) -> Refusal {
 
 /// Charges an endpoint with a frame that is copied to many.
 #[inline(always)]
-pub fn take_copy(endpoint: u32) {
+pub fn take_copy(frame: Frame, endpoint: u32) {
+    let rate = maps::endpoint(frame.ifindex()).map_or(0, |endpoint| endpoint.copies);
     if let Some(rations) = maps::RATIONS.get_ptr_mut(endpoint) {
         // SAFETY: no argument; then: a word of the map's value
-        unsafe { move_on(&raw mut (*rations).copies, bpf_ktime_get_ns(), Ration::COPIES.price) };
+        unsafe {
+            move_on(
+                &raw mut (*rations).copies,
+                bpf_ktime_get_ns(),
+                Ration::copies(rate).price,
+            )
+        };
     }
 }
 

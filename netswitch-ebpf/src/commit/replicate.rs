@@ -37,7 +37,7 @@ pub fn to_members(frame: Frame, decision: &Cell<Decision>) {
         network: id,
         ..
     } = decision.get();
-    limit::take_copy(source);
+    limit::take_copy(frame, source);
     frame.clear_mark();
     if ifindex != 0 {
         // SAFETY: the context of the running program

@@ -49,6 +49,9 @@ fn ask(frame: Frame, headers: Headers, endpoint: &Endpoint, refusal: &mut u32) -
 #[inline(always)]
 fn ask_arp(frame: Frame, endpoint: &Endpoint) -> Result<Option<&'static Neighbour>, DropReason> {
     let arp = frame.arp()?;
+    if arp.sender().is_unspecified() && is_others(endpoint, arp.target()) {
+        return Err(DropReason::SpoofedArp);
+    }
     if arp.operation != Arp::REQUEST || !arp.is_ethernet_and_ipv4() || arp.target == arp.sender {
         return Ok(None);
     }
@@ -74,13 +77,21 @@ fn ask_discovery(
         // a test for duplicates: it claims the target, and may be heard only if nobody has it
         return match of_other(endpoint, target) {
             Ok(Some(_)) => Err(DropReason::SpoofedNeighbour),
+            _ if is_others(endpoint, target) => Err(DropReason::SpoofedNeighbour),
             _ => Ok(None),
         };
     }
     of_other(endpoint, target)
 }
 
-/// The neighbour with that address; `None` if it is the endpoint itself.
+/// Whether several may have the address, and the endpoint is not one of them.
+#[inline(always)]
+fn is_others(endpoint: &Endpoint, address: Address) -> bool {
+    maps::neighbour(endpoint.network, address).is_some_and(Neighbour::is_shared)
+        && !source_guard::is_own(endpoint, address)
+}
+
+/// The neighbour with that address; `None` if it is the endpoint itself, or if the containers have to be asked.
 #[inline(always)]
 fn of_other(endpoint: &Endpoint, address: Address) -> Result<Option<&'static Neighbour>, DropReason> {
     if source_guard::is_own(endpoint, address) {
@@ -88,7 +99,7 @@ fn of_other(endpoint: &Endpoint, address: Address) -> Result<Option<&'static Nei
     }
     match maps::neighbour(endpoint.network, address) {
         None => Err(DropReason::NoSuchNeighbour),
-        Some(neighbour) if neighbour.port.id == endpoint.id => Ok(None),
+        Some(neighbour) if neighbour.port.id == endpoint.id || neighbour.is_shared() => Ok(None),
         Some(neighbour) => Ok(Some(neighbour)),
     }
 }

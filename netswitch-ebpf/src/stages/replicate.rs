@@ -37,7 +37,7 @@ pub fn decide(frame: Frame, family: Family, endpoint: &Endpoint) -> Decision {
 /// Only looks whether the sender has any copies left; `commit` takes one.
 #[inline(never)]
 fn to_members(endpoint: &Endpoint, family: Family) -> Decision {
-    if !may_copy(endpoint.id) {
+    if !may_copy(endpoint) {
         return Decision::drop(DropReason::ReplicationRate);
     }
     let everyone = Decision {
@@ -68,11 +68,12 @@ pub fn is_for_host(frame: Frame) -> bool {
 
 /// Whether an endpoint may have one more frame copied.
 #[inline(always)]
-fn may_copy(endpoint: u32) -> bool {
+fn may_copy(endpoint: &Endpoint) -> bool {
     // SAFETY: no argument
     let now = unsafe { bpf_ktime_get_ns() };
+    let ration = Ration::copies(endpoint.copies);
     // SAFETY: one aligned word of the map; other CPUs move it on meanwhile
     maps::RATIONS
-        .get_ptr(endpoint)
-        .is_some_and(|rations| Ration::COPIES.lets_pass(unsafe { (&raw const (*rations).copies).read_volatile() }, now))
+        .get_ptr(endpoint.id)
+        .is_some_and(|rations| ration.lets_pass(unsafe { (&raw const (*rations).copies).read_volatile() }, now))
 }

@@ -139,7 +139,7 @@ fn source(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), Dro
     let allowed = if from.is_unspecified() {
         to.is_group() && may_be_unspecified(frame, headers)
     } else {
-        is_own(endpoint, from) || is_host(frame, endpoint, from)
+        is_own(endpoint, from) || is_host(frame, endpoint, from) || may_forward(frame, endpoint, from)
     };
     if allowed {
         return Ok(());
@@ -148,6 +148,33 @@ fn source(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), Dro
         true => DropReason::NotPublished,
         false => DropReason::SpoofedAddress,
     })
+}
+
+/// Whether a router may send its neighbours what has that address: one beyond the network. What goes to the host or by
+/// it to the world, and what goes to everybody, has the router's own source.
+#[inline(always)]
+fn may_forward(frame: Frame, endpoint: &Endpoint, address: Address) -> bool {
+    if endpoint.flags & flags::ROUTER == 0 || endpoint.kind == Kind::Host as u8 {
+        return false;
+    }
+    let Some(to) = frame.read::<[u16; 3]>(0) else {
+        return false;
+    };
+    to[0] & 0x0100_u16.to_be() == 0 && to != endpoint.gateway.words() && is_beyond(frame, endpoint, address)
+}
+
+/// Whether an address is none of the network's and none of the host's.
+#[inline(never)]
+fn is_beyond(frame: Frame, endpoint: &Endpoint, address: Address) -> bool {
+    let Some(network) = maps::network(endpoint.network) else {
+        return false;
+    };
+    let is_special = address.is_group() || address.is_unspecified() || address.is_loopback() || address.is_none();
+    !(is_special
+        || address.as_v4().is_none() && address.is_v6_link_local()
+        || maps::subnet(address).is_some_and(|subnet| subnet.network == endpoint.network)
+        || network.is_gateway(address)
+        || route::is_local(frame, network, address))
 }
 
 /// Whether the endpoint is the host's port and the host has the address.
@@ -178,7 +205,8 @@ fn may_be_unspecified(frame: Frame, headers: Headers) -> bool {
 #[inline(always)]
 fn is_further(endpoint: &Endpoint, address: Address) -> bool {
     endpoint.flags & flags::MORE_ADDRESSES != 0
-        && maps::neighbour(endpoint.network, address).is_some_and(|neighbour| neighbour.port.id == endpoint.id)
+        && (maps::neighbour(endpoint.network, address).is_some_and(|neighbour| neighbour.port.id == endpoint.id)
+            || maps::may_hold(endpoint.id, address))
 }
 
 /// Whether the address is the endpoint's.
@@ -255,7 +283,7 @@ fn complains(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<(), 
     if frame.ip_length(headers.family)? < quoted_end {
         return Err(DropReason::Malformed);
     }
-    match is_own(endpoint, to) && !headers.family.is_mapped(to) {
+    match !headers.family.is_mapped(to) && (is_own(endpoint, to) || may_forward(frame, endpoint, to)) {
         true => Ok(()),
         false => Err(DropReason::SpoofedError),
     }

@@ -37,6 +37,8 @@ pub struct Attach {
     label: Vec<(String, String)>,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    openings: options::Openings,
     /// MAC address of the interface (e.g., 92:d0:c6:0a:29:33)
     #[arg(long, value_name = "string", default_value = "")]
     mac_address: String,
@@ -86,6 +88,7 @@ impl Attach {
                 ip6: parse::ipv6(&self.ip6)?,
                 mac: parse::mac(&self.mac_address).map_err(|error| Failure::new(error.message))?,
                 aliases: self.alias,
+                driver_options: self.openings.options(),
                 ..Settings::default()
             },
             dns: self.dns,

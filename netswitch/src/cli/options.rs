@@ -4,7 +4,36 @@ use std::collections::BTreeMap;
 
 use super::failure::Failure;
 use crate::api::Filters;
-use crate::model::{container, parse, policy::Leash};
+use crate::model::{
+    container,
+    endpoint::openings::{ADDRESSES, ROUTER},
+    parse,
+    policy::Leash,
+};
+
+/// What an endpoint may do beyond the usual: short forms of `--driver-opt`.
+#[derive(Debug, Default, clap::Args)]
+pub struct Openings {
+    /// Addresses of the network, reserved with --aux-address, that the container may have (e.g., 10.0.0.100,fd00::100)
+    #[arg(long, value_name = "list", value_delimiter = ',')]
+    extra_address: Vec<String>,
+    /// Let the container forward packets to its neighbours
+    #[arg(long)]
+    router: bool,
+}
+
+impl Openings {
+    pub fn options(&self) -> BTreeMap<String, String> {
+        let mut options = BTreeMap::new();
+        if self.router {
+            options.insert(ROUTER.to_owned(), "true".to_owned());
+        }
+        if !self.extra_address.is_empty() {
+            options.insert(ADDRESSES.to_owned(), self.extra_address.join(","));
+        }
+        options
+    }
+}
 
 /// Go's spellings of a truth value.
 pub fn boolean(text: &str) -> Result<bool, String> {

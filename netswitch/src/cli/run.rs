@@ -67,6 +67,8 @@ pub struct Run {
     link_local_ip: Vec<String>,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    openings: options::Openings,
     /// Container MAC address (e.g., 92:d0:c6:0a:29:33)
     #[arg(long, value_name = "string", default_value = "")]
     mac_address: String,
@@ -114,6 +116,7 @@ impl Run {
             ip6: parse::ipv6(&self.ip6).map_err(daemon)?,
             mac: parse::mac(&self.mac_address).map_err(|error| error.message)?,
             aliases: self.network_alias,
+            driver_options: self.openings.options(),
             link_local_ips: parse::link_local(&self.link_local_ip).map_err(daemon)?,
             ..Settings::default()
         };

@@ -78,6 +78,7 @@ fn endpoint(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
         value.get(MAC..MAC + 6)?,
         &[0; 6],
         value.get(V4..)?,
+        &[0; 4], // the usual rate of copies
     ]
     .concat();
     (new.len() == size_of::<Endpoint>()).then(|| (key.to_vec(), new))

@@ -2,6 +2,7 @@
 
 pub mod add;
 pub mod connect;
+pub mod openings;
 
 use std::net::IpAddr;
 
@@ -43,6 +44,9 @@ pub struct Endpoint {
     /// As they were when it was made.
     #[serde(default, skip_serializing_if = "Leashes::is_none")]
     pub leashes: Leashes,
+    /// Its own and its network's.
+    #[serde(default)]
+    pub openings: openings::Openings,
 }
 
 impl Endpoint {

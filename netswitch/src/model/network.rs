@@ -15,7 +15,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::{address::Mac, endpoint::flags};
 use serde::{Deserialize, Serialize};
 
-use super::{Id, policy::Leash};
+use super::{Id, endpoint::openings::Openings, policy::Leash};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,6 +61,18 @@ impl Network {
 }
 
 impl Network {
+    /// Reserved addresses (`--aux-address`), which one container or several may have.
+    pub fn shared_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let reserved = |pool: &Pool| {
+            pool.auxiliary
+                .values()
+                .copied()
+                .filter(|address| *address != pool.gateway)
+                .collect::<Vec<_>>()
+        };
+        self.pools.iter().flat_map(reserved)
+    }
+
     /// Whether the host's own programs may ask for its names.
     pub fn has_host_names(&self) -> bool {
         self.bridge.as_ref().is_some_and(|bridge| bridge.host_names)
@@ -156,6 +168,9 @@ pub struct Bridge {
     /// `netswitch.egress`.
     #[serde(default)]
     pub egress: Option<Leash>,
+    /// What all of its endpoints may do.
+    #[serde(default)]
+    pub openings: Openings,
     /// `netswitch.host_names`: whether the host's own programs may ask for its names.
     #[serde(default)]
     pub host_names: bool,

@@ -1,19 +1,19 @@
 //! What the maps must hold for a network and for an endpoint.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use netswitch_common::{
     address::{Address, Mac},
     endpoint::{self, Kind, Port, PortKey, Slot, flags},
-    leash::LeashPortsKey,
     neighbour::{Neighbour, NeighbourKey},
     network::{Member, MemberKey, Subnet, SubnetKind},
-    publish::{self, OutwardKey, OutwardPorts},
+    publish,
     way::Way,
 };
 
+use super::{leash, outward};
 use crate::action::{Action, Device, Entry, Place};
 use crate::model::{
     container::limits::Limits,
@@ -114,6 +114,16 @@ pub fn of_network(network: &Network, bridge: &Bridge, members: u32) -> Vec<Entry
     for address in host_addresses.chain(network.switch_resolvers()) {
         entries.push(neighbour(bridge.number, address, bridge.mac, &host_end, port));
     }
+    // whoever has one of these answers for it
+    for address in network.shared_addresses() {
+        entries.push(neighbour(
+            bridge.number,
+            address,
+            Mac::default(),
+            &host_end,
+            Port::default(),
+        ));
+    }
     entries
 }
 
@@ -136,7 +146,13 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, hold
     } else {
         flags::PUBLISHES
     };
-    let mut flags = flags_of(network, bridge) | publishes | holder.limits.flags();
+    let openings = &endpoint.openings;
+    let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+    let mut flags = flags_of(network, bridge)
+        | publishes
+        | holder.limits.flags()
+        | flag(openings.router == Some(true), flags::ROUTER)
+        | flag(!openings.addresses.is_empty(), flags::MORE_ADDRESSES);
     if endpoint.is_leashed() {
         flags |= shield(flags);
     }
@@ -175,6 +191,7 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, hold
                 } else {
                     Address::NONE
                 },
+                copies: openings.replication_rate.unwrap_or(0),
                 ..Default::default()
             },
         },
@@ -195,64 +212,23 @@ pub fn of_endpoint(endpoint: &Endpoint, network: &Network, bridge: &Bridge, hold
     for address in addresses_of(endpoint, network) {
         entries.push(neighbour(bridge.number, address, endpoint.mac, &device, port));
     }
+    for address in &openings.addresses {
+        entries.push(Entry::Address {
+            key: NeighbourKey::held_by(endpoint.number, (*address).into()),
+            device: device.clone(),
+            value: Neighbour {
+                mac: endpoint.mac,
+                _pad: [0; 2],
+                port,
+            },
+        });
+    }
     for publication in &endpoint.publications {
         entries.extend(of_publication(publication, endpoint, bridge));
     }
-    entries.extend(of_outward(endpoint));
-    entries.extend(of_leashes(endpoint));
+    entries.extend(outward::of_endpoint(endpoint));
+    entries.extend(leash::of_endpoint(endpoint));
     entries
-}
-
-/// Which ports of the host's lead to its own: what it sends from these leaves by those. The first publication counts.
-fn of_outward(endpoint: &Endpoint) -> Vec<Entry> {
-    let mut chunks: BTreeMap<(u8, u8), OutwardPorts> = BTreeMap::new();
-    let publications = endpoint.publications.iter();
-    for publication in publications.filter(|publication| !publication.host.is_loopback()) {
-        for (inside, outside) in (publication.container_first..=u16::MAX).zip(publication.first..=publication.last) {
-            let [high, low] = inside.to_be_bytes();
-            let chunk = chunks.entry((publication.protocol.number(), high));
-            let port = &mut chunk.or_insert(OutwardPorts::NONE).0[usize::from(low)];
-            if *port == 0 {
-                *port = outside;
-            }
-        }
-    }
-    let entries = chunks.into_iter().map(|((protocol, port_high), value)| Entry::Outward {
-        key: OutwardKey {
-            endpoint: endpoint.number,
-            protocol,
-            port_high,
-            _pad: [0; 2],
-        },
-        value: Box::new(value),
-    });
-    entries.collect()
-}
-
-/// Whom its leashes let it speak with, as far as that is known beforehand.
-fn of_leashes(endpoint: &Endpoint) -> Vec<Entry> {
-    if !endpoint.is_leashed() {
-        return Vec::new();
-    }
-    let leash = endpoint.generation;
-    let prefixes = endpoint.leashes.prefixes().into_iter();
-    let prefixes = prefixes.map(|(network, classes)| Entry::Leashed {
-        leash,
-        network,
-        classes,
-    });
-    let ports = endpoint.leashes.ports().into_iter();
-    let ports = ports.map(|(protocol, port, length, classes)| Entry::LeashPorts {
-        key: LeashPortsKey {
-            leash,
-            protocol,
-            _pad: 0,
-            port: port.to_be(),
-        },
-        length,
-        classes,
-    });
-    prefixes.chain(ports).collect()
 }
 
 /// What is closed to whoever has a leash: the host, but for names, and metadata services.

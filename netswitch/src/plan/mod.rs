@@ -2,8 +2,10 @@
 //! they say what the state says.
 
 pub mod entries;
+mod leash;
 pub mod limits;
 pub mod names;
+mod outward;
 pub mod policy;
 pub mod published;
 pub mod view;

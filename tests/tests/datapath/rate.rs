@@ -12,7 +12,7 @@ use tests::{
     switch::Counter,
 };
 
-const FRAMES: u32 = 3_000;
+const FRAMES: u32 = 30_000;
 
 fn broadcast(from: &Port) -> Vec<u8> {
     ethernet(from.mac(), Mac::BROADCAST, 0x88b5, b"hello")
@@ -29,7 +29,7 @@ fn replication_has_a_rate_for_each_sender() {
         let passed = counters[&Counter::Path(Verdict::Replicate)].packets;
         let stopped = counters[&Counter::Drop(A.id, DropReason::ReplicationRate)].packets;
         assert_eq!(passed + stopped, u64::from(FRAMES));
-        assert!(passed >= 1_000, "a burst of 1000 passes, not of {passed}");
+        assert!(passed >= 10_000, "a burst of 10,000 passes, not of {passed}");
 
         // the neighbour has a bucket of its own
         loaded

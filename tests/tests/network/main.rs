@@ -53,6 +53,7 @@ mod names_servers;
 mod names_without_agent;
 mod no_way;
 mod observe;
+mod openings;
 mod pcap;
 mod policy;
 mod policy_traffic;

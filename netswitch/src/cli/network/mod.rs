@@ -77,6 +77,8 @@ pub struct Connect {
     /// driver options for the network
     #[arg(long, value_name = "strings", value_delimiter = ',')]
     driver_opt: Vec<String>,
+    #[command(flatten)]
+    openings: options::Openings,
     /// IPv4 address (e.g., 172.30.100.104)
     #[arg(long, value_name = "string", default_value = "")]
     ip: String,
@@ -101,7 +103,7 @@ pub struct Connect {
 
 impl Connect {
     pub fn request(self) -> Result<Request, Failure> {
-        let mut driver_options = std::collections::BTreeMap::new();
+        let mut driver_options = self.openings.options();
         for option in self.driver_opt {
             let (key, value) = option
                 .split_once('=')

@@ -219,7 +219,11 @@ fn attached(state: &State, container: &Container, name: &str, settings: &Setting
         "GlobalIPv6Address": ip(false),
         "GlobalIPv6PrefixLen": prefix(false),
         "MacAddress": endpoint.map(|endpoint| endpoint.mac.to_string()).unwrap_or_default(),
-        "DriverOpts": if settings.connected { json!({}) } else { Value::Null },
+        "DriverOpts": if settings.connected || !settings.driver_options.is_empty() {
+            json!(settings.driver_options)
+        } else {
+            Value::Null
+        },
     })
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
-use super::{Endpoint, Settings};
+use super::{Endpoint, Settings, openings::Openings};
 use crate::{
     api::Error,
     model::{
@@ -24,6 +24,7 @@ type Result<T> = std::result::Result<T, Error>;
 /// Judges what was asked of an attachment, as far as the network's state today tells.
 pub fn check(state: &State, network: &Network, container: &Id, settings: &Settings) -> Result<()> {
     check_support(network, settings)?;
+    Openings::of_endpoint(&settings.driver_options)?.check(network)?;
     for (address, pool) in [(settings.ip, network.pool_v4()), (settings.ip6, network.pool_v6())] {
         let (Some(address), Some(pool)) = (address, pool) else {
             continue;
@@ -77,10 +78,7 @@ pub fn check_form(settings: &Settings) -> Result<()> {
     if !settings.link_local_ips.is_empty() {
         return Err(no_effect("--link-local-ip"));
     }
-    match settings.driver_options.keys().next() {
-        Some(option) => Err(no_effect(&format!("--driver-opt {option}"))),
-        None => Ok(()),
-    }
+    Openings::of_endpoint(&settings.driver_options).map(drop)
 }
 
 /// Gives a container an endpoint on a bridge network, in a sandbox that exists or is in the draft.
@@ -123,6 +121,12 @@ pub fn add(
             network.name
         )));
     }
+    let own = Openings::of_endpoint(&settings.driver_options)?;
+    own.check(&network)?;
+    let openings = network
+        .bridge
+        .as_ref()
+        .map_or_else(|| own.clone(), |bridge| own.clone().within(&bridge.openings));
     let (number, generation) = draft.endpoint_number()?;
     let id = facts.id();
     let endpoint = Endpoint {
@@ -143,6 +147,7 @@ pub fn add(
         default_route_v6: false,
         index: None,
         publications: Vec::new(),
+        openings,
         leashes: Leashes {
             container: container.egress.clone(),
             network: network.bridge.as_ref().and_then(|bridge| bridge.egress.clone()),

@@ -55,6 +55,7 @@ pub fn create(state: &State, facts: &mut Facts, asked: &NetworkCreate) -> Result
         labels: asked.labels.clone(),
         bridge: None,
     };
+    options.openings.check(&network)?;
     network.bridge = Some(bridge(&mut draft, facts, &network, host_end, &options)?);
     draft.put_network(network);
     Ok((draft.finish(), id, Vec::new()))
@@ -144,6 +145,7 @@ pub(super) fn bridge(
         name_servers: options.name_servers.clone(),
         host_names: options.host_names,
         egress: options.egress.clone(),
+        openings: options.openings.clone(),
         host_end_index: None,
         switch_end_index: None,
     })

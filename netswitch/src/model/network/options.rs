@@ -8,7 +8,7 @@ use netswitch_common::endpoint::flags;
 
 use crate::{
     api::{Error, ErrorKind},
-    model::{parse, policy::Leash},
+    model::{endpoint::openings::Openings, parse, policy::Leash},
 };
 
 type Result<T> = std::result::Result<T, Error>;
@@ -50,6 +50,7 @@ pub struct Options {
     pub name_servers: Vec<IpAddr>,
     pub host_names: bool,
     pub egress: Option<Leash>,
+    pub openings: Openings,
 }
 
 pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> {
@@ -64,6 +65,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
         name_servers: Vec::new(),
         host_names: false,
         egress: None,
+        openings: Openings::default(),
     };
     for (key, value) in options {
         let allow = |flag: u32| Ok::<_, Error>(if boolean(key, value)? { flag } else { 0 });
@@ -87,6 +89,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
             "netswitch.allow_link_control" => parsed.allow |= allow(flags::ALLOW_LINK_CONTROL)?,
             "netswitch.allow_router_advertisement" => parsed.allow |= allow(flags::ALLOW_ROUTER_ADVERTISEMENT)?,
             "netswitch.allow_dhcp_server" => parsed.allow |= allow(flags::ALLOW_DHCP_SERVER)?,
+            _ if parsed.openings.read(key, value)? => {}
             _ => return Err(no_effect(key)),
         }
     }
@@ -102,15 +105,15 @@ pub fn no_effect(option: &str) -> Error {
     Error::new(ErrorKind::NotImplemented, format!("option {option} has no effect yet"))
 }
 
-fn unreadable(key: &str, value: &str, why: &str) -> Error {
+pub fn unreadable(key: &str, value: &str, why: &str) -> Error {
     Error::bad_request(format!("failed to parse {key} value: {value} ({why})"))
 }
 
-fn boolean(key: &str, value: &str) -> Result<bool> {
+pub fn boolean(key: &str, value: &str) -> Result<bool> {
     parse::boolean(value).map_err(|error| unreadable(key, value, &error.message))
 }
 
-fn address(key: &str, value: &str, fits: fn(&IpAddr) -> bool) -> Result<IpAddr> {
+pub fn address(key: &str, value: &str, fits: fn(&IpAddr) -> bool) -> Result<IpAddr> {
     let address = value.parse().ok().filter(fits);
     address.ok_or_else(|| unreadable(key, value, "nil ip"))
 }
@@ -242,6 +245,7 @@ mod tests {
             name_servers: vec![[192, 0, 2, 53].into(), "fd00::53".parse().unwrap()],
             host_names: true,
             egress: Some("*.example.org:443".parse().unwrap()),
+            openings: Openings::default(),
         };
         assert_eq!(options, Ok(expected));
         assert_eq!(

@@ -117,6 +117,7 @@ mod tests {
             default_route_v4: true,
             default_route_v6: v6,
             index: None,
+            openings: crate::model::endpoint::openings::Openings::default(),
             leashes: crate::model::policy::Leashes::default(),
             publications: publications.iter().map(publication).collect(),
         }
