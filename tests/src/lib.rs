@@ -11,5 +11,6 @@ pub mod random;
 pub mod records;
 pub mod rows;
 pub mod sequence;
+pub mod site;
 pub mod switch;
 pub mod world;

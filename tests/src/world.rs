@@ -44,7 +44,7 @@ pub use self::raw::Raw;
 pub use self::service::{Service, Transport};
 pub use self::snapshot::Snapshot;
 pub use self::traffic::{Stream, datagrams, exchange, transfer};
-pub use self::tunnel::{TUNNEL_HOST, TUNNEL_PEER, Tunnel};
+pub use self::tunnel::{Carrier, Frames, TUNNEL_HOST, TUNNEL_PEER, Tunnel};
 
 /// Two cores run several worlds at once: only what hangs takes this long.
 pub const PATIENCE: Duration = Duration::from_mins(1);

@@ -76,6 +76,7 @@ mod source_ports;
 mod top;
 mod uplink;
 mod uplink_bare;
+mod uplink_kinds;
 mod uplink_routing;
 mod uplink_stack;
 mod uplink_stack_life;
