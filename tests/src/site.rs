@@ -56,6 +56,16 @@ impl Site {
         self.gateway.host()
     }
 
+    /// A switch that follows the routes to all that lies beyond its uplinks.
+    pub fn switch(arguments: &[&str], kinds: &[Kind]) -> Self {
+        Self::new(&Gate::Switch(arguments), kinds, lead_all)
+    }
+
+    /// A plain router that does.
+    pub fn router(kinds: &[Kind]) -> Self {
+        Self::new(&Gate::Router, kinds, lead_all)
+    }
+
     /// Every cell of an uplink, both families, all at the same time; what failed.
     pub fn failures(&self, uplink: &Uplink, cells: &[Cell]) -> Vec<String> {
         let views = uplink.kind.families().iter().flat_map(|family| {
@@ -76,4 +86,8 @@ impl Site {
                 .collect()
         })
     }
+}
+
+fn lead_all(host: &Namespace, uplinks: &[Uplink]) {
+    uplinks.iter().for_each(|uplink| uplink.lead(host));
 }

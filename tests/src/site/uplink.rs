@@ -71,6 +71,8 @@ impl Uplink {
     pub fn way(&self, family: usize) -> String {
         let (device, peer, host) = (&self.device, &self.peer[family], &self.host[family]);
         match self.kind {
+            // an address on another device than the link's is not found by neighbour discovery (RFC 4861, 7.2.3)
+            Kind::Unnumbered if family == 1 => format!("via fe80::1 dev {device} src {host}"),
             Kind::Unnumbered => format!("via {peer} dev {device} onlink src {host}"),
             kind if kind.is_bare() => format!("dev {device}"),
             _ => format!("via {peer} dev {device}"),
@@ -90,12 +92,17 @@ impl Uplink {
 
     fn number(&self, host: &Namespace) {
         let device = &self.device;
-        for (namespace, [v4, v6], other) in [(host, &self.host, &self.peer), (&self.machine, &self.peer, &self.host)] {
+        let sides = [
+            (host, &self.host, &self.peer, ["fe80::99", "fe80::1"]),
+            (&self.machine, &self.peer, &self.host, ["fe80::1", "fe80::99"]),
+        ];
+        for (namespace, [v4, v6], other, [own_link, other_link]) in sides {
             if self.kind == Kind::Unnumbered {
                 namespace
                     .sh(&format!(
                         "ip addr add {v4}/32 dev lo && ip addr add {v6}/128 dev lo nodad && \
-                         ip route add {}/32 dev {device} src {v4} && ip -6 route add {}/128 dev {device} src {v6}",
+                         ip route add {}/32 dev {device} src {v4} && ip addr add {own_link}/64 dev {device} nodad && \
+                         ip -6 route add {}/128 via {other_link} dev {device} src {v6}",
                         other[0], other[1]
                     ))
                     .ok();

@@ -27,6 +27,8 @@ pub struct Dial {
     pub from: Option<SocketAddr>,
     /// UDP only: `connect` and `send`, not `sendto`.
     pub connected: bool,
+    /// Type of service, or traffic class.
+    pub service: u8,
 }
 
 /// An answer of a [`super::Service`].
@@ -47,6 +49,7 @@ impl Dial {
             to,
             from: None,
             connected: false,
+            service: 0,
         }
     }
 
@@ -68,6 +71,13 @@ impl Dial {
     #[must_use]
     pub fn connected(mut self) -> Self {
         self.connected = true;
+        self
+    }
+
+    /// With a type of service, or traffic class.
+    #[must_use]
+    pub fn of_service(mut self, service: u8) -> Self {
+        self.service = service;
         self
     }
 
@@ -149,6 +159,13 @@ impl Dial {
         // the first limits connect too
         setsockopt(&socket, sockopt::SendTimeout, &time)?;
         setsockopt(&socket, sockopt::ReceiveTimeout, &time)?;
+        if self.service != 0 {
+            let service = i32::from(self.service);
+            match self.to {
+                SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4Tos, &service)?,
+                SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6TClass, &service)?,
+            }
+        }
         if let Some(from) = self.from {
             setsockopt(&socket, sockopt::ReuseAddr, &true)?;
             bind(socket.as_raw_fd(), &SockaddrStorage::from(from))?;

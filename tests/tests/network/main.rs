@@ -80,6 +80,7 @@ mod uplink_kinds;
 mod uplink_routing;
 mod uplink_stack;
 mod uplink_stack_life;
+mod uplink_ways;
 mod uplink_xdp;
 mod user_network;
 mod why;

@@ -1,0 +1,344 @@
+//! Ways of routing: every cell of docs/uplinks.md holds for what a rule or a route leads over a second uplink, and each
+//! selector takes from containers what it takes from those behind a plain Linux router.
+
+use std::collections::BTreeMap;
+
+use tests::site::{CELLS, CONTAINERS, FAMILIES, Gate, Kind, SUBNET, Site, Uplink};
+use tests::world::{Dial, Namespace, Service, Transport, within};
+
+use super::address;
+
+/// The second uplink's table.
+const TABLE: &str = "77";
+/// Behind both uplinks.
+const ANYWHERE: [&str; 2] = ["203.0.113.9", "2001:db8:113::9"];
+const KINDS: [Kind; 2] = [Kind::Veth, Kind::Tun];
+
+/// Lines for each family. FIRST and SECOND are the ways over the uplinks, ONE the container, SUBNET its network,
+/// EVERYTHING the halves of the world.
+struct Way {
+    name: &'static str,
+    lines: &'static [&'static str],
+}
+
+const WAYS: [Way; 9] = [
+    way("default route", &["ip F route add default SECOND"]),
+    way(
+        "default routes by metric",
+        &[
+            "ip F route add default FIRST metric 2000",
+            "ip F route add default SECOND metric 100",
+        ],
+    ),
+    way(
+        "halves of the world before the default",
+        &[
+            "ip F route add default FIRST",
+            "ip F route add HALF SECOND",
+            "ip F route add OTHER SECOND",
+        ],
+    ),
+    way(
+        "from the subnet",
+        &["ip F route add default FIRST", "ip F rule add from SUBNET lookup 77"],
+    ),
+    way(
+        "from the container",
+        &["ip F route add default FIRST", "ip F rule add from ONE lookup 77"],
+    ),
+    way(
+        "by the device",
+        &["ip F route add default FIRST", "ip F rule add iif br-dual lookup 77"],
+    ),
+    way(
+        "by protocol",
+        &[
+            "ip F route add default FIRST",
+            "ip F rule add from SUBNET ipproto tcp lookup 77",
+            "ip F rule add from SUBNET ipproto udp lookup 77",
+            "ip F rule add from SUBNET ipproto ICMP lookup 77",
+        ],
+    ),
+    way(
+        "as wg-quick sets it up",
+        &[
+            "ip F route add default FIRST",
+            "ip F rule add not fwmark 51820 lookup 77",
+            "ip F rule add lookup main suppress_prefixlength 0",
+        ],
+    ),
+    way(
+        "a table that throws most",
+        &[
+            "ip F route add default SECOND",
+            "ip F route add throw default table 78",
+            "ip F rule add from SUBNET lookup 78",
+        ],
+    ),
+];
+
+const fn way(name: &'static str, lines: &'static [&'static str]) -> Way {
+    Way { name, lines }
+}
+
+/// Fills in what a line leaves open.
+fn filled(line: &str, uplinks: &[Uplink], family: usize) -> String {
+    let icmp = ["icmp", "ipv6-icmp"][family];
+    let [half, other] = [["0.0.0.0/1", "128.0.0.0/1"], ["::/1", "8000::/1"]][family];
+    line.replace(" F ", &format!(" {} ", FAMILIES[family]))
+        .replace("FIRST", &uplinks[0].way(family))
+        .replace("SECOND", &uplinks[1].way(family))
+        .replace("SUBNET", SUBNET[family])
+        .replace("ONE", CONTAINERS[0][family])
+        .replace("ICMP", icmp)
+        .replace("HALF", half)
+        .replace("OTHER", other)
+}
+
+/// A host with two uplinks, the second of which has table 77.
+fn site(gate: &Gate, lines: &[&str]) -> Site {
+    Site::new(gate, &KINDS, |host, uplinks| {
+        for family in [0, 1] {
+            let table = format!("ip F route add default SECOND table {TABLE}");
+            for line in [&[table.as_str()], lines].concat() {
+                host.sh(&filled(line, uplinks, family)).ok();
+            }
+        }
+    })
+}
+
+#[track_caller]
+fn all_hold(gate: &Gate, ways: &[Way]) {
+    let failures = ways.iter().flat_map(|way| {
+        let site = site(gate, way.lines);
+        let failures = site.failures(&site.uplinks[1], &CELLS).into_iter();
+        failures
+            .map(|failure| format!("{}: {failure}", way.name))
+            .collect::<Vec<_>>()
+    });
+    let failures: Vec<_> = failures.collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// The test's own world is right.
+#[test]
+fn a_plain_router_follows_every_way() {
+    all_hold(&Gate::Router, &WAYS);
+}
+
+#[test]
+fn every_way_is_followed() {
+    all_hold(&Gate::Switch(&[]), &WAYS);
+}
+
+#[test]
+fn every_way_is_followed_beside_xdp() {
+    all_hold(&Gate::Switch(&["--uplink-mode", "xdp"]), &WAYS[3..6]);
+}
+
+#[test]
+fn every_way_is_followed_by_the_stack() {
+    all_hold(&Gate::Switch(&["--uplink-mode", "stack"]), &WAYS);
+}
+
+/// Selectors of rules, each of which takes a part of what the containers send.
+const SELECTORS: [&str; 10] = [
+    "from SUBNET",
+    "from ONE",
+    "from ONE to ANYWHERE",
+    "iif br-dual",
+    "ipproto udp",
+    "from SUBNET ipproto tcp dport 8",
+    "dport 7-7",
+    "ipproto udp sport 4444",
+    "from SUBNET tos 0x10",
+    "iif br-dual ipproto tcp sport 4000-5000",
+];
+
+/// Who answers each question that the containers ask.
+type Answers = BTreeMap<String, String>;
+
+/// Asks by every combination of what selectors look at.
+fn answers(site: &Site, family: usize) -> Answers {
+    let mut answers = Answers::new();
+    for (name, container) in [("one", site.gateway.one()), ("two", site.gateway.two())] {
+        for transport in Transport::BOTH {
+            for (port, from, service) in [(7, 0, 0), (8, 0, 0), (7, 4444, 0), (7, 0, 0x10), (8, 4444, 0x10)] {
+                let dial = Dial::new(transport, (address(ANYWHERE[family]), port).into()).of_service(service);
+                let dial = match from {
+                    0 => dial,
+                    _ => dial.from(["0.0.0.0", "::"][family], from),
+                };
+                let said = ask(dial, container);
+                let question = format!("IPv{} {name} {transport:?} {from}->{port} {service:#x}", [4, 6][family]);
+                answers.insert(question, said);
+            }
+        }
+    }
+    answers
+}
+
+fn ask(dial: Dial, container: &Namespace) -> String {
+    match dial.ask_shortly(container) {
+        Ok(answer) => format!("{} sees {}", answer.name, answer.client.ip()),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// `ANYWHERE` behind both uplinks.
+fn everywhere(site: &Site) -> Vec<Service> {
+    let mut services = Vec::new();
+    for uplink in &site.uplinks {
+        for (family, anywhere) in FAMILIES.into_iter().zip(ANYWHERE) {
+            let line = format!("ip {family} addr add {anywhere} dev lo");
+            uplink.machine.sh(&line).ok();
+            for transport in Transport::BOTH {
+                for port in [7, 8] {
+                    let at = (address(anywhere), port).into();
+                    services.push(Service::at(&uplink.machine, transport, at, &uplink.device));
+                }
+            }
+        }
+    }
+    services
+}
+
+/// What each selector takes behind a gate, both families.
+fn by_selector(
+    gate: &Gate,
+    selectors: &[&str],
+    expected: Option<&BTreeMap<String, Answers>>,
+) -> BTreeMap<String, Answers> {
+    let site = site(gate, &["ip F route add default FIRST"]);
+    let _services = everywhere(&site);
+    let mut all = BTreeMap::new();
+    for selector in selectors {
+        for family in [0, 1] {
+            let rule = |what: &str| {
+                let line = format!("ip F rule {what} {selector} lookup {TABLE}").replace("ANYWHERE", ANYWHERE[family]);
+                site.host().sh(&filled(&line, &site.uplinks, family)).ok();
+            };
+            let name = format!("IPv{} {selector}", [4, 6][family]);
+            rule("add");
+            // a rule may take a moment to be heard of
+            let wanted = expected.map(|expected| &expected[&name]);
+            let mut seen = Answers::new();
+            let _ = within(std::time::Duration::from_secs(10), || {
+                seen = answers(&site, family);
+                if wanted.is_none_or(|wanted| *wanted == seen) {
+                    Ok(())
+                } else {
+                    Err(String::new())
+                }
+            });
+            rule("del");
+            all.insert(name, seen);
+        }
+    }
+    all
+}
+
+#[track_caller]
+fn selectors_take_the_same(selectors: &[&str], arguments: &[&str]) {
+    let expected = by_selector(&Gate::Router, selectors, None);
+    for (selector, answers) in &expected {
+        let takes = answers.values().any(|answer| answer.starts_with("up1"));
+        assert!(takes, "the test's own world is wrong: {selector}: {answers:#?}");
+    }
+    let seen = by_selector(&Gate::Switch(arguments), selectors, Some(&expected));
+    let mut wrong = Vec::new();
+    for (selector, answers) in &expected {
+        for (question, answer) in answers {
+            let instead = &seen[selector][question];
+            if instead != answer {
+                wrong.push(format!("rule {selector}: {question}: {instead}, not {answer}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn selectors_take_what_a_router_takes() {
+    selectors_take_the_same(&SELECTORS, &[]);
+}
+
+#[test]
+fn selectors_take_what_a_router_takes_by_the_stack() {
+    selectors_take_the_same(&SELECTORS[..5], &["--uplink-mode", "stack"]);
+}
+
+/// A route's own source is what the world sees.
+#[test]
+fn the_source_that_a_route_names_is_shown() {
+    let own = ["192.168.100.77", "2001:db8:100::77"];
+    let elsewhere = ["198.51.100.77", "2001:db8:51::77"];
+    for gate in [
+        Gate::Router,
+        Gate::Switch(&[]),
+        Gate::Switch(&["--uplink-mode", "stack"]),
+    ] {
+        let site = Site::new(&gate, &[Kind::Veth, Kind::Tun], |host, uplinks| {
+            for family in [0, 1] {
+                let option = FAMILIES[family];
+                let nodad = ["", "nodad"][family];
+                host.sh(&format!("ip {option} addr add {}/24 dev up0 {nodad}", own[family]))
+                    .ok();
+                host.sh(&format!("ip {option} addr add {} dev lo", elsewhere[family]))
+                    .ok();
+                for (uplink, source) in uplinks.iter().zip([own[family], elsewhere[family]]) {
+                    for prefix in uplink.beyond(family) {
+                        let way = uplink.way(family);
+                        host.sh(&format!("ip {option} route add {prefix} {way} src {source}"))
+                            .ok();
+                    }
+                    let device = &uplink.device;
+                    let back = format!("ip {option} route replace {source} dev {device}");
+                    if device == "up1" {
+                        uplink.machine.sh(&back).ok();
+                    }
+                }
+            }
+        });
+        for (uplink, source) in site.uplinks.iter().zip([own, elsewhere]) {
+            for transport in Transport::BOTH {
+                for family in [0, 1] {
+                    let dial = Dial::new(transport, (address(&uplink.target[family]), 7).into());
+                    let answer = dial.answered(site.gateway.one());
+                    assert_eq!(
+                        answer.client.ip(),
+                        address(source[family]),
+                        "{:?} {dial:?}",
+                        uplink.kind
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Marks come from the host's own firewall, which sees containers' packets in stack mode.
+#[test]
+fn marks_of_the_firewall_are_followed_by_the_stack() {
+    for gate in [Gate::Router, Gate::Switch(&["--uplink-mode", "stack"])] {
+        let site = site(
+            &gate,
+            &["ip F route add default FIRST", "ip F rule add fwmark 0x7 lookup 77"],
+        );
+        let _services = everywhere(&site);
+        let rules = "table inet theirs { chain before { type filter hook prerouting priority mangle;
+            iifname \"br-dual\" udp dport 7 meta mark set 7; } }";
+        site.host().sh(&format!("nft '{rules}'")).ok();
+        for family in [0, 1] {
+            for (transport, port, name) in [
+                (Transport::Udp, 7, "up1"),
+                (Transport::Udp, 8, "up0"),
+                (Transport::Tcp, 7, "up0"),
+            ] {
+                let dial = Dial::new(transport, (address(ANYWHERE[family]), port).into());
+                let answer = dial.answered(site.gateway.one());
+                assert_eq!(answer.name, name, "{dial:?}");
+            }
+        }
+    }
+}
