@@ -35,6 +35,8 @@ pub struct Core {
     pub kernel: Box<dyn Kernel>,
     pub datapath: Datapath,
     pub host: HostOptions,
+    /// Routes decide which devices are uplinks ([`crate::model::uplink::has_unnumbered`]).
+    pub routes_choose_uplinks: bool,
     /// For the threads that wait for a container's end.
     pub jobs: mpsc::Sender<Job>,
     pub ended: broadcast::Sender<Id>,

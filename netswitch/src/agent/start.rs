@@ -55,6 +55,7 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
         kernel: Box::new(kernel),
         datapath,
         host: options.host.clone(),
+        routes_choose_uplinks: false,
         jobs: jobs.clone(),
         ended: ended.clone(),
         last_macs: HashMap::new(),

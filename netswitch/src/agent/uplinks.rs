@@ -91,11 +91,13 @@ impl Core {
         let links = self.kernel.links()?;
         let ours: BTreeSet<u32> = self.state.device_indexes().collect();
         let choice = Choice::of(&self.host.uplinks);
+        // hosts may have a million routes: they are read only where they matter
+        self.routes_choose_uplinks =
+            uplink::has_unnumbered(&choice, &links, addresses, |link| ours.contains(&link.index));
         let host = uplink::Host {
             links: &links,
             addresses,
-            // hosts may have a million routes: they are read only where they matter
-            routed: match uplink::has_unnumbered(&choice, &links, addresses, |link| ours.contains(&link.index)) {
+            routed: match self.routes_choose_uplinks {
                 true => self.kernel.routed_devices()?,
                 false => BTreeSet::new(),
             },

@@ -21,7 +21,10 @@ impl Core {
         match event {
             Event::RoutesChanged => {
                 self.forget_answers();
-                return self.flows_look_again();
+                return match self.routes_choose_uplinks {
+                    true => self.refresh_host(),
+                    false => self.flows_look_again(),
+                };
             }
             Event::AddressAdded { .. } | Event::AddressRemoved { .. } | Event::Missed => {
                 self.forget_answers();

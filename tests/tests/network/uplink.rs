@@ -100,9 +100,9 @@ fn an_uplink_that_comes_later_serves_and_one_that_goes_is_forgotten() {
         for to in HOST {
             assert_eq!(Dial::tcp(to, 8080).answered(world.lan()).name, "one", "round {round}");
         }
-        let before = world.drops("one", "dual", "no-uplink");
+        let before = world.drops("one", "dual", "no-route");
         Dial::udp(SECOND_LAN[0], 7).unanswered(&inside);
-        drops_reach(&world, "one", "dual", "no-uplink", before + 1);
+        drops_reach(&world, "one", "dual", "no-route", before + 1);
     }
 }
 

@@ -19,9 +19,9 @@ fn works(arguments: &[&str]) {
     let _beyond = Transport::BOTH.map(|transport| Service::start(&tunnel.peer, transport, 7, "peer"));
     for peer in addresses(TUNNEL_PEER) {
         inside.enter(|| echoes(&[peer])).expect("the peer answers");
-        // two fragments each way
+        // two fragments each way; of the first packet the container learns how long they may be
         world
-            .exec("one", &["ping", "-c1", "-W2", "-s", "2000", &peer.to_string()])
+            .exec("one", &["ping", "-c3", "-W2", "-s", "2000", &peer.to_string()])
             .ok();
         // what is longer than the tunnel takes is told
         let told = world.exec(
@@ -109,15 +109,16 @@ fn the_way_follows_a_tunnel() {
     for (family, lan) in ["-4", "-6"].into_iter().zip(LAN) {
         world.host.sh(&format!("ip {family} route add default via {lan}")).ok();
     }
-    let _lan = Service::start(world.lan(), Transport::Udp, 7, "lan");
     for (peer, far) in TUNNEL_PEER.into_iter().zip(["203.0.113.9", "2001:db8:113::9"]) {
         let family = if far.contains(':') { "-6" } else { "-4" };
         world.lan().sh(&format!("ip {family} addr add {far} dev lo")).ok();
+        let at = |machine, name| Service::at(machine, Transport::Udp, (address(far), 7).into(), name);
+        let _lan = at(world.lan(), "lan");
         let dial = Dial::udp(far, 7);
         assert_eq!(dial.answered(&inside).name, "lan");
         let tunnel = world.add_tunnel(1400);
-        let _peer = Service::start(&tunnel.peer, Transport::Udp, 7, "peer");
         tunnel.peer.sh(&format!("ip {family} addr add {far} dev lo")).ok();
+        let _peer = at(&tunnel.peer, "peer");
         world
             .host
             .sh(&format!("ip {family} route add {far} via {peer} dev vpn0"))

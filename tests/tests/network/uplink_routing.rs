@@ -27,9 +27,15 @@ impl Setup {
             for (family, far) in FAMILIES.into_iter().zip(FAR) {
                 machine.sh(&format!("ip {family} addr add {far} dev lo")).ok();
             }
-            for transport in Transport::BOTH {
-                services.push(Service::start(machine, transport, 7, name));
-                services.push(Service::start(machine, transport, 8, name));
+            for (transport, port) in [
+                (Transport::Tcp, 7),
+                (Transport::Tcp, 8),
+                (Transport::Udp, 7),
+                (Transport::Udp, 8),
+            ] {
+                for far in FAR {
+                    services.push(Service::at(machine, transport, (address(far), port).into(), name));
+                }
             }
         }
         for (family, (first, second)) in FAMILIES.into_iter().zip(LAN.into_iter().zip(SECOND_LAN)) {

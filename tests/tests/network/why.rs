@@ -215,8 +215,8 @@ fn to_the_world_and_from_it() {
         "web",
         "world/icmp",
         &[
-            "dropped no-uplink: icmp 10.7.0.2 -> 192.0.2.1 on front",
-            "dropped no-uplink: icmp fd7::2 -> 2001:db8::1 on front",
+            "dropped no-route: icmp 10.7.0.2 -> 192.0.2.1 on front",
+            "dropped no-route: icmp fd7::2 -> 2001:db8::1 on front",
         ],
     );
     says(
@@ -248,7 +248,7 @@ fn to_the_world_and_from_it() {
     );
     assert_eq!(flows(&world), before.1);
     assert_eq!(world.snapshot().difference(&before.0), None);
-    for reason in ["no-uplink", "not-published"] {
+    for reason in ["no-route", "not-published"] {
         assert_eq!(world.drops("web", "front", reason), 0);
     }
 }
