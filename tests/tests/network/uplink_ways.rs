@@ -12,7 +12,6 @@ use super::address;
 const TABLE: &str = "77";
 /// Behind both uplinks.
 const ANYWHERE: [&str; 2] = ["203.0.113.9", "2001:db8:113::9"];
-const KINDS: [Kind; 2] = [Kind::Veth, Kind::Tun];
 
 /// Lines for each family. FIRST and SECOND are the ways over the uplinks, ONE the container, SUBNET its network,
 /// EVERYTHING the halves of the world.
@@ -106,7 +105,11 @@ fn filled(line: &str, uplinks: &[Uplink], family: usize) -> String {
 
 /// A host with two uplinks, the second of which has table 77.
 fn site(gate: &Gate, lines: &[&str]) -> Site {
-    Site::new(gate, &KINDS, |host, uplinks| {
+    let kinds = match gate {
+        Gate::Switch(["--uplink-mode", "stack"]) => [Kind::Veth, Kind::Veth],
+        _ => [Kind::Veth, Kind::Tun],
+    };
+    Site::new(gate, &kinds, |host, uplinks| {
         for family in [0, 1] {
             let table = format!("ip F route add default SECOND table {TABLE}");
             // what goes back to containers is nobody's rule's
@@ -201,7 +204,8 @@ fn everywhere(site: &Site) -> Vec<Service> {
     let mut services = Vec::new();
     for uplink in &site.uplinks {
         for (family, anywhere) in FAMILIES.into_iter().zip(ANYWHERE) {
-            let line = format!("ip {family} addr add {anywhere} dev lo");
+            let nodad = if family == "-6" { "nodad" } else { "" };
+            let line = format!("ip {family} addr add {anywhere} dev lo {nodad}");
             uplink.machine.sh(&line).ok();
             for transport in Transport::BOTH {
                 for port in [7, 8] {
