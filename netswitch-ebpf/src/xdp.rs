@@ -17,7 +17,7 @@ use crate::{
     headers::Macs,
     maps,
     packet::plain::{self, Plain},
-    stages::route,
+    stages::fib,
 };
 
 /// What a hook of this kind answers with.
@@ -106,7 +106,7 @@ fn leads_to(context: &XdpContext, host_end: u32, to: Address) -> bool {
     let mut memory = MaybeUninit::uninit();
     // SAFETY: this function's own memory; the context of the running program; the query is all filled
     unsafe {
-        let query = route::query(&raw mut memory, host_end, to);
+        let query = fib::query(&raw mut memory, host_end, to);
         bpf_fib_lookup(context.ctx.cast(), query, size_of_val(&*query) as i32, 0);
         (*query).ifindex == host_end
     }

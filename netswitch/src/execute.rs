@@ -51,14 +51,16 @@ impl Plane for Datapath {
             (datapath::Hook::UplinkEgress, hooks.mode == UplinkMode::Stack),
         ];
         for (hook, is_wanted) in wanted {
-            match is_wanted {
-                true => Self::attach(self, hook, device, *index)?,
-                false => Self::detach(self, hook, *index)?,
+            if is_wanted {
+                Self::attach(self, hook, device, *index)?;
+            } else {
+                Self::detach(self, hook, *index)?;
             }
         }
-        match hooks.are_guarded() {
-            true => self.guard(*index),
-            false => self.unguard(*index),
+        if hooks.are_guarded() {
+            self.guard(*index)
+        } else {
+            self.unguard(*index)
         }
     }
     fn detach_uplink(&mut self, index: u32) -> Result<(), datapath::Error> {

@@ -52,7 +52,7 @@ pub fn take_copy(frame: Frame, endpoint: u32) {
                 &raw mut (*rations).copies,
                 bpf_ktime_get_ns(),
                 Ration::copies(rate).price,
-            )
+            );
         };
     }
 }

@@ -12,7 +12,7 @@ use netswitch_common::{
 use super::{
     admit, flow, fragment,
     host::{self, Answer},
-    leave, masquerade, names, policy, publish, resolve, route, stack, tuple,
+    leave, masquerade, names, near, policy, publish, resolve, stack, tuple,
 };
 use crate::{
     maps,
@@ -107,7 +107,7 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<Answer, 
             readable?;
             if stack::is_on() {
                 masquerade::may_begin(read()?, endpoint)?;
-                return match route::leads_out(frame, network, to.get()) {
+                return match near::leads_out(frame, network, to.get()) {
                     true => Ok(Answer::Stack),
                     false => Err(DropReason::NoUplink),
                 };
@@ -214,7 +214,7 @@ fn place(
     if to.as_v4().is_none() && to.is_v6_link_local() {
         return Err(DropReason::NotRouted);
     }
-    let near = route::near(frame, network.host_end, to);
+    let near = near::near(frame, network.host_end, to);
     let other = match near.is_local {
         true => Place::Host,
         false => Place::World,
@@ -222,7 +222,7 @@ fn place(
     // a network may be wider than one of the host's own (SEED S30): the more specific route wins
     match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
         Some((subnet, owner))
-            if !route::leads_to(subnet, owner, near.ifindex) && near.ifindex != 0 && !owner.is_gateway(to) =>
+            if !near::leads_to(subnet, owner, near.ifindex) && near.ifindex != 0 && !owner.is_gateway(to) =>
         {
             Ok(other)
         }

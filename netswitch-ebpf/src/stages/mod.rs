@@ -3,6 +3,7 @@
 pub mod admit;
 mod begin;
 pub mod claim;
+pub mod fib;
 pub mod flow;
 pub mod forward;
 pub mod fragment;
@@ -12,6 +13,7 @@ pub mod leash;
 pub mod leave;
 pub mod masquerade;
 pub mod names;
+pub mod near;
 pub mod neighbour;
 mod options;
 pub mod policy;

@@ -11,7 +11,7 @@ use netswitch_common::{
 
 use super::{
     begin::{self, Template, set_sender, source, target},
-    route,
+    near, route,
 };
 use crate::{
     code,
@@ -80,7 +80,7 @@ fn published_number(frame: Frame, read: &Read) -> Option<u32> {
     // a gateway's address is for its own network alone
     let is_host = match network.is_gateway(to) {
         true => read.tuple.get().zone != 0,
-        false => route::is_local(frame, network, to),
+        false => near::is_local(frame, network, to),
     };
     is_host.then_some(number)
 }
@@ -102,7 +102,7 @@ pub fn decide_world(frame: Frame, published: Published) -> Result {
     };
     let client = part!(read.tuple, from);
     let subnet = maps::subnet(client.get()).and_then(|subnet| Some((subnet, maps::network(subnet.network)?)));
-    if subnet.is_some_and(|(subnet, network)| route::is_inside(frame, subnet, network, client.get())) {
+    if subnet.is_some_and(|(subnet, network)| near::is_inside(frame, subnet, network, client.get())) {
         return Err(DropReason::SpoofedAddress);
     }
     let Some(network) = maps::network(publication.network) else {

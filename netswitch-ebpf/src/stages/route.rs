@@ -1,6 +1,6 @@
 //! Route: the host's own routing tables say where the world is, and which address to show it.
 
-use core::{cell::Cell, mem::MaybeUninit};
+use core::cell::Cell;
 
 use aya_ebpf::{
     Global,
@@ -9,17 +9,20 @@ use aya_ebpf::{
         BPF_FIB_LKUP_RET_NO_SRC_ADDR, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_PROHIBIT, BPF_FIB_LKUP_RET_SUCCESS,
         BPF_FIB_LKUP_RET_UNREACHABLE, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup as FibLookup,
     },
-    helpers::bpf_fib_lookup,
 };
 use netswitch_common::{
     address::{Address, Mac},
     flow::{Flow, SILENCE, direction, halves},
     host::{Config, Uplink},
-    network::{Network, Subnet, SubnetKind},
+    network::Network,
     verdict::DropReason,
     way::Way,
 };
 
+use super::{
+    fib::{ask, query},
+    near::{is_local, leads_out},
+};
 use crate::{
     code::{number, outcome},
     headers::{ETHERNET_LENGTH, family, protocol},
@@ -41,121 +44,6 @@ static ROUTE_FLAGS: Global<u32> = Global::new(0);
 /// `BPF_FIB_LOOKUP_MARK`, and where the mark stands in `struct bpf_fib_lookup`: where the answer has the MACs.
 const BY_MARK: u32 = 1 << 5;
 const MARK_AT: usize = core::mem::offset_of!(FibLookup, smac);
-
-/// Memory for a question to the FIB.
-pub type Memory = [u64; 8];
-
-/// An empty question to the FIB. By hand, for a call of `memset` would cost a stack frame.
-///
-/// # Safety
-/// `memory` must be the caller's alone.
-#[inline(always)]
-pub unsafe fn query(memory: *mut MaybeUninit<Memory>, ifindex: u32, to: Address) -> *mut FibLookup {
-    const { assert!(size_of::<Memory>() == size_of::<FibLookup>()) };
-    let query = memory.cast::<FibLookup>();
-    for word in 0..size_of::<FibLookup>() / size_of::<u64>() {
-        // SAFETY: inside the query
-        unsafe { query.cast::<u64>().add(word).write_volatile(0) };
-    }
-    // SAFETY: plain integers, and the loop has filled all of them
-    unsafe {
-        (*query).ifindex = ifindex;
-        if let Some(v4) = to.as_v4() {
-            (*query).family = family::INET;
-            (*query).__bindgen_anon_4.ipv4_dst = v4;
-        } else {
-            (*query).family = family::INET6;
-            (*query).__bindgen_anon_4.ipv6_dst = to.0;
-        }
-    }
-    query
-}
-
-#[inline(always)]
-fn ask(frame: Frame, query: *mut FibLookup, flags: u32) -> u32 {
-    // SAFETY: the context of the running program; the size is the query's own
-    let answer = unsafe { bpf_fib_lookup(frame.0.cast(), query, size_of::<FibLookup>() as i32, flags) };
-    answer as u32
-}
-
-/// What the FIB knows about an address or, where it is the host's own, about those beside it.
-#[derive(Clone, Copy)]
-pub struct Near {
-    /// Device of the route; 0: there is none.
-    pub ifindex: u32,
-    /// Whether the address is the host's, on whatever device; also a broadcast address there.
-    pub is_local: bool,
-}
-
-/// Asks about an address as seen from a network's host end.
-///
-/// The look-up says NOT_FWDED for a local address, but where there is no route at all it says the
-/// same. So an address near it has to have a route, through the local address's own subnet or the
-/// default route; one of several, for a near one may be local itself. Only on a host without a
-/// default route an address of its own goes unnoticed that has no subnet around it (a /32).
-#[inline(always)]
-pub fn near(frame: Frame, host_end: u32, address: Address) -> Near {
-    let Address([first, second, third, fourth]) = address;
-    let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-    let found = probe_route(frame.0, host_end, pair(first, second), pair(third, fourth));
-    Near {
-        ifindex: found as u32,
-        is_local: found >> 32 != 0,
-    }
-}
-
-/// Whether an address of a network's subnet is there, by the device that the host's routes lead to; they know
-/// nothing of a network that the host is not on.
-#[inline(always)]
-pub fn leads_to(subnet: &Subnet, network: &Network, ifindex: u32) -> bool {
-    ifindex == network.host_end || subnet.kind == SubnetKind::Isolated as u32
-}
-
-/// Whether the host has the address, on whatever device; also whether it is a broadcast address there.
-#[inline(always)]
-pub fn is_local(frame: Frame, network: &Network, address: Address) -> bool {
-    near(frame, network.host_end, address).is_local
-}
-
-/// Whether an address of a network's subnet is really there: the host may have a more specific route.
-#[inline(always)]
-pub fn is_inside(frame: Frame, subnet: &Subnet, network: &Network, address: Address) -> bool {
-    leads_to(subnet, network, near(frame, network.host_end, address).ifindex)
-}
-
-/// [`Near`] in one word.
-#[unsafe(no_mangle)]
-extern "C" fn probe_route(skb: *mut __sk_buff, host_end: u32, first: u64, second: u64) -> u64 {
-    let Some(work) = maps::work() else { return 0 };
-    // bits to change: none, then each of the lowest three
-    for probe in 0..4_u32 {
-        let bit = 1_u32 << probe >> 1;
-        let last = (second >> 32) as u32 ^ bit.to_be();
-        let near = Address([first as u32, (first >> 32) as u32, second as u32, last]);
-        // SAFETY: the room is this look-up's alone
-        let query = unsafe { query(work.query.empty(), host_end, near) };
-        // FWD_DISABLED counts as a route: without forwarding on the host end nothing is known
-        let answer = ask(Frame::new(skb), query, 0);
-        if answer != BPF_FIB_LKUP_RET_NOT_FWDED {
-            let ifindex = match is_refusal(answer) {
-                true => 0,
-                // SAFETY: the helper leaves the device of the question or the route's
-                false => unsafe { (*query).ifindex },
-            };
-            return u64::from(ifindex) | u64::from(bit != 0) << 32;
-        }
-    }
-    0
-}
-
-/// Whether a route or rule says that nothing goes there.
-#[inline(always)]
-fn is_refusal(answer: u32) -> bool {
-    matches!(
-        answer,
-        BPF_FIB_LKUP_RET_UNREACHABLE | BPF_FIB_LKUP_RET_PROHIBIT | BPF_FIB_LKUP_RET_BLACKHOLE
-    )
-}
 
 /// The way to the world of the packet that was read, which comes from a network's host end with its container's own
 /// address: rules of the routing tables go by that, by protocol, ports, service (TOS) and mark. `goal` is where it goes.
@@ -459,14 +347,6 @@ fn set_silence(work: &Work, found: &Cell<Found>, translation: &Translation, rout
 #[inline(always)]
 fn keeps(frame: Frame, network: &Network, read: &Read, ours: &Cell<Address>, route: &Route) -> bool {
     ours.get() == route.source.get() || ours.get() == read.tuple.get().from || is_local(frame, network, ours.get())
-}
-
-/// For packets that the host's stack will route: whether that leads to an uplink, or nowhere, which the
-/// stack tells the sender.
-#[inline(always)]
-pub fn leads_out(frame: Frame, network: &Network, to: Address) -> bool {
-    let Near { ifindex, .. } = near(frame, network.host_end, to);
-    ifindex == 0 || maps::uplink(ifindex).is_some()
 }
 
 /// The address that a network's packets show the world: the route's, unless the network was told one.

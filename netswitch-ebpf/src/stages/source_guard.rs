@@ -8,7 +8,7 @@ use netswitch_common::{
     verdict::DropReason,
 };
 
-use super::route;
+use super::near;
 use crate::{
     headers::{Arp, ETHERNET_LENGTH, Ipv4, Ipv6, dhcp, icmp, icmpv6, protocol},
     maps,
@@ -174,7 +174,7 @@ fn is_beyond(frame: Frame, endpoint: &Endpoint, address: Address) -> bool {
         || address.as_v4().is_none() && address.is_v6_link_local()
         || maps::subnet(address).is_some_and(|subnet| subnet.network == endpoint.network)
         || network.is_gateway(address)
-        || route::is_local(frame, network, address))
+        || near::is_local(frame, network, address))
 }
 
 /// Whether the endpoint is the host's port and the host has the address.
@@ -182,7 +182,7 @@ fn is_beyond(frame: Frame, endpoint: &Endpoint, address: Address) -> bool {
 fn is_host(frame: Frame, endpoint: &Endpoint, address: Address) -> bool {
     endpoint.kind == Kind::Host as u8
         && maps::network(endpoint.network)
-            .is_some_and(|network| network.is_gateway(address) || route::is_local(frame, network, address))
+            .is_some_and(|network| network.is_gateway(address) || near::is_local(frame, network, address))
 }
 
 /// A host without an address speaks DHCP, tests an address for duplicates (judged by

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::verdict::{Decision, DropReason, Verdict};
 
-use super::{flow, fragment, leave, publish, route, stack, tuple};
+use super::{flow, fragment, leave, near, publish, stack, tuple};
 use crate::{
     maps,
     packet::{Family, Frame, Headers, Packet},
@@ -67,7 +67,7 @@ fn judge(frame: Frame, headers: Headers, work: &Work) -> bool {
     // containers and their gateways are nobody's to reach from outside
     let to = to.get();
     match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
-        Some((subnet, network)) if network.is_gateway(to) || route::is_inside(frame, subnet, network, to) => {
+        Some((subnet, network)) if network.is_gateway(to) || near::is_inside(frame, subnet, network, to) => {
             let endpoint = maps::neighbour(subnet.network, to).map_or(0, |neighbour| neighbour.port.id);
             refuse(work, DropReason::NotPublished, subnet.network, endpoint);
             true

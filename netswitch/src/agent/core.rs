@@ -97,7 +97,7 @@ impl Core {
                     pid,
                     exit_code,
                 } => self.exited(&container, pid, exit_code),
-                Job::Kernel(event) => self.kernel_changed(event),
+                Job::Kernel(event) => self.kernel_changed(*event),
                 Job::ServersChanged => self.rewrite_resolv_confs(),
                 Job::Stop(reply) => {
                     self.leave_names();

@@ -30,7 +30,7 @@ pub enum Job {
         exit_code: i32,
     },
     /// The kernel's links or addresses changed.
-    Kernel(Event),
+    Kernel(Box<Event>),
     /// The host's name servers are others.
     ServersChanged,
     Stop(oneshot::Sender<()>),

@@ -49,6 +49,7 @@ impl Core {
             self.neighbour_limit("ipv4"),
             self.neighbour_limit("ipv6"),
             self.devices(),
+            self.uplinks_found(),
             self.shaping(),
             self.firewall(),
         ]))
@@ -148,6 +149,18 @@ impl Core {
             } else {
                 found.join("; ") + "\nhint: netswitch update --rate RATE CONTAINER, or a qdisc inside the container"
             },
+        }
+    }
+
+    /// Which devices lead to the world, and which do not, and why.
+    fn uplinks_found(&mut self) -> Finding {
+        let (ok, message) = self
+            .describe_uplinks()
+            .unwrap_or_else(|error| (false, format!("cannot look at them: {error}")));
+        Finding {
+            subject: "uplinks".to_owned(),
+            ok,
+            message,
         }
     }
 

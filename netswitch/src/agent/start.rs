@@ -84,7 +84,9 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
     }
     core.watch_containers();
     let events = jobs.clone();
-    core.watch = Some(watch::watch(move |event| events.send(Job::Kernel(event)).is_ok())?);
+    core.watch = Some(watch::watch(move |event| {
+        events.send(Job::Kernel(Box::new(event))).is_ok()
+    })?);
     std::thread::Builder::new()
         .name("agent".into())
         .spawn(move || core.work(&queue))?;

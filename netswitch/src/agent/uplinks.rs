@@ -97,12 +97,29 @@ impl Core {
         let host = uplink::Host {
             links: &links,
             addresses,
-            routed: match self.routes_choose_uplinks {
-                true => self.kernel.routed_devices()?,
-                false => BTreeSet::new(),
+            routed: if self.routes_choose_uplinks {
+                self.kernel.routed_devices()?
+            } else {
+                BTreeSet::new()
             },
+            needs_ethernet: self.host.mode == UplinkMode::Stack,
         };
         Ok(uplink::choose(&choice, &host, |link| ours.contains(&link.index)))
+    }
+
+    /// What `doctor` tells of the host's devices towards the world.
+    pub fn describe_uplinks(&mut self) -> kernel::Result<(bool, String)> {
+        let addresses = self.kernel.addresses()?;
+        let links = self.kernel.links()?;
+        let ours: BTreeSet<u32> = self.state.device_indexes().collect();
+        let host = uplink::Host {
+            links: &links,
+            addresses: &addresses,
+            routed: self.kernel.routed_devices()?,
+            needs_ethernet: self.host.mode == UplinkMode::Stack,
+        };
+        let choice = Choice::of(&self.host.uplinks);
+        Ok(uplink::describe(&choice, &host, |link| ours.contains(&link.index)))
     }
 
     /// What lets endpoints take frames that XDP redirects to them, in the mode that does.
@@ -126,13 +143,15 @@ impl Core {
                 v4: address(uplink.v4),
                 v6: address(uplink.v6),
                 mtu: uplink.link.mtu,
-                flags: match uplink.is_bare() {
-                    true => host::uplink_flags::NO_ETHERNET,
-                    false => 0,
+                flags: if uplink.is_bare() {
+                    host::uplink_flags::NO_ETHERNET
+                } else {
+                    0
                 },
-                mac: match uplink.is_bare() {
-                    true => host::NO_MAC,
-                    false => uplink.link.mac.unwrap_or_default(),
+                mac: if uplink.is_bare() {
+                    host::NO_MAC
+                } else {
+                    uplink.link.mac.unwrap_or_default()
                 },
                 _pad: [0; 2],
             },

@@ -21,9 +21,10 @@ impl Core {
         match event {
             Event::RoutesChanged => {
                 self.forget_answers();
-                return match self.routes_choose_uplinks {
-                    true => self.refresh_host(),
-                    false => self.flows_look_again(),
+                return if self.routes_choose_uplinks {
+                    self.refresh_host();
+                } else {
+                    self.flows_look_again();
                 };
             }
             Event::AddressAdded { .. } | Event::AddressRemoved { .. } | Event::Missed => {

@@ -14,7 +14,7 @@ use crate::model::{
 /// What an endpoint may do beyond the usual: short forms of `--driver-opt`.
 #[derive(Debug, Default, clap::Args)]
 pub struct Openings {
-    /// Addresses of the network, reserved with --aux-address, that the container may have (e.g., 10.0.0.100,fd00::100)
+    /// Addresses of the network, reserved with --aux-address, that the container may have, separated by commas
     #[arg(long, value_name = "list", value_delimiter = ',')]
     extra_address: Vec<String>,
     /// Let the container forward packets to its neighbours

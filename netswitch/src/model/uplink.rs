@@ -53,6 +53,8 @@ pub struct Host<'a> {
     pub addresses: &'a [(String, IpNetwork)],
     /// Indexes of the devices that routes lead through; read only if [`has_unnumbered`] says so.
     pub routed: BTreeSet<u32>,
+    /// `--uplink-mode stack`: what reads packets at the egress of uplinks reads Ethernet headers.
+    pub needs_ethernet: bool,
 }
 
 /// The uplinks among a host's devices. `is_ours` tells the switch's own devices.
@@ -69,7 +71,59 @@ pub fn choose(choice: &Choice, host: &Host, is_ours: impl Fn(&Link) -> bool) -> 
         v4: shown(link, host.addresses, true),
         v6: shown(link, host.addresses, false),
     };
-    host.links.iter().filter(is_chosen).map(uplink).collect()
+    let has_header = |link: &&Link| link.header == LinkHeader::Ethernet || !host.needs_ethernet;
+    let links = host.links.iter().filter(is_chosen).filter(has_header);
+    links.map(uplink).collect()
+}
+
+/// The uplinks as `doctor` tells of them, and the other devices that are up, with what keeps them from being one. `false`:
+/// one that was named cannot be an uplink.
+pub fn describe(choice: &Choice, host: &Host, is_ours: impl Fn(&Link) -> bool) -> (bool, String) {
+    let uplinks = choose(choice, host, &is_ours);
+    let is_uplink = |link: &Link| uplinks.iter().any(|uplink| uplink.link.index == link.index);
+    let mut said: Vec<String> = uplinks
+        .iter()
+        .map(|uplink| {
+            let header = if uplink.is_bare() {
+                " (without Ethernet headers)"
+            } else {
+                ""
+            };
+            format!("{}{header}", uplink.link.name)
+        })
+        .collect();
+    if said.is_empty() {
+        said.push("none".to_owned());
+    }
+    let mut ok = true;
+    for link in host.links.iter().filter(|link| !is_uplink(link) && !is_ours(link)) {
+        let is_named = matches!(choice, Choice::Named(names) if names.contains(&link.name));
+        let Some(why) = obstacle(link, host, choice, is_named) else {
+            continue;
+        };
+        ok &= !is_named;
+        said.push(format!("not {}: {why}", link.name));
+    }
+    (ok, said.join("; "))
+}
+
+/// Why a device that could carry packets is no uplink.
+fn obstacle(link: &Link, host: &Host, choice: &Choice, is_named: bool) -> Option<&'static str> {
+    if link.name == "lo" || !(link.up || is_named) || is_of_an_agent(link) {
+        None
+    } else if link.header == LinkHeader::Other {
+        Some("its link-layer header is not Ethernet's")
+    } else if link.header == LinkHeader::None && host.needs_ethernet {
+        Some("it has no Ethernet headers, which --uplink-mode stack reads")
+    } else if *choice != Choice::Auto {
+        host.routed
+            .contains(&link.index)
+            .then_some("it is not named by --uplink")
+    } else if link.controller.is_some() {
+        None // its bridge or bond is looked at
+    } else {
+        Some("it has no address, and no route leads through it")
+    }
 }
 
 /// Whether routes decide which devices are uplinks: those without an address of their own are if a route leads
@@ -91,11 +145,11 @@ fn could_be(link: &Link) -> bool {
         LinkHeader::None => true,
         LinkHeader::Other => false,
     };
-    link.up
-        && has_header
-        && link.name != "lo"
-        && link.controller.is_none()
-        && !link.alias.as_ref().is_some_and(|alias| alias.starts_with("netswitch "))
+    link.up && has_header && link.name != "lo" && link.controller.is_none() && !is_of_an_agent(link)
+}
+
+fn is_of_an_agent(link: &Link) -> bool {
+    link.alias.as_ref().is_some_and(|alias| alias.starts_with("netswitch "))
 }
 
 fn has_address(link: &Link, addresses: &[(String, IpNetwork)]) -> bool {
@@ -176,6 +230,7 @@ mod tests {
             links: &links,
             addresses: &addresses,
             routed: BTreeSet::from([2, 6, 7]),
+            needs_ethernet: false,
         };
         assert_eq!(
             has_unnumbered(&Choice::of(&choice), &links, &addresses, |_| false),
@@ -185,6 +240,40 @@ mod tests {
             .iter()
             .map(|uplink| format!("{} {:?}", uplink.link.name, uplink.v4))
             .collect()
+    }
+
+    #[test]
+    fn what_is_no_uplink_is_named_with_the_reason() {
+        let mut links = vec![
+            link(1, "lo", true),
+            link(2, "eth0", true),
+            link(3, "eth1", true),
+            link(4, "eth2", false),
+            link(5, "tun0", true),
+            link(6, "ib0", true),
+        ];
+        (links[4].mac, links[4].header) = (None, LinkHeader::None);
+        links[5].header = LinkHeader::Other;
+        let addresses = [("eth0".to_owned(), "192.0.2.1/24".parse().unwrap())];
+        let mut host = Host {
+            links: &links,
+            addresses: &addresses,
+            routed: BTreeSet::from([3, 5]),
+            needs_ethernet: false,
+        };
+        let said =
+            |host: &Host, choice: &str| describe(&Choice::of(&[choice.to_owned()]), host, |link| link.index == 3);
+        let ib0 = "not ib0: its link-layer header is not Ethernet's";
+        assert_eq!(
+            said(&host, "auto"),
+            (true, format!("eth0; tun0 (without Ethernet headers); {ib0}"))
+        );
+        let tun0 = "not tun0: it is not named by --uplink";
+        assert_eq!(said(&host, "eth0"), (true, format!("eth0; {tun0}; {ib0}")));
+        assert_eq!(said(&host, "ib0"), (false, format!("none; {tun0}; {ib0}")));
+        host.needs_ethernet = true;
+        let tun0 = "not tun0: it has no Ethernet headers, which --uplink-mode stack reads";
+        assert_eq!(said(&host, "auto"), (true, format!("eth0; {tun0}; {ib0}")));
     }
 
     #[test]

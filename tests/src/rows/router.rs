@@ -11,14 +11,16 @@ use crate::{fixture::Port, packet::ip, switch::answer::INTERNETWORK_CONTROL};
 pub fn says(gateway: &Port, to_the_host: bool, kind: (u8, u8), word: [u8; 4], packet: &[u8]) -> Vec<u8> {
     let is_v4 = packet[12..14] == [8, 0];
     let address = |at: usize| -> IpAddr {
-        match is_v4 {
-            true => Ipv4Addr::from(<[u8; 4]>::try_from(&packet[at..at + 4]).unwrap()).into(),
-            false => Ipv6Addr::from(<[u8; 16]>::try_from(&packet[at..at + 16]).unwrap()).into(),
+        if is_v4 {
+            Ipv4Addr::from(bytes::<4>(packet, at)).into()
+        } else {
+            Ipv6Addr::from(bytes::<16>(packet, at)).into()
         }
     };
-    let (sender, goal, quoted) = match is_v4 {
-        true => (address(26), address(30), 68),
-        false => (address(22), address(38), 96),
+    let (sender, goal, quoted) = if is_v4 {
+        (address(26), address(30), 68)
+    } else {
+        (address(22), address(38), 96)
     };
     let router: IpAddr = match sender {
         _ if to_the_host => goal,
@@ -29,13 +31,18 @@ pub fn says(gateway: &Port, to_the_host: bool, kind: (u8, u8), word: [u8; 4], pa
     // what is shorter is filled up
     let mut rest = [&word[..], &packet[14..packet.len().min(14 + quoted)]].concat();
     rest.resize(word.len() + quoted, 0);
-    let sender_mac = Mac(packet[6..12].try_into().unwrap());
+    let sender_mac = Mac(bytes(packet, 6));
     let answer = ip((gateway.mac(), sender_mac), router, sender);
-    match is_v4 {
-        true => answer
+    if is_v4 {
+        answer
             .service(INTERNETWORK_CONTROL)
             .dont_fragment()
-            .icmp(kind.0, kind.1, &rest),
-        false => answer.icmp(kind.0, kind.1, &rest),
+            .icmp(kind.0, kind.1, &rest)
+    } else {
+        answer.icmp(kind.0, kind.1, &rest)
     }
+}
+
+fn bytes<const N: usize>(packet: &[u8], at: usize) -> [u8; N] {
+    packet[at..at + N].try_into().expect("a whole header")
 }

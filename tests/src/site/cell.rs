@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::uplink::FAR_MTU;
 use super::{CONTAINERS, MTU, Uplink};
@@ -296,8 +296,14 @@ pub fn told(client: &Namespace, transport: Transport, to: SocketAddr) -> i32 {
             let (level, option) = by_family(to, (libc::IP_RECVERR, libc::IPV6_RECVERR));
             set(&socket, level, option, 1)?;
             socket.connect(to)?;
-            socket.send(b"who?\n")?;
-            socket.recv(&mut [0; 100]).map(drop)
+            let end = Instant::now() + PATIENT;
+            loop {
+                socket.send(b"who?\n")?;
+                match socket.recv(&mut [0; 100]) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {}
+                    other => break other.map(drop),
+                }
+            }
         }),
     };
     match said.map_err(|error| (error.kind(), error.raw_os_error())) {

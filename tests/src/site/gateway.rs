@@ -61,6 +61,7 @@ impl Gateway {
 }
 
 fn switch(world: &World, arguments: &[&str]) -> Vec<Namespace> {
+    tell_everything(&world.host);
     world.start_agent(arguments);
     let bridge = format!("com.docker.network.bridge.name={BRIDGE}");
     let subnets = ["--ipv6", "--subnet", SUBNET[0], "--subnet", SUBNET[1], "-o", &bridge];
@@ -125,9 +126,14 @@ fn router(host: &Namespace) -> Vec<Namespace> {
 /// Makes a router of a namespace, one that tells every error.
 pub(super) fn forward(namespace: &Namespace) {
     namespace
-        .sh(
-            "echo 1 > /proc/sys/net/ipv4/ip_forward && echo 1 > /proc/sys/net/ipv6/conf/all/forwarding && \
-             echo 0 > /proc/sys/net/ipv4/icmp_ratelimit && echo 0 > /proc/sys/net/ipv6/icmp/ratelimit",
-        )
+        .sh("echo 1 > /proc/sys/net/ipv4/ip_forward && echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+        .ok();
+    tell_everything(namespace);
+}
+
+/// ICMP errors of the kernel's own without a limit by receiver.
+fn tell_everything(namespace: &Namespace) {
+    namespace
+        .sh("echo 0 > /proc/sys/net/ipv4/icmp_ratelimit && echo 0 > /proc/sys/net/ipv6/icmp/ratelimit")
         .ok();
 }

@@ -17,7 +17,7 @@ use super::{Namespace, World};
 pub const TUNNEL_HOST: [&str; 2] = ["192.168.58.99", "2001:db8:58::99"];
 pub const TUNNEL_PEER: [&str; 2] = ["192.168.58.1", "2001:db8:58::1"];
 
-/// `TUNSETIFF` and `IFF_NO_PI`: linux/if_tun.h.
+/// `TUNSETIFF` and `IFF_NO_PI`: `linux/if_tun.h`.
 const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
 const WITHOUT_INFORMATION: u16 = 0x1000;
 

@@ -110,11 +110,18 @@ fn said(one: &Namespace, probe: &str, goal: &str) -> String {
     }
 }
 
-/// Who tells it, and what.
+/// What is told, and by whom, which differs where a neighbour is asked for first.
 fn ping(one: &Namespace, goal: &str) -> String {
-    let said = one.sh(&format!("ping -n -c 1 -W 4 {goal}")).stdout;
+    let said = one.sh(&format!("ping -n -c 5 -W 1 {goal}")).stdout;
     let line = said.lines().find(|line| line.starts_with("From "));
-    line.unwrap_or("silence").to_owned()
+    let Some((by, what)) = line.and_then(|line| line.split_once(" icmp_seq=")) else {
+        return "silence".to_owned();
+    };
+    let what = what.trim_start_matches(|character: char| character.is_ascii_digit());
+    match by.contains("10.66") || by.contains("fd66") {
+        true if !what.contains("Host") && !what.contains("Address") => format!("{by}:{what}"),
+        _ => what.to_owned(),
+    }
 }
 
 /// A site whose host has no way to each goal.

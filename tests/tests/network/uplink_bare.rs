@@ -1,7 +1,8 @@
 //! Uplinks whose packets have no Ethernet headers: tunnels.
 
 use tests::world::{
-    Dial, HOST, LAN, Service, TUNNEL_HOST, TUNNEL_PEER, Transport, World, addresses, echoes, eventually,
+    Capture, Captured, Dial, HOST, LAN, Service, TUNNEL_HOST, TUNNEL_PEER, Transport, World, addresses, echoes,
+    eventually,
 };
 
 use super::{address, dual};
@@ -97,6 +98,25 @@ fn containers_are_closed_to_a_tunnel() {
         }
     });
     Dial::tcp(&one.to_string(), 80).unanswered(&tunnel.peer);
+}
+
+/// Nothing leaves untranslated where nothing translates it.
+#[test]
+fn a_tunnel_is_no_uplink_in_stack_mode() {
+    let mut world = World::without_agent();
+    world.add_lan();
+    let tunnel = world.add_tunnel(1400);
+    world.start_agent(&["--uplink-mode", "stack"]);
+    dual(&world, "dual", 66, &[]);
+    world.run("one", &["--net", "dual"]);
+    let capture = Capture::start(&tunnel.peer, "vpn0");
+    for peer in TUNNEL_PEER {
+        Dial::udp(peer, 7).unanswered(&world.inside("one"));
+    }
+    let own = |frame: &Captured| frame.frame.windows(4).any(|bytes| bytes == [10, 66, 0, 2]);
+    assert!(!capture.so_far().iter().any(own));
+    let said = world.cli(&["doctor"]).stdout;
+    assert!(said.contains("not vpn0: it has no Ethernet headers"), "{said}");
 }
 
 /// A tunnel that comes and goes while the agent runs.

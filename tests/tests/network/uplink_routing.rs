@@ -80,14 +80,15 @@ impl Setup {
     }
 }
 
+/// Whether a rule takes a packet to the second uplink.
+type Takes = fn(Transport, u16) -> bool;
+
 #[test]
 fn rules_go_by_the_containers_own_packets() {
     let setup = Setup::new();
     let one = setup.addresses("one");
     for (family, option) in FAMILIES.into_iter().enumerate() {
         let own = &one[family];
-        // by rule: which of `one`'s packets it takes to the second uplink
-        type Takes = fn(Transport, u16) -> bool;
         let rules: [(String, Takes); 5] = [
             (format!("from {own}"), |_, _| true),
             (format!("from {own} ipproto udp"), |transport, _| {

@@ -41,7 +41,7 @@ impl Openings {
                 self.addresses = value
                     .split(',')
                     .map(|one| address(key, one.trim(), |_| true))
-                    .collect::<Result<_>>()?
+                    .collect::<Result<_>>()?;
             }
             REPLICATION_RATE => self.replication_rate = Some(rate(value)?),
             _ => return Ok(false),
