@@ -13,8 +13,8 @@ use crate::world::{Dial, Namespace, Transport, any, exchange, within};
 
 /// How long a cell may need that goes right, on a machine that does more.
 const SOON: Duration = Duration::from_secs(20);
-/// Enough for a second SYN.
-const PATIENT: Duration = Duration::from_secs(4);
+/// Enough for a fourth SYN, a second after a neighbour is known to be gone.
+const PATIENT: Duration = Duration::from_secs(8);
 const AGAIN: Duration = Duration::from_millis(300);
 /// Bytes each way over TCP.
 const BULK: usize = 256 << 10;
