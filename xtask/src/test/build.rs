@@ -40,6 +40,9 @@ struct Profile {
 /// The order among the integration tests, from the ground up.
 const ORDER: [&str; 3] = ["datapath", "network", "cli"];
 
+/// The one that runs in the machine alone: other kernels may lack its devices.
+pub(super) const IN_VM: &str = "devices";
+
 /// Every test binary of the workspace, unit tests first.
 pub(super) fn binaries() -> Result<Vec<Binary>> {
     let mut cargo = command::cargo();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use self::build::Binary;
 use self::libtest::Report;
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut report = Report::default();
     if !arguments.vm_only {
         let _programs = Programs::link()?;
-        for binary in &binaries {
+        for binary in binaries.iter().filter(|binary| binary.name != build::IN_VM) {
             report.add(libtest::run(binary, &netswitch, arguments.only.as_deref())?);
         }
     }
@@ -95,12 +95,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn run_in_vm(binaries: &[Binary], netswitch: &Path, extent: Extent) -> Result<Report> {
-    let Some(datapath) = binaries.iter().find(|binary| binary.name == "datapath") else {
-        bail!("the package `tests` has no test called datapath to run in the VM");
+    let find = |name: &str| {
+        let binary = binaries.iter().find(|binary| binary.name == name);
+        binary.with_context(|| format!("the package `tests` has no test called {name} to run in the VM"))
+    };
+    let programs = vm::Programs {
+        datapath: &find("datapath")?.path,
+        devices: &find(build::IN_VM)?.path,
+        netswitch,
     };
     let start = Instant::now();
     println!("VM 6.1: booting");
-    let lines = vm::run(&setup::machine()?, &datapath.path, netswitch, extent)?;
+    let lines = vm::run(&setup::machine()?, &programs, extent)?;
     let mut report = Report::default();
     for line in lines.lines() {
         report.read(line);
@@ -113,7 +119,10 @@ fn run_in_vm(binaries: &[Binary], netswitch: &Path, extent: Extent) -> Result<Re
         let (name, passed) = line.rsplit_once(' ').unwrap_or((line, "failed"));
         report.tests.push((name.trim().to_owned(), passed == "ok"));
     }
-    report.finish("VM 6.1: datapath rows, two containers ping", start.elapsed());
+    report.finish(
+        "VM 6.1: datapath rows, two containers ping, kinds of uplinks",
+        start.elapsed(),
+    );
     if report.tests.iter().any(|(_, passed)| !passed) {
         println!("{lines}");
     }

@@ -28,6 +28,18 @@ const LIMIT_SECONDS: &str = "1800";
 /// Kernel modules that a switch and a container's root need; the rest is built in.
 const MODULES: [&str; 4] = ["veth", "sch_ingress", "cls_bpf", "overlay"];
 
+/// Those of more kinds of devices, for the tests called `devices`. Some make a device in each namespace.
+const DEVICES: [&str; 8] = [
+    "8021q",
+    "ip6_gre",
+    "ip6_tunnel",
+    "ip_gre",
+    "ipip",
+    "ipvlan",
+    "sit",
+    "wireguard",
+];
+
 /// The tests whose result can differ by kernel, by parts of their names: helpers that look routes, neighbours and sizes
 /// up, that clone, redirect, cut and grow packets and mend checksums; how programs are attached, pinned and replaced.
 const BY_KERNEL: [&str; 16] = [
@@ -84,6 +96,8 @@ for module in /modules/*; do insmod $module || echo \"$module does not load\"; d
 echo \"kernel $(uname -r)\"
 /bin/datapath --test-threads 2 $(cat /tests) 2>&1 || echo \"datapath: exit status $?\"
 sh /containers
+for module in /devices/*; do insmod $module || echo \"$module does not load\"; done
+NETSWITCH_BINARY=/bin/netswitch /bin/devices --test-threads 1 2>&1 || echo \"devices: exit status $?\"
 echo VM-END
 poweroff -f
 ";
@@ -106,12 +120,21 @@ check containers_go netswitch rm -f one two
 cat /tmp/agent.log
 ";
 
-/// Boots the kernel with the test binary `datapath` and `netswitch` in it; returns what the console said.
-pub(crate) fn run(machine: &Machine, datapath: &Path, netswitch: &Path, extent: Extent) -> Result<String> {
+/// What runs in the machine.
+pub(crate) struct Programs<'a> {
+    /// The test binary `datapath`.
+    pub(crate) datapath: &'a Path,
+    /// The test binary `devices`.
+    pub(crate) devices: &'a Path,
+    pub(crate) netswitch: &'a Path,
+}
+
+/// Boots the kernel with these programs in it; returns what the console said.
+pub(crate) fn run(machine: &Machine, programs: &Programs, extent: Extent) -> Result<String> {
     let work = place::target().join("vm");
     fs::create_dir_all(&work).with_context(|| work.display().to_string())?;
     let initramfs = work.join("initramfs");
-    let mut contents = contents(machine, datapath, netswitch, &work)?;
+    let mut contents = contents(machine, programs, &work)?;
     let tests = match extent {
         Extent::ByKernel => BY_KERNEL.join(" "),
         Extent::All => String::new(),
@@ -134,7 +157,7 @@ pub(crate) fn run(machine: &Machine, datapath: &Path, netswitch: &Path, extent: 
     Ok(console?.replace('\r', ""))
 }
 
-fn contents(machine: &Machine, datapath: &Path, netswitch: &Path, work: &Path) -> Result<Archive> {
+fn contents(machine: &Machine, programs: &Programs, work: &Path) -> Result<Archive> {
     let mut archive = Archive::default();
     for (name, script) in [("init", INIT), ("second", SECOND), ("containers", CONTAINERS)] {
         archive.file(name, script.as_bytes());
@@ -144,17 +167,33 @@ fn contents(machine: &Machine, datapath: &Path, netswitch: &Path, work: &Path) -
     archive.file("etc/hosts", b"127.0.0.1 localhost\n");
     archive.file("etc/resolv.conf", b"");
     archive.file("bin/busybox", &read(&machine.busybox)?);
-    for (index, module) in modules::in_load_order(&machine.modules, &MODULES)?.iter().enumerate() {
-        let name = module.file_name().unwrap_or_default().to_string_lossy();
-        archive.file(&format!("modules/{index:02}-{name}"), &read(module)?);
+    let common = modules::in_load_order(&machine.modules, &MODULES)?;
+    let mut more = modules::in_load_order(&machine.modules, &DEVICES)?;
+    more.retain(|module| !common.contains(module));
+    for (folder, modules) in [("modules", common), ("devices", more)] {
+        for (index, module) in modules.iter().enumerate() {
+            let name = module.file_name().unwrap_or_default().to_string_lossy();
+            archive.file(&format!("{folder}/{index:02}-{name}"), &read(module)?);
+        }
     }
-    let ip = command::find("ip").context("ip is not in PATH")?;
     let mut libraries = BTreeSet::new();
-    for (name, program) in [("datapath", datapath), ("netswitch", netswitch), ("ip", &ip)] {
-        let stripped = work.join(name);
-        command::read(Command::new("strip").arg("-o").arg(&stripped).arg(program))?;
-        archive.file(&format!("bin/{name}"), &read(&stripped)?);
-        libraries.extend(libraries_of(program)?);
+    let ours = [
+        ("bin/datapath", programs.datapath),
+        ("bin/devices", programs.devices),
+        ("bin/netswitch", programs.netswitch),
+    ];
+    // the shell of busybox prefers its own `ip`
+    let found = ["ip", "ping", "sh", "timeout"].map(|name| (name, command::find(name)));
+    let mut all: Vec<_> = ours.map(|(path, program)| (path.to_owned(), program.to_owned())).into();
+    for (name, program) in found {
+        let program = program.with_context(|| format!("{name} is not in PATH"))?;
+        all.push((format!("bin/{name}"), program));
+    }
+    for (path, program) in all {
+        let stripped = work.join(path.trim_start_matches("bin/"));
+        command::read(Command::new("strip").arg("-o").arg(&stripped).arg(&program))?;
+        archive.file(&path, &read(&stripped)?);
+        libraries.extend(libraries_of(&program)?);
     }
     for library in libraries {
         archive.file(&library.to_string_lossy(), &read(&library)?);
