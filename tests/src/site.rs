@@ -68,16 +68,29 @@ impl Site {
 
     /// Every cell of an uplink, both families, all at the same time; what failed.
     pub fn failures(&self, uplink: &Uplink, cells: &[Cell]) -> Vec<String> {
-        let views = uplink.kind.families().iter().flat_map(|family| {
-            let view = View {
-                one: self.gateway.one(),
+        self.failures_of(&[uplink], cells)
+    }
+
+    /// The same of every uplink, so many at a time.
+    pub fn all_failures(&self, cells: &[Cell], at_a_time: usize) -> Vec<String> {
+        let uplinks: Vec<_> = self.uplinks.iter().collect();
+        let groups = uplinks.chunks(at_a_time);
+        groups.flat_map(|group| self.failures_of(group, cells)).collect()
+    }
+
+    fn failures_of(&self, uplinks: &[&Uplink], cells: &[Cell]) -> Vec<String> {
+        let one = self.gateway.one();
+        let views = uplinks.iter().flat_map(|uplink| {
+            let families = uplink.kind.families().iter();
+            families.map(move |family| View {
+                one,
                 uplink,
                 family: *family,
-            };
-            cells.iter().map(move |cell| (*cell, view))
+            })
         });
         thread::scope(|scope| {
             let running: Vec<_> = views
+                .flat_map(|view| cells.iter().map(move |cell| (*cell, view)))
                 .map(|(cell, view)| scope.spawn(move || cell.run(&view).err()))
                 .collect();
             running

@@ -179,7 +179,8 @@ fn echo(
     discovery: Option<libc::c_int>,
 ) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
-    let server = server.enter(|| UdpSocket::bind(own)).map_err(text)?;
+    // the same cell of another uplink may have it
+    let server = within(SOON, || server.enter(|| UdpSocket::bind(own)).map_err(text))?;
     server.set_read_timeout(Some(AGAIN)).map_err(text)?;
     let client = client.enter(|| UdpSocket::bind((from, 0))).map_err(text)?;
     client.set_read_timeout(Some(AGAIN)).map_err(text)?;
