@@ -9,7 +9,7 @@ mod wireguard;
 
 use std::thread;
 
-pub use self::cell::{CELLS, Cell, View, told};
+pub use self::cell::{CELLS, CUT_UNASKED, Cell, View, told};
 pub use self::gateway::{Gate, Gateway};
 pub use self::kind::Kind;
 pub use self::uplink::{MTU, Uplink};

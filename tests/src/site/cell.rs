@@ -40,6 +40,9 @@ pub struct View<'a> {
     pub family: usize,
 }
 
+/// What a router does with datagrams of IPv4 that may be cut.
+pub const CUT_UNASKED: Cell = cell("cut at the uplink without a word", cut_unasked);
+
 pub const CELLS: [Cell; 10] = [
     cell("ping", ping),
     cell("TCP", tcp),
@@ -168,6 +171,16 @@ fn cut(view: &View) -> Result<(), String> {
         usize::from(MTU) + 30,
         Some(MAY_BE_CUT),
     )
+}
+
+/// The same of IPv4 without a word to the sender, who learns no MTU (RFC 791, 3.2).
+fn cut_unasked(view: &View) -> Result<(), String> {
+    if view.family == 1 {
+        return Ok(());
+    }
+    cut(view)?;
+    let said = view.one.sh(&format!("ip route get {}", view.uplink.target[0])).stdout;
+    if said.contains(" mtu ") { Err(said) } else { Ok(()) }
 }
 
 /// Sends a datagram until it comes back from who was asked, as it was.

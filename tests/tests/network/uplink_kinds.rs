@@ -1,7 +1,7 @@
 //! Device kinds as uplinks: what containers and the world may expect of each, next to what a plain Linux router does
 //! in the same place (docs/uplinks.md). Kinds that are modules of Debian's kernel: `tests/tests/devices`.
 
-use tests::site::{CELLS, Kind, Site};
+use tests::site::{CELLS, CUT_UNASKED, Kind, Site};
 
 /// Every cell of a kind, first of a plain router, then of the switch.
 #[track_caller]
@@ -69,9 +69,12 @@ fn kinds_beside_xdp() {
     all_hold_with(&Kind::COMMON, &["--uplink-mode", "xdp"]);
 }
 
+/// Devices without Ethernet headers are none in that mode.
 #[test]
 fn kinds_by_the_stack() {
-    all_hold_with(&Kind::COMMON, &["--uplink-mode", "stack"]);
+    let mut kinds = Kind::COMMON.to_vec();
+    kinds.retain(|kind| !kind.is_bare());
+    all_hold_with(&kinds, &["--uplink-mode", "stack"]);
 }
 
 /// All of them on one host, where each has its own part of the world.
@@ -79,5 +82,16 @@ fn kinds_by_the_stack() {
 fn all_kinds_at_once() {
     let site = Site::switch(&[], &Kind::COMMON);
     let failures = site.all_failures(&CELLS, 2);
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// IPv4 without DF is fragmented by whoever forwards it: its sender need not learn anything.
+#[test]
+fn datagrams_that_may_be_cut_are_cut() {
+    let router = Site::router(&[Kind::Veth, Kind::Tun]);
+    let failures = router.all_failures(&[CUT_UNASKED], 1);
+    assert!(failures.is_empty(), "the test's own world is wrong: {failures:#?}");
+    let site = Site::switch(&[], &[Kind::Veth, Kind::Tun]);
+    let failures = site.all_failures(&[CUT_UNASKED], 1);
     assert!(failures.is_empty(), "{failures:#?}");
 }
