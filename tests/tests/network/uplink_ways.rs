@@ -2,6 +2,7 @@
 //! selector takes from containers what it takes from those behind a plain Linux router.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tests::site::{CELLS, CONTAINERS, FAMILIES, Gate, Kind, SUBNET, Site, Uplink};
 use tests::world::{Dial, Namespace, Service, Transport, within};
@@ -173,11 +174,11 @@ const SELECTORS: [&str; 10] = [
 type Answers = BTreeMap<String, String>;
 
 /// Asks by every combination of what selectors look at.
-fn answers(site: &Site, family: usize) -> Answers {
+fn answers(site: &Site, family: usize, source: u16) -> Answers {
     let mut answers = Answers::new();
     for (name, container) in [("one", site.gateway.one()), ("two", site.gateway.two())] {
         for transport in Transport::BOTH {
-            for (port, from, service) in [(7, 0, 0), (8, 0, 0), (7, 4444, 0), (7, 0, 0x10), (8, 4444, 0x10)] {
+            for (port, from, service) in [(7, 0, 0), (8, 0, 0), (7, source, 0), (7, 0, 0x10), (8, source, 0x10)] {
                 let dial = Dial::new(transport, (address(ANYWHERE[family]), port).into()).of_service(service);
                 let dial = match from {
                     0 => dial,
@@ -227,7 +228,13 @@ fn by_selector(
     let site = site(gate, &["ip F route add default FIRST"]);
     let _services = everywhere(&site);
     let mut all = BTreeMap::new();
-    for selector in selectors {
+    for (number, selector) in (6000..).zip(selectors) {
+        // a flow of the rule before is none of this one's
+        let source = match *selector {
+            selector if selector.contains("sport 4444") => 4444,
+            selector if selector.contains("sport") => 4500,
+            _ => number,
+        };
         for family in [0, 1] {
             let rule = |what: &str| {
                 let line = format!("ip F rule {what} pref 100 {selector} lookup {TABLE}")
@@ -239,8 +246,8 @@ fn by_selector(
             // a rule may take a moment to be heard of
             let wanted = expected.map(|expected| &expected[&name]);
             let mut seen = Answers::new();
-            let _ = within(std::time::Duration::from_secs(10), || {
-                seen = answers(&site, family);
+            let _ = within(Duration::from_secs(10), || {
+                seen = answers(&site, family, source);
                 if wanted.is_none_or(|wanted| *wanted == seen) {
                     Ok(())
                 } else {
@@ -282,6 +289,47 @@ fn selectors_take_what_a_router_takes() {
 #[test]
 fn selectors_take_what_a_router_takes_by_the_stack() {
     selectors_take_the_same(&SELECTORS[..5], &["--uplink-mode", "stack"]);
+}
+
+/// A datagram socket's flow goes where a rule leads it from now on, with the address that belongs there.
+#[test]
+fn an_open_flow_follows_a_rule_and_comes_back() {
+    let mut wrong = Vec::new();
+    for gate in [
+        Gate::Router,
+        Gate::Switch(&[]),
+        Gate::Switch(&["--uplink-mode", "stack"]),
+    ] {
+        let site = site(&gate, &["ip F route add default FIRST"]);
+        let _services = everywhere(&site);
+        let name = match gate {
+            Gate::Router => "router",
+            Gate::Switch(arguments) => arguments.last().unwrap_or(&"tcx"),
+        };
+        for family in [0, 1] {
+            let dial = Dial::new(Transport::Udp, (address(ANYWHERE[family]), 7).into());
+            let dial = dial.from(["0.0.0.0", "::"][family], 4444);
+            for (step, number) in [("", 0), ("add", 1), ("del", 0)] {
+                if !step.is_empty() {
+                    let rule = format!("ip F rule {step} pref 100 from SUBNET lookup {TABLE}");
+                    site.host().sh(&filled(&rule, &site.uplinks, family)).ok();
+                }
+                let uplink = &site.uplinks[number];
+                let wanted = format!("{} sees {}", uplink.device, uplink.host[family]);
+                let moved = within(Duration::from_secs(10), || match ask(dial, site.gateway.one()) {
+                    said if said == wanted => Ok(()),
+                    said => Err(said),
+                });
+                if let Err(said) = moved {
+                    wrong.push(format!(
+                        "{name}, IPv{}, after {step:?}: {said}, not {wanted}",
+                        [4, 6][family]
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 /// A route's own source is what the world sees. (Linux's MASQUERADE does not look at it.)
