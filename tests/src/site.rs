@@ -102,5 +102,7 @@ impl Site {
 }
 
 fn lead_all(host: &Namespace, uplinks: &[Uplink]) {
-    uplinks.iter().for_each(|uplink| uplink.lead(host));
+    for uplink in uplinks {
+        uplink.lead(host);
+    }
 }

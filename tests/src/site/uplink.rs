@@ -28,7 +28,7 @@ pub struct Uplink {
     pub nowhere: [String; 2],
     pub machine: Namespace,
     pub behind: Namespace,
-    _services: Vec<Service>,
+    services: Vec<Service>,
     _wire: Wire,
 }
 
@@ -48,7 +48,7 @@ impl Uplink {
             device,
             machine,
             behind,
-            _services: Vec::new(),
+            services: Vec::new(),
         };
         uplink.number(host);
         uplink.furnish(number);
@@ -140,13 +140,12 @@ impl Uplink {
             ))
             .ok();
         // each at the address that is asked: answers of a wildcard socket would come from another one
-        let mut services = Vec::new();
         for (namespace, addresses) in [(machine, &self.peer), (machine, &self.target), (behind, &self.far)] {
             for address in addresses {
                 let at = (address.parse::<IpAddr>().expect("an address"), 7).into();
-                services.extend(Transport::BOTH.map(|transport| Service::at(namespace, transport, at, &self.device)));
+                self.services
+                    .extend(Transport::BOTH.map(|transport| Service::at(namespace, transport, at, &self.device)));
             }
         }
-        self._services = services;
     }
 }

@@ -46,7 +46,7 @@ impl World {
     }
 }
 
-/// What a device's frames begin with: `IFF_TUN` or `IFF_TAP` of linux/if_tun.h.
+/// What a device's frames begin with: `IFF_TUN` or `IFF_TAP` of `linux/if_tun.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frames {
     /// The IP header.

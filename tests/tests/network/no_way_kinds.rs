@@ -118,9 +118,11 @@ fn ping(one: &Namespace, goal: &str) -> String {
         return "silence".to_owned();
     };
     let what = what.trim_start_matches(|character: char| character.is_ascii_digit());
-    match by.contains("10.66") || by.contains("fd66") {
-        true if !what.contains("Host") && !what.contains("Address") => format!("{by}:{what}"),
-        _ => what.to_owned(),
+    let is_gateway = by.contains("10.66") || by.contains("fd66");
+    if is_gateway && !what.contains("Host") && !what.contains("Address") {
+        format!("{by}:{what}")
+    } else {
+        what.to_owned()
     }
 }
 
