@@ -12,7 +12,7 @@ use super::flows::flow_share;
 use crate::action::{Action, Device, Entry, UplinkHooks};
 use crate::api::UplinkMode;
 use crate::datapath::Hook;
-use crate::execute::Executor;
+use crate::execute::{Executor, programs};
 use crate::kernel;
 use crate::model::endpoint::Endpoint;
 use crate::model::uplink::{self, Choice, Uplink};
@@ -89,37 +89,34 @@ impl Core {
     /// As they are now, of a host with these addresses.
     pub fn uplinks(&mut self, addresses: &[(String, IpNetwork)]) -> kernel::Result<Vec<Uplink>> {
         let links = self.kernel.links()?;
-        let ours: BTreeSet<u32> = self.state.device_indexes().collect();
         let choice = Choice::of(&self.host.uplinks);
+        let mut host = self.candidates(&links, addresses);
         // hosts may have a million routes: they are read only where they matter
-        self.routes_choose_uplinks =
-            uplink::has_unnumbered(&choice, &links, addresses, |link| ours.contains(&link.index));
-        let host = uplink::Host {
-            links: &links,
-            addresses,
-            routed: if self.routes_choose_uplinks {
-                self.kernel.routed_devices()?
-            } else {
-                BTreeSet::new()
-            },
-            needs_ethernet: self.host.mode == UplinkMode::Stack,
-        };
-        Ok(uplink::choose(&choice, &host, |link| ours.contains(&link.index)))
+        self.routes_choose_uplinks = host.has_unnumbered(&choice);
+        if self.routes_choose_uplinks {
+            host.routed = self.kernel.routed_devices()?;
+        }
+        Ok(uplink::choose(&choice, &host))
     }
 
     /// What `doctor` tells of the host's devices towards the world.
     pub fn describe_uplinks(&mut self) -> kernel::Result<(bool, String)> {
         let addresses = self.kernel.addresses()?;
         let links = self.kernel.links()?;
-        let ours: BTreeSet<u32> = self.state.device_indexes().collect();
-        let host = uplink::Host {
-            links: &links,
-            addresses: &addresses,
-            routed: self.kernel.routed_devices()?,
+        let mut host = self.candidates(&links, &addresses);
+        host.routed = self.kernel.routed_devices()?;
+        Ok(uplink::describe(&Choice::of(&self.host.uplinks), &host))
+    }
+
+    /// What uplinks are chosen from, without the routes.
+    fn candidates<'a>(&self, links: &'a [kernel::Link], addresses: &'a [(String, IpNetwork)]) -> uplink::Host<'a> {
+        uplink::Host {
+            links,
+            addresses,
+            ours: self.state.device_indexes().collect(),
+            routed: BTreeSet::new(),
             needs_ethernet: self.host.mode == UplinkMode::Stack,
-        };
-        let choice = Choice::of(&self.host.uplinks);
-        Ok(uplink::describe(&choice, &host, |link| ours.contains(&link.index)))
+        }
     }
 
     /// What lets endpoints take frames that XDP redirects to them, in the mode that does.
@@ -163,15 +160,7 @@ impl Core {
         let mut actions = Vec::new();
         let mode = self.host.mode;
         let attached = self.datapath.attached(Hook::Uplink)?;
-        let bare = self.datapath.attached(Hook::BareUplink)?;
-        let leaving = self.datapath.attached(Hook::UplinkEgress)?;
         let guarded = self.datapath.guarded()?;
-        let is_ready = |hooks: &UplinkHooks| {
-            attached.contains(&hooks.index)
-                && bare.contains(&hooks.index) == hooks.is_bare
-                && leaving.contains(&hooks.index) == (mode == UplinkMode::Stack)
-                && guarded.contains(&hooks.index) == hooks.are_guarded()
-        };
         for uplink in uplinks {
             let hooks = UplinkHooks {
                 device: uplink.link.name.clone(),
@@ -179,7 +168,11 @@ impl Core {
                 mode,
                 is_bare: uplink.is_bare(),
             };
-            if !is_ready(&hooks) {
+            let mut is_ready = guarded.contains(&hooks.index) == hooks.are_guarded();
+            for (hook, is_wanted) in programs(&hooks) {
+                is_ready &= self.datapath.attached(hook)?.contains(&hooks.index) == is_wanted;
+            }
+            if !is_ready {
                 actions.push(Action::AttachUplink(hooks));
             }
         }
