@@ -3,6 +3,7 @@
 pub mod admit;
 mod begin;
 pub mod claim;
+pub mod direct;
 pub mod flow;
 pub mod forward;
 pub mod fragment;

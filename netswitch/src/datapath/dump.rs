@@ -22,6 +22,10 @@ impl Tables {
                 address: address.into(),
             });
         }
+        for row in &self.trusted {
+            let (key, _) = row.map_err(Error::map("TRUSTED"))?;
+            entries.push(Entry::Trusted(key));
+        }
         for row in &self.uplinks {
             let (ifindex, value) = row.map_err(Error::map("UPLINKS"))?;
             entries.push(Entry::Uplink {

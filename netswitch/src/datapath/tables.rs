@@ -22,7 +22,7 @@ use netswitch_common::{
     limit::{Limits, Rations},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
-    network::{Member, MemberKey, Network, Subnet},
+    network::{Member, MemberKey, Network, Subnet, TrustedKey},
     policy::{CidrKey, PairKey, Ruling, RulingKey, Standing},
     publish::{OutwardKey, OutwardPorts, Publication, PublishedKey, PublishedPorts, SourceKey},
     verdict::{Count, DropKey},
@@ -58,6 +58,7 @@ pub struct Tables {
     pub(super) limits: HashMap<MapData, u32, Limits>,
     pub(super) uplinks: HashMap<MapData, u32, Uplink>,
     pub(super) locals: HashMap<MapData, Address, u32>,
+    pub(super) trusted: HashMap<MapData, TrustedKey, u32>,
     pub(super) resolvers: HashMap<MapData, u64, Address>,
     pub(super) host_protocols: Array<u32>,
     pub(super) config: aya::maps::Array<MapData, Config>,
@@ -101,6 +102,7 @@ impl Tables {
             limits: take(ebpf, "LIMITS")?,
             uplinks: take(ebpf, "UPLINKS")?,
             locals: take(ebpf, "LOCALS")?,
+            trusted: take(ebpf, "TRUSTED")?,
             resolvers: take(ebpf, "RESOLVERS")?,
             host_protocols: take(ebpf, "HOST_PROTOCOLS")?,
             config: take(ebpf, "CONFIG")?,
@@ -231,6 +233,7 @@ impl Tables {
                 .locals
                 .insert(Address::from(*address), 1, 0)
                 .map_err(Error::map("LOCALS")),
+            Entry::Trusted(key) => self.trusted.insert(key, 1, 0).map_err(Error::map("TRUSTED")),
         }
     }
 
@@ -271,6 +274,7 @@ impl Tables {
             Entry::Limits { sandbox, .. } => absent_is_fine("LIMITS", self.limits.remove(sandbox)),
             Entry::Uplink { device, .. } => absent_is_fine("UPLINKS", self.uplinks.remove(&index(device)?)),
             Entry::Local { address } => absent_is_fine("LOCALS", self.locals.remove(&Address::from(*address))),
+            Entry::Trusted(key) => absent_is_fine("TRUSTED", self.trusted.remove(key)),
         }
     }
 

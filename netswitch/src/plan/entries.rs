@@ -306,7 +306,7 @@ pub fn addresses_of(endpoint: &Endpoint, network: &Network) -> Vec<IpAddr> {
 fn subnet(pool: &Pool, bridge: &Bridge) -> Entry {
     let kind = match bridge.gateway.mode(pool.subnet.is_ipv6()) {
         Mode::Isolated => SubnetKind::Isolated,
-        Mode::Nat | Mode::Routed => SubnetKind::Network,
+        Mode::Nat | Mode::Unprotected | Mode::Routed => SubnetKind::Network,
     };
     Entry::Subnet {
         subnet: pool.subnet,
@@ -328,6 +328,8 @@ fn flags_of(network: &Network, bridge: &Bridge) -> u32 {
         | flag(bridge.gateway.masquerades(true), flags::MASQUERADE_V6)
         | flag(bridge.gateway.mode(false) == Mode::Routed, flags::ROUTED_V4)
         | flag(bridge.gateway.mode(true) == Mode::Routed, flags::ROUTED_V6)
+        | flag(bridge.gateway.mode(false) == Mode::Unprotected, flags::OPEN_V4)
+        | flag(bridge.gateway.mode(true) == Mode::Unprotected, flags::OPEN_V6)
         | flag(bridge.gateway.is_isolated(), flags::ISOLATED)
         | flag(bridge.gateway.mode(false) == Mode::Isolated, flags::NO_HOST_V4)
         | flag(bridge.gateway.mode(true) == Mode::Isolated, flags::NO_HOST_V6)

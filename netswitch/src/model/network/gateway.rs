@@ -25,10 +25,20 @@ pub struct Gateway {
 pub enum Mode {
     #[default]
     Nat,
+    /// As `Nat`, and every port of a container is reached at its own address, too.
+    #[serde(rename = "nat-unprotected")]
+    Unprotected,
     /// Containers are reached at their own addresses, at published ports alone.
     Routed,
     /// The host has no address on the network.
     Isolated,
+}
+
+impl Mode {
+    /// Whether ports are published at addresses of the host.
+    pub const fn translates(self) -> bool {
+        matches!(self, Self::Nat | Self::Unprotected)
+    }
 }
 
 impl Default for Gateway {
@@ -51,7 +61,7 @@ impl Gateway {
 
     /// Whether containers show the world an address of the host's.
     pub fn masquerades(&self, v6: bool) -> bool {
-        self.masquerade && self.mode(v6) == Mode::Nat
+        self.masquerade && self.mode(v6).translates()
     }
 
     /// Whether the network has no gateway in one family at least.

@@ -21,6 +21,7 @@ pub const GATEWAY_MODE_V4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
 pub const GATEWAY_MODE_V6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 pub const HOST_V4: &str = "com.docker.network.host_ipv4";
 pub const HOST_V6: &str = "com.docker.network.host_ipv6";
+pub const TRUSTED_INTERFACES: &str = "com.docker.network.bridge.trusted_host_interfaces";
 pub const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
 pub const MTU: &str = "com.docker.network.driver.mtu";
 /// `network create --host-names`.
@@ -47,6 +48,7 @@ pub struct Options {
     pub allow: u32,
     pub closed: u32,
     pub gateway: Gateway,
+    pub trusted: Vec<String>,
     pub name_servers: Vec<IpAddr>,
     pub host_names: bool,
     pub egress: Option<Leash>,
@@ -61,6 +63,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
         allow: 0,
         closed: 0,
         gateway: Gateway::default(),
+        trusted: Vec::new(),
         name_servers: Vec::new(),
         host_names: false,
         egress: None,
@@ -77,6 +80,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
             HOST_V6 => parsed.gateway.source_v6 = Some(address(key, value, IpAddr::is_ipv6)?),
             GATEWAY_MODE_V4 => parsed.gateway.mode_v4 = gateway_mode(key, value)?,
             GATEWAY_MODE_V6 => parsed.gateway.mode_v6 = gateway_mode(key, value)?,
+            TRUSTED_INTERFACES => parsed.trusted = names(value),
             HOST_NAMES => parsed.host_names = boolean(key, value)?,
             EGRESS => parsed.egress = Some(value.parse().map_err(|error: String| unreadable(key, value, &error))?),
             "netswitch.dns" => parsed.name_servers = name_servers(key, value)?,
@@ -123,12 +127,18 @@ fn name_servers(key: &str, value: &str) -> Result<Vec<IpAddr>> {
         .collect()
 }
 
+/// Names of devices between colons. The engine takes any.
+fn names(value: &str) -> Vec<String> {
+    let names = value.split(':').filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
 fn gateway_mode(key: &str, value: &str) -> Result<Mode> {
     match value {
         "" | "nat" => Ok(Mode::Nat),
         "routed" => Ok(Mode::Routed),
         "isolated" => Ok(Mode::Isolated),
-        "nat-unprotected" => Err(no_effect(&format!("{key}={value}"))),
+        "nat-unprotected" => Ok(Mode::Unprotected),
         _ => Err(unreadable(key, value, &format!("unknown gateway mode {value}"))),
     }
 }
@@ -239,6 +249,7 @@ mod tests {
                 host_binding: Some([0, 0, 0, 0].into()),
                 ..Gateway::default()
             },
+            trusted: Vec::new(),
             name_servers: vec![[192, 0, 2, 53].into(), "fd00::53".parse().unwrap()],
             host_names: true,
             egress: Some("*.example.org:443".parse().unwrap()),
