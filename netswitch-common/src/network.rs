@@ -40,10 +40,8 @@ impl Network {
     /// Whether the host is on the network in a family.
     #[inline(always)]
     pub fn has_gateway(&self, is_v4: bool) -> bool {
-        match is_v4 {
-            true => !self.gateway_v4.is_none(),
-            false => !self.gateway_v6.is_none(),
-        }
+        let gateway = if is_v4 { self.gateway_v4 } else { self.gateway_v6 };
+        !gateway.is_none()
     }
 
     /// Whether the agent listens at the address: at a gateway's, its link-local one left out.

@@ -8,7 +8,7 @@ use netswitch_common::{
 
 use super::{
     Error, Result, Tables,
-    tables::{SOURCE_OFFSET, subnet_of},
+    prefixes::{SOURCE_OFFSET, subnet_of},
 };
 use crate::action::{Device, Entry};
 

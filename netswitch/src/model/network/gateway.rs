@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use netswitch_common::endpoint::flags;
 use serde::{Deserialize, Serialize};
 
 /// As `-o` asks; the default is Docker's.
@@ -39,6 +40,16 @@ impl Mode {
     pub const fn translates(self) -> bool {
         matches!(self, Self::Nat | Self::Unprotected)
     }
+
+    /// The one of a family's flags that the mode is.
+    const fn flags(self, [routed, open, no_host]: [u32; 3]) -> u32 {
+        match self {
+            Self::Nat => 0,
+            Self::Unprotected => open,
+            Self::Routed => routed,
+            Self::Isolated => no_host,
+        }
+    }
 }
 
 impl Default for Gateway {
@@ -57,6 +68,16 @@ impl Default for Gateway {
 impl Gateway {
     pub const fn mode(&self, v6: bool) -> Mode {
         if v6 { self.mode_v6 } else { self.mode_v4 }
+    }
+
+    /// What the modes are in an endpoint's flags.
+    pub const fn flags(&self) -> u32 {
+        let v4 = self
+            .mode_v4
+            .flags([flags::ROUTED_V4, flags::OPEN_V4, flags::NO_HOST_V4]);
+        v4 | self
+            .mode_v6
+            .flags([flags::ROUTED_V6, flags::OPEN_V6, flags::NO_HOST_V6])
     }
 
     /// Whether containers show the world an address of the host's.

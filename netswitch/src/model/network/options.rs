@@ -227,6 +227,7 @@ mod tests {
                 (MTU, "9000"),
                 ("netswitch.dns", "192.0.2.53, fd00::53"),
                 (HOST_NAMES, "true"),
+                (TRUSTED_INTERFACES, ":wg0::a-name-that-no-device-has:"),
                 ("netswitch.big_tcp", "true"),
                 ("netswitch.allow_vlan", "1"),
                 ("netswitch.allow_link_control", "0"),
@@ -249,7 +250,7 @@ mod tests {
                 host_binding: Some([0, 0, 0, 0].into()),
                 ..Gateway::default()
             },
-            trusted: Vec::new(),
+            trusted: vec!["wg0".into(), "a-name-that-no-device-has".into()],
             name_servers: vec![[192, 0, 2, 53].into(), "fd00::53".parse().unwrap()],
             host_names: true,
             egress: Some("*.example.org:443".parse().unwrap()),
@@ -276,7 +277,7 @@ mod tests {
                 (HOST_BINDING, "127.0.0.1"),
                 (HOST_V4, "192.0.2.7"),
                 (HOST_V6, "2001:db8::7"),
-                (GATEWAY_MODE_V4, "nat"),
+                (GATEWAY_MODE_V4, "nat-unprotected"),
                 (GATEWAY_MODE_V6, "routed"),
             ],
             true,
@@ -286,7 +287,7 @@ mod tests {
             host_binding: Some([127, 0, 0, 1].into()),
             source_v4: Some([192, 0, 2, 7].into()),
             source_v6: Some("2001:db8::7".parse().unwrap()),
-            mode_v4: Mode::Nat,
+            mode_v4: Mode::Unprotected,
             mode_v6: Mode::Routed,
         };
         assert_eq!(gateway.unwrap().gateway, expected);
@@ -357,11 +358,6 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_refused_by_name() {
         for (key, value, message) in [
-            (
-                GATEWAY_MODE_V4,
-                "nat-unprotected",
-                "option com.docker.network.bridge.gateway_mode_ipv4=nat-unprotected has no effect yet",
-            ),
             (
                 "com.docker.network.bridge.inhibit_ipv4",
                 "true",
