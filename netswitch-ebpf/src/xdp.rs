@@ -17,7 +17,7 @@ use crate::{
     headers::Macs,
     maps,
     packet::plain::{self, Plain},
-    stages::{direct, route},
+    stages::{open, route},
 };
 
 /// What a hook of this kind answers with.
@@ -99,7 +99,7 @@ fn refused(context: &XdpContext, tuple: &Cell<Tuple>) -> Option<u32> {
     // SAFETY: the context of the running program
     let ifindex = unsafe { (*context.ctx).ingress_ifindex };
     // a network may be open there; tcx knows
-    if network.flags & direct::OPEN != 0 || maps::trusts(subnet.network, ifindex) {
+    if network.flags & open::OPEN != 0 || maps::trusts(subnet.network, ifindex) {
         return None;
     }
     let is_there = network.is_gateway(to) || leads_to(context, network.host_end, to);

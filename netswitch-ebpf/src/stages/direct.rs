@@ -7,7 +7,6 @@ use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::Address,
     endpoint::{Endpoint, Kind, flags},
-    flow::Flow,
     neighbour::Neighbour,
     network::Network,
     publish::DIRECT,
@@ -17,7 +16,9 @@ use netswitch_common::{
 use super::{
     admit,
     begin::{self, Template, set_sender, source, target},
-    masquerade, publish,
+    masquerade,
+    open::{self, is_open},
+    publish,
 };
 use crate::{
     code::{number, outcome},
@@ -29,9 +30,6 @@ use crate::{
 };
 
 type Result = core::result::Result<(), DropReason>;
-
-/// Any of these in a network's flags: something may be open at its containers' own addresses.
-pub const OPEN: u32 = flags::ROUTED_V4 | flags::ROUTED_V6 | flags::OPEN_V4 | flags::OPEN_V6;
 
 /// For the first packet from the world to an address that no port is published at: begins its flow if the address is a
 /// container's and open to the packet.
@@ -73,14 +71,14 @@ fn enter(frame: Frame, work: &'static Work) -> Result {
 /// Whether fragments to this address are kept in order: it may be open to packets from this device.
 #[inline(always)]
 pub fn may_reach(frame: Frame, to: &Cell<Address>) -> bool {
-    receiver(to).is_some_and(|(_, network, id)| network.flags & OPEN != 0 || maps::trusts(id, frame.ifindex()))
+    receiver(to).is_some_and(|(_, network, id)| network.flags & open::OPEN != 0 || maps::trusts(id, frame.ifindex()))
 }
 
 /// For the first packet from a container to one of another network: by what is published there, by the network's
 /// mode, or by a rule.
 #[inline(always)]
-pub fn decide_between(frame: Frame, endpoint: &Endpoint) -> Result {
-    match begin_between(frame.0, endpoint) {
+pub fn decide_between(endpoint: &Endpoint) -> Result {
+    match begin_between(endpoint) {
         OTHER => admit::decide_between(endpoint),
         code => outcome(code),
     }
@@ -90,23 +88,23 @@ pub fn decide_between(frame: Frame, endpoint: &Endpoint) -> Result {
 const OTHER: u32 = u32::MAX;
 
 #[unsafe(no_mangle)]
-extern "C" fn begin_between(skb: *mut __sk_buff, endpoint: *const Endpoint) -> u32 {
+extern "C" fn begin_between(endpoint: *const Endpoint) -> u32 {
     // SAFETY: from `decide_between`; the verifier checks that it is one
     match (maps::work().and_then(Work::read), unsafe { endpoint.as_ref() }) {
-        (Some(read), Some(endpoint)) => cross(Frame::new(skb), read, endpoint),
+        (Some(read), Some(endpoint)) => cross(read, endpoint),
         _ => OTHER,
     }
 }
 
 #[inline(always)]
-fn cross(frame: Frame, read: &Read, endpoint: &Endpoint) -> u32 {
+fn cross(read: &Read, endpoint: &Endpoint) -> u32 {
     if endpoint.flags & flags::INTERNAL != 0 || masquerade::may_begin(read, endpoint).is_err() {
         return OTHER;
     }
     let (Some(work), Some((neighbour, network, id))) = (maps::work(), receiver(part!(read.tuple, to))) else {
         return OTHER;
     };
-    if let Some(found) = publish::find(frame) {
+    if let Some(found) = publish::find_there(read) {
         return number(publish::decide_container(found, endpoint));
     }
     let has_gateway = maps::network(endpoint.network).is_some_and(|own| own.has_gateway(read.is_v4()));
@@ -140,30 +138,6 @@ fn is_message(read: &Read) -> bool {
         true => read.protocol() == protocol::ICMP,
         false => read.protocol() == protocol::ICMPV6,
     }
-}
-
-/// Whether a network's containers are open at their own addresses: to all packets, or to questions by ICMP.
-#[inline(always)]
-fn is_open(network: &Network, is_v4: bool, is_message: bool, is_trusted: bool) -> bool {
-    let (open, routed) = match is_v4 {
-        true => (flags::OPEN_V4, flags::ROUTED_V4),
-        false => (flags::OPEN_V6, flags::ROUTED_V6),
-    };
-    is_trusted || network.flags & open != 0 || is_message && network.flags & routed != 0
-}
-
-/// Whether a flow that began without a publication may go on.
-#[inline(always)]
-pub fn stays_open(flow: &Flow) -> bool {
-    let [original, reply] = &flow.tuples;
-    let is_v4 = original.to.as_v4().is_some();
-    let is_message = match is_v4 {
-        true => original.protocol == u32::from(protocol::ICMP),
-        false => original.protocol == u32::from(protocol::ICMPV6),
-    };
-    let from = &flow.ends[0];
-    let is_trusted = from.endpoint == 0 && maps::trusts(reply.zone, from.ifindex);
-    maps::network(reply.zone).is_some_and(|network| is_open(network, is_v4, is_message, is_trusted))
 }
 
 /// Writes the rest of a flow to a container's own address, whose originator is known.

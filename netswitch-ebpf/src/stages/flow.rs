@@ -8,7 +8,7 @@ use netswitch_common::{
     publish::DIRECT,
 };
 
-use super::{claim, direct, policy, route};
+use super::{claim, open, policy, route};
 use crate::{
     atomic,
     headers::{protocol, tcp},
@@ -218,7 +218,7 @@ fn is_live(endpoint: u32, generation: u32) -> bool {
 #[inline(always)]
 fn is_published(flow: &Flow) -> bool {
     if flow.publication == DIRECT {
-        return direct::stays_open(flow);
+        return open::stays_open(flow);
     }
     let [original, reply] = &flow.tuples;
     maps::publication(flow.publication).is_some_and(|publication| {

@@ -92,7 +92,7 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<Answer, 
     };
     let place = match place(frame, headers.family, to.get(), endpoint, network) {
         Err(DropReason::OtherNetwork) if readable.is_ok() => {
-            direct::decide_between(frame, endpoint)?;
+            direct::decide_between(endpoint)?;
             leave::leave(frame, Verdict::Open, way_back(frame, endpoint));
             return Ok(Answer::Decided);
         }

@@ -3,7 +3,7 @@
 pub mod admit;
 mod begin;
 pub mod claim;
-pub mod direct;
+mod direct;
 pub mod flow;
 pub mod forward;
 pub mod fragment;
@@ -14,6 +14,7 @@ pub mod leave;
 pub mod masquerade;
 pub mod names;
 pub mod neighbour;
+pub mod open;
 mod options;
 pub mod policy;
 pub mod publish;

@@ -57,15 +57,30 @@ extern "C" fn find_publication(skb: *mut __sk_buff) -> u32 {
         .unwrap_or(0)
 }
 
+/// The publication of a port at that very address.
+#[inline(always)]
+pub fn find_there(read: &Read) -> Option<Published> {
+    if !has_port(read) {
+        return None;
+    }
+    let number = at(read, read.tuple.get().to)?;
+    let publication = maps::publication(number)?;
+    Some(Published { number, publication })
+}
+
+/// Whether the packet is for a port that could be published.
+#[inline(always)]
+fn has_port(read: &Read) -> bool {
+    matches!(read.protocol(), protocol::TCP | protocol::UDP | protocol::SCTP)
+        && !read.is_quoting()
+        && !read.is_orphan.get()
+}
+
 #[inline(always)]
 fn published_number(frame: Frame, read: &Read) -> Option<u32> {
     let to = read.tuple.get().to;
-    if !matches!(read.protocol(), protocol::TCP | protocol::UDP | protocol::SCTP)
-        || read.is_quoting()
-        || read.is_orphan.get()
-        || to.is_loopback()
     // published there, a port is for the host alone
-    {
+    if !has_port(read) || to.is_loopback() {
         return None;
     }
     if let Some(number) = at(read, to) {
