@@ -86,7 +86,8 @@ pub mod uplink_flags {
     pub const NO_ETHERNET: u32 = 1 << 0;
 }
 
-/// What stands for both MACs in a packet of an uplink without Ethernet headers, while it has one: locally administered.
+/// Both MACs of the Ethernet header that the switch gives a packet of an uplink without such headers. A locally administered
+/// address.
 pub const NO_MAC: Mac = Mac([0x02, b'n', b's', b'w', 0, 0]);
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ pub struct Core {
     pub kernel: Box<dyn Kernel>,
     pub datapath: Datapath,
     pub host: HostOptions,
-    /// Routes decide which devices are uplinks ([`crate::model::uplink::has_unnumbered`]).
+    /// Whether a changed route can make a device an uplink, as it was at the last look
+    /// ([`crate::model::uplink::Host::has_unnumbered`]).
     pub routes_choose_uplinks: bool,
     /// For the threads that wait for a container's end.
     pub jobs: mpsc::Sender<Job>,

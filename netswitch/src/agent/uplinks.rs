@@ -12,7 +12,7 @@ use super::flows::flow_share;
 use crate::action::{Action, Device, Entry, UplinkHooks};
 use crate::api::UplinkMode;
 use crate::datapath::Hook;
-use crate::execute::Executor;
+use crate::execute::{Executor, programs};
 use crate::kernel;
 use crate::model::endpoint::Endpoint;
 use crate::model::network::Bridge;
@@ -111,33 +111,25 @@ impl Core {
     /// As they are now, of a host with these addresses. What a network trusts is one, too, where any is.
     pub fn uplinks(&mut self, addresses: &[(String, IpNetwork)]) -> kernel::Result<Vec<Uplink>> {
         let links = self.kernel.links()?;
-        let ours: BTreeSet<u32> = self.state.device_indexes().collect();
-        let choice = self.choice(&links, &ours);
+        let mut host = self.candidates(&links, addresses);
+        let choice = self.choice(&host);
         // hosts may have a million routes: they are read only where they matter
-        self.routes_choose_uplinks =
-            uplink::has_unnumbered(&choice, &links, addresses, |link| ours.contains(&link.index));
-        let host = uplink::Host {
-            links: &links,
-            addresses,
-            routed: if self.routes_choose_uplinks {
-                self.kernel.routed_devices()?
-            } else {
-                BTreeSet::new()
-            },
-            needs_ethernet: self.host.mode == UplinkMode::Stack,
-        };
-        Ok(uplink::choose(&choice, &host, |link| ours.contains(&link.index)))
+        self.routes_choose_uplinks = host.has_unnumbered(&choice);
+        if self.routes_choose_uplinks {
+            host.routed = self.kernel.routed_devices()?;
+        }
+        Ok(uplink::choose(&choice, &host))
     }
 
     /// The devices that `--uplink` names, and those that a network trusts.
-    fn choice(&self, links: &[kernel::Link], ours: &BTreeSet<u32>) -> Choice {
+    fn choice(&self, host: &uplink::Host) -> Choice {
         let networks = self.state.networks.values();
         let trusted = networks
             .filter_map(|network| network.bridge.as_ref())
             .flat_map(|bridge| &bridge.trusted);
         let is_beyond = |name: &&String| {
-            let mut named = links.iter().filter(|link| link.name == **name && link.name != "lo");
-            named.any(|link| !ours.contains(&link.index))
+            let mut named = host.links.iter().filter(|link| link.name == **name && link.name != "lo");
+            named.any(|link| !host.ours.contains(&link.index))
         };
         Choice::of(&self.host.uplinks).with(trusted.filter(is_beyond).cloned())
     }
@@ -146,15 +138,20 @@ impl Core {
     pub fn describe_uplinks(&mut self) -> kernel::Result<(bool, String)> {
         let addresses = self.kernel.addresses()?;
         let links = self.kernel.links()?;
-        let ours: BTreeSet<u32> = self.state.device_indexes().collect();
-        let host = uplink::Host {
-            links: &links,
-            addresses: &addresses,
-            routed: self.kernel.routed_devices()?,
+        let mut host = self.candidates(&links, &addresses);
+        host.routed = self.kernel.routed_devices()?;
+        Ok(uplink::describe(&self.choice(&host), &host))
+    }
+
+    /// What uplinks are chosen from, without the routes.
+    fn candidates<'a>(&self, links: &'a [kernel::Link], addresses: &'a [(String, IpNetwork)]) -> uplink::Host<'a> {
+        uplink::Host {
+            links,
+            addresses,
+            ours: self.state.device_indexes().collect(),
+            routed: BTreeSet::new(),
             needs_ethernet: self.host.mode == UplinkMode::Stack,
-        };
-        let choice = self.choice(&links, &ours);
-        Ok(uplink::describe(&choice, &host, |link| ours.contains(&link.index)))
+        }
     }
 
     /// What lets endpoints take frames that XDP redirects to them, in the mode that does.
@@ -198,15 +195,7 @@ impl Core {
         let mut actions = Vec::new();
         let mode = self.host.mode;
         let attached = self.datapath.attached(Hook::Uplink)?;
-        let bare = self.datapath.attached(Hook::BareUplink)?;
-        let leaving = self.datapath.attached(Hook::UplinkEgress)?;
         let guarded = self.datapath.guarded()?;
-        let is_ready = |hooks: &UplinkHooks| {
-            attached.contains(&hooks.index)
-                && bare.contains(&hooks.index) == hooks.is_bare
-                && leaving.contains(&hooks.index) == (mode == UplinkMode::Stack)
-                && guarded.contains(&hooks.index) == hooks.are_guarded()
-        };
         for uplink in uplinks {
             let hooks = UplinkHooks {
                 device: uplink.link.name.clone(),
@@ -214,7 +203,11 @@ impl Core {
                 mode,
                 is_bare: uplink.is_bare(),
             };
-            if !is_ready(&hooks) {
+            let mut is_ready = guarded.contains(&hooks.index) == hooks.are_guarded();
+            for (hook, is_wanted) in programs(&hooks) {
+                is_ready &= self.datapath.attached(hook)?.contains(&hooks.index) == is_wanted;
+            }
+            if !is_ready {
                 actions.push(Action::AttachUplink(hooks));
             }
         }

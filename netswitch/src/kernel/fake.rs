@@ -266,6 +266,7 @@ impl Kernel for Fake {
     fn routed_devices(&mut self) -> Result<BTreeSet<u32>> {
         Ok(BTreeSet::new())
     }
+
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()> {
         let namespace = self.place(namespace);
         let mut state = self.call_in(&namespace, "set_default_route", &format!("{device} {gateway}"))?;

@@ -63,14 +63,10 @@ impl Network {
 impl Network {
     /// Reserved addresses (`--aux-address`), which one container or several may have.
     pub fn shared_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        let reserved = |pool: &Pool| {
-            pool.auxiliary
-                .values()
-                .copied()
-                .filter(|address| *address != pool.gateway)
-                .collect::<Vec<_>>()
-        };
-        self.pools.iter().flat_map(reserved)
+        self.pools.iter().flat_map(|pool| {
+            let reserved = pool.auxiliary.values().copied();
+            reserved.filter(|address| *address != pool.gateway)
+        })
     }
 
     /// Whether the host's own programs may ask for its names.

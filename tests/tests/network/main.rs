@@ -121,6 +121,9 @@ fn patience() -> String {
     PATIENCE.as_secs().to_string()
 }
 
+/// What `ip` is told of a family, IPv4 first.
+const FAMILIES: [&str; 2] = ["-4", "-6"];
+
 /// Makes a network with 10.N.0.0/24 and `fdN::/64`.
 fn dual(world: &World, name: &str, number: u32, options: &[&str]) {
     let subnets = [format!("10.{number}.0.0/24"), format!("fd{number}::/64")];
