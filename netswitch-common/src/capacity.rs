@@ -67,6 +67,8 @@ pub const CONFIG: u32 = 1;
 pub const HOST_PROTOCOLS: u32 = 256;
 /// Addresses of the host.
 pub const LOCALS: u32 = 65_536;
+/// Devices that networks trust (`trusted_host_interfaces`).
+pub const TRUSTED: u32 = 65_536;
 pub const RESOLVERS: u32 = 65_536;
 /// A map of sockets' own storage has no number.
 pub const DIALLED: u32 = 0;

@@ -67,6 +67,9 @@ pub mod flags {
     pub const MAY_ASK: u32 = 1 << 22;
     /// The metadata addresses are closed (`netswitch.metadata=deny`).
     pub const NO_METADATA: u32 = 1 << 23;
+    /// All ports are open at the containers' own addresses, from beyond their network (gateway mode nat-unprotected).
+    pub const OPEN_V4: u32 = 1 << 26;
+    pub const OPEN_V6: u32 = 1 << 27;
     /// The container has a limit of flows: those with its neighbours are counted, too.
     pub const COUNT_FLOWS: u32 = 1 << 30;
     /// The container has limits of what it sends and receives ([`crate::verdict::Decision::LIMITED`]).

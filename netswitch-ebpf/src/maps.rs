@@ -21,7 +21,7 @@ use netswitch_common::{
     limit::{Limits, Rations},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
-    network::{Member, MemberKey, Network, Subnet},
+    network::{Member, MemberKey, Network, Subnet, TrustedKey},
     policy::{CidrKey, PairKey, Ruling, RulingKey, Standing, identity},
     socket::SocketState,
     verdict::{Count, DropKey, Explanation},
@@ -138,6 +138,10 @@ static UPLINKS: HashMap<u32, Uplink> = HashMap::pinned(capacity::UPLINKS, BPF_F_
 /// Addresses of the host. Agent -> socket hooks, which have no FIB to ask.
 #[map]
 static LOCALS: HashMap<Address, u32> = HashMap::pinned(capacity::LOCALS, BPF_F_NO_PREALLOC);
+
+/// Devices from which a network's containers are reached at their own addresses. Agent -> direct.
+#[map]
+static TRUSTED: HashMap<TrustedKey, u32> = HashMap::pinned(capacity::TRUSTED, BPF_F_NO_PREALLOC);
 
 /// The gateway that answers questions about names, by the cookie of a container's network namespace. Agent ->
 /// socket hooks.
@@ -347,6 +351,13 @@ pub fn uplink(ifindex: u32) -> Option<&'static Uplink> {
 pub fn is_local(address: Address) -> bool {
     // SAFETY: as for endpoints
     unsafe { LOCALS.get(address) }.is_some()
+}
+
+/// Whether a network's containers are reached at their own addresses from a device of the host.
+#[inline(always)]
+pub fn trusts(network: u32, ifindex: u32) -> bool {
+    // SAFETY: as above
+    unsafe { TRUSTED.get(TrustedKey { network, ifindex }) }.is_some()
 }
 
 #[inline(always)]

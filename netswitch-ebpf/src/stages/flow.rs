@@ -5,9 +5,10 @@ use core::cell::Cell;
 use netswitch_common::{
     flow::{Flow, Tuple, asked_at, direction, halves},
     progress::{self, FlowState, acknowledges, timeout},
+    publish::DIRECT,
 };
 
-use super::{claim, policy, route};
+use super::{claim, open, policy, route};
 use crate::{
     atomic,
     headers::{protocol, tcp},
@@ -216,6 +217,9 @@ fn is_live(endpoint: u32, generation: u32) -> bool {
 /// Whether the publication that it came by still leads where it went.
 #[inline(always)]
 fn is_published(flow: &Flow) -> bool {
+    if flow.publication == DIRECT {
+        return open::stays_open(flow);
+    }
     let [original, reply] = &flow.tuples;
     maps::publication(flow.publication).is_some_and(|publication| {
         publication.endpoint == flow.ends[1].endpoint

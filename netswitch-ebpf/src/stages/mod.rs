@@ -3,6 +3,7 @@
 pub mod admit;
 mod begin;
 pub mod claim;
+mod direct;
 pub mod fib;
 pub mod flow;
 pub mod forward;
@@ -15,6 +16,7 @@ pub mod masquerade;
 pub mod names;
 pub mod near;
 pub mod neighbour;
+pub mod open;
 mod options;
 pub mod policy;
 pub mod publish;

@@ -227,6 +227,7 @@ impl Core {
             self.end_abandoned_sockets(changes);
         }
         let withdrawn = changes.withdraws_ports(&self.state);
+        let moves_trust = changes.moves_trust(&self.state);
         let moves_ports = changes.publications(&self.state).next().is_some();
         let touched = Touched::of(&self.state, changes);
         self.state.apply(changes);
@@ -236,6 +237,9 @@ impl Core {
         self.listen_for_names(changes.networks.keys());
         if !changes.networks.is_empty() {
             self.listen_for_host();
+        }
+        if moves_trust {
+            self.refresh_host();
         }
         if moves_ports {
             self.reserve_ports();

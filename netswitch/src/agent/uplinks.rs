@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use ipnetwork::IpNetwork;
-use netswitch_common::{capacity, host};
+use netswitch_common::{capacity, host, network::TrustedKey};
 
 use super::core::Core;
 use super::flows::flow_share;
@@ -15,6 +15,7 @@ use crate::datapath::Hook;
 use crate::execute::{Executor, programs};
 use crate::kernel;
 use crate::model::endpoint::Endpoint;
+use crate::model::network::Bridge;
 use crate::model::uplink::{self, Choice, Uplink};
 use crate::plan::{entries, view::View};
 
@@ -76,6 +77,7 @@ impl Core {
         let mut wanted: Vec<Entry> = uplinks.iter().map(Self::entry).collect();
         let local: BTreeSet<IpAddr> = addresses.iter().map(|(_, address)| address.ip()).collect();
         wanted.extend(local.into_iter().map(|address| Entry::Local { address }));
+        wanted.extend(self.trusted(&uplinks));
         let found = self.datapath.tables().host_entries()?;
         let mut actions = entries::differences(found, wanted);
         actions.extend(self.hooks(&uplinks)?);
@@ -86,11 +88,31 @@ impl Core {
         self.let_the_stack_forward(&uplinks)
     }
 
-    /// As they are now, of a host with these addresses.
+    /// The uplinks that networks trust.
+    fn trusted(&self, uplinks: &[Uplink]) -> Vec<Entry> {
+        let bridges = self
+            .state
+            .networks
+            .values()
+            .filter_map(|network| network.bridge.as_ref());
+        let of_bridge = |bridge: &Bridge| {
+            let trusted = uplinks
+                .iter()
+                .filter(|uplink| bridge.trusted.contains(&uplink.link.name));
+            let key = |uplink: &Uplink| TrustedKey {
+                network: bridge.number,
+                ifindex: uplink.link.index,
+            };
+            trusted.map(|uplink| Entry::Trusted(key(uplink))).collect::<Vec<_>>()
+        };
+        bridges.flat_map(of_bridge).collect()
+    }
+
+    /// As they are now, of a host with these addresses. What a network trusts is one, too, where any is.
     pub fn uplinks(&mut self, addresses: &[(String, IpNetwork)]) -> kernel::Result<Vec<Uplink>> {
         let links = self.kernel.links()?;
-        let choice = Choice::of(&self.host.uplinks);
         let mut host = self.candidates(&links, addresses);
+        let choice = self.choice(&host);
         // hosts may have a million routes: they are read only where they matter
         self.routes_choose_uplinks = host.has_unnumbered(&choice);
         if self.routes_choose_uplinks {
@@ -99,13 +121,26 @@ impl Core {
         Ok(uplink::choose(&choice, &host))
     }
 
+    /// The devices that `--uplink` names, and those that a network trusts.
+    fn choice(&self, host: &uplink::Host) -> Choice {
+        let networks = self.state.networks.values();
+        let trusted = networks
+            .filter_map(|network| network.bridge.as_ref())
+            .flat_map(|bridge| &bridge.trusted);
+        let is_beyond = |name: &&String| {
+            let mut named = host.links.iter().filter(|link| link.name == **name && link.name != "lo");
+            named.any(|link| !host.ours.contains(&link.index))
+        };
+        Choice::of(&self.host.uplinks).with(trusted.filter(is_beyond).cloned())
+    }
+
     /// What `doctor` tells of the host's devices towards the world.
     pub fn describe_uplinks(&mut self) -> kernel::Result<(bool, String)> {
         let addresses = self.kernel.addresses()?;
         let links = self.kernel.links()?;
         let mut host = self.candidates(&links, &addresses);
         host.routed = self.kernel.routed_devices()?;
-        Ok(uplink::describe(&Choice::of(&self.host.uplinks), &host))
+        Ok(uplink::describe(&self.choice(&host), &host))
     }
 
     /// What uplinks are chosen from, without the routes.

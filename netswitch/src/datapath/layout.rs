@@ -18,7 +18,7 @@ use netswitch_common::{
     limit::{Limits, Rations},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
-    network::{Member, MemberKey, Network, Subnet},
+    network::{Member, MemberKey, Network, Subnet, TrustedKey},
     policy::{CidrKey, PairKey, Ruling, RulingKey, Standing},
     publish::{OutwardKey, OutwardPorts, Publication, PublishedKey, PublishedPorts, SourceKey},
     socket::SocketState,
@@ -156,6 +156,7 @@ pub const MAPS: &[(&str, Layout)] = &[
         layout::<ParkedKey, Parked>(MapType::LruHash, capacity::PARKED),
     ),
     ("LOCALS", layout::<Address, u32>(MapType::Hash, capacity::LOCALS)),
+    ("TRUSTED", layout::<TrustedKey, u32>(MapType::Hash, capacity::TRUSTED)),
     (
         "DIALLED",
         layout::<i32, SocketState>(MapType::SkStorage, capacity::DIALLED),

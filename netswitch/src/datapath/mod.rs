@@ -16,6 +16,7 @@ mod leash;
 mod log;
 mod names;
 mod policy;
+mod prefixes;
 mod probe;
 mod raw;
 mod run;

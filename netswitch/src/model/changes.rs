@@ -90,6 +90,14 @@ impl Changes {
         })
     }
 
+    /// Whether a network comes or goes that trusts devices of the host.
+    pub fn moves_trust(&self, before: &State) -> bool {
+        let trusts = |network: &Network| network.bridge.as_ref().is_some_and(|bridge| !bridge.trusted.is_empty());
+        self.networks
+            .iter()
+            .any(|(id, after)| after.as_ref().is_some_and(trusts) || before.networks.get(id).is_some_and(trusts))
+    }
+
     /// Whether a published port is withdrawn, or its endpoint gone.
     pub fn takes_back_ports(&self, before: &State) -> bool {
         let mut publications = self.publications(before);

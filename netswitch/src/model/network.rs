@@ -158,6 +158,9 @@ pub struct Bridge {
     /// How its containers meet the world.
     #[serde(default)]
     pub gateway: gateway::Gateway,
+    /// `trusted_host_interfaces`: names of the host's devices from which its containers are reached at their own addresses.
+    #[serde(default)]
+    pub trusted: Vec<String>,
     /// `netswitch.dns`: whom its containers' questions go to; empty for the host's servers.
     #[serde(default)]
     pub name_servers: Vec<IpAddr>,

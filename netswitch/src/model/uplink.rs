@@ -31,6 +31,17 @@ impl Choice {
     }
 }
 
+impl Choice {
+    /// With devices that networks trust, beside those that were named; who wants none gets none.
+    #[must_use]
+    pub fn with(mut self, trusted: impl Iterator<Item = String>) -> Self {
+        if let Self::Named(names) = &mut self {
+            names.extend(trusted);
+        }
+        self
+    }
+}
+
 /// A device towards the world, and the addresses that it shows there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uplink {

@@ -12,6 +12,7 @@ mod connect;
 mod container;
 mod container_counters;
 mod default_network;
+mod direct;
 mod docker_client;
 mod dual_stack;
 mod egress;
