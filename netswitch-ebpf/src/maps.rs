@@ -1,6 +1,7 @@
 //! Every map, pinned by name under `<bpffs>/v<ABI_VERSION>/`, and who writes and reads it.
 
 mod flows;
+mod ipsec;
 mod publish;
 
 use aya_ebpf::{
@@ -32,6 +33,7 @@ pub use self::{
         CLAIMABLE, RECORDS, flow_index, fragments, fragments_mut, insert_flow, insert_fragments, insert_mapping,
         insert_record, mapping, record, remove_flow, remove_mapping,
     },
+    ipsec::{policy_list, security_policy},
     publish::{keep_port, lets_in, may_lead_inward, publication, published, published_as, published_at},
 };
 use crate::{place::Readable, work::Work};

@@ -4,6 +4,7 @@ use core::cell::Cell;
 
 use netswitch_common::{
     flow::{Flow, Tuple, asked_at, direction, halves},
+    host::Config,
     progress::{self, FlowState, acknowledges, timeout},
     publish::DIRECT,
 };
@@ -79,10 +80,10 @@ pub fn is_known() -> bool {
     find_flow() == FOUND
 }
 
-/// Whether it is found and nothing has to be asked or written about it. The packet is `aside`, and so is what is found.
+/// Whether it is found and nothing has to be asked or written about it, nor of the stack and of IPsec. The packet is `aside`, and so is what is found.
 #[inline(always)]
 pub fn is_settled(aside: &Aside) -> bool {
-    look(aside) && aside.found.get().due == 0
+    maps::config().is_some_and(Config::lets_settle) && look(aside) && aside.found.get().due == 0
 }
 
 const NONE: u32 = 0;

@@ -10,6 +10,7 @@ pub mod forward;
 pub mod fragment;
 pub mod gateway;
 pub mod host;
+mod ipsec;
 pub mod leash;
 pub mod leave;
 pub mod masquerade;

@@ -88,7 +88,7 @@ fn judge(frame: Frame, headers: Headers, work: &Work) -> bool {
 #[inline(always)]
 fn enter(frame: Frame, verdict: Verdict, way_back: WayBack) {
     match stack::is_on() {
-        true => stack::hand_on(verdict),
+        true => stack::hand_on(frame, verdict),
         false => leave::leave(frame, verdict, way_back),
     }
 }

@@ -15,7 +15,7 @@ use crate::api::{Directories, Error, HostOptions, Request, Response};
 use crate::datapath::Datapath;
 use crate::execute::{Executor, Indexes};
 use crate::kernel::{Kernel, watch::Watch};
-use crate::model::{Id, changes::Changes, directory::Touched, policy::compile::Compiled, state::State};
+use crate::model::{Id, changes::Changes, directory::Touched, ipsec, policy::compile::Compiled, state::State};
 use crate::plan::{self, view::View};
 use crate::store::Store;
 
@@ -38,6 +38,8 @@ pub struct Core {
     /// Whether a changed route can make a device an uplink, as it was at the last look
     /// ([`crate::model::uplink::Host::has_unnumbered`]).
     pub routes_choose_uplinks: bool,
+    /// The `IPsec` policies that the programs compare packets with, once they do.
+    pub ipsec: Option<ipsec::Compiled>,
     /// For the threads that wait for a container's end.
     pub jobs: mpsc::Sender<Job>,
     pub ended: broadcast::Sender<Id>,

@@ -19,6 +19,9 @@ use crate::model::network::Bridge;
 use crate::model::uplink::{self, Choice, Uplink};
 use crate::plan::{entries, view::View};
 
+/// What [`Core::refresh_ipsec`] sets.
+const OF_IPSEC: u16 = host::config_flags::IPSEC | host::config_flags::IPSEC_HALF;
+
 impl Core {
     /// At start: everything that the hooks must know of the host before the first packet.
     pub fn configure_host(&mut self) -> anyhow::Result<()> {
@@ -34,17 +37,21 @@ impl Core {
             first_port,
             port_count,
             flow_quota: self.host.flow_quota.unwrap_or(capacity::FLOW_QUOTA),
-            flags: before.flags & flags,
+            flags: before.flags & (flags | OF_IPSEC),
             names_port: before.names_port,
             // the last agent's holds until this one's is in place
             policy_epoch: before.policy_epoch,
             flow_share: flow_share(self.state.endpoints.len()),
         };
         self.datapath.tables().set_config(&config)?;
+        self.refresh_ipsec();
         self.refresh_host();
         // the stack gets packets once the uplinks are ready for it, and none from before they cease to be
         let config = self.datapath.tables().config()?;
-        self.datapath.tables().set_config(&host::Config { flags, ..config })?;
+        self.datapath.tables().set_config(&host::Config {
+            flags: config.flags & OF_IPSEC | flags,
+            ..config
+        })?;
         Ok(())
     }
 
@@ -128,7 +135,10 @@ impl Core {
             .filter_map(|network| network.bridge.as_ref())
             .flat_map(|bridge| &bridge.trusted);
         let is_beyond = |name: &&String| {
-            let mut named = host.links.iter().filter(|link| link.name == **name && link.name != "lo");
+            let mut named = host
+                .links
+                .iter()
+                .filter(|link| link.name == **name && link.name != "lo");
             named.any(|link| !host.ours.contains(&link.index))
         };
         Choice::of(&self.host.uplinks).with(trusted.filter(is_beyond).cloned())

@@ -28,6 +28,7 @@ impl Core {
                     self.flows_look_again();
                 };
             }
+            Event::IpsecChanged => return self.refresh_ipsec(),
             Event::AddressAdded { .. } | Event::AddressRemoved { .. } | Event::Missed => {
                 self.forget_answers();
                 self.refresh_host();
@@ -53,7 +54,7 @@ impl Core {
                     tracing::warn!(%error, "reconciling after missed events failed");
                 }
             }
-            Event::LinkAdded(_) | Event::AddressRemoved { .. } | Event::RoutesChanged => {}
+            Event::LinkAdded(_) | Event::AddressRemoved { .. } | Event::RoutesChanged | Event::IpsecChanged => {}
         }
     }
 

@@ -14,6 +14,7 @@ use netswitch_common::{
     },
     fragment::{FragmentKey, Fragments, Parked, ParkedKey},
     host::{Config, Uplink},
+    ipsec::{PolicyList, SecurityPolicy, SelectorKey},
     leash::{Classes, LeashKey, LeashPortsKey, Leashed},
     limit::{Limits, Rations},
     name::{Name, NameKey, View},
@@ -157,6 +158,14 @@ pub const MAPS: &[(&str, Layout)] = &[
     ),
     ("LOCALS", layout::<Address, u32>(MapType::Hash, capacity::LOCALS)),
     ("TRUSTED", layout::<TrustedKey, u32>(MapType::Hash, capacity::TRUSTED)),
+    (
+        "SELECTORS",
+        layout::<lpm_trie::Key<SelectorKey>, PolicyList>(MapType::LpmTrie, capacity::SELECTORS),
+    ),
+    (
+        "SECURITY",
+        layout::<u32, SecurityPolicy>(MapType::Hash, capacity::SECURITY),
+    ),
     (
         "DIALLED",
         layout::<i32, SocketState>(MapType::SkStorage, capacity::DIALLED),

@@ -11,6 +11,7 @@ mod dump;
 mod events;
 mod flows;
 mod inward;
+mod ipsec;
 mod layout;
 mod leash;
 mod log;
