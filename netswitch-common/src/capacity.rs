@@ -67,6 +67,12 @@ pub const CONFIG: u32 = 1;
 pub const HOST_PROTOCOLS: u32 = 256;
 /// Addresses of the host.
 pub const LOCALS: u32 = 65_536;
+/// Devices that networks trust (`trusted_host_interfaces`).
+pub const TRUSTED: u32 = 65_536;
+/// `IPsec` policies, once for each prefix that they are found by, in two halves.
+pub const SECURITY: u32 = 131_072;
+/// Prefixes that they are found by, in two halves and for two sides.
+pub const SELECTORS: u32 = 131_072;
 pub const RESOLVERS: u32 = 65_536;
 /// A map of sockets' own storage has no number.
 pub const DIALLED: u32 = 0;

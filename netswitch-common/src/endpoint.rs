@@ -56,10 +56,10 @@ pub mod flags {
     /// ADDRESSES holds further addresses that this endpoint may use as a source: under its network, its alone; under
     /// [`crate::neighbour::NeighbourKey::held_by`], shared with others.
     pub const MORE_ADDRESSES: u32 = 1 << 13;
-    /// It forwards for its neighbours (`netswitch.router`): what it sends them may have a source beyond the network.
-    pub const ROUTER: u32 = 1 << 15;
     /// Ports of this endpoint are published: answers to its neighbours may have to be translated.
     pub const PUBLISHES: u32 = 1 << 14;
+    /// It forwards for its neighbours (`netswitch.router`): what it sends them may have a source beyond the network.
+    pub const ROUTER: u32 = 1 << 15;
     /// The host's own stack is closed to the container (`netswitch.host_access`, gateway mode isolated).
     pub const NO_HOST_V4: u32 = 1 << 20;
     pub const NO_HOST_V6: u32 = 1 << 21;
@@ -67,6 +67,9 @@ pub mod flags {
     pub const MAY_ASK: u32 = 1 << 22;
     /// The metadata addresses are closed (`netswitch.metadata=deny`).
     pub const NO_METADATA: u32 = 1 << 23;
+    /// All ports are open at the containers' own addresses, from beyond their network (gateway mode nat-unprotected).
+    pub const OPEN_V4: u32 = 1 << 26;
+    pub const OPEN_V6: u32 = 1 << 27;
     /// The container has a limit of flows: those with its neighbours are counted, too.
     pub const COUNT_FLOWS: u32 = 1 << 30;
     /// The container has limits of what it sends and receives ([`crate::verdict::Decision::LIMITED`]).

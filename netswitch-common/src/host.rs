@@ -40,12 +40,34 @@ impl Config {
     pub const fn uses_stack(&self) -> bool {
         self.flags & config_flags::STACK != 0
     }
+
+    /// Whether a flow alone may say what becomes of its packets.
+    #[inline(always)]
+    pub const fn lets_settle(&self) -> bool {
+        self.flags & (config_flags::STACK | config_flags::IPSEC) == 0
+    }
+
+    /// Whether packets are compared with `IPsec` policies.
+    #[inline(always)]
+    pub const fn has_ipsec(&self) -> bool {
+        self.flags & config_flags::IPSEC != 0
+    }
+
+    /// Which half of the keys the policies stand under, 0 or 1.
+    #[inline(always)]
+    pub const fn ipsec_half(&self) -> u32 {
+        (self.flags & config_flags::IPSEC_HALF != 0) as u32
+    }
 }
 
 /// Bits of [`Config::flags`].
 pub mod config_flags {
     /// `--uplink-mode stack`: what goes between containers and the world goes through the host's own stack.
     pub const STACK: u16 = 1 << 0;
+    /// The host has `IPsec` policies: every packet that is passed on is compared with them ([`crate::ipsec`]).
+    pub const IPSEC: u16 = 1 << 1;
+    /// Which half of the keys their maps are read by.
+    pub const IPSEC_HALF: u16 = 1 << 2;
 }
 
 /// Bits of the map `HOST_PROTOCOLS`, by IP protocol number: the families in which the host itself could be waiting for
@@ -86,7 +108,8 @@ pub mod uplink_flags {
     pub const NO_ETHERNET: u32 = 1 << 0;
 }
 
-/// What stands for both MACs in a packet of an uplink without Ethernet headers, while it has one: locally administered.
+/// Both MACs of the Ethernet header that the switch gives a packet of an uplink without such headers. A locally administered
+/// address.
 pub const NO_MAC: Mac = Mac([0x02, b'n', b's', b'w', 0, 0]);
 
 #[cfg(test)]

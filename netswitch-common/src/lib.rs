@@ -27,6 +27,7 @@ pub mod family;
 pub mod flow;
 pub mod fragment;
 pub mod host;
+pub mod ipsec;
 pub mod leash;
 pub mod limit;
 pub mod name;

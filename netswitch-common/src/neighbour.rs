@@ -38,6 +38,7 @@ pub struct Neighbour {
     pub _pad: [u8; 2],
     pub port: Port,
 }
+map_type!(Neighbour, 32);
 
 impl Neighbour {
     /// Whether the containers of the network are asked who has the address.
@@ -46,4 +47,3 @@ impl Neighbour {
         self.port.id == 0
     }
 }
-map_type!(Neighbour, 32);

@@ -37,12 +37,28 @@ impl Network {
         !address.is_none() && (address == self.gateway_v4 || address == self.gateway_v6 || address == self.link_local)
     }
 
+    /// Whether the host is on the network in a family.
+    #[inline(always)]
+    pub fn has_gateway(&self, is_v4: bool) -> bool {
+        let gateway = if is_v4 { self.gateway_v4 } else { self.gateway_v6 };
+        !gateway.is_none()
+    }
+
     /// Whether the agent listens at the address: at a gateway's, its link-local one left out.
     #[inline(always)]
     pub fn is_resolver(&self, address: Address) -> bool {
         !address.is_none() && (address == self.gateway_v4 || address == self.gateway_v6)
     }
 }
+
+/// Key of TRUSTED: a device of the host from which a network's containers are reached at their own addresses.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TrustedKey {
+    pub network: u32,
+    pub ifindex: u32,
+}
+map_type!(TrustedKey, 8);
 
 /// Key of MEMBERS: the dense array of a network's ports, host port included.
 #[repr(C)]

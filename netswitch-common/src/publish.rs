@@ -153,6 +153,9 @@ impl Publication {
     }
 }
 
+/// Number of no publication, in a flow that came to a container's own address without one: its network is open there.
+pub const DIRECT: u32 = 1 << 16;
+
 /// Data of SOURCES' LPM key: who may use a publication. Prefixes are 32 bits longer than the address's.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -158,6 +158,8 @@ named! {
         Blackhole = 42, "blackhole";
         /// The next hop on an uplink's link does not answer who asks for its MAC.
         SilentNextHop = 43, "silent-next-hop";
+        /// A policy of the host's `IPsec` (`ip xfrm policy`) wants it protected or blocked, which the switch cannot do.
+        IpsecPolicy = 44, "ipsec-policy";
         /// To the host's own stack where that is closed (`netswitch.host_access`, gateway mode isolated).
         HostAccess = 50, "host-access";
         /// To a metadata address where that is closed (`netswitch.metadata`).

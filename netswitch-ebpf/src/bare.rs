@@ -18,7 +18,7 @@ use crate::{
 #[inline(always)]
 pub fn wrap(frame: Frame) -> i32 {
     if !starts_at_ip(frame) {
-        // it comes again without what stands before its IP header
+        // the kernel takes off what stands before the IP header, and the packet arrives once more
         // SAFETY: only takes numbers
         return unsafe { bpf_redirect(frame.ifindex(), u64::from(BPF_F_INGRESS)) as i32 };
     }
@@ -38,8 +38,8 @@ pub fn wrap(frame: Frame) -> i32 {
     }
 }
 
-/// Whether nothing stands before the IP header. A GRE tunnel of the kernel's shows the outer IP header there, for its
-/// device's link-layer header (`ipgre_rcv`). The two headers tell other lengths of the packet.
+/// Whether nothing stands before the packet's IP header. For a GRE device the kernel leaves the tunnel's IP header in
+/// front, as the link-layer header (`ipgre_rcv`). That one differs from the packet's, because it has a larger length.
 #[inline(always)]
 fn starts_at_ip(frame: Frame) -> bool {
     let (mut first, mut ip) = (0_u64, 0_u64);

@@ -1,6 +1,7 @@
 //! Every map, pinned by name under `<bpffs>/v<ABI_VERSION>/`, and who writes and reads it.
 
 mod flows;
+mod ipsec;
 mod publish;
 
 use aya_ebpf::{
@@ -21,7 +22,7 @@ use netswitch_common::{
     limit::{Limits, Rations},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
-    network::{Member, MemberKey, Network, Subnet},
+    network::{Member, MemberKey, Network, Subnet, TrustedKey},
     policy::{CidrKey, PairKey, Ruling, RulingKey, Standing, identity},
     socket::SocketState,
     verdict::{Count, DropKey, Explanation},
@@ -32,6 +33,7 @@ pub use self::{
         CLAIMABLE, RECORDS, flow_index, fragments, fragments_mut, insert_flow, insert_fragments, insert_mapping,
         insert_record, mapping, record, remove_flow, remove_mapping,
     },
+    ipsec::{policy_list, security_policy},
     publish::{keep_port, lets_in, may_lead_inward, publication, published, published_as, published_at},
 };
 use crate::{place::Readable, work::Work};
@@ -138,6 +140,10 @@ static UPLINKS: HashMap<u32, Uplink> = HashMap::pinned(capacity::UPLINKS, BPF_F_
 /// Addresses of the host. Agent -> socket hooks, which have no FIB to ask.
 #[map]
 static LOCALS: HashMap<Address, u32> = HashMap::pinned(capacity::LOCALS, BPF_F_NO_PREALLOC);
+
+/// Devices from which a network's containers are reached at their own addresses. Agent -> direct.
+#[map]
+static TRUSTED: HashMap<TrustedKey, u32> = HashMap::pinned(capacity::TRUSTED, BPF_F_NO_PREALLOC);
 
 /// The gateway that answers questions about names, by the cookie of a container's network namespace. Agent ->
 /// socket hooks.
@@ -347,6 +353,13 @@ pub fn uplink(ifindex: u32) -> Option<&'static Uplink> {
 pub fn is_local(address: Address) -> bool {
     // SAFETY: as for endpoints
     unsafe { LOCALS.get(address) }.is_some()
+}
+
+/// Whether a network's containers are reached at their own addresses from a device of the host.
+#[inline(always)]
+pub fn trusts(network: u32, ifindex: u32) -> bool {
+    // SAFETY: as above
+    unsafe { TRUSTED.get(TrustedKey { network, ifindex }) }.is_some()
 }
 
 #[inline(always)]

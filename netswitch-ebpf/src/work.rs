@@ -16,6 +16,7 @@ use core::cell::Cell;
 use netswitch_common::{
     address::Address,
     flow::{FlowEnd, FlowKey, Tuple, mapping::MappingKey},
+    ipsec::Traffic,
     verdict::Decision,
 };
 
@@ -100,6 +101,8 @@ sheet! {
         told, start_told: Cell<Told> = TOLD, ends;
         /// What `bpf_loop` has found. On 6.1 the verifier takes what a callback leaves on the stack for what was there before.
         result, start_result: Cell<u32> = RESULT, ends;
+        /// What policies of IPsec are compared with. By [`crate::stages::ipsec`].
+        traffic, start_traffic: Cell<Traffic> = TRAFFIC, ends;
         /// By [`crate::stages::options`].
         options, start_options: Cell<Options> = OPTIONS, ends;
         /// For the long way, which has no room for it.
@@ -137,6 +140,7 @@ mod bit {
     pub(super) const OPTIONS: u32 = 1 << 16;
     pub(super) const PACKET: u32 = 1 << 17;
     pub(super) const DESTINATION: u32 = 1 << 18;
+    pub(super) const TRAFFIC: u32 = 1 << 19;
 }
 
 // SAFETY: each CPU has a sheet of its own, and one packet at a time ([`crate::maps::work`])

@@ -17,7 +17,7 @@ use crate::{
     headers::Macs,
     maps,
     packet::plain::{self, Plain},
-    stages::fib,
+    stages::{fib, open},
 };
 
 /// What a hook of this kind answers with.
@@ -96,6 +96,12 @@ fn refused(context: &XdpContext, tuple: &Cell<Tuple>) -> Option<u32> {
         return None;
     }
     let network = maps::network(subnet.network)?;
+    // SAFETY: the context of the running program
+    let ifindex = unsafe { (*context.ctx).ingress_ifindex };
+    // a network may be open there; tcx knows
+    if network.flags & open::OPEN != 0 || maps::trusts(subnet.network, ifindex) {
+        return None;
+    }
     let is_there = network.is_gateway(to) || leads_to(context, network.host_end, to);
     is_there.then(|| maps::neighbour(subnet.network, to).map_or(0, |neighbour| neighbour.port.id))
 }

@@ -36,6 +36,16 @@ pub trait Plane {
     fn remove(&mut self, entry: &Entry) -> Result<(), datapath::Error>;
 }
 
+/// The programs that an uplink may have, beside XDP's, and whether this one has them. The first comes first on a packet's
+/// way.
+pub fn programs(hooks: &UplinkHooks) -> [(datapath::Hook, bool); 3] {
+    [
+        (datapath::Hook::BareUplink, hooks.is_bare),
+        (datapath::Hook::Uplink, true),
+        (datapath::Hook::UplinkEgress, hooks.mode == UplinkMode::Stack),
+    ]
+}
+
 impl Plane for Datapath {
     fn attach(&mut self, device: &str, index: u32) -> Result<(), datapath::Error> {
         Self::attach(self, datapath::Hook::Endpoint, device, index)
@@ -45,12 +55,7 @@ impl Plane for Datapath {
     }
     fn attach_uplink(&mut self, hooks: &UplinkHooks) -> Result<(), datapath::Error> {
         let UplinkHooks { device, index, .. } = hooks;
-        let wanted = [
-            (datapath::Hook::BareUplink, hooks.is_bare),
-            (datapath::Hook::Uplink, true),
-            (datapath::Hook::UplinkEgress, hooks.mode == UplinkMode::Stack),
-        ];
-        for (hook, is_wanted) in wanted {
+        for (hook, is_wanted) in programs(hooks) {
             if is_wanted {
                 Self::attach(self, hook, device, *index)?;
             } else {

@@ -169,6 +169,31 @@ pub const HOST_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 /// Somewhere beyond the uplink.
 pub const WORLD_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 pub const WORLD_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1);
+/// What the host's routes refuse, by the type of the route: the first of eight addresses in both families. `throw` leaves it
+/// to no other table. One address alone between others that have a route would look like the host's own
+/// (`stages/near.rs`).
+pub const REFUSED: [(&str, Ipv4Addr, Ipv6Addr); 4] = [
+    (
+        "throw",
+        Ipv4Addr::new(203, 0, 113, 8),
+        Ipv6Addr::new(0x2001, 0xdb8, 0xdead, 0, 0, 0, 0, 0x8),
+    ),
+    (
+        "unreachable",
+        Ipv4Addr::new(203, 0, 113, 16),
+        Ipv6Addr::new(0x2001, 0xdb8, 0xdead, 0, 0, 0, 0, 0x10),
+    ),
+    (
+        "prohibit",
+        Ipv4Addr::new(203, 0, 113, 24),
+        Ipv6Addr::new(0x2001, 0xdb8, 0xdead, 0, 0, 0, 0, 0x18),
+    ),
+    (
+        "blackhole",
+        Ipv4Addr::new(203, 0, 113, 32),
+        Ipv6Addr::new(0x2001, 0xdb8, 0xdead, 0, 0, 0, 0, 0x20),
+    ),
+];
 /// A device that exists and is no port of ours.
 pub const UPLINK_INDEX: u32 = 900;
 pub const UPLINK_MAC: Mac = Mac([2, 0, 0, 0, 9, 0]);

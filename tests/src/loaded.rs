@@ -19,7 +19,7 @@ use netswitch_common::{
 use nix::sched::{CloneFlags, unshare};
 
 use crate::{
-    fixture::{HOST_V4, HOST_V6, NETWORKS, PORTS, Port, UPLINK_INDEX, UPLINK_MAC, entries},
+    fixture::{HOST_V4, HOST_V6, NETWORKS, PORTS, Port, REFUSED, UPLINK_INDEX, UPLINK_MAC, entries},
     switch::Counter,
 };
 
@@ -196,13 +196,18 @@ fn make_devices() {
     }
     ip(&commands);
     add_default_routes();
+    let mut commands = String::new();
+    for (kind, v4, v6) in REFUSED {
+        writeln!(commands, "route add {kind} {v4}/29\nroute add {kind} {v6}/125").expect("a string takes all");
+    }
+    ip(&commands);
 }
 
 fn add_default_routes() {
     ip("route add default via 192.0.2.254\nroute add default via inet6 2001:db8::fe\n");
 }
 
-/// Afterwards nothing but the host's own subnets has a route.
+/// Afterwards nothing but the host's own subnets has a route that leads anywhere.
 pub fn remove_default_routes() {
     ip("route del default\nroute del default via inet6 2001:db8::fe\n");
 }

@@ -289,14 +289,16 @@ mod tests {
         DropReason::PacketRate,
     ];
 
-    /// A full table (`nat/slots.rs`), source routes (`nat/route.rs`) and the host's own use of a protocol (`network/host_first.rs`) take a world of
-    /// their own; a kernel without memory, or whose helpers refuse, cannot be had.
-    const NO_ROWS: [DropReason; 5] = [
+    /// A full table (`nat/slots.rs`), source routes (`nat/route.rs`), the host's own use of a protocol (`network/host_first.rs`) and a
+    /// next hop's silence for three seconds (`network/no_way.rs`) take a world of their own; a kernel without memory, or
+    /// whose helpers refuse, cannot be had.
+    const NO_ROWS: [DropReason; 6] = [
         DropReason::TableFull,
         DropReason::NoMemory,
         DropReason::Internal,
         DropReason::HostProtocol,
         DropReason::SourceRoute,
+        DropReason::SilentNextHop,
     ];
 
     /// As far as rows of one frame and rows of flows go.

@@ -107,7 +107,8 @@ impl Switch {
             | Entry::PolicyEpoch(_)
             | Entry::Limits { .. }
             | Entry::Uplink { .. }
-            | Entry::Local { .. } => {}
+            | Entry::Local { .. }
+            | Entry::Trusted(_) => {}
         }
     }
 

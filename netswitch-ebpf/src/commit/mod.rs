@@ -176,7 +176,7 @@ fn act(frame: Frame, decision: &Cell<Decision>, verdict: Verdict) -> Result<i32,
         Verdict::DenyName => deny::answer(frame)?,
         Verdict::AnswerTooBig | Verdict::AnswerTimeExceeded | Verdict::AnswerUnreachable => {
             if let Some(work) = maps::work().filter(|_| verdict as u32 == Verdict::AnswerUnreachable as u32) {
-                renew::renew(work); // the next hop is asked for anew
+                renew::renew(work); // the next hop's silence is counted anew
             }
             if !limit::take_error(decision.get().source) {
                 return Err(DropReason::Internal); // the decision's own reason is counted

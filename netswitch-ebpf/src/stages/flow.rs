@@ -4,10 +4,12 @@ use core::cell::Cell;
 
 use netswitch_common::{
     flow::{Flow, Tuple, asked_at, direction, halves},
+    host::Config,
     progress::{self, FlowState, acknowledges, timeout},
+    publish::DIRECT,
 };
 
-use super::{claim, policy, route};
+use super::{claim, open, policy, route};
 use crate::{
     atomic,
     headers::{protocol, tcp},
@@ -78,10 +80,10 @@ pub fn is_known() -> bool {
     find_flow() == FOUND
 }
 
-/// Whether it is found and nothing has to be asked or written about it. The packet is `aside`, and so is what is found.
+/// Whether it is found and nothing has to be asked or written about it, nor of the stack and of IPsec. The packet is `aside`, and so is what is found.
 #[inline(always)]
 pub fn is_settled(aside: &Aside) -> bool {
-    look(aside) && aside.found.get().due == 0
+    maps::config().is_some_and(Config::lets_settle) && look(aside) && aside.found.get().due == 0
 }
 
 const NONE: u32 = 0;
@@ -216,6 +218,9 @@ fn is_live(endpoint: u32, generation: u32) -> bool {
 /// Whether the publication that it came by still leads where it went.
 #[inline(always)]
 fn is_published(flow: &Flow) -> bool {
+    if flow.publication == DIRECT {
+        return open::stays_open(flow);
+    }
     let [original, reply] = &flow.tuples;
     maps::publication(flow.publication).is_some_and(|publication| {
         publication.endpoint == flow.ends[1].endpoint

@@ -96,8 +96,8 @@ fn to_port(frame: Frame, headers: Headers, endpoint: &Endpoint, port: &Port, ver
     }
 }
 
-/// It is dropped, and its sender told why. Nobody has the destination MAC any more where the sender's neighbour table does
-/// not know that yet.
+/// The frame is dropped, and its sender is told why. Nobody has the destination MAC if a container has gone and the sender's
+/// neighbour table still has its MAC.
 #[inline(always)]
 fn refuse(frame: Frame, headers: Headers, endpoint: &Endpoint, refusal: Decision) -> Decision {
     if let Some(work) = maps::work() {

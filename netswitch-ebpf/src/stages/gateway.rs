@@ -10,7 +10,7 @@ use netswitch_common::{
 };
 
 use super::{
-    admit, flow, fragment,
+    admit, direct, flow, fragment,
     host::{self, Answer},
     leave, masquerade, names, near, policy, publish, resolve, stack, tuple,
 };
@@ -95,7 +95,7 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<Answer, 
     };
     let place = match place(frame, headers.family, to.get(), endpoint, network) {
         Err(DropReason::OtherNetwork) if readable.is_ok() => {
-            admit::decide_between(endpoint)?;
+            direct::decide_between(endpoint)?;
             leave::leave(frame, Verdict::Open, way_back(frame, endpoint));
             return Ok(Answer::Decided);
         }

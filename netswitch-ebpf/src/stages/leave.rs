@@ -11,7 +11,7 @@ use netswitch_common::{
     way::Way,
 };
 
-use super::{leash, options, policy};
+use super::{ipsec, leash, options, policy};
 use crate::{
     headers::{ETHERNET_LENGTH, icmp, icmpv6, protocol},
     maps,
@@ -55,7 +55,7 @@ fn judge(frame: Frame, work: &Work, read: &Read, end: &Cell<FlowEnd>, verdict: u
             ..Decision::drop(DropReason::SourceRoute)
         };
     }
-    match refusal(work, verdict) {
+    match refusal(frame, work, verdict) {
         Some(reason) => Decision {
             destination: end.get().endpoint,
             network: way_back.network,
@@ -71,15 +71,17 @@ fn may_have_options(read: &Read) -> bool {
     read.is_v4() && read.headers.get().transport != plain_transport(Family::V4)
 }
 
-/// Why the policy does not let a packet's flow begin, or go on.
+/// Why the policy does not let a packet's flow begin, or go on, or the host's IPsec the packet pass.
 #[inline(always)]
-pub fn refusal(work: &Work, verdict: u32) -> Option<DropReason> {
-    let is_refused = match verdict == Verdict::Open as u32 {
+pub fn refusal(frame: Frame, work: &Work, verdict: u32) -> Option<DropReason> {
+    let begins = verdict == Verdict::Open as u32;
+    let is_refused = match begins {
         true => leash::denies_new(),
         false => is_denied(work),
     };
     match is_refused {
         true => Some(policy::reason(work)),
+        false if ipsec::stops(frame, begins) => Some(DropReason::IpsecPolicy),
         false => None,
     }
 }
@@ -191,7 +193,8 @@ fn answer(
     verdict: Verdict,
     reason: DropReason,
 ) -> Decision {
-    if may_not_be_answered(frame, headers) {
+    // to the world, the answer would leave without a policy having been asked about it
+    if may_not_be_answered(frame, headers) || way_back.network == 0 && ipsec::is_on() {
         return Decision::drop(reason);
     }
     Decision {

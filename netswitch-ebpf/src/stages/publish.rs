@@ -4,6 +4,7 @@ use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::{Address, Mac},
     endpoint::Endpoint,
+    network::Network,
     publish::{Publication, flags},
     verdict::DropReason,
     way::Way,
@@ -56,15 +57,30 @@ extern "C" fn find_publication(skb: *mut __sk_buff) -> u32 {
         .unwrap_or(0)
 }
 
+/// The publication of a port at that very address.
+#[inline(always)]
+pub fn find_there(read: &Read) -> Option<Published> {
+    if !has_port(read) {
+        return None;
+    }
+    let number = at(read, read.tuple.get().to)?;
+    let publication = maps::publication(number)?;
+    Some(Published { number, publication })
+}
+
+/// Whether the packet is for a port that could be published.
+#[inline(always)]
+fn has_port(read: &Read) -> bool {
+    matches!(read.protocol(), protocol::TCP | protocol::UDP | protocol::SCTP)
+        && !read.is_quoting()
+        && !read.is_orphan.get()
+}
+
 #[inline(always)]
 fn published_number(frame: Frame, read: &Read) -> Option<u32> {
     let to = read.tuple.get().to;
-    if !matches!(read.protocol(), protocol::TCP | protocol::UDP | protocol::SCTP)
-        || read.is_quoting()
-        || read.is_orphan.get()
-        || to.is_loopback()
     // published there, a port is for the host alone
-    {
+    if !has_port(read) || to.is_loopback() {
         return None;
     }
     if let Some(number) = at(read, to) {
@@ -100,15 +116,39 @@ pub fn decide_world(frame: Frame, published: Published) -> Result {
     let Some(read) = work.read() else {
         return Err(DropReason::Internal);
     };
+    let Some(network) = maps::network(publication.network) else {
+        return Err(DropReason::NotPublished);
+    };
+    set_client(frame, network)?;
+    let new = work.start_new_flow();
+    lead(new, read, published.number, publication, publication.endpoint, false)
+}
+
+/// The originator of the new flow is who has sent the packet from the world. `network`: whom it is for.
+#[inline(always)]
+pub fn set_client(frame: Frame, network: &Network) -> Result {
+    code::outcome(write_client(frame.0, network.host_end))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn write_client(skb: *mut __sk_buff, host_end: u32) -> u32 {
+    code::number(fill_client(Frame::new(skb), host_end))
+}
+
+#[inline(always)]
+fn fill_client(frame: Frame, host_end: u32) -> Result {
+    let Some(work) = maps::work() else {
+        return Err(DropReason::Internal);
+    };
+    let Some(read) = work.read() else {
+        return Err(DropReason::Internal);
+    };
     let client = part!(read.tuple, from);
     let subnet = maps::subnet(client.get()).and_then(|subnet| Some((subnet, maps::network(subnet.network)?)));
     if subnet.is_some_and(|(subnet, network)| near::is_inside(frame, subnet, network, client.get())) {
         return Err(DropReason::SpoofedAddress);
     }
-    let Some(network) = maps::network(publication.network) else {
-        return Err(DropReason::NotPublished);
-    };
-    let route = route::back(frame, work, read, network.host_end, client, part!(read.tuple, to));
+    let route = route::back(frame, work, read, host_end, client, part!(read.tuple, to));
     let Some(uplink) = maps::uplink(frame.ifindex()) else {
         return Err(DropReason::NoUplink);
     };
@@ -123,7 +163,7 @@ pub fn decide_world(frame: Frame, published: Published) -> Result {
             end::set_world(originator, Way::Device as u8, frame.ifindex(), mtu, router, uplink.mac);
         }
     }
-    lead(new, read, published.number, publication, publication.endpoint, false)
+    Ok(())
 }
 
 /// The same from a container, by an address of the host's.
@@ -150,11 +190,7 @@ fn enter(publication: &Publication, number: u32, endpoint: &Endpoint) -> Result 
         return Err(DropReason::Internal);
     };
     // where the host is not on the network, it is no way to what others publish at it either (gateway mode isolated)
-    let gateway = maps::network(endpoint.network).map(|network| match read.is_v4() {
-        true => network.gateway_v4,
-        false => network.gateway_v6,
-    });
-    if gateway.is_none_or(Address::is_none) {
+    if !maps::network(endpoint.network).is_some_and(|network| network.has_gateway(read.is_v4())) {
         return Err(DropReason::HostAccess);
     }
     let new = work.start_new_flow();

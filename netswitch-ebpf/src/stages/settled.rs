@@ -10,7 +10,7 @@ use netswitch_common::{
     way::Way,
 };
 
-use super::{flow, host, stack};
+use super::{flow, host};
 use crate::{
     headers::{ETHERNET_LENGTH, dhcp, dns, protocol},
     maps,
@@ -97,7 +97,7 @@ fn read_plain(frame: Frame, tuple: &Cell<Tuple>, zone: u32) -> Option<Plain> {
 
 #[inline(always)]
 fn is_settled(aside: &Aside, plain: Plain) -> bool {
-    if aside.read.protocol() == protocol::SCTP || plain.hop_limit <= 1 || stack::is_on() {
+    if aside.read.protocol() == protocol::SCTP || plain.hop_limit <= 1 {
         return false;
     }
     aside.read.note(plain);

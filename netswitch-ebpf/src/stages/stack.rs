@@ -47,12 +47,12 @@ pub fn may_forward(publication: &Publication) -> bool {
 
 /// Decides a packet whose translation is known: it stays with the stack. The decision is in `work`.
 #[inline(always)]
-pub fn hand_on(verdict: Verdict) {
+pub fn hand_on(frame: Frame, verdict: Verdict) {
     let Some(work) = maps::work() else { return };
     let Some(end) = work.other_end(matches!(verdict, Verdict::Open)) else {
         return;
     };
-    let decision = match leave::refusal(work, verdict as u32) {
+    let decision = match leave::refusal(frame, work, verdict as u32) {
         Some(reason) => Decision::drop(reason),
         None => Decision {
             verdict: verdict as u32,
@@ -131,11 +131,11 @@ fn translation(frame: Frame, work: &Work, endpoint: &Endpoint) -> Result<(), Dro
         return Err(DropReason::Fragment);
     }
     if flow::find(frame) {
-        hand_on(Verdict::Translate);
+        hand_on(frame, Verdict::Translate);
         return Ok(());
     }
     masquerade::decide(frame, endpoint, frame.ifindex())?;
-    hand_on(Verdict::Open);
+    hand_on(frame, Verdict::Open);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::verdict::{Decision, DropReason, Verdict};
 
-use super::{flow, fragment, leave, near, publish, stack, tuple};
+use super::{direct, flow, fragment, leave, near, publish, stack, tuple};
 use crate::{
     maps,
     packet::{Family, Frame, Headers, Packet},
@@ -50,7 +50,10 @@ fn judge(frame: Frame, headers: Headers, work: &Work) -> bool {
         network: 0,
     };
     let Some(to) = work.destination() else { return false };
-    if headers.is_fragment() && maps::is_local(to.get()) && fragment::decide(frame, way_back) {
+    if headers.is_fragment()
+        && (maps::is_local(to.get()) || direct::may_reach(frame, to))
+        && fragment::decide(frame, way_back)
+    {
         return true;
     }
     if flow::find(frame) {
@@ -68,8 +71,13 @@ fn judge(frame: Frame, headers: Headers, work: &Work) -> bool {
     let to = to.get();
     match maps::subnet(to).and_then(|subnet| Some((subnet, maps::network(subnet.network)?))) {
         Some((subnet, network)) if network.is_gateway(to) || near::is_inside(frame, subnet, network, to) => {
-            let endpoint = maps::neighbour(subnet.network, to).map_or(0, |neighbour| neighbour.port.id);
-            refuse(work, DropReason::NotPublished, subnet.network, endpoint);
+            match direct::decide_world(frame) {
+                Ok(()) => enter(frame, Verdict::Open, way_back),
+                Err(reason) => {
+                    let endpoint = maps::neighbour(subnet.network, to).map_or(0, |neighbour| neighbour.port.id);
+                    refuse(work, reason, subnet.network, endpoint);
+                }
+            }
             true
         }
         _ => false,
@@ -80,7 +88,7 @@ fn judge(frame: Frame, headers: Headers, work: &Work) -> bool {
 #[inline(always)]
 fn enter(frame: Frame, verdict: Verdict, way_back: WayBack) {
     match stack::is_on() {
-        true => stack::hand_on(verdict),
+        true => stack::hand_on(frame, verdict),
         false => leave::leave(frame, verdict, way_back),
     }
 }

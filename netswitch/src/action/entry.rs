@@ -120,6 +120,8 @@ pub enum Entry {
     Local {
         address: IpAddr,
     },
+    /// A network trusts a device of the host.
+    Trusted(network::TrustedKey),
 }
 
 /// A device of the host's namespace.
@@ -157,6 +159,7 @@ pub enum Place {
     /// As [`Place::Endpoint`].
     Uplink(Result<u32, String>),
     Local(IpAddr),
+    Trusted(network::TrustedKey),
 }
 
 impl Entry {
@@ -185,6 +188,7 @@ impl Entry {
             Self::PolicyEpoch(_) => Place::PolicyEpoch,
             Self::Limits { sandbox, .. } => Place::Limits(*sandbox),
             Self::Local { address } => Place::Local(*address),
+            Self::Trusted(key) => Place::Trusted(*key),
         }
     }
 
@@ -219,7 +223,8 @@ impl Entry {
             | Self::PolicyEpoch(_)
             | Self::Limits { .. }
             | Self::Uplink { .. }
-            | Self::Local { .. } => {}
+            | Self::Local { .. }
+            | Self::Trusted(_) => {}
         }
         entry
     }
@@ -251,7 +256,8 @@ impl Entry {
             | Self::LeashPorts { .. }
             | Self::PolicyEpoch(_)
             | Self::Limits { .. }
-            | Self::Local { .. } => Vec::new(),
+            | Self::Local { .. }
+            | Self::Trusted(_) => Vec::new(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::api::{Directories, Error, HostOptions, Request, Response};
 use crate::datapath::Datapath;
 use crate::execute::{Executor, Indexes};
 use crate::kernel::{Kernel, watch::Watch};
-use crate::model::{Id, changes::Changes, directory::Touched, policy::compile::Compiled, state::State};
+use crate::model::{Id, changes::Changes, directory::Touched, ipsec, policy::compile::Compiled, state::State};
 use crate::plan::{self, view::View};
 use crate::store::Store;
 
@@ -35,8 +35,11 @@ pub struct Core {
     pub kernel: Box<dyn Kernel>,
     pub datapath: Datapath,
     pub host: HostOptions,
-    /// Routes decide which devices are uplinks ([`crate::model::uplink::has_unnumbered`]).
+    /// Whether a changed route can make a device an uplink, as it was at the last look
+    /// ([`crate::model::uplink::Host::has_unnumbered`]).
     pub routes_choose_uplinks: bool,
+    /// The `IPsec` policies that the programs compare packets with, once they do.
+    pub ipsec: Option<ipsec::Compiled>,
     /// For the threads that wait for a container's end.
     pub jobs: mpsc::Sender<Job>,
     pub ended: broadcast::Sender<Id>,
@@ -226,6 +229,7 @@ impl Core {
             self.end_abandoned_sockets(changes);
         }
         let withdrawn = changes.withdraws_ports(&self.state);
+        let moves_trust = changes.moves_trust(&self.state);
         let moves_ports = changes.publications(&self.state).next().is_some();
         let touched = Touched::of(&self.state, changes);
         self.state.apply(changes);
@@ -235,6 +239,9 @@ impl Core {
         self.listen_for_names(changes.networks.keys());
         if !changes.networks.is_empty() {
             self.listen_for_host();
+        }
+        if moves_trust {
+            self.refresh_host();
         }
         if moves_ports {
             self.reserve_ports();

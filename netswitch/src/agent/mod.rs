@@ -12,6 +12,7 @@ pub mod flows;
 pub mod forwarding;
 pub mod handle;
 mod host_protocols;
+mod ipsec;
 pub mod links;
 mod lock;
 pub mod metrics;

@@ -44,7 +44,7 @@ fn judge_kernel(version: &str, realtime: &str) -> Finding {
 impl Core {
     /// Looks at what an operator would have to know before it hurts.
     pub fn doctor(&mut self) -> Result<Response, Error> {
-        Ok(Response::Doctor(vec![
+        let mut findings = vec![
             kernel(),
             self.neighbour_limit("ipv4"),
             self.neighbour_limit("ipv6"),
@@ -52,7 +52,9 @@ impl Core {
             self.uplinks_found(),
             self.shaping(),
             self.firewall(),
-        ]))
+        ];
+        findings.extend(self.ipsec_found());
+        Ok(Response::Doctor(findings))
     }
 
     /// Rules of the host's that packets on the eBPF path do not meet, or that cut what its stack carries.

@@ -56,6 +56,7 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
         datapath,
         host: options.host.clone(),
         routes_choose_uplinks: false,
+        ipsec: None,
         jobs: jobs.clone(),
         ended: ended.clone(),
         last_macs: HashMap::new(),

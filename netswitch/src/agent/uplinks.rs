@@ -5,18 +5,22 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use ipnetwork::IpNetwork;
-use netswitch_common::{capacity, host};
+use netswitch_common::{capacity, host, network::TrustedKey};
 
 use super::core::Core;
 use super::flows::flow_share;
 use crate::action::{Action, Device, Entry, UplinkHooks};
 use crate::api::UplinkMode;
 use crate::datapath::Hook;
-use crate::execute::Executor;
+use crate::execute::{Executor, programs};
 use crate::kernel;
 use crate::model::endpoint::Endpoint;
+use crate::model::network::Bridge;
 use crate::model::uplink::{self, Choice, Uplink};
 use crate::plan::{entries, view::View};
+
+/// What [`Core::refresh_ipsec`] sets.
+const OF_IPSEC: u16 = host::config_flags::IPSEC | host::config_flags::IPSEC_HALF;
 
 impl Core {
     /// At start: everything that the hooks must know of the host before the first packet.
@@ -33,17 +37,21 @@ impl Core {
             first_port,
             port_count,
             flow_quota: self.host.flow_quota.unwrap_or(capacity::FLOW_QUOTA),
-            flags: before.flags & flags,
+            flags: before.flags & (flags | OF_IPSEC),
             names_port: before.names_port,
             // the last agent's holds until this one's is in place
             policy_epoch: before.policy_epoch,
             flow_share: flow_share(self.state.endpoints.len()),
         };
         self.datapath.tables().set_config(&config)?;
+        self.refresh_ipsec();
         self.refresh_host();
         // the stack gets packets once the uplinks are ready for it, and none from before they cease to be
         let config = self.datapath.tables().config()?;
-        self.datapath.tables().set_config(&host::Config { flags, ..config })?;
+        self.datapath.tables().set_config(&host::Config {
+            flags: config.flags & OF_IPSEC | flags,
+            ..config
+        })?;
         Ok(())
     }
 
@@ -76,6 +84,7 @@ impl Core {
         let mut wanted: Vec<Entry> = uplinks.iter().map(Self::entry).collect();
         let local: BTreeSet<IpAddr> = addresses.iter().map(|(_, address)| address.ip()).collect();
         wanted.extend(local.into_iter().map(|address| Entry::Local { address }));
+        wanted.extend(self.trusted(&uplinks));
         let found = self.datapath.tables().host_entries()?;
         let mut actions = entries::differences(found, wanted);
         actions.extend(self.hooks(&uplinks)?);
@@ -86,40 +95,73 @@ impl Core {
         self.let_the_stack_forward(&uplinks)
     }
 
-    /// As they are now, of a host with these addresses.
+    /// The uplinks that networks trust.
+    fn trusted(&self, uplinks: &[Uplink]) -> Vec<Entry> {
+        let bridges = self
+            .state
+            .networks
+            .values()
+            .filter_map(|network| network.bridge.as_ref());
+        let of_bridge = |bridge: &Bridge| {
+            let trusted = uplinks
+                .iter()
+                .filter(|uplink| bridge.trusted.contains(&uplink.link.name));
+            let key = |uplink: &Uplink| TrustedKey {
+                network: bridge.number,
+                ifindex: uplink.link.index,
+            };
+            trusted.map(|uplink| Entry::Trusted(key(uplink))).collect::<Vec<_>>()
+        };
+        bridges.flat_map(of_bridge).collect()
+    }
+
+    /// As they are now, of a host with these addresses. What a network trusts is one, too, where any is.
     pub fn uplinks(&mut self, addresses: &[(String, IpNetwork)]) -> kernel::Result<Vec<Uplink>> {
         let links = self.kernel.links()?;
-        let ours: BTreeSet<u32> = self.state.device_indexes().collect();
-        let choice = Choice::of(&self.host.uplinks);
+        let mut host = self.candidates(&links, addresses);
+        let choice = self.choice(&host);
         // hosts may have a million routes: they are read only where they matter
-        self.routes_choose_uplinks =
-            uplink::has_unnumbered(&choice, &links, addresses, |link| ours.contains(&link.index));
-        let host = uplink::Host {
-            links: &links,
-            addresses,
-            routed: if self.routes_choose_uplinks {
-                self.kernel.routed_devices()?
-            } else {
-                BTreeSet::new()
-            },
-            needs_ethernet: self.host.mode == UplinkMode::Stack,
+        self.routes_choose_uplinks = host.has_unnumbered(&choice);
+        if self.routes_choose_uplinks {
+            host.routed = self.kernel.routed_devices()?;
+        }
+        Ok(uplink::choose(&choice, &host))
+    }
+
+    /// The devices that `--uplink` names, and those that a network trusts.
+    fn choice(&self, host: &uplink::Host) -> Choice {
+        let networks = self.state.networks.values();
+        let trusted = networks
+            .filter_map(|network| network.bridge.as_ref())
+            .flat_map(|bridge| &bridge.trusted);
+        let is_beyond = |name: &&String| {
+            let mut named = host
+                .links
+                .iter()
+                .filter(|link| link.name == **name && link.name != "lo");
+            named.any(|link| !host.ours.contains(&link.index))
         };
-        Ok(uplink::choose(&choice, &host, |link| ours.contains(&link.index)))
+        Choice::of(&self.host.uplinks).with(trusted.filter(is_beyond).cloned())
     }
 
     /// What `doctor` tells of the host's devices towards the world.
     pub fn describe_uplinks(&mut self) -> kernel::Result<(bool, String)> {
         let addresses = self.kernel.addresses()?;
         let links = self.kernel.links()?;
-        let ours: BTreeSet<u32> = self.state.device_indexes().collect();
-        let host = uplink::Host {
-            links: &links,
-            addresses: &addresses,
-            routed: self.kernel.routed_devices()?,
+        let mut host = self.candidates(&links, &addresses);
+        host.routed = self.kernel.routed_devices()?;
+        Ok(uplink::describe(&self.choice(&host), &host))
+    }
+
+    /// What uplinks are chosen from, without the routes.
+    fn candidates<'a>(&self, links: &'a [kernel::Link], addresses: &'a [(String, IpNetwork)]) -> uplink::Host<'a> {
+        uplink::Host {
+            links,
+            addresses,
+            ours: self.state.device_indexes().collect(),
+            routed: BTreeSet::new(),
             needs_ethernet: self.host.mode == UplinkMode::Stack,
-        };
-        let choice = Choice::of(&self.host.uplinks);
-        Ok(uplink::describe(&choice, &host, |link| ours.contains(&link.index)))
+        }
     }
 
     /// What lets endpoints take frames that XDP redirects to them, in the mode that does.
@@ -163,15 +205,7 @@ impl Core {
         let mut actions = Vec::new();
         let mode = self.host.mode;
         let attached = self.datapath.attached(Hook::Uplink)?;
-        let bare = self.datapath.attached(Hook::BareUplink)?;
-        let leaving = self.datapath.attached(Hook::UplinkEgress)?;
         let guarded = self.datapath.guarded()?;
-        let is_ready = |hooks: &UplinkHooks| {
-            attached.contains(&hooks.index)
-                && bare.contains(&hooks.index) == hooks.is_bare
-                && leaving.contains(&hooks.index) == (mode == UplinkMode::Stack)
-                && guarded.contains(&hooks.index) == hooks.are_guarded()
-        };
         for uplink in uplinks {
             let hooks = UplinkHooks {
                 device: uplink.link.name.clone(),
@@ -179,7 +213,11 @@ impl Core {
                 mode,
                 is_bare: uplink.is_bare(),
             };
-            if !is_ready(&hooks) {
+            let mut is_ready = guarded.contains(&hooks.index) == hooks.are_guarded();
+            for (hook, is_wanted) in programs(&hooks) {
+                is_ready &= self.datapath.attached(hook)?.contains(&hooks.index) == is_wanted;
+            }
+            if !is_ready {
                 actions.push(Action::AttachUplink(hooks));
             }
         }

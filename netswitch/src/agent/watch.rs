@@ -11,6 +11,7 @@ use crate::execute::Executor;
 use crate::kernel::{Link, watch::Event};
 use crate::model::{
     Id,
+    changes::Changes,
     container::{Owner, lifecycle},
     network::{Network, renumber},
 };
@@ -27,6 +28,7 @@ impl Core {
                     self.flows_look_again();
                 };
             }
+            Event::IpsecChanged => return self.refresh_ipsec(),
             Event::AddressAdded { .. } | Event::AddressRemoved { .. } | Event::Missed => {
                 self.forget_answers();
                 self.refresh_host();
@@ -52,7 +54,7 @@ impl Core {
                     tracing::warn!(%error, "reconciling after missed events failed");
                 }
             }
-            Event::LinkAdded(_) | Event::AddressRemoved { .. } | Event::RoutesChanged => {}
+            Event::LinkAdded(_) | Event::AddressRemoved { .. } | Event::RoutesChanged | Event::IpsecChanged => {}
         }
     }
 
@@ -130,7 +132,11 @@ impl Core {
         };
         for gateway in moved_gateways(network, &addresses) {
             let changes = renumber::renumber(&self.state, &network.id, gateway);
-            match changes.and_then(|changes| self.build(changes)) {
+            let build = |mut changes: Changes| {
+                changes.found.insert(gateway);
+                self.build(changes)
+            };
+            match changes.and_then(build) {
                 Ok(()) => {
                     tracing::info!(network = network.name, %gateway, "renumbered");
                     self.resolver_moved(&network.id);

@@ -45,7 +45,8 @@ impl Core {
     fn in_words(&self, probe: &Probe, explanation: &Explanation, uplinks: &[Uplink]) -> WhyRow {
         let Explanation { decision, rule } = explanation;
         let verdict = Verdict::from_number(decision.verdict).unwrap_or(Verdict::Drop);
-        let allowed = !matches!(verdict, Verdict::Drop | Verdict::AnswerUnreachable);
+        // a packet that is answered with an ICMP error has a reason, too
+        let allowed = verdict != Verdict::Drop && decision.reason == 0;
         let endpoints = || self.state.endpoints.values();
         let receiver = endpoints().find(|endpoint| allowed && endpoint.number == decision.destination);
         let leaves = allowed && decision.destination == 0 && matches!(verdict, Verdict::Open | Verdict::Translate);

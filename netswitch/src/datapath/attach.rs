@@ -95,18 +95,18 @@ impl Datapath {
     /// every other program, or replaces the one that it has from an earlier call.
     pub fn attach(&mut self, hook: Hook, device: &str, index: u32) -> Result<()> {
         let path = self.pin_of(hook, index);
-        let program = self.program_mut(hook)?;
         match Pin::at(&path)? {
             Pin::Nothing => {}
             Pin::Link(link) => {
-                if replace(program, link).map_err(attach_error(device))? {
+                if replace(self.program_mut(hook)?, link).map_err(attach_error(device))? {
                     return Ok(());
                 }
                 remove(&path)?; // of a device that is gone, whose index this one has now
             }
             Pin::Program => remove(&path)?,
         }
-        let before = self.before(hook, index)?; // the order knows its descriptor alone
+        // the order has only the link's descriptor: the link stays open until the order is used
+        let before = self.before(hook, index)?;
         let order = match &before {
             Some(link) => LinkOrder::after_link(link).map_err(pin_error(&path))?,
             None => LinkOrder::first(),

@@ -8,7 +8,7 @@ use netswitch_common::{
 
 use super::{
     Error, Result, Tables,
-    tables::{SOURCE_OFFSET, subnet_of},
+    prefixes::{SOURCE_OFFSET, subnet_of},
 };
 use crate::action::{Device, Entry};
 
@@ -21,6 +21,10 @@ impl Tables {
             entries.push(Entry::Local {
                 address: address.into(),
             });
+        }
+        for row in &self.trusted {
+            let (key, _) = row.map_err(Error::map("TRUSTED"))?;
+            entries.push(Entry::Trusted(key));
         }
         for row in &self.uplinks {
             let (ifindex, value) = row.map_err(Error::map("UPLINKS"))?;

@@ -8,7 +8,8 @@ use netswitch_common::{
 
 use super::{
     Error, Result, Tables,
-    tables::{absent_is_fine, key_of, subnet_of},
+    prefixes::{key_of, subnet_of},
+    tables::absent_is_fine,
 };
 use crate::action::Entry;
 

@@ -1,14 +1,12 @@
 //! Typed handles of the maps that the agent writes.
 
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
 
 use aya::{
     Ebpf, Pod,
-    maps::{HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
+    maps::{HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap},
 };
-use ipnetwork::IpNetwork;
 use netswitch_common::{
     address::Address,
     capacity,
@@ -18,17 +16,24 @@ use netswitch_common::{
         mapping::{Mapping, MappingKey},
     },
     host::{Config, Uplink},
+    ipsec::{PolicyList, SecurityPolicy, SelectorKey},
     leash::{Classes, LeashPortsKey},
     limit::{Limits, Rations},
     name::{Name, NameKey, View},
     neighbour::{Neighbour, NeighbourKey},
-    network::{Member, MemberKey, Network, Subnet},
+    network::{Member, MemberKey, Network, Subnet, TrustedKey},
     policy::{CidrKey, PairKey, Ruling, RulingKey, Standing},
     publish::{OutwardKey, OutwardPorts, Publication, PublishedKey, PublishedPorts, SourceKey},
     verdict::{Count, DropKey},
 };
 
-use super::{Error, Result, array::Array, leash::Leashes, raw::RawMap};
+use super::{
+    Error, Result,
+    array::Array,
+    leash::Leashes,
+    prefixes::{key_of, source_key},
+    raw::RawMap,
+};
 use crate::action::{Device, Entry};
 
 /// Every map that the agent writes or counts by. Layouts were checked before this was made.
@@ -58,6 +63,9 @@ pub struct Tables {
     pub(super) limits: HashMap<MapData, u32, Limits>,
     pub(super) uplinks: HashMap<MapData, u32, Uplink>,
     pub(super) locals: HashMap<MapData, Address, u32>,
+    pub(super) trusted: HashMap<MapData, TrustedKey, u32>,
+    pub(super) selectors: LpmTrie<MapData, SelectorKey, PolicyList>,
+    pub(super) security: HashMap<MapData, u32, SecurityPolicy>,
     pub(super) resolvers: HashMap<MapData, u64, Address>,
     pub(super) host_protocols: Array<u32>,
     pub(super) config: aya::maps::Array<MapData, Config>,
@@ -101,6 +109,9 @@ impl Tables {
             limits: take(ebpf, "LIMITS")?,
             uplinks: take(ebpf, "UPLINKS")?,
             locals: take(ebpf, "LOCALS")?,
+            trusted: take(ebpf, "TRUSTED")?,
+            selectors: take(ebpf, "SELECTORS")?,
+            security: take(ebpf, "SECURITY")?,
             resolvers: take(ebpf, "RESOLVERS")?,
             host_protocols: take(ebpf, "HOST_PROTOCOLS")?,
             config: take(ebpf, "CONFIG")?,
@@ -231,6 +242,7 @@ impl Tables {
                 .locals
                 .insert(Address::from(*address), 1, 0)
                 .map_err(Error::map("LOCALS")),
+            Entry::Trusted(key) => self.trusted.insert(key, 1, 0).map_err(Error::map("TRUSTED")),
         }
     }
 
@@ -271,6 +283,7 @@ impl Tables {
             Entry::Limits { sandbox, .. } => absent_is_fine("LIMITS", self.limits.remove(sandbox)),
             Entry::Uplink { device, .. } => absent_is_fine("UPLINKS", self.uplinks.remove(&index(device)?)),
             Entry::Local { address } => absent_is_fine("LOCALS", self.locals.remove(&Address::from(*address))),
+            Entry::Trusted(key) => absent_is_fine("TRUSTED", self.trusted.remove(key)),
         }
     }
 
@@ -353,47 +366,4 @@ pub(super) fn absent_is_fine(map: &'static str, result: Result<(), MapError>) ->
 
 fn index(device: &Device) -> Result<u32> {
     device.index.ok_or_else(|| Error::NoIndex(device.name.clone()))
-}
-
-/// Bits in front of an IPv4 address in its [`Address`] form.
-const V4_OFFSET: u8 = 96;
-
-pub(super) fn key_of(subnet: &IpNetwork) -> Key<Address> {
-    let offset = if subnet.is_ipv4() { V4_OFFSET } else { 0 };
-    Key::new(u32::from(offset + subnet.prefix()), Address::from(subnet.network()))
-}
-
-pub(super) fn subnet_of(key: &Key<Address>) -> Option<IpNetwork> {
-    let prefix = u8::try_from(key.prefix_len()).ok()?;
-    let address = IpAddr::from(key.data());
-    let offset = if address.is_ipv4() { V4_OFFSET } else { 0 };
-    IpNetwork::new(address, prefix.checked_sub(offset)?).ok()
-}
-
-/// Bits in front of the address in a [`SourceKey`].
-pub(super) const SOURCE_OFFSET: u32 = 32;
-
-fn source_key(publication: u16, network: &IpNetwork) -> Key<SourceKey> {
-    let address = key_of(network);
-    let data = SourceKey {
-        publication: publication.into(),
-        address: address.data(),
-    };
-    Key::new(SOURCE_OFFSET + address.prefix_len(), data)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_subnet_survives_its_key() {
-        for text in ["10.1.0.0/16", "0.0.0.0/0", "192.168.7.4/32", "fd00:1::/64", "::/0"] {
-            let subnet: IpNetwork = text.parse().unwrap();
-            assert_eq!(subnet_of(&key_of(&subnet)), Some(subnet));
-        }
-        // the address of a host inside the subnet names the subnet
-        let inside: IpNetwork = "10.1.2.3/16".parse().unwrap();
-        assert_eq!(subnet_of(&key_of(&inside)).unwrap().to_string(), "10.1.0.0/16");
-    }
 }

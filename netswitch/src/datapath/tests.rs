@@ -271,7 +271,9 @@ fn programs_stay_far_from_the_verifiers_limit() {
     }
     let world = World::new();
     let mut datapath = world.open(ABI_VERSION).unwrap();
-    datapath.load(Hook::UplinkEgress).unwrap();
+    for hook in Hook::ALL {
+        datapath.load(hook).unwrap();
+    }
     for name in Hook::ALL.into_iter().filter_map(Hook::explanation) {
         program_mut(&mut datapath.ebpf, name).unwrap().load().unwrap();
     }

@@ -166,6 +166,28 @@ impl World {
 }
 
 #[test]
+fn a_gateway_that_an_operator_moved_is_not_given_again() {
+    let mut world = World::new();
+    let id = world.model.state.network("bridge").unwrap().id.clone();
+    let gateway = "192.168.10.1/24".parse().unwrap();
+    let mut changes = network::renumber::renumber(&world.model.state, &id, gateway).unwrap();
+    let gives = |actions: &[Action]| {
+        let of_gateway = |action: &&Action| matches!(action, Action::AddAddress { address, .. } if *address == gateway);
+        actions.iter().filter(of_gateway).count()
+    };
+    assert_eq!(gives(&world.actions(&changes)), 1);
+    changes.found.insert(gateway);
+    assert_eq!(gives(&world.actions(&changes)), 0);
+    // the operator has taken it away again: nothing brings it back
+    world.build(changes).unwrap();
+    let addresses = world.kernel.addresses().unwrap();
+    assert!(
+        addresses.iter().all(|(_, address)| *address != gateway),
+        "{addresses:?}"
+    );
+}
+
+#[test]
 fn whatever_step_of_a_start_fails_nothing_is_left() {
     let mut world = World::new();
     let first = world.created("first");

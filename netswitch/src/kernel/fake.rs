@@ -16,7 +16,7 @@ use netswitch_common::address::Mac;
 pub use self::tables::{Device, Tables};
 use super::{Error, Kernel, Link, Namespace, Result, Route, Traffic, Veth, connected::Connected, sysctl};
 use crate::action::Interface;
-use crate::model::publish::Listener;
+use crate::model::{ipsec::Policy, publish::Listener};
 
 #[derive(Clone, Debug)]
 pub struct Fake {
@@ -266,6 +266,7 @@ impl Kernel for Fake {
     fn routed_devices(&mut self) -> Result<BTreeSet<u32>> {
         Ok(BTreeSet::new())
     }
+
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()> {
         let namespace = self.place(namespace);
         let mut state = self.call_in(&namespace, "set_default_route", &format!("{device} {gateway}"))?;
@@ -293,6 +294,10 @@ impl Kernel for Fake {
 
     fn has_ipsec(&mut self) -> Result<bool> {
         self.call("has_ipsec", "").map(|_| false)
+    }
+
+    fn security_policies(&mut self) -> Result<Vec<Policy>> {
+        self.call("security_policies", "").map(|_| Vec::new())
     }
 
     fn connected(&mut self) -> Result<Vec<Connected>> {

@@ -13,6 +13,7 @@ pub mod listeners;
 pub mod namespace;
 pub mod neighbour;
 pub mod netlink;
+pub mod raw_netlink;
 pub mod route;
 pub mod sock_diag;
 pub mod socket;
@@ -27,7 +28,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
 use self::connected::Connected;
-use crate::model::publish::Listener;
+use crate::model::{ipsec::Policy, publish::Listener};
 
 /// A network namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,6 +184,8 @@ pub trait Kernel: Send {
     fn end_socket(&mut self, socket: &Connected) -> Result<()>;
     /// Whether the host has an `IPsec` association or policy.
     fn has_ipsec(&mut self) -> Result<bool>;
+    /// The host's `IPsec` policies about what it sends and passes on.
+    fn security_policies(&mut self) -> Result<Vec<Policy>>;
     /// The host's ephemeral ports, first and last.
     fn local_port_range(&mut self) -> Result<(u16, u16)> {
         let path = "net/ipv4/ip_local_port_range";

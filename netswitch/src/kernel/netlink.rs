@@ -16,7 +16,7 @@ use super::{
     sysctl,
 };
 use crate::action::Interface;
-use crate::model::publish::Listener;
+use crate::model::{ipsec::Policy, publish::Listener};
 
 /// The host is the namespace of the thread that opens it; use it from threads of that namespace.
 pub struct Netlink {
@@ -223,6 +223,10 @@ impl Kernel for Netlink {
 
     fn has_ipsec(&mut self) -> Result<bool> {
         ipsec::is_used()
+    }
+
+    fn security_policies(&mut self) -> Result<Vec<Policy>> {
+        ipsec::policies()
     }
 
     fn configure_interface(&mut self, interface: &Interface) -> Result<()> {

@@ -44,12 +44,7 @@ pub fn delete_default(socket: &mut Socket, index: u32, gateway: IpAddr) -> Resul
 pub fn all(socket: &mut Socket) -> Result<Vec<Route>> {
     let mut routes = Vec::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-        let mut message = RouteMessage::default();
-        message.header.address_family = family;
-        let answers = socket
-            .dump(&RouteNetlinkMessage::GetRoute(message))
-            .map_err(|refusal| refusal.of("list routes"))?;
-        routes.extend(answers.iter().filter_map(route));
+        routes.extend(list(socket, family)?.iter().filter_map(route));
     }
     routes.sort();
     routes.dedup();
@@ -60,22 +55,24 @@ pub fn all(socket: &mut Socket) -> Result<Vec<Route>> {
 pub fn devices(socket: &mut Socket) -> Result<BTreeSet<u32>> {
     let mut devices = BTreeSet::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-        let mut message = RouteMessage::default();
-        message.header.address_family = family;
-        let answers = socket
-            .dump(&RouteNetlinkMessage::GetRoute(message))
-            .map_err(|refusal| refusal.of("list routes"))?;
-        for answer in &answers {
-            if let RouteNetlinkMessage::NewRoute(message) = answer {
-                devices.extend(ways(message));
-            }
-        }
+        devices.extend(list(socket, family)?.iter().flat_map(ways));
     }
     Ok(devices)
 }
 
+/// All routes of a family.
+fn list(socket: &mut Socket, family: AddressFamily) -> Result<Vec<RouteNetlinkMessage>> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family;
+    let answers = socket.dump(&RouteNetlinkMessage::GetRoute(message));
+    answers.map_err(|refusal| refusal.of("list routes"))
+}
+
 /// The devices of a route's next hops.
-fn ways(message: &RouteMessage) -> Vec<u32> {
+fn ways(message: &RouteNetlinkMessage) -> Vec<u32> {
+    let RouteNetlinkMessage::NewRoute(message) = message else {
+        return Vec::new();
+    };
     let header = &message.header;
     let is_of_links = message.attributes.iter().any(|attribute| {
         matches!(attribute, RouteAttribute::Destination(destination) if ip(destination).is_some_and(is_of_every_link))
@@ -96,12 +93,7 @@ fn ways(message: &RouteMessage) -> Vec<u32> {
 
 /// Whether there is a default route of that family, in the main table.
 pub fn has_default(socket: &mut Socket, family: AddressFamily) -> Result<bool> {
-    let mut message = RouteMessage::default();
-    message.header.address_family = family;
-    let answers = socket
-        .dump(&RouteNetlinkMessage::GetRoute(message))
-        .map_err(|refusal| refusal.of("list routes"))?;
-    Ok(answers.iter().any(|message| {
+    Ok(list(socket, family)?.iter().any(|message| {
         matches!(message, RouteNetlinkMessage::NewRoute(route)
             if route.header.destination_prefix_length == 0
                 && route.header.table == RouteHeader::RT_TABLE_MAIN

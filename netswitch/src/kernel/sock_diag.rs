@@ -8,10 +8,11 @@ use std::{
 };
 
 use rtnetlink::{
-    packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NlasIterator},
-    sys::{self, protocols::NETLINK_SOCK_DIAG},
+    packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NlasIterator},
+    sys::protocols::NETLINK_SOCK_DIAG,
 };
 
+use super::raw_netlink::{self, bytes_at};
 use crate::model::publish::Protocol;
 
 /// `SOCK_DIAG_BY_FAMILY` and `SOCK_DESTROY`.
@@ -26,17 +27,13 @@ pub const ESTABLISHED: u32 = 1 << 1;
 pub const CLOSED: u32 = 1 << 7;
 pub const LISTENING: u32 = 1 << 10;
 
-/// `struct nlmsghdr`.
-const HEADER_LENGTH: usize = 16;
 /// `struct inet_diag_req_v2`: family, protocol, extensions, padding, states, and a socket's identity.
-const REQUEST_LENGTH: u8 = 16 + 8 + 48;
+const REQUEST_LENGTH: usize = 8 + IDENTITY_LENGTH;
 /// `struct inet_diag_sockid`: ports, addresses, interface, cookie.
 const IDENTITY_LENGTH: usize = 48;
 /// `struct inet_diag_msg`: family, state, timer, retransmissions, an identity, and what is not read. Attributes follow.
 const ANSWER_LENGTH: usize = 72;
 const ANSWER_IDENTITY: usize = 4;
-/// Dumps come in datagrams of at most 32 KiB (`netlink_dump`).
-const DATAGRAM_MAX: usize = 64 * 1024;
 
 /// What is asked for.
 #[derive(Clone, Copy)]
@@ -62,48 +59,24 @@ pub struct Identity {
 
 /// Calls `each` with every socket asked for.
 pub fn dump(question: Question, mut each: impl FnMut(&Answer<'_>)) -> io::Result<()> {
-    let socket = open()?;
-    socket.send(&question.bytes(), 0)?;
-    let mut datagram = Vec::with_capacity(DATAGRAM_MAX);
-    loop {
-        datagram.clear();
-        socket.recv(&mut datagram, 0)?;
-        let mut rest = datagram.as_slice();
-        while let Some(length) = u32_at(rest, 0).map(|length| length as usize) {
-            let Some(message) = rest.get(HEADER_LENGTH..length) else {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a cut off netlink message"));
-            };
-            match u16_at(rest, 4) {
-                Some(NLMSG_DONE) => return Ok(()),
-                Some(NLMSG_ERROR) => return refusal(message),
-                _ if message.len() >= ANSWER_LENGTH => each(&Answer { message }),
-                _ => {}
-            }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    let any = Identity {
+        family: question.family,
+        protocol: question.protocol,
+        bytes: [0; IDENTITY_LENGTH],
+    };
+    let request = request(BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, &any, question.states);
+    raw_netlink::dump(&raw_netlink::open(NETLINK_SOCK_DIAG)?, &request, |message| {
+        if message.len() >= ANSWER_LENGTH {
+            each(&Answer { message });
         }
-    }
+    })
 }
 
 /// Ends a socket: its program hears `ECONNABORTED`, or `EDESTADDRREQ` where it sends first. Needs
 /// `CONFIG_INET_DIAG_DESTROY`.
 pub fn destroy(identity: &Identity) -> io::Result<()> {
-    let socket = open()?;
-    let flags = NLM_F_REQUEST | NLM_F_ACK;
-    socket.send(&request(DESTROY, flags, identity, u32::MAX), 0)?;
-    let mut datagram = Vec::with_capacity(DATAGRAM_MAX);
-    socket.recv(&mut datagram, 0)?;
-    refusal(datagram.get(HEADER_LENGTH..).unwrap_or_default())
-}
-
-impl Question {
-    fn bytes(self) -> [u8; REQUEST_LENGTH as usize] {
-        let any = Identity {
-            family: self.family,
-            protocol: self.protocol,
-            bytes: [0; IDENTITY_LENGTH],
-        };
-        request(BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, &any, self.states)
-    }
+    let request = request(DESTROY, NLM_F_REQUEST | NLM_F_ACK, identity, u32::MAX);
+    raw_netlink::ask(&raw_netlink::open(NETLINK_SOCK_DIAG)?, &request).map(drop)
 }
 
 impl Answer<'_> {
@@ -140,44 +113,11 @@ impl Answer<'_> {
     }
 }
 
-fn open() -> io::Result<sys::Socket> {
-    let mut socket = sys::Socket::new(NETLINK_SOCK_DIAG)?;
-    socket.bind_auto()?;
-    socket.connect(&sys::SocketAddr::new(0, 0))?;
-    Ok(socket)
-}
-
-fn request(kind: u16, flags: u16, identity: &Identity, states: u32) -> [u8; REQUEST_LENGTH as usize] {
-    let mut request = [0; REQUEST_LENGTH as usize];
-    request[0..4].copy_from_slice(&u32::from(REQUEST_LENGTH).to_ne_bytes());
-    request[4..6].copy_from_slice(&kind.to_ne_bytes());
-    request[6..8].copy_from_slice(&flags.to_ne_bytes());
-    request[HEADER_LENGTH] = identity.family;
-    request[HEADER_LENGTH + 1] = identity.protocol.number();
-    request[HEADER_LENGTH + 4..HEADER_LENGTH + 8].copy_from_slice(&states.to_ne_bytes());
-    request[HEADER_LENGTH + 8..].copy_from_slice(&identity.bytes);
-    request
-}
-
-/// `struct nlmsgerr`: 0, or an error number.
-fn refusal(message: &[u8]) -> io::Result<()> {
-    match u32_at(message, 0).map(u32::cast_signed) {
-        Some(0) => Ok(()),
-        Some(error) => Err(io::Error::from_raw_os_error(-error)),
-        None => Err(io::Error::new(io::ErrorKind::InvalidData, "a cut off netlink message")),
-    }
-}
-
-/// Zeros where there are no bytes.
-fn bytes_at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
-    let found = bytes.get(offset..).and_then(|bytes| bytes.first_chunk());
-    found.copied().unwrap_or([0; N])
-}
-
-fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
-}
-
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
+fn request(kind: u16, flags: u16, identity: &Identity, states: u32) -> Vec<u8> {
+    let mut body = [0; REQUEST_LENGTH];
+    body[0] = identity.family;
+    body[1] = identity.protocol.number();
+    body[4..8].copy_from_slice(&states.to_ne_bytes());
+    body[8..].copy_from_slice(&identity.bytes);
+    raw_netlink::request(kind, flags, &body)
 }

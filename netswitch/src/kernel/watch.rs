@@ -1,4 +1,4 @@
-//! What happens to the host's links and addresses, as it happens.
+//! What happens to the host's links, addresses, routes and `IPsec` policies, as it happens.
 
 use std::{
     collections::BTreeMap,
@@ -10,9 +10,9 @@ use std::{
 use ipnetwork::IpNetwork;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rtnetlink::{MulticastGroup, packet_core::NetlinkPayload};
+use rtnetlink::{MulticastGroup, packet_core::NetlinkPayload, sys};
 
-use super::{Error, Link, Result, address, link, socket::Socket};
+use super::{Error, Link, Result, address, ipsec, link, socket::Socket};
 
 const GROUPS: [MulticastGroup; 5] = [
     MulticastGroup::Link,
@@ -44,6 +44,8 @@ pub enum Event {
     },
     /// Some route came or went; told once for all that came together.
     RoutesChanged,
+    /// Policies of `IPsec` came, went, or may have.
+    IpsecChanged,
     /// The kernel had more to say than was read in time: address changes may be missing, link changes
     /// follow.
     Missed,
@@ -60,12 +62,14 @@ pub struct Watch {
 pub fn watch(deliver: impl FnMut(Event) -> bool + Send + 'static) -> Result<Watch> {
     let failed = |error| Error::system("watch links and addresses", error);
     let notifications = Socket::listen(&GROUPS).map_err(failed)?;
+    let ipsec_notifications = ipsec::listen().map_err(failed)?;
     let mut requests = Socket::open().map_err(failed)?;
     // read after joining the groups, so that nothing falls between
     let links = by_index(link::all(&mut requests)?);
     let (alive, stopped) = UnixStream::pair().map_err(failed)?;
     let watcher = Watcher {
         notifications,
+        ipsec_notifications,
         requests,
         links,
         deliver,
@@ -79,6 +83,8 @@ pub fn watch(deliver: impl FnMut(Event) -> bool + Send + 'static) -> Result<Watc
 
 struct Watcher<D> {
     notifications: Socket,
+    /// `None` where the kernel has no `IPsec`.
+    ipsec_notifications: Option<sys::Socket>,
     requests: Socket,
     links: BTreeMap<u32, Link>,
     deliver: D,
@@ -86,16 +92,31 @@ struct Watcher<D> {
 
 impl<D: FnMut(Event) -> bool> Watcher<D> {
     fn run(mut self, stopped: &UnixStream) {
+        // they may have changed before there was a watch
+        if !(self.deliver)(Event::IpsecChanged) {
+            return;
+        }
         loop {
-            let mut ready = [
+            let mut ready = vec![
                 PollFd::new(self.notifications.as_fd(), PollFlags::POLLIN),
                 PollFd::new(stopped.as_fd(), PollFlags::POLLIN),
             ];
+            if let Some(socket) = &self.ipsec_notifications {
+                ready.push(PollFd::new(socket.as_fd(), PollFlags::POLLIN));
+            }
             match poll(&mut ready, PollTimeout::NONE) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(error) => return tracing::error!(%error, "watching links and addresses ended"),
             }
             if ready[1].any().unwrap_or(true) {
+                return;
+            }
+            let has_ipsec_news = ready.get(2).is_some_and(|socket| socket.any().unwrap_or(true));
+            drop(ready);
+            if has_ipsec_news
+                && self.ipsec_notifications.as_ref().is_some_and(ipsec::is_change)
+                && !(self.deliver)(Event::IpsecChanged)
+            {
                 return;
             }
             let mut events: Vec<Event> = match self.notifications.receive() {

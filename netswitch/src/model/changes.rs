@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
 use super::{
@@ -27,6 +28,9 @@ pub struct Changes {
     pub endpoints: BTreeMap<Id, Option<Endpoint>>,
     pub policy: Option<Arc<Policy>>,
     pub numbers: Option<Numbers>,
+    /// Addresses that an operator gave a host end. The plan adds none of them: the operator may have taken one
+    /// away again by then.
+    pub found: BTreeSet<IpNetwork>,
 }
 
 impl Changes {
@@ -43,15 +47,16 @@ impl Changes {
         self.endpoints.extend(later.endpoints);
         self.policy = later.policy.or(self.policy);
         self.numbers = later.numbers.or(self.numbers);
+        self.found.extend(later.found);
         self
     }
 
-    /// The endpoints that a sandbox has afterwards.
     /// Whether there are endpoints with a leash afterwards.
     pub fn is_leashed(&self) -> bool {
         self.endpoints.values().flatten().any(Endpoint::is_leashed)
     }
 
+    /// The endpoints that a sandbox has afterwards.
     pub fn endpoints_of_sandbox<'a>(&'a self, before: &'a State, sandbox: &Id) -> Vec<&'a Endpoint> {
         let unchanged = before.endpoints_of_sandbox(sandbox);
         let unchanged = unchanged.filter(|endpoint| !self.endpoints.contains_key(&endpoint.id));
@@ -83,6 +88,14 @@ impl Changes {
                 .iter()
                 .any(|publication| !new.publications.contains(publication))
         })
+    }
+
+    /// Whether a network comes or goes that trusts devices of the host.
+    pub fn moves_trust(&self, before: &State) -> bool {
+        let trusts = |network: &Network| network.bridge.as_ref().is_some_and(|bridge| !bridge.trusted.is_empty());
+        self.networks
+            .iter()
+            .any(|(id, after)| after.as_ref().is_some_and(trusts) || before.networks.get(id).is_some_and(trusts))
     }
 
     /// Whether a published port is withdrawn, or its endpoint gone.

@@ -10,6 +10,7 @@ pub mod filter;
 pub mod firewall;
 pub mod forwarding;
 pub mod host_protocols;
+pub mod ipsec;
 pub mod message;
 pub mod name_server;
 pub mod names;

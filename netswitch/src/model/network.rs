@@ -63,14 +63,10 @@ impl Network {
 impl Network {
     /// Reserved addresses (`--aux-address`), which one container or several may have.
     pub fn shared_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        let reserved = |pool: &Pool| {
-            pool.auxiliary
-                .values()
-                .copied()
-                .filter(|address| *address != pool.gateway)
-                .collect::<Vec<_>>()
-        };
-        self.pools.iter().flat_map(reserved)
+        self.pools.iter().flat_map(|pool| {
+            let reserved = pool.auxiliary.values().copied();
+            reserved.filter(|address| *address != pool.gateway)
+        })
     }
 
     /// Whether the host's own programs may ask for its names.
@@ -162,6 +158,9 @@ pub struct Bridge {
     /// How its containers meet the world.
     #[serde(default)]
     pub gateway: gateway::Gateway,
+    /// `trusted_host_interfaces`: names of the host's devices from which its containers are reached at their own addresses.
+    #[serde(default)]
+    pub trusted: Vec<String>,
     /// `netswitch.dns`: whom its containers' questions go to; empty for the host's servers.
     #[serde(default)]
     pub name_servers: Vec<IpAddr>,

@@ -103,6 +103,7 @@ impl State {
                 .collect(),
             policy: Some(policy),
             numbers: Some(numbers),
+            found: BTreeSet::new(),
         });
         state
     }

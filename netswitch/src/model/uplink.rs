@@ -31,6 +31,17 @@ impl Choice {
     }
 }
 
+impl Choice {
+    /// With devices that networks trust, beside those that were named; who wants none gets none.
+    #[must_use]
+    pub fn with(mut self, trusted: impl Iterator<Item = String>) -> Self {
+        if let Self::Named(names) = &mut self {
+            names.extend(trusted);
+        }
+        self
+    }
+}
+
 /// A device towards the world, and the addresses that it shows there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uplink {
@@ -51,20 +62,50 @@ pub struct Host<'a> {
     pub links: &'a [Link],
     /// With the names of their devices.
     pub addresses: &'a [(String, IpNetwork)],
-    /// Indexes of the devices that routes lead through; read only if [`has_unnumbered`] says so.
+    /// Indexes of the switch's own devices.
+    pub ours: BTreeSet<u32>,
+    /// Indexes of the devices that routes lead through; read only if [`Host::has_unnumbered`] says so.
     pub routed: BTreeSet<u32>,
     /// `--uplink-mode stack`: what reads packets at the egress of uplinks reads Ethernet headers.
     pub needs_ethernet: bool,
 }
 
-/// The uplinks among a host's devices. `is_ours` tells the switch's own devices.
-pub fn choose(choice: &Choice, host: &Host, is_ours: impl Fn(&Link) -> bool) -> Vec<Uplink> {
+impl Host<'_> {
+    /// Whether a device without an address could be an uplink. Such a device is one if a route leads through it, so that
+    /// the routes have to be read.
+    pub fn has_unnumbered(&self, choice: &Choice) -> bool {
+        let is_unnumbered = |link: &Link| self.could_be(link) && !self.has_address(link);
+        *choice == Choice::Auto && self.links.iter().any(is_unnumbered)
+    }
+
+    /// A device that is up, no part of another one, and not the switch's.
+    fn could_be(&self, link: &Link) -> bool {
+        let has_header = match link.header {
+            LinkHeader::Ethernet => link.mac.is_some_and(|mac| mac.0 != [0; 6]),
+            LinkHeader::None => true,
+            LinkHeader::Other => false,
+        };
+        link.up && has_header && link.name != "lo" && link.controller.is_none() && !self.is_a_switchs(link)
+    }
+
+    /// This agent's device, or another's: those carry its mark.
+    fn is_a_switchs(&self, link: &Link) -> bool {
+        let has_mark = |alias: &String| alias.starts_with("netswitch ");
+        self.ours.contains(&link.index) || link.alias.as_ref().is_some_and(has_mark)
+    }
+
+    fn has_address(&self, link: &Link) -> bool {
+        let mut own = self.addresses.iter().filter(|(device, _)| *device == link.name);
+        own.any(|(_, address)| is_global(address.ip()))
+    }
+}
+
+/// The uplinks among a host's devices.
+pub fn choose(choice: &Choice, host: &Host) -> Vec<Uplink> {
     let is_chosen = |link: &&Link| match choice {
         Choice::None => false,
         Choice::Named(names) => names.contains(&link.name) && link.header != LinkHeader::Other,
-        Choice::Auto => {
-            could_be(link) && !is_ours(link) && (has_address(link, host.addresses) || host.routed.contains(&link.index))
-        }
+        Choice::Auto => host.could_be(link) && (host.has_address(link) || host.routed.contains(&link.index)),
     };
     let uplink = |link: &Link| Uplink {
         link: link.clone(),
@@ -78,8 +119,8 @@ pub fn choose(choice: &Choice, host: &Host, is_ours: impl Fn(&Link) -> bool) -> 
 
 /// The uplinks as `doctor` tells of them, and the other devices that are up, with what keeps them from being one. `false`:
 /// one that was named cannot be an uplink.
-pub fn describe(choice: &Choice, host: &Host, is_ours: impl Fn(&Link) -> bool) -> (bool, String) {
-    let uplinks = choose(choice, host, &is_ours);
+pub fn describe(choice: &Choice, host: &Host) -> (bool, String) {
+    let uplinks = choose(choice, host);
     let is_uplink = |link: &Link| uplinks.iter().any(|uplink| uplink.link.index == link.index);
     let mut said: Vec<String> = uplinks
         .iter()
@@ -96,7 +137,7 @@ pub fn describe(choice: &Choice, host: &Host, is_ours: impl Fn(&Link) -> bool) -
         said.push("none".to_owned());
     }
     let mut ok = true;
-    for link in host.links.iter().filter(|link| !is_uplink(link) && !is_ours(link)) {
+    for link in host.links.iter().filter(|link| !is_uplink(link)) {
         let is_named = matches!(choice, Choice::Named(names) if names.contains(&link.name));
         let Some(why) = obstacle(link, host, choice, is_named) else {
             continue;
@@ -109,7 +150,7 @@ pub fn describe(choice: &Choice, host: &Host, is_ours: impl Fn(&Link) -> bool) -
 
 /// Why a device that could carry packets is no uplink.
 fn obstacle(link: &Link, host: &Host, choice: &Choice, is_named: bool) -> Option<&'static str> {
-    if link.name == "lo" || !(link.up || is_named) || is_of_an_agent(link) {
+    if link.name == "lo" || !(link.up || is_named) || host.is_a_switchs(link) {
         None
     } else if link.header == LinkHeader::Other {
         Some("its link-layer header is not Ethernet's")
@@ -124,37 +165,6 @@ fn obstacle(link: &Link, host: &Host, choice: &Choice, is_named: bool) -> Option
     } else {
         Some("it has no address, and no route leads through it")
     }
-}
-
-/// Whether routes decide which devices are uplinks: those without an address of their own are if a route leads
-/// through them.
-pub fn has_unnumbered(
-    choice: &Choice,
-    links: &[Link],
-    addresses: &[(String, IpNetwork)],
-    is_ours: impl Fn(&Link) -> bool,
-) -> bool {
-    let is_unnumbered = |link: &Link| could_be(link) && !is_ours(link) && !has_address(link, addresses);
-    *choice == Choice::Auto && links.iter().any(is_unnumbered)
-}
-
-/// A device that is up and no part of another one. Another agent's devices carry its mark.
-fn could_be(link: &Link) -> bool {
-    let has_header = match link.header {
-        LinkHeader::Ethernet => link.mac.is_some_and(|mac| mac.0 != [0; 6]),
-        LinkHeader::None => true,
-        LinkHeader::Other => false,
-    };
-    link.up && has_header && link.name != "lo" && link.controller.is_none() && !is_of_an_agent(link)
-}
-
-fn is_of_an_agent(link: &Link) -> bool {
-    link.alias.as_ref().is_some_and(|alias| alias.starts_with("netswitch "))
-}
-
-fn has_address(link: &Link, addresses: &[(String, IpNetwork)]) -> bool {
-    let mut own = addresses.iter().filter(|(device, _)| *device == link.name);
-    own.any(|(_, address)| is_global(address.ip()))
 }
 
 /// The address that packets out of a device show where no route says another: the device's own, else one of the loopback
@@ -229,14 +239,15 @@ mod tests {
         let host = Host {
             links: &links,
             addresses: &addresses,
+            ours: BTreeSet::new(),
             routed: BTreeSet::from([2, 6, 7]),
             needs_ethernet: false,
         };
         assert_eq!(
-            has_unnumbered(&Choice::of(&choice), &links, &addresses, |_| false),
+            host.has_unnumbered(&Choice::of(&choice)),
             choice.contains(&"auto".to_owned())
         );
-        choose(&Choice::of(&choice), &host, |_| false)
+        choose(&Choice::of(&choice), &host)
             .iter()
             .map(|uplink| format!("{} {:?}", uplink.link.name, uplink.v4))
             .collect()
@@ -258,11 +269,11 @@ mod tests {
         let mut host = Host {
             links: &links,
             addresses: &addresses,
+            ours: BTreeSet::from([3]),
             routed: BTreeSet::from([3, 5]),
             needs_ethernet: false,
         };
-        let said =
-            |host: &Host, choice: &str| describe(&Choice::of(&[choice.to_owned()]), host, |link| link.index == 3);
+        let said = |host: &Host, choice: &str| describe(&Choice::of(&[choice.to_owned()]), host);
         let ib0 = "not ib0: its link-layer header is not Ethernet's";
         assert_eq!(
             said(&host, "auto"),

@@ -282,7 +282,7 @@ pub fn addresses_of(endpoint: &Endpoint, network: &Network) -> Vec<IpAddr> {
 fn subnet(pool: &Pool, bridge: &Bridge) -> Entry {
     let kind = match bridge.gateway.mode(pool.subnet.is_ipv6()) {
         Mode::Isolated => SubnetKind::Isolated,
-        Mode::Nat | Mode::Routed => SubnetKind::Network,
+        Mode::Nat | Mode::Unprotected | Mode::Routed => SubnetKind::Network,
     };
     Entry::Subnet {
         subnet: pool.subnet,
@@ -302,11 +302,8 @@ fn flags_of(network: &Network, bridge: &Bridge) -> u32 {
         | flag(network.enable_ipv6, flags::V6)
         | flag(bridge.gateway.masquerades(false), flags::MASQUERADE_V4)
         | flag(bridge.gateway.masquerades(true), flags::MASQUERADE_V6)
-        | flag(bridge.gateway.mode(false) == Mode::Routed, flags::ROUTED_V4)
-        | flag(bridge.gateway.mode(true) == Mode::Routed, flags::ROUTED_V6)
+        | bridge.gateway.flags()
         | flag(bridge.gateway.is_isolated(), flags::ISOLATED)
-        | flag(bridge.gateway.mode(false) == Mode::Isolated, flags::NO_HOST_V4)
-        | flag(bridge.gateway.mode(true) == Mode::Isolated, flags::NO_HOST_V6)
         // the switch itself answers for names where the host is not
         | flag(bridge.gateway.is_isolated() && bridge.closed & flags::NO_HOST_V4 == 0, flags::MAY_ASK)
 }

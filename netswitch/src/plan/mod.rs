@@ -140,7 +140,8 @@ fn change_network(view: &View<'_>, old: &Network, new: &Network, actions: &mut V
     let after = entries::of_network(new, bridge, members);
     differences(&before, &after, actions);
     let (old_addresses, addresses) = (host_addresses(old, old_bridge), host_addresses(new, bridge));
-    for address in addresses.iter().filter(|address| !old_addresses.contains(address)) {
+    let is_new = |address: &&_| !old_addresses.contains(address) && !view.changes.found.contains(address);
+    for address in addresses.iter().filter(is_new) {
         actions.push(Action::AddAddress {
             device: bridge.host_end.clone(),
             address: *address,

@@ -28,8 +28,9 @@ use super::{
     write_private,
 };
 
-/// A shim that makes no namespaces in this time makes none.
-const READY_WITHIN: Duration = Duration::from_secs(10);
+/// A shim that makes no namespaces in this time makes none. The kernel makes no network namespace while it
+/// destroys others: after the end of 1,500 containers that took more than ten seconds.
+const READY_WITHIN: Duration = Duration::from_secs(30);
 /// A command that does not run in this time (its root may hang on a dead file system) never does.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// Of a container whose shim was killed.
@@ -64,7 +65,8 @@ pub fn spawn(executable: &Path, spec: &Spec) -> Result<(Ready, Connection), Erro
     let (output, errors) = (starter.stdout.take(), starter.stderr.take());
     // the starter ends at once; the shim is nobody's child but init's
     starter.wait().doing(doing())?;
-    let line = output.and_then(|output| first_line(output, Instant::now() + READY_WITHIN));
+    let until = Instant::now() + READY_WITHIN;
+    let line = output.and_then(|output| first_line(output, until));
     if let Some(line) = &line {
         write_private(&spec.run_dir.join(READY), line)?;
     }
@@ -73,7 +75,10 @@ pub fn spawn(executable: &Path, spec: &Spec) -> Result<(Ready, Connection), Erro
     }
     let mut message = Vec::new();
     _ = errors.and_then(|errors| available(errors, &mut message));
-    let message = String::from_utf8_lossy(&message).trim().to_owned();
+    let mut message = String::from_utf8_lossy(&message).trim().to_owned();
+    if message.is_empty() && Instant::now() >= until {
+        message = format!("no namespaces within {READY_WITHIN:?}");
+    }
     Err(Error::NotReady {
         run_dir: spec.run_dir.display().to_string(),
         message,
@@ -115,11 +120,26 @@ fn start_within(connection: &Connection, after_attach: bool, limit: Duration) ->
     }
 }
 
-/// To the container's first process.
+/// To the container's first process. A shim that has gone is no error: its container has ended, and whoever
+/// watches it is about to hear so.
 pub fn signal(run_dir: &Path, signal: i32) -> Result<(), Error> {
-    connect(run_dir)?
-        .send(&ToShim::Signal { signal }, &[])
-        .doing("signal the container")
+    let sent =
+        connect(run_dir).and_then(|shim| shim.send(&ToShim::Signal { signal }, &[]).doing("signal the container"));
+    match sent {
+        Err(Error::System { source, .. }) if has_gone(&source) => Ok(()),
+        sent => sent,
+    }
+}
+
+/// What a socket says of a process that has closed it, or removed its path.
+fn has_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe
+    )
 }
 
 /// Calls back once, from a thread of its own, with the container's exit code: the shim's word, else what it
@@ -278,6 +298,7 @@ fn available(source: impl Into<std::os::fd::OwnedFd>, text: &mut Vec<u8>) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use super::super::connection::Listener;
     use super::*;
 
     #[test]
@@ -288,6 +309,20 @@ mod tests {
         let next = || shim.receive::<ToShim>().unwrap().unwrap().0;
         assert_eq!(next(), ToShim::Start { after_attach: false });
         assert_eq!(next(), ToShim::Signal { signal: libc::SIGKILL });
+    }
+
+    #[test]
+    fn a_signal_to_a_container_that_has_just_ended_is_no_error() {
+        let run_dir = std::env::temp_dir().join(format!("netswitch-ended-{}", std::process::id()));
+        fs::create_dir_all(&run_dir).unwrap();
+        let signalled = signal(&run_dir, libc::SIGKILL);
+        let listener = Listener::bind(&run_dir).unwrap();
+        drop(listener);
+        let refused = signal(&run_dir, libc::SIGKILL);
+        fs::remove_dir_all(&run_dir).unwrap();
+        signalled.unwrap();
+        refused.unwrap();
+        assert!(signal(Path::new("/proc/self/status"), libc::SIGKILL).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! of these; the packets that leave are compared in `tests/datapath/nat`.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netswitch::action::Entry;
 use netswitch::datapath::Hook;
@@ -18,7 +18,7 @@ use netswitch_common::{
 
 use crate::{
     fixture::{
-        A, ALPHA_HOST, B, D, HOST_V4, MORE, Port, Q, RESOLVER, S, SHUT_HOST, SMALL, UPLINK_INDEX, WORLD_V4,
+        A, ALPHA_HOST, B, D, HOST_V4, MORE, Port, Q, REFUSED, RESOLVER, S, SHUT_HOST, SMALL, UPLINK_INDEX, WORLD_V4,
         uplink::{self, FROM_WORLD, into, out},
     },
     packet::{Ip, ip},
@@ -127,6 +127,7 @@ pub fn rows() -> Vec<FlowRow> {
         fragments(),
         ends(),
         closed(),
+        no_way(),
         exhausted(),
         names(),
         super::policy::rows(),
@@ -267,6 +268,32 @@ fn closed() -> Vec<FlowRow> {
         refused("straight to a gateway", direct(host), host, DropReason::NotPublished),
         refused("from whom nobody let in", stranger, &B, DropReason::SourceDenied).published(8031, &B, flags::SOURCES),
         refused("with a container's address", forged, &B, DropReason::SpoofedAddress).published(8032, &B, 0),
+    ]
+}
+
+/// What the routing tables refuse: the sender is told, but of a black hole.
+fn no_way() -> Vec<FlowRow> {
+    let [nothing, unreachable, prohibited, blackhole] = REFUSED;
+    let v4 = |goal: Ipv4Addr| sent(&A, ip(out(&A), A.v4(), goal).udp(1040, 53, b"?"));
+    let v6 = |goal: Ipv6Addr| sent(&A, ip(out(&A), A.v6(), goal).udp(1040, 53, b"?"));
+    let told = |name, sent, reason| row(name, sent, Verdict::AnswerUnreachable).charged(&A, reason);
+    vec![
+        told("no route over v4", v4(nothing.1), DropReason::NoRoute),
+        told("no route over v6", v6(nothing.2), DropReason::NoRoute),
+        told(
+            "an unreachable route over v4",
+            v4(unreachable.1),
+            DropReason::Unreachable,
+        ),
+        told(
+            "an unreachable route over v6",
+            v6(unreachable.2),
+            DropReason::Unreachable,
+        ),
+        told("a prohibited route over v4", v4(prohibited.1), DropReason::Prohibited),
+        told("a prohibited route over v6", v6(prohibited.2), DropReason::Prohibited),
+        refused("a black hole over v4", v4(blackhole.1), &A, DropReason::Blackhole),
+        refused("a black hole over v6", v6(blackhole.2), &A, DropReason::Blackhole),
     ]
 }
 

@@ -12,6 +12,7 @@ mod connect;
 mod container;
 mod container_counters;
 mod default_network;
+mod direct;
 mod docker_client;
 mod dual_stack;
 mod egress;
@@ -123,6 +124,9 @@ fn words(text: &str) -> Vec<&str> {
 fn patience() -> String {
     PATIENCE.as_secs().to_string()
 }
+
+/// What `ip` is told of a family, IPv4 first.
+const FAMILIES: [&str; 2] = ["-4", "-6"];
 
 /// Makes a network with 10.N.0.0/24 and `fdN::/64`.
 fn dual(world: &World, name: &str, number: u32, options: &[&str]) {

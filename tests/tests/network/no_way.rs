@@ -4,15 +4,23 @@ use std::io;
 
 use tests::world::{Dial, LAN, Namespace, World, eventually};
 
-use super::{drops_reach, dual};
+use super::{FAMILIES, drops_reach, dual};
 
-const FAMILIES: [&str; 2] = ["-4", "-6"];
 const GOALS: [&str; 2] = ["203.0.113.9", "2001:db8:113::9"];
+
+/// A host on a LAN, and the inside of a container `one` on its network `dual`.
+fn one() -> (World, Namespace) {
+    let world = World::with_lan();
+    dual(&world, "dual", 66, &[]);
+    world.run("one", &["--net", "dual"]);
+    let inside = world.inside("one");
+    (world, inside)
+}
 
 /// Polls until a connection fails with one of these errors. A socket that is busy with `connect` when the answer comes
 /// hears it at its next segment, a second later.
 #[track_caller]
-fn fails(client: &Namespace, to: &str, expected: &[i32]) {
+pub fn fails(client: &Namespace, to: &str, expected: &[i32]) {
     let dial = Dial::tcp(to, 80);
     eventually("it is told", || match dial.ask(client) {
         Err(error) if error.raw_os_error().is_some_and(|number| expected.contains(&number)) => Ok(()),
@@ -22,10 +30,7 @@ fn fails(client: &Namespace, to: &str, expected: &[i32]) {
 
 #[test]
 fn routes_that_refuse_say_so() {
-    let world = World::with_lan();
-    dual(&world, "dual", 66, &[]);
-    world.run("one", &["--net", "dual"]);
-    let inside = world.inside("one");
+    let (world, inside) = one();
     // the reason that is counted, and the errors by family: `icmp_err_convert` and `icmpv6_err_convert` in the kernel
     let kinds = [
         ("", "no-route", [libc::ENETUNREACH, libc::ENETUNREACH]),
@@ -58,10 +63,7 @@ fn routes_that_refuse_say_so() {
 
 #[test]
 fn a_blackhole_is_silent() {
-    let world = World::with_lan();
-    dual(&world, "dual", 66, &[]);
-    world.run("one", &["--net", "dual"]);
-    let inside = world.inside("one");
+    let (world, inside) = one();
     for (option, goal) in FAMILIES.into_iter().zip(GOALS) {
         world.host.sh(&format!("ip {option} route add blackhole {goal}")).ok();
         let before = world.drops("one", "dual", "blackhole");
@@ -74,10 +76,7 @@ fn a_blackhole_is_silent() {
 /// What is behind an uplink that goes down.
 #[test]
 fn an_uplink_that_is_down_is_told() {
-    let world = World::with_lan();
-    dual(&world, "dual", 66, &[]);
-    world.run("one", &["--net", "dual"]);
-    let inside = world.inside("one");
+    let (world, inside) = one();
     for lan in LAN {
         assert_eq!(Dial::tcp(lan, 80).unanswered(&inside), io::ErrorKind::ConnectionRefused);
     }
@@ -90,11 +89,8 @@ fn an_uplink_that_is_down_is_told() {
 /// The sender's neighbour table still has the MAC of a container that is gone.
 #[test]
 fn a_neighbour_that_is_gone_is_told() {
-    let world = World::with_lan();
-    dual(&world, "dual", 66, &[]);
-    world.run("one", &["--net", "dual"]);
+    let (world, inside) = one();
     world.run("two", &["--net", "dual"]);
-    let inside = world.inside("one");
     let two = [
         world.address("two", "dual").to_string(),
         world.field("two", "dual", "GlobalIPv6Address"),
@@ -116,10 +112,7 @@ fn a_neighbour_that_is_gone_is_told() {
 /// Nobody on the LAN has the address: the kernel's neighbour table asks three times, a second apart.
 #[test]
 fn a_next_hop_that_does_not_answer_is_told() {
-    let world = World::with_lan();
-    dual(&world, "dual", 66, &[]);
-    world.run("one", &["--net", "dual"]);
-    let inside = world.inside("one");
+    let (_world, inside) = one();
     let clients = ["192.168.56.7", "2001:db8:56::7"].map(|nobody| {
         let inside = &inside;
         move || fails(inside, nobody, &[libc::EHOSTUNREACH])

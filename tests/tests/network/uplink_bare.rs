@@ -5,7 +5,7 @@ use tests::world::{
     eventually,
 };
 
-use super::{address, dual};
+use super::{FAMILIES, address, dual};
 
 /// What the world behind the tunnel must see, and reach.
 fn works(arguments: &[&str]) {
@@ -126,7 +126,7 @@ fn the_way_follows_a_tunnel() {
     dual(&world, "dual", 66, &[]);
     world.run("one", &["--net", "dual"]);
     let inside = world.inside("one");
-    for (family, lan) in ["-4", "-6"].into_iter().zip(LAN) {
+    for (family, lan) in FAMILIES.into_iter().zip(LAN) {
         world.host.sh(&format!("ip {family} route add default via {lan}")).ok();
     }
     for (peer, far) in TUNNEL_PEER.into_iter().zip(["203.0.113.9", "2001:db8:113::9"]) {

@@ -68,8 +68,10 @@ impl Inspect {
     }
 }
 
+// the help is Docker's, which has no short forms of `--driver-opt`
 /// Connect a container to a network
 #[derive(Debug, Args)]
+#[command(mut_arg("router", |arg| arg.hide(true)), mut_arg("extra_address", |arg| arg.hide(true)))]
 pub struct Connect {
     /// Add network-scoped alias for the container
     #[arg(long, value_name = "strings", value_delimiter = ',')]

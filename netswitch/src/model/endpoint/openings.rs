@@ -71,11 +71,8 @@ impl Openings {
 
     /// An extra address is reserved on its network, so that nobody else is given it.
     pub fn check(&self, network: &Network) -> Result<()> {
-        match self
-            .addresses
-            .iter()
-            .find(|address| !network.shared_addresses().any(|shared| shared == **address))
-        {
+        let reserved: BTreeSet<IpAddr> = network.shared_addresses().collect();
+        match self.addresses.difference(&reserved).next() {
             Some(address) => Err(Error::bad_request(format!(
                 "address {address} is not reserved on network {}: reserve it with --aux-address",
                 network.name

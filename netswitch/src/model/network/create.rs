@@ -142,6 +142,7 @@ pub(super) fn bridge(
         allow: options.allow,
         closed: options.closed,
         gateway: options.gateway,
+        trusted: options.trusted.clone(),
         name_servers: options.name_servers.clone(),
         host_names: options.host_names,
         egress: options.egress.clone(),

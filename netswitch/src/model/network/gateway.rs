@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use netswitch_common::endpoint::flags;
 use serde::{Deserialize, Serialize};
 
 /// As `-o` asks; the default is Docker's.
@@ -25,10 +26,30 @@ pub struct Gateway {
 pub enum Mode {
     #[default]
     Nat,
+    /// As `Nat`, and every port of a container is reached at its own address, too.
+    #[serde(rename = "nat-unprotected")]
+    Unprotected,
     /// Containers are reached at their own addresses, at published ports alone.
     Routed,
     /// The host has no address on the network.
     Isolated,
+}
+
+impl Mode {
+    /// Whether ports are published at addresses of the host.
+    pub const fn translates(self) -> bool {
+        matches!(self, Self::Nat | Self::Unprotected)
+    }
+
+    /// The one of a family's flags that the mode is.
+    const fn flags(self, [routed, open, no_host]: [u32; 3]) -> u32 {
+        match self {
+            Self::Nat => 0,
+            Self::Unprotected => open,
+            Self::Routed => routed,
+            Self::Isolated => no_host,
+        }
+    }
 }
 
 impl Default for Gateway {
@@ -49,9 +70,19 @@ impl Gateway {
         if v6 { self.mode_v6 } else { self.mode_v4 }
     }
 
+    /// What the modes are in an endpoint's flags.
+    pub const fn flags(&self) -> u32 {
+        let v4 = self
+            .mode_v4
+            .flags([flags::ROUTED_V4, flags::OPEN_V4, flags::NO_HOST_V4]);
+        v4 | self
+            .mode_v6
+            .flags([flags::ROUTED_V6, flags::OPEN_V6, flags::NO_HOST_V6])
+    }
+
     /// Whether containers show the world an address of the host's.
     pub fn masquerades(&self, v6: bool) -> bool {
-        self.masquerade && self.mode(v6) == Mode::Nat
+        self.masquerade && self.mode(v6).translates()
     }
 
     /// Whether the network has no gateway in one family at least.

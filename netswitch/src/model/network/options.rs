@@ -21,6 +21,7 @@ pub const GATEWAY_MODE_V4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
 pub const GATEWAY_MODE_V6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 pub const HOST_V4: &str = "com.docker.network.host_ipv4";
 pub const HOST_V6: &str = "com.docker.network.host_ipv6";
+pub const TRUSTED_INTERFACES: &str = "com.docker.network.bridge.trusted_host_interfaces";
 pub const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
 pub const MTU: &str = "com.docker.network.driver.mtu";
 /// `network create --host-names`.
@@ -47,6 +48,7 @@ pub struct Options {
     pub allow: u32,
     pub closed: u32,
     pub gateway: Gateway,
+    pub trusted: Vec<String>,
     pub name_servers: Vec<IpAddr>,
     pub host_names: bool,
     pub egress: Option<Leash>,
@@ -62,6 +64,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
         allow: 0,
         closed: 0,
         gateway: Gateway::default(),
+        trusted: Vec::new(),
         name_servers: Vec::new(),
         host_names: false,
         egress: None,
@@ -79,6 +82,7 @@ pub fn parse(options: &BTreeMap<String, String>, ipv6: bool) -> Result<Options> 
             HOST_V6 => parsed.gateway.source_v6 = Some(address(key, value, IpAddr::is_ipv6)?),
             GATEWAY_MODE_V4 => parsed.gateway.mode_v4 = gateway_mode(key, value)?,
             GATEWAY_MODE_V6 => parsed.gateway.mode_v6 = gateway_mode(key, value)?,
+            TRUSTED_INTERFACES => parsed.trusted = names(value),
             HOST_NAMES => parsed.host_names = boolean(key, value)?,
             EGRESS => parsed.egress = Some(value.parse().map_err(|error: String| unreadable(key, value, &error))?),
             "netswitch.dns" => parsed.name_servers = name_servers(key, value)?,
@@ -126,12 +130,18 @@ fn name_servers(key: &str, value: &str) -> Result<Vec<IpAddr>> {
         .collect()
 }
 
+/// Names of devices between colons. The engine takes any.
+fn names(value: &str) -> Vec<String> {
+    let names = value.split(':').filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
 fn gateway_mode(key: &str, value: &str) -> Result<Mode> {
     match value {
         "" | "nat" => Ok(Mode::Nat),
         "routed" => Ok(Mode::Routed),
         "isolated" => Ok(Mode::Isolated),
-        "nat-unprotected" => Err(no_effect(&format!("{key}={value}"))),
+        "nat-unprotected" => Ok(Mode::Unprotected),
         _ => Err(unreadable(key, value, &format!("unknown gateway mode {value}"))),
     }
 }
@@ -220,6 +230,7 @@ mod tests {
                 (MTU, "9000"),
                 ("netswitch.dns", "192.0.2.53, fd00::53"),
                 (HOST_NAMES, "true"),
+                (TRUSTED_INTERFACES, ":wg0::a-name-that-no-device-has:"),
                 ("netswitch.big_tcp", "true"),
                 ("netswitch.allow_vlan", "1"),
                 ("netswitch.allow_link_control", "0"),
@@ -242,6 +253,7 @@ mod tests {
                 host_binding: Some([0, 0, 0, 0].into()),
                 ..Gateway::default()
             },
+            trusted: vec!["wg0".into(), "a-name-that-no-device-has".into()],
             name_servers: vec![[192, 0, 2, 53].into(), "fd00::53".parse().unwrap()],
             host_names: true,
             egress: Some("*.example.org:443".parse().unwrap()),
@@ -269,7 +281,7 @@ mod tests {
                 (HOST_BINDING, "127.0.0.1"),
                 (HOST_V4, "192.0.2.7"),
                 (HOST_V6, "2001:db8::7"),
-                (GATEWAY_MODE_V4, "nat"),
+                (GATEWAY_MODE_V4, "nat-unprotected"),
                 (GATEWAY_MODE_V6, "routed"),
             ],
             true,
@@ -279,7 +291,7 @@ mod tests {
             host_binding: Some([127, 0, 0, 1].into()),
             source_v4: Some([192, 0, 2, 7].into()),
             source_v6: Some("2001:db8::7".parse().unwrap()),
-            mode_v4: Mode::Nat,
+            mode_v4: Mode::Unprotected,
             mode_v6: Mode::Routed,
         };
         assert_eq!(gateway.unwrap().gateway, expected);
@@ -350,11 +362,6 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_refused_by_name() {
         for (key, value, message) in [
-            (
-                GATEWAY_MODE_V4,
-                "nat-unprotected",
-                "option com.docker.network.bridge.gateway_mode_ipv4=nat-unprotected has no effect yet",
-            ),
             (
                 "com.docker.network.bridge.inhibit_ipv4",
                 "true",

@@ -107,7 +107,7 @@ impl<'a> Allocator<'a> {
                         "ports cannot be published in gateway mode 'isolated'",
                     ));
                 }
-                (Mode::Nat | Mode::Routed, _) => translated.push((host, target)),
+                (Mode::Nat | Mode::Unprotected | Mode::Routed, _) => translated.push((host, target)),
             }
         }
         if !translated.is_empty() {

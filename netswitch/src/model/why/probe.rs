@@ -293,7 +293,7 @@ impl<'a> Ground<'a> {
         };
         let is_translated = |endpoint: &Endpoint| {
             let network = self.network(endpoint);
-            network.is_some_and(|(_, bridge)| bridge.gateway.mode(v6) == gateway::Mode::Nat)
+            network.is_some_and(|(_, bridge)| bridge.gateway.mode(v6).translates())
         };
         let at_the_host = endpoints.iter().find_map(|endpoint| {
             own(endpoint, v6).filter(|_| is_translated(endpoint))?;
