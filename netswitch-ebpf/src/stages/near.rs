@@ -25,8 +25,8 @@ pub struct Near {
 ///
 /// The look-up says NOT_FWDED for a local address, but where there is no route at all it says the
 /// same. So an address near it has to have a route, through the local address's own subnet or the
-/// default route; one of several, for a near one may be local itself. Only on a host without a
-/// default route an address of its own goes unnoticed that has no subnet around it (a /32).
+/// default route; one of several, for a near one may be local itself. Where none has a route (a /32 on a host without
+/// a default route), the address is the host's if the agent says so.
 #[inline(always)]
 pub fn near(frame: Frame, host_end: u32, address: Address) -> Near {
     let Address([first, second, third, fourth]) = address;
@@ -79,7 +79,8 @@ extern "C" fn probe_route(skb: *mut __sk_buff, host_end: u32, first: u64, second
             return u64::from(ifindex) | u64::from(bit != 0) << 32;
         }
     }
-    0
+    let address = Address([first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32]);
+    u64::from(maps::is_local(address)) << 32
 }
 
 /// Whether a route or rule says that nothing goes there.

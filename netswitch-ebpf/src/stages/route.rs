@@ -283,7 +283,8 @@ fn look_again(frame: Frame) -> bool {
     let Some(work) = maps::work() else {
         return false;
     };
-    let (Some(read), Some(translation), Some(found)) = (work.read(), work.translation(), work.found()) else {
+    let Some(read) = work.read() else { return false };
+    let (Some(translation), Some(found)) = (work.translation(), work.found()) else {
         return false;
     };
     let Some(network) = maps::network(read.tuple.get().zone) else {
@@ -309,7 +310,7 @@ fn look_again(frame: Frame) -> bool {
         true
     } else {
         match to_world(frame, work, read, network.host_end, goal) {
-            Ok(route) if keeps(frame, network, read, ours, route) => {
+            Ok(route) if keeps(frame, network, read, translation, route) => {
                 set_silence(work, found, translation, route);
                 copy(&route.end, &translation.end);
                 true
@@ -343,10 +344,32 @@ fn set_silence(work: &Work, found: &Cell<Found>, translation: &Translation, rout
     });
 }
 
-/// Whether a flow to the world keeps its address, `ours`: it is the route's or the container's, or still the host's.
+/// Whether a flow to the world keeps its address: it is the container's own or the one that the way asks for, or the way
+/// leads out of the same uplink as before and the host still has the address. By another uplink, nobody would find back
+/// (`nf_nat_oif_changed`).
 #[inline(always)]
-fn keeps(frame: Frame, network: &Network, read: &Read, ours: &Cell<Address>, route: &Route) -> bool {
-    ours.get() == route.source.get() || ours.get() == read.tuple.get().from || is_local(frame, network, ours.get())
+fn keeps(frame: Frame, network: &Network, read: &Read, translation: &Translation, route: &Route) -> bool {
+    let ours = part!(translation.tuple, from);
+    let fixed = fixed_source(network, ours.get().as_v4().is_some());
+    if ours.get() == read.tuple.get().from {
+        return true;
+    }
+    match fixed.is_none() {
+        true => {
+            ours.get() == route.source.get()
+                || route.end.get().ifindex == translation.end.get().ifindex && is_local(frame, network, ours.get())
+        }
+        false => ours.get() == fixed || is_local(frame, network, ours.get()),
+    }
+}
+
+/// The address that a network was told to show the world, or none.
+#[inline(always)]
+pub fn fixed_source(network: &Network, is_v4: bool) -> Address {
+    match is_v4 {
+        true => network.source_v4,
+        false => network.source_v6,
+    }
 }
 
 /// The address that a network's packets show the world: the route's, unless the network was told one.

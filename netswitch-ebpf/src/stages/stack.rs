@@ -5,13 +5,14 @@
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     endpoint::{Endpoint, Kind},
+    flow::{direction, halves},
     host::Config,
     publish::{Publication, flags},
     verdict::{Decision, DropReason, Verdict},
     way::Way,
 };
 
-use super::{flow, fragment, leave, masquerade, tuple};
+use super::{flow, fragment, leave, masquerade, route, tuple};
 use crate::{
     headers::protocol,
     maps,
@@ -131,12 +132,39 @@ fn translation(frame: Frame, work: &Work, endpoint: &Endpoint) -> Result<(), Dro
         return Err(DropReason::Fragment);
     }
     if flow::find(frame) {
-        hand_on(frame, Verdict::Translate);
-        return Ok(());
+        if leaves_as_before(frame.0, endpoint.network) != 0 {
+            hand_on(frame, Verdict::Translate);
+            return Ok(());
+        }
+        work.forget_flow();
     }
     masquerade::decide(frame, endpoint, frame.ifindex())?;
     hand_on(frame, Verdict::Open);
     Ok(())
+}
+
+/// Whether the flow that was found keeps its address: one that the switch has chosen for another uplink than the stack
+/// leads it out of now is nobody's there (`nf_nat_oif_changed`). A new flow takes its place then.
+#[unsafe(no_mangle)]
+extern "C" fn leaves_as_before(skb: *mut __sk_buff, network: u32) -> u32 {
+    let (Some(work), Some(network)) = (maps::work(), maps::network(network)) else {
+        return 1;
+    };
+    let (Some(read), Some(translation), Some(found)) = (work.read(), work.translation(), work.found()) else {
+        return 1;
+    };
+    let ours = translation.tuple.get().from;
+    let end = translation.end.get();
+    if !end.is_world()
+        || end.ifindex == Frame::new(skb).ifindex()
+        || found.get().direction != direction::ORIGINAL
+        || ours == read.tuple.get().from
+        || !route::fixed_source(network, ours.as_v4().is_some()).is_none()
+    {
+        return 1;
+    }
+    work.replace(found.get().key, halves(found.get().life).0);
+    0
 }
 
 /// For what the source guard refuses: whether it may go on all the same, because the stack has forwarded it and
