@@ -94,6 +94,14 @@ impl Address {
         self.is_none() || matches!(self.as_v4(), Some(0))
     }
 
+    /// Whether the bits that the mask names are those of `value`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_under(self, mask: Self, value: Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h], [i, j, k, l]) = (self.0, mask.0, value.0);
+        ((a & e) ^ i) | ((b & f) ^ j) | ((c & g) ^ k) | ((d & h) ^ l) == 0
+    }
+
     /// The unspecified address of the same family.
     #[inline(always)]
     #[must_use]

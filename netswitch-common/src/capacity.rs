@@ -73,6 +73,10 @@ pub const TRUSTED: u32 = 65_536;
 pub const SECURITY: u32 = 131_072;
 /// Prefixes that they are found by, in two halves and for two sides.
 pub const SELECTORS: u32 = 131_072;
+/// Rules of IPv6's routing tables, in two halves.
+pub const RULES: u32 = 16_384;
+/// Prefixes of the tables of which rules suppress some, in two halves.
+pub const PREFIXES: u32 = 1_048_576;
 pub const RESOLVERS: u32 = 65_536;
 /// A map of sockets' own storage has no number.
 pub const DIALLED: u32 = 0;

@@ -53,6 +53,18 @@ impl Config {
         self.flags & config_flags::IPSEC != 0
     }
 
+    /// Whether the programs go through the rules of IPv6 themselves.
+    #[inline(always)]
+    pub const fn has_routing(&self) -> bool {
+        self.flags & config_flags::ROUTING != 0
+    }
+
+    /// Which half of the keys the rules stand under, 0 or 1.
+    #[inline(always)]
+    pub const fn routing_half(&self) -> u32 {
+        (self.flags & config_flags::ROUTING_HALF != 0) as u32
+    }
+
     /// Which half of the keys the policies stand under, 0 or 1.
     #[inline(always)]
     pub const fn ipsec_half(&self) -> u32 {
@@ -68,6 +80,10 @@ pub mod config_flags {
     pub const IPSEC: u16 = 1 << 1;
     /// Which half of the keys their maps are read by.
     pub const IPSEC_HALF: u16 = 1 << 2;
+    /// Rules of the host's own choose between IPv6's routing tables: the programs go through them ([`crate::routing`]).
+    pub const ROUTING: u16 = 1 << 3;
+    /// Which half of the keys their maps are read by.
+    pub const ROUTING_HALF: u16 = 1 << 4;
 }
 
 /// Bits of the map `HOST_PROTOCOLS`, by IP protocol number: the families in which the host itself could be waiting for

@@ -105,8 +105,8 @@ impl SecurityPolicy {
     #[must_use]
     pub const fn decides(&self, traffic: &Traffic) -> bool {
         if traffic.from.as_v4().is_some() != (self.is_v4 != 0)
-            || !fits(traffic.from, self.from_mask, self.from)
-            || !fits(traffic.to, self.to_mask, self.to)
+            || !traffic.from.is_under(self.from_mask, self.from)
+            || !traffic.to.is_under(self.to_mask, self.to)
             || traffic.mark & self.mark_mask != self.mark
         {
             return false;
@@ -139,12 +139,6 @@ impl SecurityPolicy {
         }
         is_equal
     }
-}
-
-#[inline(always)]
-const fn fits(address: Address, mask: Address, value: Address) -> bool {
-    let ([a, b, c, d], [e, f, g, h], [i, j, k, l]) = (address.0, mask.0, value.0);
-    ((a & e) ^ i) | ((b & f) ^ j) | ((c & g) ^ k) | ((d & h) ^ l) == 0
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub mod network;
 pub mod policy;
 pub mod progress;
 pub mod publish;
+pub mod routing;
 pub mod socket;
 pub mod verdict;
 pub mod way;

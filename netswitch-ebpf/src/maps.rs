@@ -3,6 +3,7 @@
 mod flows;
 mod ipsec;
 mod publish;
+mod routing;
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
@@ -35,6 +36,7 @@ pub use self::{
     },
     ipsec::{policy_list, security_policy},
     publish::{keep_port, lets_in, may_lead_inward, publication, published, published_as, published_at},
+    routing::{prefix_length, routing_rule},
 };
 use crate::{place::Readable, work::Work};
 

@@ -62,7 +62,7 @@ pub fn copy<T: Copy>(from: &impl Readable<T>, to: &Cell<T>) {
 #[repr(transparent)]
 pub struct Room<T>(Cell<MaybeUninit<T>>);
 
-impl<T: Copy> Room<T> {
+impl<T> Room<T> {
     #[inline(always)]
     pub fn put(&self, value: T) -> &Cell<T> {
         self.0.set(MaybeUninit::new(value));

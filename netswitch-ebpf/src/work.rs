@@ -13,16 +13,18 @@ mod groups;
 
 use core::cell::Cell;
 
+use aya_ebpf::maps::lpm_trie::Key;
 use netswitch_common::{
     address::Address,
     flow::{FlowEnd, FlowKey, Tuple, mapping::MappingKey},
     ipsec::Traffic,
+    routing::{Asked, PrefixKey},
     verdict::Decision,
 };
 
 pub use self::groups::{
-    Answer, Denial, Found, Fragment, Judgement, Leaving, NewFlow, Options, Question, Read, Replaced, Route, Told,
-    Translation, Yielding, due,
+    Answer, Denial, Found, Fragment, Judgement, Leaving, NewFlow, Options, Question, Read, Replaced, Route, Rules,
+    Told, Translation, Yielding, due,
 };
 use crate::{
     packet::Packet,
@@ -85,6 +87,10 @@ sheet! {
         /// By [`crate::stages::route`], as is its answer.
         question, start_question: Cell<Question> = QUESTION, ends ROUTE;
         route, start_route: Route = ROUTE, ends;
+        /// While rules are gone through. By [`crate::stages::routing`].
+        rules, start_rules: Cell<Rules> = RULES, ends;
+        /// What rules go by. By [`crate::stages::routing`].
+        asked, start_asked: Cell<Asked> = ASKED, ends;
         /// By the stages that let flows begin.
         new_flow, start_new_flow: NewFlow = NEW_FLOW, ends YIELDING;
         /// The first record found that yields its slot to the new flow most readily. By commit.
@@ -113,6 +119,8 @@ sheet! {
         query: Room<[u64; 8]>;
         /// A tuple that is looked for, and is not the packet's.
         sought: Room<Tuple>;
+        /// A key of PREFIXES.
+        prefix: Room<Key<PrefixKey>>;
         /// A key of MAPPINGS.
         mapping: Room<MappingKey>;
         /// Addresses that a checksum changes by, before and after.
@@ -141,6 +149,8 @@ mod bit {
     pub(super) const PACKET: u32 = 1 << 17;
     pub(super) const DESTINATION: u32 = 1 << 18;
     pub(super) const TRAFFIC: u32 = 1 << 19;
+    pub(super) const RULES: u32 = 1 << 20;
+    pub(super) const ASKED: u32 = 1 << 21;
 }
 
 // SAFETY: each CPU has a sheet of its own, and one packet at a time ([`crate::maps::work`])

@@ -1,11 +1,15 @@
 //! FIB: the kernel's forwarding table, asked by `bpf_fib_lookup`.
 
-use core::mem::MaybeUninit;
+use core::{cell::Cell, mem::MaybeUninit};
 
 use aya_ebpf::{bindings::bpf_fib_lookup as FibLookup, helpers::bpf_fib_lookup};
 use netswitch_common::address::Address;
 
-use crate::{headers::family, packet::Frame};
+use crate::{
+    headers::{family, protocol},
+    packet::Frame,
+    work::{Question, Work},
+};
 
 /// Memory for a question to the FIB.
 pub type Memory = [u64; 8];
@@ -42,4 +46,55 @@ pub fn ask(frame: Frame, query: *mut FibLookup, flags: u32) -> u32 {
     // SAFETY: the context of the running program; the size is the query's own
     let answer = unsafe { bpf_fib_lookup(frame.0.cast(), query, size_of::<FibLookup>() as i32, flags) };
     answer as u32
+}
+
+/// `BPF_FIB_LOOKUP_MARK`, and where the mark stands in `struct bpf_fib_lookup`: where the answer has the MACs.
+pub const BY_MARK: u32 = 1 << 5;
+const MARK_AT: usize = core::mem::offset_of!(FibLookup, smac);
+
+/// The question on the sheet as the kernel reads it, for a packet of this length.
+#[inline(always)]
+pub fn set_question(
+    frame: Frame,
+    ifindex: u32,
+    flags: u32,
+    work: &Work,
+    question: &Cell<Question>,
+    length: u16,
+) -> *mut FibLookup {
+    let Question { start, protocol, .. } = question.get();
+    // SAFETY: the room is this look-up's alone
+    let query = unsafe { query(work.query.empty(), ifindex, question.get().goal) };
+    // SAFETY: plain integers of a question that is all filled
+    unsafe {
+        (*query).__bindgen_anon_1.tot_len = length;
+        match start.as_v4() {
+            Some(v4) => {
+                (*query).__bindgen_anon_3.ipv4_src = v4;
+                (*query).__bindgen_anon_2.tos = question.get().service as u8;
+            }
+            None => {
+                (*query).__bindgen_anon_3.ipv6_src = start.0;
+                (*query).__bindgen_anon_2.flowinfo = question.get().service;
+            }
+        }
+        (*query).l4_protocol = protocol as u8;
+        if has_ports(protocol as u8) {
+            (*query).sport = question.get().from_port;
+            (*query).dport = question.get().to_port;
+        }
+        if flags & BY_MARK != 0 {
+            query.byte_add(MARK_AT).cast::<u32>().write_unaligned(frame.mark());
+        }
+    }
+    query
+}
+
+/// Whether rules of the stack know the protocol's ports (`fib4_rules_early_flow_dissect`).
+#[inline(always)]
+pub fn has_ports(protocol: u8) -> bool {
+    matches!(
+        protocol,
+        protocol::TCP | protocol::UDP | protocol::SCTP | protocol::UDP_LITE
+    )
 }

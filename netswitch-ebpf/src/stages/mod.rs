@@ -24,6 +24,7 @@ pub mod publish;
 pub mod replicate;
 pub mod resolve;
 pub mod route;
+mod routing;
 pub mod settled;
 pub mod source_guard;
 pub mod stack;

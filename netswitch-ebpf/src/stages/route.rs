@@ -20,12 +20,12 @@ use netswitch_common::{
 };
 
 use super::{
-    fib::{ask, query},
     near::{is_local, leads_out},
+    routing,
 };
 use crate::{
     code::{number, outcome},
-    headers::{ETHERNET_LENGTH, family, protocol},
+    headers::{ETHERNET_LENGTH, family},
     maps,
     packet::Frame,
     place::{Draft, Readable, copy, part},
@@ -37,13 +37,9 @@ use crate::{
 const TRUST: u64 = 1_000_000_000;
 
 /// Set at load: the flags of the look-up that the kernel knows. Since 6.7 it tells the source address
-/// (`BPF_FIB_LOOKUP_SRC`), since 6.10 it goes by the packet's mark ([`BY_MARK`]).
+/// (`BPF_FIB_LOOKUP_SRC`), since 6.10 it goes by the packet's mark ([`super::fib::BY_MARK`]).
 #[unsafe(no_mangle)]
 static ROUTE_FLAGS: Global<u32> = Global::new(0);
-
-/// `BPF_FIB_LOOKUP_MARK`, and where the mark stands in `struct bpf_fib_lookup`: where the answer has the MACs.
-const BY_MARK: u32 = 1 << 5;
-const MARK_AT: usize = core::mem::offset_of!(FibLookup, smac);
 
 /// The way to the world of the packet that was read, which comes from a network's host end with its container's own
 /// address: rules of the routing tables go by that, by protocol, ports, service (TOS) and mark. `goal` is where it goes.
@@ -121,12 +117,8 @@ extern "C" fn look_up_route(skb: *mut __sk_buff, ifindex: u32, flags: u32) -> u3
 
 #[inline(always)]
 fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<Question>) -> Result<(), DropReason> {
-    let query = ask_from(frame, ifindex, flags, work, question);
-    // SAFETY: plain integers of a question that is all filled; a packet of one byte is too long for no route
-    let answer = unsafe {
-        (*query).__bindgen_anon_1.tot_len = 1;
-        ask(frame, query, flags)
-    };
+    // a packet of one byte is too long for no route
+    let answer = routing::look_up(frame, ifindex, flags, work, question, 1);
     match answer {
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED => {}
         BPF_FIB_LKUP_RET_NOT_FWDED | BPF_FIB_LKUP_RET_NO_SRC_ADDR => return Err(DropReason::NoRoute),
@@ -135,8 +127,8 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<
         BPF_FIB_LKUP_RET_BLACKHOLE => return Err(DropReason::Blackhole),
         _ => return Err(DropReason::NoUplink),
     }
-    // SAFETY: plain integers, all of them filled; the helper has answered in some
-    let query = unsafe { &*query };
+    // SAFETY: the query is all filled; the helper has answered in some of it
+    let query = unsafe { &*work.query.empty().cast::<FibLookup>() };
     let Some(uplink) = maps::uplink(query.ifindex) else {
         return Err(DropReason::NoUplink);
     };
@@ -180,47 +172,9 @@ fn look_up(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<
 /// packet that is too long.
 #[inline(always)]
 fn ask_mtu(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<Question>) -> u16 {
-    let query = ask_from(frame, ifindex, flags, work, question);
-    // SAFETY: plain integers of a question that is all filled
-    unsafe {
-        (*query).__bindgen_anon_1.tot_len = u16::MAX;
-        ask(frame, query, flags);
-        (*query).__bindgen_anon_1.mtu_result
-    }
-}
-
-/// The question as the kernel reads it.
-#[inline(always)]
-fn ask_from(frame: Frame, ifindex: u32, flags: u32, work: &Work, question: &Cell<Question>) -> *mut FibLookup {
-    let Question { start, protocol, .. } = question.get();
-    // SAFETY: the room is this look-up's alone
-    let query = unsafe { query(work.query.empty(), ifindex, question.get().goal) };
-    // SAFETY: plain integers of a question that is all filled
-    unsafe {
-        match start.as_v4() {
-            Some(v4) => {
-                (*query).__bindgen_anon_3.ipv4_src = v4;
-                (*query).__bindgen_anon_2.tos = question.get().service as u8;
-            }
-            None => {
-                (*query).__bindgen_anon_3.ipv6_src = start.0;
-                (*query).__bindgen_anon_2.flowinfo = question.get().service;
-            }
-        }
-        (*query).l4_protocol = protocol as u8;
-        // the stack knows no ports of other protocols (`fib4_rules_early_flow_dissect`)
-        if matches!(
-            protocol as u8,
-            protocol::TCP | protocol::UDP | protocol::SCTP | protocol::UDP_LITE
-        ) {
-            (*query).sport = question.get().from_port;
-            (*query).dport = question.get().to_port;
-        }
-        if flags & BY_MARK != 0 {
-            query.byte_add(MARK_AT).cast::<u32>().write_unaligned(frame.mark());
-        }
-    }
-    query
+    routing::look_up(frame, ifindex, flags, work, question, u16::MAX);
+    // SAFETY: as above
+    unsafe { (*work.query.empty().cast::<FibLookup>()).__bindgen_anon_1.mtu_result }
 }
 
 /// The way out of an uplink that the host's stack has chosen, as far as flows know ways, and its address.

@@ -172,6 +172,21 @@ pub struct Question {
     pub service: u32,
 }
 
+/// While IPv6's rules are gone through.
+#[derive(Clone, Copy)]
+pub struct Rules {
+    /// Key of the first one.
+    pub first: u32,
+    /// Number of the next one that counts.
+    pub next: u32,
+    /// Of the one that had an answer.
+    pub answer: u32,
+    /// Of `bpf_fib_lookup`.
+    pub flags: u32,
+    /// Of the packet, in bytes.
+    pub length: u16,
+}
+
 /// The way that was found, and the host's address for it.
 #[repr(C)]
 pub struct Route {

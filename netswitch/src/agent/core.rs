@@ -15,7 +15,7 @@ use crate::api::{Directories, Error, HostOptions, Request, Response};
 use crate::datapath::Datapath;
 use crate::execute::{Executor, Indexes};
 use crate::kernel::{Kernel, watch::Watch};
-use crate::model::{Id, changes::Changes, directory::Touched, ipsec, policy::compile::Compiled, state::State};
+use crate::model::{Id, changes::Changes, directory::Touched, ipsec, policy::compile::Compiled, routing, state::State};
 use crate::plan::{self, view::View};
 use crate::store::Store;
 
@@ -40,6 +40,8 @@ pub struct Core {
     pub routes_choose_uplinks: bool,
     /// The `IPsec` policies that the programs compare packets with, once they do.
     pub ipsec: Option<ipsec::Compiled>,
+    /// IPv6's rules that the programs go through, once they do.
+    pub routing: Option<routing::Compiled>,
     /// For the threads that wait for a container's end.
     pub jobs: mpsc::Sender<Job>,
     pub ended: broadcast::Sender<Id>,

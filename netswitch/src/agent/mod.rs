@@ -26,6 +26,7 @@ pub mod publish;
 pub mod purge;
 pub mod relay;
 pub mod reserved_ports;
+mod routing;
 pub mod start;
 pub mod stats;
 pub mod uplinks;

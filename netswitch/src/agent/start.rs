@@ -57,6 +57,7 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
         host: options.host.clone(),
         routes_choose_uplinks: false,
         ipsec: None,
+        routing: None,
         jobs: jobs.clone(),
         ended: ended.clone(),
         last_macs: HashMap::new(),

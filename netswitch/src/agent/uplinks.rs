@@ -19,8 +19,11 @@ use crate::model::network::Bridge;
 use crate::model::uplink::{self, Choice, Uplink};
 use crate::plan::{entries, view::View};
 
-/// What [`Core::refresh_ipsec`] sets.
-const OF_IPSEC: u16 = host::config_flags::IPSEC | host::config_flags::IPSEC_HALF;
+/// What [`Core::refresh_ipsec`] and [`Core::refresh_routing`] set.
+const OF_OTHERS: u16 = host::config_flags::IPSEC
+    | host::config_flags::IPSEC_HALF
+    | host::config_flags::ROUTING
+    | host::config_flags::ROUTING_HALF;
 
 impl Core {
     /// At start: everything that the hooks must know of the host before the first packet.
@@ -37,7 +40,7 @@ impl Core {
             first_port,
             port_count,
             flow_quota: self.host.flow_quota.unwrap_or(capacity::FLOW_QUOTA),
-            flags: before.flags & (flags | OF_IPSEC),
+            flags: before.flags & (flags | OF_OTHERS),
             names_port: before.names_port,
             // the last agent's holds until this one's is in place
             policy_epoch: before.policy_epoch,
@@ -45,11 +48,12 @@ impl Core {
         };
         self.datapath.tables().set_config(&config)?;
         self.refresh_ipsec();
+        self.refresh_routing();
         self.refresh_host();
         // the stack gets packets once the uplinks are ready for it, and none from before they cease to be
         let config = self.datapath.tables().config()?;
         self.datapath.tables().set_config(&host::Config {
-            flags: config.flags & OF_IPSEC | flags,
+            flags: config.flags & OF_OTHERS | flags,
             ..config
         })?;
         Ok(())

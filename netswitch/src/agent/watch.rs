@@ -22,6 +22,7 @@ impl Core {
         match event {
             Event::RoutesChanged => {
                 self.forget_answers();
+                self.refresh_routing();
                 return if self.routes_choose_uplinks {
                     self.refresh_host();
                 } else {
@@ -34,6 +35,10 @@ impl Core {
                 self.refresh_host();
             }
             Event::LinkAdded(ref link) | Event::LinkRemoved(ref link) | Event::LinkChanged { after: ref link, .. } => {
+                // rules name devices
+                if self.routing.as_ref().is_some_and(|routing| !routing.rules.is_empty()) {
+                    self.refresh_routing();
+                }
                 // an endpoint that comes or goes is no news about the way to the world
                 if !self.is_ours(link) {
                     self.forget_answers();
@@ -50,6 +55,8 @@ impl Core {
             Event::LinkRemoved(link) => self.device_gone(&link),
             Event::AddressAdded { index, .. } => self.host_address_added(index),
             Event::Missed => {
+                self.refresh_ipsec();
+                self.refresh_routing();
                 if let Err(error) = self.reconcile() {
                     tracing::warn!(%error, "reconciling after missed events failed");
                 }

@@ -22,6 +22,7 @@ use netswitch_common::{
     network::{Member, MemberKey, Network, Subnet, TrustedKey},
     policy::{CidrKey, PairKey, Ruling, RulingKey, Standing},
     publish::{OutwardKey, OutwardPorts, Publication, PublishedKey, PublishedPorts, SourceKey},
+    routing::{PrefixKey, Rule},
     socket::SocketState,
     verdict::{Count, DropKey, Explanation},
 };
@@ -165,6 +166,11 @@ pub const MAPS: &[(&str, Layout)] = &[
     (
         "SECURITY",
         layout::<u32, SecurityPolicy>(MapType::Hash, capacity::SECURITY),
+    ),
+    ("RULES", layout::<u32, Rule>(MapType::Hash, capacity::RULES)),
+    (
+        "PREFIXES",
+        layout::<lpm_trie::Key<PrefixKey>, u32>(MapType::LpmTrie, capacity::PREFIXES),
     ),
     (
         "DIALLED",

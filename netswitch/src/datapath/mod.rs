@@ -20,6 +20,7 @@ mod policy;
 mod prefixes;
 mod probe;
 mod raw;
+mod routing;
 mod run;
 mod sockets;
 mod tables;
@@ -137,6 +138,8 @@ pub struct Datapath {
     tables: Tables,
     log: Option<log::Log>,
     bpffs: PathBuf,
+    /// [`Datapath::can_ask_tables`].
+    can_ask_tables: bool,
 }
 
 impl Datapath {
@@ -157,6 +160,7 @@ impl Datapath {
             ebpf,
             log,
             bpffs: options.bpffs.clone(),
+            can_ask_tables: probe::can_ask_tables(),
         };
         transition.copy()?;
         datapath.tables.fill_low_endpoints()?;
@@ -168,6 +172,11 @@ impl Datapath {
 
     pub fn tables(&mut self) -> &mut Tables {
         &mut self.tables
+    }
+
+    /// Whether `bpf_fib_lookup` can be asked about one table (since 6.5).
+    pub fn can_ask_tables(&self) -> bool {
+        self.can_ask_tables
     }
 
     /// Whether the programs log at all.

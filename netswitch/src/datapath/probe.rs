@@ -20,6 +20,8 @@ pub const CHECKSUM_IPV6: u32 = 1 << 7;
 /// `BPF_FIB_LOOKUP_SRC` and `BPF_FIB_LOOKUP_MARK` of `bpf_fib_lookup`.
 const ROUTE_SOURCE: u32 = 1 << 4;
 const ROUTE_MARK: u32 = 1 << 5;
+/// `BPF_FIB_LOOKUP_TBID`.
+const ROUTE_TABLE: u32 = 1 << 3;
 /// `struct bpf_fib_lookup`.
 const ROUTE_SIZE: i16 = 64;
 
@@ -42,6 +44,11 @@ pub fn route_flags() -> u32 {
         .into_iter()
         .filter(|flag| route_knows(*flag))
         .fold(0, |flags, flag| flags | flag)
+}
+
+/// Whether `bpf_fib_lookup` can be asked about one table.
+pub fn can_ask_tables() -> bool {
+    route_knows(ROUTE_TABLE)
 }
 
 /// Whether `bpf_fib_lookup` knows a flag. It looks at the flags before the address family, which is 0.

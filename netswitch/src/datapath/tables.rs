@@ -24,6 +24,7 @@ use netswitch_common::{
     network::{Member, MemberKey, Network, Subnet, TrustedKey},
     policy::{CidrKey, PairKey, Ruling, RulingKey, Standing},
     publish::{OutwardKey, OutwardPorts, Publication, PublishedKey, PublishedPorts, SourceKey},
+    routing::{PrefixKey, Rule},
     verdict::{Count, DropKey},
 };
 
@@ -66,6 +67,8 @@ pub struct Tables {
     pub(super) trusted: HashMap<MapData, TrustedKey, u32>,
     pub(super) selectors: LpmTrie<MapData, SelectorKey, PolicyList>,
     pub(super) security: HashMap<MapData, u32, SecurityPolicy>,
+    pub(super) rules: HashMap<MapData, u32, Rule>,
+    pub(super) prefixes: LpmTrie<MapData, PrefixKey, u32>,
     pub(super) resolvers: HashMap<MapData, u64, Address>,
     pub(super) host_protocols: Array<u32>,
     pub(super) config: aya::maps::Array<MapData, Config>,
@@ -112,6 +115,8 @@ impl Tables {
             trusted: take(ebpf, "TRUSTED")?,
             selectors: take(ebpf, "SELECTORS")?,
             security: take(ebpf, "SECURITY")?,
+            rules: take(ebpf, "RULES")?,
+            prefixes: take(ebpf, "PREFIXES")?,
             resolvers: take(ebpf, "RESOLVERS")?,
             host_protocols: take(ebpf, "HOST_PROTOCOLS")?,
             config: take(ebpf, "CONFIG")?,

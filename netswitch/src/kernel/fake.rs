@@ -16,7 +16,7 @@ use netswitch_common::address::Mac;
 pub use self::tables::{Device, Tables};
 use super::{Error, Kernel, Link, Namespace, Result, Route, Traffic, Veth, connected::Connected, sysctl};
 use crate::action::Interface;
-use crate::model::{ipsec::Policy, publish::Listener};
+use crate::model::{ipsec::Policy, publish::Listener, routing::Rule};
 
 #[derive(Clone, Debug)]
 pub struct Fake {
@@ -265,6 +265,14 @@ impl Kernel for Fake {
 
     fn routed_devices(&mut self) -> Result<BTreeSet<u32>> {
         Ok(BTreeSet::new())
+    }
+
+    fn routing_rules(&mut self) -> Result<Vec<Rule>> {
+        Ok(Vec::new())
+    }
+
+    fn prefixes(&mut self, _tables: &[u32]) -> Result<Vec<(u32, IpNetwork)>> {
+        Ok(Vec::new())
     }
 
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()> {

@@ -15,6 +15,7 @@ pub mod neighbour;
 pub mod netlink;
 pub mod raw_netlink;
 pub mod route;
+pub mod rule;
 pub mod sock_diag;
 pub mod socket;
 pub mod sysctl;
@@ -28,7 +29,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
 use self::connected::Connected;
-use crate::model::{ipsec::Policy, publish::Listener};
+use crate::model::{ipsec::Policy, publish::Listener, routing::Rule};
 
 /// A network namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -168,6 +169,10 @@ pub trait Kernel: Send {
     fn routes(&mut self) -> Result<Vec<Route>>;
     /// Indexes of the host's devices that unicast routes lead through, link-local networks left out.
     fn routed_devices(&mut self) -> Result<BTreeSet<u32>>;
+    /// The rules of IPv6's routing tables, in the order in which the kernel asks them.
+    fn routing_rules(&mut self) -> Result<Vec<Rule>>;
+    /// Prefixes of IPv6's routes in these tables.
+    fn prefixes(&mut self, tables: &[u32]) -> Result<Vec<(u32, IpNetwork)>>;
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
     fn delete_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
     /// Of a container's interface, by the host's device that it is paired with. A kernel before 6.8 without its fix

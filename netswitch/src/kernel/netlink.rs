@@ -11,12 +11,12 @@ use super::{
     connected::{self, Connected},
     ethtool, ipsec, link, listeners,
     namespace::in_namespace,
-    neighbour, route,
+    neighbour, route, rule,
     socket::Socket,
     sysctl,
 };
 use crate::action::Interface;
-use crate::model::{ipsec::Policy, publish::Listener};
+use crate::model::{ipsec::Policy, publish::Listener, routing::Rule};
 
 /// The host is the namespace of the thread that opens it; use it from threads of that namespace.
 pub struct Netlink {
@@ -181,6 +181,14 @@ impl Kernel for Netlink {
 
     fn routed_devices(&mut self) -> Result<BTreeSet<u32>> {
         route::devices(&mut self.host)
+    }
+
+    fn routing_rules(&mut self) -> Result<Vec<Rule>> {
+        rule::all(&mut self.host)
+    }
+
+    fn prefixes(&mut self, tables: &[u32]) -> Result<Vec<(u32, IpNetwork)>> {
+        route::prefixes(&mut self.host, tables)
     }
 
     fn traffic(&mut self, device: &str) -> Result<Traffic> {

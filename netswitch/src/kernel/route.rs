@@ -60,6 +60,36 @@ pub fn devices(socket: &mut Socket) -> Result<BTreeSet<u32>> {
     Ok(devices)
 }
 
+/// Prefixes of IPv6's routes in these tables, whatever the routes' type.
+pub fn prefixes(socket: &mut Socket, tables: &[u32]) -> Result<Vec<(u32, IpNetwork)>> {
+    let routes = list(socket, AddressFamily::Inet6)?;
+    let mut prefixes: Vec<_> = routes.iter().filter_map(prefix).collect();
+    prefixes.retain(|(table, _)| tables.contains(table));
+    prefixes.sort();
+    prefixes.dedup();
+    Ok(prefixes)
+}
+
+/// Of a route in a table that is not cached.
+fn prefix(message: &RouteNetlinkMessage) -> Option<(u32, IpNetwork)> {
+    let RouteNetlinkMessage::NewRoute(message) = message else {
+        return None;
+    };
+    let header = &message.header;
+    let (mut table, mut address) = (u32::from(header.table), IpAddr::from([0; 16]));
+    for attribute in &message.attributes {
+        if let RouteAttribute::Table(number) = attribute {
+            table = *number; // wider than the header's
+        } else if let RouteAttribute::Destination(destination) = attribute {
+            address = ip(destination)?;
+        }
+    }
+    if header.flags.contains(RouteFlags::Cloned) {
+        return None;
+    }
+    Some((table, IpNetwork::new(address, header.destination_prefix_length).ok()?))
+}
+
 /// All routes of a family.
 fn list(socket: &mut Socket, family: AddressFamily) -> Result<Vec<RouteNetlinkMessage>> {
     let mut message = RouteMessage::default();

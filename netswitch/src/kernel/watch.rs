@@ -14,12 +14,14 @@ use rtnetlink::{MulticastGroup, packet_core::NetlinkPayload, sys};
 
 use super::{Error, Link, Result, address, ipsec, link, socket::Socket};
 
-const GROUPS: [MulticastGroup; 5] = [
+const GROUPS: [MulticastGroup; 7] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Ipv6Ifaddr,
     MulticastGroup::Ipv4Route,
     MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Rule,
 ];
 
 /// A change on the host.
@@ -42,7 +44,7 @@ pub enum Event {
         index: u32,
         address: IpNetwork,
     },
-    /// Some route came or went; told once for all that came together.
+    /// Some route or rule came or went; told once for all that came together.
     RoutesChanged,
     /// Policies of `IPsec` came, went, or may have.
     IpsecChanged,
@@ -166,7 +168,10 @@ impl<D: FnMut(Event) -> bool> Watcher<D> {
                 let (index, address) = address::of_message(message)?;
                 Some(Event::AddressRemoved { index, address })
             }
-            RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => Some(Event::RoutesChanged),
+            RouteNetlinkMessage::NewRoute(_)
+            | RouteNetlinkMessage::DelRoute(_)
+            | RouteNetlinkMessage::NewRule(_)
+            | RouteNetlinkMessage::DelRule(_) => Some(Event::RoutesChanged),
             _ => None,
         }
     }

@@ -22,6 +22,7 @@ pub mod port_set;
 pub mod publish;
 pub mod reserved_ports;
 pub mod resolv_conf;
+pub mod routing;
 pub mod sandbox;
 pub mod shaping;
 pub mod state;
