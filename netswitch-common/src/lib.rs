@@ -21,6 +21,7 @@
 pub mod address;
 pub mod capacity;
 pub mod checksum;
+pub mod cut;
 pub mod endpoint;
 pub mod event;
 pub mod family;

@@ -69,6 +69,8 @@ named! {
         DenyName = 18, "deny-name";
         /// Replaced by "destination unreachable", to its sender.
         AnswerUnreachable = 19, "answer-unreachable";
+        /// Too long for the next link, and its sender lets it be cut: its fragments arrive in its place.
+        Cut = 20, "cut";
     }
 }
 

@@ -14,6 +14,7 @@ use aya_ebpf::{
 use netswitch_common::{
     address::Address,
     capacity,
+    cut::Cutting,
     endpoint::{Endpoint, Port, PortKey, Slot},
     event::ShownKey,
     flow::Quota,
@@ -130,6 +131,10 @@ pub static PARKED: LruHashMap<ParkedKey, Parked> = LruHashMap::pinned(capacity::
 /// Where this CPU writes down a fragment that will wait; not pinned.
 #[map]
 pub static PARKING: PerCpuArray<Parked> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where this CPU writes down a packet that is cut; not pinned.
+#[map]
+pub static CUTTING: PerCpuArray<Cutting> = PerCpuArray::with_max_entries(1, 0);
 
 /// Where this CPU writes down a packet of which nothing has passed; not pinned.
 #[map]

@@ -4,6 +4,7 @@ mod frame;
 pub mod plain;
 pub mod size;
 mod v6;
+pub mod whole;
 
 pub use netswitch_common::family::Family;
 use netswitch_common::verdict::DropReason;

@@ -200,7 +200,7 @@ pub fn meaning(decision: Decision) -> Decision {
             mac: decision.mac,
             ..bare
         },
-        Some(Verdict::AnswerTooBig) => Decision {
+        Some(Verdict::AnswerTooBig | Verdict::Cut) => Decision {
             mtu: decision.mtu,
             ..bare
         },

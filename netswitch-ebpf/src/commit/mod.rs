@@ -1,6 +1,7 @@
 //! Commit: the only place where a decision has effects. Counts, spends, copies, rewrites, redirects.
 
 pub mod count;
+mod cut;
 mod deny;
 pub mod event;
 mod hairpin;
@@ -38,6 +39,7 @@ use crate::{
     headers::Macs,
     maps,
     packet::Frame,
+    place::part,
     work::{Leaving, Work},
 };
 
@@ -76,6 +78,10 @@ pub fn carry_out(frame: Frame) -> i32 {
     let Some(decision) = work.decision() else {
         return refuse(frame, 0, DropReason::Internal);
     };
+    if decision.get().verdict == Verdict::Cut as u32 | Decision::LIMITED {
+        // its fragments are charged as they arrive
+        part!(decision, verdict).set(Verdict::Cut as u32);
+    }
     if decision.get().verdict & Decision::LIMITED != 0 {
         if let Some((endpoint, reason)) = limit::charge(frame) {
             return refuse(frame, endpoint, reason);
@@ -156,6 +162,7 @@ fn act(frame: Frame, decision: &Cell<Decision>, verdict: Verdict) -> Result<i32,
             return Ok(action);
         }
         Verdict::Drop => return Err(DropReason::Malformed), // the decision's own reason is counted
+        Verdict::Cut => return cut::cut(frame, decision.get().mtu).map(|()| TC_ACT_SHOT),
         Verdict::Park => return park::park(frame).map(|()| TC_ACT_SHOT),
         Verdict::Unpark => return park::unpark(frame).map(|()| TC_ACT_SHOT),
         Verdict::Replicate => {

@@ -15,7 +15,7 @@ use super::{ipsec, leash, options, policy};
 use crate::{
     headers::{ETHERNET_LENGTH, icmp, icmpv6, protocol},
     maps,
-    packet::{Addresses, Family, Frame, Headers, plain_transport, size},
+    packet::{Addresses, Family, Frame, Headers, plain_transport, size, whole},
     place::part,
     work::{Read, WayBack, Work, due},
 };
@@ -43,7 +43,12 @@ extern "C" fn leave_flow(skb: *mut __sk_buff, verdict: u32, ifindex: u32, networ
         return 0;
     };
     let decision = judge(Frame::new(skb), work, read, end, verdict, WayBack { ifindex, network });
-    work.start_decision().write(decision);
+    let decision = work.start_decision().write(decision);
+    if decision.get().reason == DropReason::TooBig as u32 && read.is_v4() && whole::may_be_cut(Frame::new(skb)) {
+        part!(decision, verdict).set(Verdict::Cut as u32);
+        part!(decision, reason).set(0);
+        part!(decision, mtu).set(end.get().mtu);
+    }
     0
 }
 

@@ -233,7 +233,17 @@ fn fragment(frame: Frame, read: &Read, work: &Work) -> Result {
         return Ok(());
     }
     match maps::fragments(part!(fragment, key)).filter(|packet| packet.is_alive(read.now.get())) {
-        Some(ports) => set_ports(&read.tuple, ports.from_port, ports.to_port),
+        Some(ports) => {
+            set_ports(&read.tuple, ports.from_port, ports.to_port);
+            if matches!(read.protocol(), protocol::ICMP | protocol::ICMPV6) {
+                // the first fragment may be on its way round: this one may begin the flow
+                read.identified.set(match (ports.from_port, ports.to_port) {
+                    (0, 0) => 0,
+                    (0, _) => ASKED,
+                    _ => ASKER,
+                });
+            }
+        }
         None => read.is_orphan.set(true),
     }
     Ok(())

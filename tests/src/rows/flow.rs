@@ -244,6 +244,7 @@ fn ends() -> Vec<FlowRow> {
     let leaves = sent(&A, to_world(&A).hops(1).udp(1020, 53, b"?"));
     let comes = received(from_world(HOST_V4).hops(1).udp(1021, 8021, b"?"));
     let large = received(from_world(HOST_V4).dont_fragment().udp(1022, 8022, &[7; 1400]));
+    let long = received(from_world(HOST_V4).udp(1023, 8023, &[7; 1400]));
     let unasked = ip(FROM_WORLD, WORLD_V4, A.v4()).udp(53, 1023, b"!");
     let error = sent(&A, to_world(&A).icmp(3, 3, &[&[0; 4], &unasked[14..42]].concat()));
     vec![
@@ -254,6 +255,7 @@ fn ends() -> Vec<FlowRow> {
         row("too big from the world", large, Verdict::AnswerTooBig)
             .published(8022, &SMALL, 0)
             .charged(&SMALL, DropReason::TooBig),
+        row("longer than a container takes, from the world", long, Verdict::Cut).published(8023, &SMALL, 0),
         refused("an error about no flow", error, &A, DropReason::NoFlow),
     ]
 }

@@ -56,6 +56,9 @@ impl Sent {
             content.form = Form::Plain;
         }
         let mut packet = ip(place.macs_to(tuple.to.ip()), tuple.from.ip(), tuple.to.ip()).hops(content.hops);
+        if content.size > usize::from(MTU) {
+            packet = packet.dont_fragment(); // else it is cut
+        }
         match content.form {
             Form::Options if is_v4 => packet = packet.options(&[1; 4]),
             Form::Options => packet = packet.extension(DESTINATION_OPTIONS, &[1, 4, 0, 0, 0, 0]),

@@ -150,13 +150,14 @@ fn published_udp(view: &View) -> Result<(), String> {
         (view.one, view.inside(81)),
         3000,
         None,
+        Sums::Whole,
     )
 }
 
 fn long_datagrams(view: &View) -> Result<(), String> {
     let to = view.at(&view.uplink.target, 5002);
     let client = (view.one, any(to.ip()));
-    echo(client, to, (&view.uplink.machine, to), 3000, None)
+    echo(client, to, (&view.uplink.machine, to), 3000, None, Sums::Whole)
 }
 
 /// Longer than the uplink takes, shorter than the container's interface: cut on the way, or by the sender once it is
@@ -170,17 +171,50 @@ fn cut(view: &View) -> Result<(), String> {
         (&view.uplink.machine, to),
         usize::from(MTU) + 30,
         Some(MAY_BE_CUT),
+        Sums::Whole,
     )
 }
 
-/// The same of IPv4 without a word to the sender, who learns no MTU (RFC 791, 3.2).
+/// The same of IPv4 without a word to the sender, who learns no MTU (RFC 791, 3.2), where no checksum is left to a device.
 fn cut_unasked(view: &View) -> Result<(), String> {
     if view.family == 1 {
         return Ok(());
     }
-    cut(view)?;
+    let target = &view.uplink.target[0];
+    let size = MTU - 20;
+    view.one
+        .sh(&format!(
+            "ping -n -M dont -c 1 -W 3 -s {size} {target} && ping -n -M dont -c 1 -W 3 -s 3000 {target}"
+        ))
+        .ok();
+    let to = view.at(&view.uplink.target, 5005);
+    let client = (view.one, any(to.ip()));
+    echo(
+        client,
+        to,
+        (&view.uplink.machine, to),
+        3000,
+        Some(MAY_BE_CUT),
+        Sums::Whole,
+    )?;
+    let size = usize::from(MTU) + 30;
+    echo(
+        client,
+        to,
+        (&view.uplink.machine, to),
+        size,
+        Some(MAY_BE_CUT),
+        Sums::None,
+    )?;
     let said = view.one.sh(&format!("ip route get {}", view.uplink.target[0])).stdout;
     if said.contains(" mtu ") { Err(said) } else { Ok(()) }
+}
+
+/// Whether datagrams have a checksum (RFC 768).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sums {
+    Whole,
+    None,
 }
 
 /// Sends a datagram until it comes back from who was asked, as it was.
@@ -190,6 +224,7 @@ fn echo(
     (server, own): (&Namespace, SocketAddr),
     size: usize,
     discovery: Option<libc::c_int>,
+    sums: Sums,
 ) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     // the same cell of another uplink may have it
@@ -199,6 +234,9 @@ fn echo(
     client.set_read_timeout(Some(AGAIN)).map_err(text)?;
     if let Some(discovery) = discovery {
         set_discovery(&client, to, discovery).map_err(text)?;
+    }
+    if sums == Sums::None {
+        set(&client, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).map_err(text)?;
     }
     let sent: Vec<u8> = (0..=250).cycle().take(size).collect();
     let mut buffer = vec![0; 65_536];

@@ -67,7 +67,7 @@ impl Want {
             Self::Hops => ip(out(&A), own, world).hops(1).udp(port, 53, b"x"),
             Self::Neighbour => ip((A.mac(), SMALL.mac()), own, neighbour).udp(port, 53, &[7; 1400]),
             Self::Inward => ip(FROM_WORLD, forged, host).hops(1).udp(5000, 8000, b"x"),
-            Self::InwardTooBig => ip(FROM_WORLD, forged, host).udp(5000, 9000, &[7; 1400]),
+            Self::InwardTooBig => ip(FROM_WORLD, forged, host).dont_fragment().udp(5000, 9000, &[7; 1400]),
         }
     }
 
