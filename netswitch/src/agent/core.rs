@@ -35,9 +35,6 @@ pub struct Core {
     pub kernel: Box<dyn Kernel>,
     pub datapath: Datapath,
     pub host: HostOptions,
-    /// Whether a changed route can make a device an uplink, as it was at the last look
-    /// ([`crate::model::uplink::Host::has_unnumbered`]).
-    pub routes_choose_uplinks: bool,
     /// The `IPsec` policies that the programs compare packets with, once they do.
     pub ipsec: Option<ipsec::Compiled>,
     /// IPv6's rules that the programs go through, once they do.

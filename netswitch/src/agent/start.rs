@@ -55,7 +55,6 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
         kernel: Box::new(kernel),
         datapath,
         host: options.host.clone(),
-        routes_choose_uplinks: false,
         ipsec: None,
         routing: None,
         jobs: jobs.clone(),

@@ -122,14 +122,8 @@ impl Core {
     /// As they are now, of a host with these addresses. What a network trusts is one, too, where any is.
     pub fn uplinks(&mut self, addresses: &[(String, IpNetwork)]) -> kernel::Result<Vec<Uplink>> {
         let links = self.kernel.links()?;
-        let mut host = self.candidates(&links, addresses);
-        let choice = self.choice(&host);
-        // hosts may have a million routes: they are read only where they matter
-        self.routes_choose_uplinks = host.has_unnumbered(&choice);
-        if self.routes_choose_uplinks {
-            host.routed = self.kernel.routed_devices()?;
-        }
-        Ok(uplink::choose(&choice, &host))
+        let host = self.candidates(&links, addresses);
+        Ok(uplink::choose(&self.choice(&host), &host))
     }
 
     /// The devices that `--uplink` names, and those that a network trusts.
@@ -152,18 +146,16 @@ impl Core {
     pub fn describe_uplinks(&mut self) -> kernel::Result<(bool, String)> {
         let addresses = self.kernel.addresses()?;
         let links = self.kernel.links()?;
-        let mut host = self.candidates(&links, &addresses);
-        host.routed = self.kernel.routed_devices()?;
+        let host = self.candidates(&links, &addresses);
         Ok(uplink::describe(&self.choice(&host), &host))
     }
 
-    /// What uplinks are chosen from, without the routes.
+    /// What uplinks are chosen from.
     fn candidates<'a>(&self, links: &'a [kernel::Link], addresses: &'a [(String, IpNetwork)]) -> uplink::Host<'a> {
         uplink::Host {
             links,
             addresses,
             ours: self.state.device_indexes().collect(),
-            routed: BTreeSet::new(),
             needs_ethernet: self.host.mode == UplinkMode::Stack,
         }
     }
@@ -214,7 +206,12 @@ impl Core {
             let hooks = UplinkHooks {
                 device: uplink.link.name.clone(),
                 index: uplink.link.index,
-                mode,
+                // another driver's XDP slows down what a device is there for
+                mode: if uplink.is_main || mode != UplinkMode::Xdp {
+                    mode
+                } else {
+                    UplinkMode::Tcx
+                },
                 is_bare: uplink.is_bare(),
             };
             let mut is_ready = guarded.contains(&hooks.index) == hooks.are_guarded();

@@ -23,11 +23,7 @@ impl Core {
             Event::RoutesChanged => {
                 self.forget_answers();
                 self.refresh_routing();
-                return if self.routes_choose_uplinks {
-                    self.refresh_host();
-                } else {
-                    self.flows_look_again();
-                };
+                return self.flows_look_again();
             }
             Event::IpsecChanged => return self.refresh_ipsec(),
             Event::AddressAdded { .. } | Event::AddressRemoved { .. } | Event::Missed => {

@@ -263,10 +263,6 @@ impl Kernel for Fake {
         state.tables.device(&self.home, device).map(|_| Traffic::default())
     }
 
-    fn routed_devices(&mut self) -> Result<BTreeSet<u32>> {
-        Ok(BTreeSet::new())
-    }
-
     fn routing_rules(&mut self) -> Result<Vec<Rule>> {
         Ok(Vec::new())
     }

@@ -21,7 +21,6 @@ pub mod socket;
 pub mod sysctl;
 pub mod watch;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -167,8 +166,6 @@ pub trait Kernel: Send {
     fn neighbours(&mut self, device: &str) -> Result<Vec<(IpAddr, Mac)>>;
     /// The host's routes, default routes left out.
     fn routes(&mut self) -> Result<Vec<Route>>;
-    /// Indexes of the host's devices that unicast routes lead through, link-local networks left out.
-    fn routed_devices(&mut self) -> Result<BTreeSet<u32>>;
     /// The rules of IPv6's routing tables, in the order in which the kernel asks them.
     fn routing_rules(&mut self) -> Result<Vec<Rule>>;
     /// Prefixes of IPv6's routes in these tables.

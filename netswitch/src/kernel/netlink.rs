@@ -1,6 +1,6 @@
 //! The real kernel, over rtnetlink and `/proc/sys`.
 
-use std::{collections::BTreeSet, io, net::IpAddr};
+use std::{io, net::IpAddr};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::AddressFamily;
@@ -177,10 +177,6 @@ impl Kernel for Netlink {
 
     fn routes(&mut self) -> Result<Vec<Route>> {
         route::all(&mut self.host)
-    }
-
-    fn routed_devices(&mut self) -> Result<BTreeSet<u32>> {
-        route::devices(&mut self.host)
     }
 
     fn routing_rules(&mut self) -> Result<Vec<Rule>> {

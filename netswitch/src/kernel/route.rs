@@ -1,6 +1,6 @@
 //! Default routes, and the destinations that are taken already.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::{
@@ -51,15 +51,6 @@ pub fn all(socket: &mut Socket) -> Result<Vec<Route>> {
     Ok(routes)
 }
 
-/// Devices that unicast routes of every table but the local one lead through; link-local networks left out.
-pub fn devices(socket: &mut Socket) -> Result<BTreeSet<u32>> {
-    let mut devices = BTreeSet::new();
-    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-        devices.extend(list(socket, family)?.iter().flat_map(ways));
-    }
-    Ok(devices)
-}
-
 /// Prefixes of IPv6's routes in these tables, whatever the routes' type.
 pub fn prefixes(socket: &mut Socket, tables: &[u32]) -> Result<Vec<(u32, IpNetwork)>> {
     let routes = list(socket, AddressFamily::Inet6)?;
@@ -96,29 +87,6 @@ fn list(socket: &mut Socket, family: AddressFamily) -> Result<Vec<RouteNetlinkMe
     message.header.address_family = family;
     let answers = socket.dump(&RouteNetlinkMessage::GetRoute(message));
     answers.map_err(|refusal| refusal.of("list routes"))
-}
-
-/// The devices of a route's next hops.
-fn ways(message: &RouteNetlinkMessage) -> Vec<u32> {
-    let RouteNetlinkMessage::NewRoute(message) = message else {
-        return Vec::new();
-    };
-    let header = &message.header;
-    let is_of_links = message.attributes.iter().any(|attribute| {
-        matches!(attribute, RouteAttribute::Destination(destination) if ip(destination).is_some_and(is_of_every_link))
-    });
-    if header.kind != RouteType::Unicast || u32::from(header.table) == TABLE_LOCAL || is_of_links {
-        return Vec::new();
-    }
-    let mut ways = Vec::new();
-    for attribute in &message.attributes {
-        if let RouteAttribute::Oif(index) = attribute {
-            ways.push(*index);
-        } else if let RouteAttribute::MultiPath(hops) = attribute {
-            ways.extend(hops.iter().map(|hop| hop.interface_index));
-        }
-    }
-    ways
 }
 
 /// Whether there is a default route of that family, in the main table.

@@ -48,6 +48,9 @@ pub struct Uplink {
     pub link: Link,
     pub v4: Option<IpAddr>,
     pub v6: Option<IpAddr>,
+    /// Whether it was named or has an address. Another one gets packets for the host now and then: where two devices are on
+    /// one link, either answers for the addresses of both (`arp_ignore` in `ip-sysctl.rst`).
+    pub is_main: bool,
 }
 
 impl Uplink {
@@ -64,20 +67,11 @@ pub struct Host<'a> {
     pub addresses: &'a [(String, IpNetwork)],
     /// Indexes of the switch's own devices.
     pub ours: BTreeSet<u32>,
-    /// Indexes of the devices that routes lead through; read only if [`Host::has_unnumbered`] says so.
-    pub routed: BTreeSet<u32>,
     /// `--uplink-mode stack`: what reads packets at the egress of uplinks reads Ethernet headers.
     pub needs_ethernet: bool,
 }
 
 impl Host<'_> {
-    /// Whether a device without an address could be an uplink. Such a device is one if a route leads through it, so that
-    /// the routes have to be read.
-    pub fn has_unnumbered(&self, choice: &Choice) -> bool {
-        let is_unnumbered = |link: &Link| self.could_be(link) && !self.has_address(link);
-        *choice == Choice::Auto && self.links.iter().any(is_unnumbered)
-    }
-
     /// A device that is up, no part of another one, and not the switch's.
     fn could_be(&self, link: &Link) -> bool {
         let has_header = match link.header {
@@ -105,12 +99,13 @@ pub fn choose(choice: &Choice, host: &Host) -> Vec<Uplink> {
     let is_chosen = |link: &&Link| match choice {
         Choice::None => false,
         Choice::Named(names) => names.contains(&link.name) && link.header != LinkHeader::Other,
-        Choice::Auto => host.could_be(link) && (host.has_address(link) || host.routed.contains(&link.index)),
+        Choice::Auto => host.could_be(link),
     };
     let uplink = |link: &Link| Uplink {
         link: link.clone(),
         v4: shown(link, host.addresses, true),
         v6: shown(link, host.addresses, false),
+        is_main: *choice != Choice::Auto || host.has_address(link),
     };
     let has_header = |link: &&Link| link.header == LinkHeader::Ethernet || !host.needs_ethernet;
     let links = host.links.iter().filter(is_chosen).filter(has_header);
@@ -156,14 +151,10 @@ fn obstacle(link: &Link, host: &Host, choice: &Choice, is_named: bool) -> Option
         Some("its link-layer header is not Ethernet's")
     } else if link.header == LinkHeader::None && host.needs_ethernet {
         Some("it has no Ethernet headers, which --uplink-mode stack reads")
-    } else if *choice != Choice::Auto {
-        host.routed
-            .contains(&link.index)
-            .then_some("it is not named by --uplink")
-    } else if link.controller.is_some() {
-        None // its bridge or bond is looked at
+    } else if *choice != Choice::Auto && host.could_be(link) {
+        Some("it is not named by --uplink")
     } else {
-        Some("it has no address, and no route leads through it")
+        None // a part of a bridge or bond, which is looked at
     }
 }
 
@@ -240,16 +231,11 @@ mod tests {
             links: &links,
             addresses: &addresses,
             ours: BTreeSet::new(),
-            routed: BTreeSet::from([2, 6, 7]),
             needs_ethernet: false,
         };
-        assert_eq!(
-            host.has_unnumbered(&Choice::of(&choice)),
-            choice.contains(&"auto".to_owned())
-        );
         choose(&Choice::of(&choice), &host)
             .iter()
-            .map(|uplink| format!("{} {:?}", uplink.link.name, uplink.v4))
+            .map(|uplink| format!("{} {:?} {}", uplink.link.name, uplink.v4, uplink.is_main))
             .collect()
     }
 
@@ -270,7 +256,6 @@ mod tests {
             links: &links,
             addresses: &addresses,
             ours: BTreeSet::from([3]),
-            routed: BTreeSet::from([3, 5]),
             needs_ethernet: false,
         };
         let said = |host: &Host, choice: &str| describe(&Choice::of(&[choice.to_owned()]), host);
@@ -281,18 +266,24 @@ mod tests {
         );
         let tun0 = "not tun0: it is not named by --uplink";
         assert_eq!(said(&host, "eth0"), (true, format!("eth0; {tun0}; {ib0}")));
-        assert_eq!(said(&host, "ib0"), (false, format!("none; {tun0}; {ib0}")));
+        let eth0 = "not eth0: it is not named by --uplink";
+        assert_eq!(said(&host, "ib0"), (false, format!("none; {eth0}; {tun0}; {ib0}")));
         host.needs_ethernet = true;
         let tun0 = "not tun0: it has no Ethernet headers, which --uplink-mode stack reads";
         assert_eq!(said(&host, "auto"), (true, format!("eth0; {tun0}; {ib0}")));
     }
 
     #[test]
-    fn devices_with_an_address_or_a_route_are_uplinks_unless_others_are_named() {
-        let auto = ["eth0 Some(192.0.2.1)", "eth3 Some(198.51.100.7)", "tun0 Some(10.8.0.2)"];
+    fn devices_that_are_up_are_uplinks_unless_others_are_named() {
+        let auto = [
+            "eth0 Some(192.0.2.1) true",
+            "eth1 Some(198.51.100.7) false",
+            "eth3 Some(198.51.100.7) false",
+            "tun0 Some(10.8.0.2) true",
+        ];
         assert_eq!(names(&["auto"]), auto);
         assert_eq!(names(&["none"]), [""; 0]);
-        assert_eq!(names(&["eth1", "eth9", "ib0"]), ["eth1 Some(198.51.100.7)"]);
+        assert_eq!(names(&["eth1", "eth9", "ib0"]), ["eth1 Some(198.51.100.7) true"]);
         assert_eq!(names(&["eth1", "auto"]), auto);
     }
 }
