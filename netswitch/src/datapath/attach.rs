@@ -20,7 +20,10 @@ use super::{
     Datapath, EXPLAIN_ENDPOINT, EXPLAIN_UPLINK, Error, FROM_ENDPOINT, FROM_UPLINK, Result, TO_UPLINK, WRAP_BARE,
 };
 
+/// Of clsact filters; [`BEHIND`] of one that comes after another of ours. Of several filters of one priority the last one
+/// added runs first.
 const PRIORITY: u16 = 1;
+const BEHIND: u16 = 2;
 
 /// What is pinned for a device.
 enum Pin {
@@ -71,7 +74,7 @@ impl Hook {
         }
     }
 
-    /// Of its clsact filter. Filters of one priority run in the order in which they were added.
+    /// Of its clsact filter.
     const fn handle(self) -> TcHandle {
         match self {
             Self::Endpoint | Self::Uplink | Self::UplinkEgress => TcHandle::new(0, 1),
@@ -112,10 +115,13 @@ impl Datapath {
             None => LinkOrder::first(),
         };
         let order = TcAttachOptions::TcxOrder(order);
+        let priority = self.priority(hook, index);
         let program = self.program_mut(hook)?;
         match program.attach_with_options(device, hook.side(), order) {
             Ok(id) => pin_link(program, id, &path).map_err(attach_error(device))?,
-            Err(error) if errno(&error) == Some(libc::EINVAL) => attach_clsact(program, hook, device, &path)?,
+            Err(error) if errno(&error) == Some(libc::EINVAL) => {
+                attach_clsact(program, hook, priority, device, &path)?;
+            }
             Err(error) => return Err(attach_error(device)(error)),
         }
         Ok(())
@@ -132,20 +138,31 @@ impl Datapath {
         }
     }
 
+    /// Of the hook's clsact filter on a device: packets get their Ethernet header first.
+    fn priority(&self, hook: Hook, index: u32) -> u16 {
+        if hook == Hook::Uplink && self.pin_of(Hook::BareUplink, index).exists() {
+            BEHIND
+        } else {
+            PRIORITY
+        }
+    }
+
     /// Takes it off again. That the device is gone, or never had it, is no error.
     pub fn detach(&mut self, hook: Hook, index: u32) -> Result<()> {
         let path = self.pin_of(hook, index);
         if let Pin::Program = Pin::at(&path)?
             && let Some(device) = name_of(index)
         {
-            // dropping the link deletes the filter
-            drop(SchedClassifierLink::attached(
-                &device,
-                hook.side(),
-                PRIORITY,
-                hook.handle(),
-                None,
-            ));
+            // dropping the link deletes the filter; of the two there is one
+            for priority in [PRIORITY, BEHIND] {
+                drop(SchedClassifierLink::attached(
+                    &device,
+                    hook.side(),
+                    priority,
+                    hook.handle(),
+                    None,
+                ));
+            }
         }
         remove(&path)
     }
@@ -173,6 +190,7 @@ impl Datapath {
         for hook in Hook::ALL {
             for index in self.attached(hook)? {
                 let path = self.pin_of(hook, index);
+                let priority = self.priority(hook, index);
                 let program = self.program_mut(hook)?;
                 let gone = match Pin::at(&path)? {
                     Pin::Nothing => false,
@@ -180,7 +198,7 @@ impl Datapath {
                     Pin::Program => match name_of(index) {
                         Some(device) => {
                             remove(&path)?;
-                            attach_clsact(program, hook, &device, &path)?;
+                            attach_clsact(program, hook, priority, &device, &path)?;
                             false
                         }
                         None => true,
@@ -245,17 +263,23 @@ fn pin_link(hook: &mut SchedClassifier, id: SchedClassifierLinkId, path: &Path) 
 }
 
 /// Adds the filter, or replaces the program in the one that is there.
-fn attach_clsact(program: &mut SchedClassifier, hook: Hook, device: &str, path: &Path) -> Result<()> {
+fn attach_clsact(
+    program: &mut SchedClassifier,
+    hook: Hook,
+    priority: u16,
+    device: &str,
+    path: &Path,
+) -> Result<()> {
     let _ = tc::qdisc_add_clsact(device); // fails if it is there
     let options = NlOptions {
-        priority: PRIORITY,
+        priority,
         handle: hook.handle(),
         classid: None,
     };
     let attached = program
         .attach_with_options(device, hook.side(), TcAttachOptions::Netlink(options))
         .or_else(|_| {
-            let link = SchedClassifierLink::attached(device, hook.side(), PRIORITY, hook.handle(), None)
+            let link = SchedClassifierLink::attached(device, hook.side(), priority, hook.handle(), None)
                 .map_err(ProgramError::IOError)?;
             program.attach_to_link(link)
         })
