@@ -252,7 +252,15 @@ impl Switch {
             return Err(DropReason::NotRouted);
         }
         match self.subnet_of(to) {
-            Some(subnet) if subnet.network != sender.network => Err(DropReason::OtherNetwork),
+            Some(subnet) if subnet.network != sender.network => {
+                let is_group = passage.frame[0] & 1 != 0;
+                let owner = self.networks.get(&subnet.network);
+                if owner.is_some_and(|owner| !is_group && is_gateway(owner, to)) {
+                    Ok(())
+                } else {
+                    Err(DropReason::OtherNetwork)
+                }
+            }
             _ if self.host_addresses.contains(&to) => Ok(()),
             Some(_) => Err(DropReason::NotRouted),
             None if sender.flags & flags::INTERNAL != 0 => Err(DropReason::InternalNetwork),

@@ -25,6 +25,8 @@ use crate::{
 enum Place {
     /// The host's own stack, by one of its addresses.
     Host,
+    /// The host by the address that it has on another network.
+    OtherGateway,
     /// A group of the network's.
     Group,
     World,
@@ -115,9 +117,9 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<Answer, 
             masquerade::decide(frame, endpoint, 0)?;
         }
         Place::Group => return Ok(Answer::Host),
-        Place::Host if readable.is_err() => return Ok(Answer::Host),
+        Place::Host | Place::OtherGateway if readable.is_err() => return Ok(Answer::Host),
         Place::Host if names::is_question(read()?, to, network) => return Ok(Answer::Question),
-        Place::Host => match publish::find(frame) {
+        Place::Host | Place::OtherGateway => match publish::find(frame) {
             None => return Ok(Answer::Host),
             Some(found) => publish::decide_container(found, endpoint)?,
         },
@@ -188,6 +190,7 @@ pub fn check(frame: Frame, family: Family, endpoint: &Endpoint) -> Result<(), Dr
     host::check_metadata(endpoint, to)?;
     match place(frame, family, to, endpoint, network)? {
         Place::Host | Place::Group => Ok(()),
+        Place::OtherGateway => Err(DropReason::OtherNetwork),
         Place::World if endpoint.flags & flags::INTERNAL != 0 => Err(DropReason::InternalNetwork),
         Place::World => Err(DropReason::NoUplink),
     }
@@ -225,6 +228,10 @@ fn place(
             if !near::leads_to(subnet, owner, near.ifindex) && near.ifindex != 0 && !owner.is_gateway(to) =>
         {
             Ok(other)
+        }
+        // what is behind it stays closed, and a network without the host on it has no way to the host
+        Some((_, owner)) if near.is_local && owner.is_gateway(to) && network.has_gateway(to.as_v4().is_some()) => {
+            Ok(Place::OtherGateway)
         }
         Some((subnet, _)) if subnet.network != endpoint.network => Err(DropReason::OtherNetwork),
         // inside the own subnet the host has its broadcast address and what else the host end carries

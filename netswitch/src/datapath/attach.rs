@@ -263,13 +263,7 @@ fn pin_link(hook: &mut SchedClassifier, id: SchedClassifierLinkId, path: &Path) 
 }
 
 /// Adds the filter, or replaces the program in the one that is there.
-fn attach_clsact(
-    program: &mut SchedClassifier,
-    hook: Hook,
-    priority: u16,
-    device: &str,
-    path: &Path,
-) -> Result<()> {
+fn attach_clsact(program: &mut SchedClassifier, hook: Hook, priority: u16, device: &str, path: &Path) -> Result<()> {
     let _ = tc::qdisc_add_clsact(device); // fails if it is there
     let options = NlOptions {
         priority,

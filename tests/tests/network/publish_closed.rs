@@ -94,16 +94,17 @@ fn case_22_another_network_gets_in_by_the_host_alone() {
     world.run("stranger", &["--net", "other"]);
     let stranger = world.inside("stranger");
     for transport in Transport::BOTH {
-        for to in ["10.66.0.2", "fd66::2", "10.66.0.1", "fd66::1"] {
+        for to in ["10.66.0.2", "fd66::2"] {
             for port in [80, 8080] {
                 Dial::new(transport, (address(to), port).into()).unanswered(&stranger);
             }
         }
-        for to in HOST {
+        // the other network's gateway is the host, too
+        for to in [HOST[0], HOST[1], "10.66.0.1", "fd66::1"] {
             Dial::new(transport, (address(to), 8080).into()).answered(&stranger);
         }
     }
-    drops_reach(&world, "stranger", "other", "other-network", 16);
+    drops_reach(&world, "stranger", "other", "other-network", 8);
 }
 
 #[test]

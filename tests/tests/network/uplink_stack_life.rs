@@ -118,7 +118,7 @@ fn an_uplink_that_goes_is_put_back() {
         }
     });
     assert_eq!(forwarding(), "1");
-    world.host.sh("ip addr flush dev up1").ok();
+    world.host.sh("ip link set up1 down").ok();
     eventually("it is no uplink any more", || match forwarding().as_str() {
         "0" => Ok(()),
         other => Err(other.to_owned()),

@@ -55,7 +55,7 @@ fn neighbours_networks_and_rules() {
         &world,
         "web",
         "fd8::1",
-        &["dropped other-network: icmp fd7::2 -> fd8::1 on front"],
+        &["allowed: icmp fd7::2 -> fd8::1 on front, to (host), not translated"],
     );
     says(
         &world,

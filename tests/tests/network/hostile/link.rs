@@ -70,11 +70,6 @@ fn destinations(field: &Field) -> Vec<Case> {
             packet(field.gateway, STRANGER[family]),
         );
         drop(
-            "other-network",
-            "another gateway by the gateway",
-            packet(field.gateway, OTHER_GATEWAY[family]),
-        );
-        drop(
             "not-routed",
             "a neighbour by the gateway",
             packet(field.gateway, VICTIM[family]),
