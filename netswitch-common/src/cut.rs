@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(step(1400), 1376);
         assert_eq!(all(1480, 0), [(0, 1376, MORE), (1376, 104, 172)]);
         // one that is in the middle of a packet, and one that is its end
-        assert_eq!(all(1480, MORE | 185), [(0, 1376, MORE | 185), (1376, 104, MORE | 357)]);
+        assert_eq!(all(1480, MORE + 185), [(0, 1376, MORE + 185), (1376, 104, MORE + 357)]);
         assert_eq!(all(1376, 185), [(0, 1376, 185)]);
         assert_eq!(all(2753, 0).len(), 3);
     }

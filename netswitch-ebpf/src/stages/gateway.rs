@@ -1,6 +1,8 @@
 //! Frames that reach the host, by the gateway's MAC or as copies, judged by destination address: the
 //! host itself, another network, or the world.
 
+use core::cell::Cell;
+
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_coarse_ns};
 use netswitch_common::{
     address::Address,
@@ -25,8 +27,6 @@ use crate::{
 enum Place {
     /// The host's own stack, by one of its addresses.
     Host,
-    /// The host by the address that it has on another network.
-    OtherGateway,
     /// A group of the network's.
     Group,
     World,
@@ -96,6 +96,7 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<Answer, 
         return Err(DropReason::Internal);
     };
     let place = match place(frame, headers.family, to.get(), endpoint, network) {
+        Err(DropReason::OtherNetwork) if is_for_other_gateway(endpoint) => Place::Host,
         Err(DropReason::OtherNetwork) if readable.is_ok() => {
             direct::decide_between(endpoint)?;
             leave::leave(frame, Verdict::Open, way_back(frame, endpoint));
@@ -117,9 +118,9 @@ fn judge(frame: Frame, headers: Headers, endpoint: &Endpoint) -> Result<Answer, 
             masquerade::decide(frame, endpoint, 0)?;
         }
         Place::Group => return Ok(Answer::Host),
-        Place::Host | Place::OtherGateway if readable.is_err() => return Ok(Answer::Host),
+        Place::Host if readable.is_err() => return Ok(Answer::Host),
         Place::Host if names::is_question(read()?, to, network) => return Ok(Answer::Question),
-        Place::Host | Place::OtherGateway => match publish::find(frame) {
+        Place::Host => match publish::find(frame) {
             None => return Ok(Answer::Host),
             Some(found) => publish::decide_container(found, endpoint)?,
         },
@@ -190,10 +191,26 @@ pub fn check(frame: Frame, family: Family, endpoint: &Endpoint) -> Result<(), Dr
     host::check_metadata(endpoint, to)?;
     match place(frame, family, to, endpoint, network)? {
         Place::Host | Place::Group => Ok(()),
-        Place::OtherGateway => Err(DropReason::OtherNetwork),
         Place::World if endpoint.flags & flags::INTERNAL != 0 => Err(DropReason::InternalNetwork),
         Place::World => Err(DropReason::NoUplink),
     }
+}
+
+/// Whether the packet is for the host by its address on another network. What is behind that stays closed, and who has no
+/// host on the own network has no way to it.
+#[inline(always)]
+fn is_for_other_gateway(endpoint: &Endpoint) -> bool {
+    find_other_gateway(endpoint.network) != 0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn find_other_gateway(own: u32) -> u32 {
+    let Some(to) = maps::work().and_then(Work::destination).map(Cell::get) else {
+        return 0;
+    };
+    let owner = maps::subnet(to).and_then(|subnet| maps::network(subnet.network));
+    let has_gateway = maps::network(own).is_some_and(|network| network.has_gateway(to.as_v4().is_some()));
+    u32::from(has_gateway && owner.is_some_and(|owner| owner.is_gateway(to)))
 }
 
 #[inline(always)]
@@ -228,10 +245,6 @@ fn place(
             if !near::leads_to(subnet, owner, near.ifindex) && near.ifindex != 0 && !owner.is_gateway(to) =>
         {
             Ok(other)
-        }
-        // what is behind it stays closed, and a network without the host on it has no way to the host
-        Some((_, owner)) if near.is_local && owner.is_gateway(to) && network.has_gateway(to.as_v4().is_some()) => {
-            Ok(Place::OtherGateway)
         }
         Some((subnet, _)) if subnet.network != endpoint.network => Err(DropReason::OtherNetwork),
         // inside the own subnet the host has its broadcast address and what else the host end carries

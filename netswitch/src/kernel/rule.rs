@@ -53,11 +53,7 @@ fn rule(message: &RouteNetlinkMessage) -> Option<Rule> {
                 rule.takes_none = true;
             }
             RuleAttribute::UidRange(range) => rule.takes_none |= range.start > 0,
-            RuleAttribute::L3MDev(false)
-            | RuleAttribute::Realm(_)
-            | RuleAttribute::SuppressIfGroup(_)
-            | RuleAttribute::Protocol(_) => {}
-            _ => {}
+            _ => {} // what no packet is told apart by, and what is not heeded: `suppress_ifgroup`
         }
     }
     rule.action = match header.action {

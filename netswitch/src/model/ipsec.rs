@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn more_than_the_maps_hold_stop_everything() {
-        let many: Vec<Policy> = (0..capacity::SECURITY / 2 + 1)
+        let many: Vec<Policy> = (0..=capacity::SECURITY / 2)
             .map(|number| policy(Side::Out, number, "10.0.0.0/8", "192.0.2.0/24", false))
             .collect();
         let everything = lists(&many);
