@@ -19,7 +19,12 @@ impl Core {
         } else {
             self.kernel.prefixes(&tables)?
         };
-        let links = self.kernel.links()?;
+        // few rules name devices, and a host may have thousands
+        let links = if rules.iter().any(|rule| rule.device.is_some()) {
+            self.kernel.links()?
+        } else {
+            Vec::new()
+        };
         let index = |name: &str| links.iter().find(|link| link.name == name).map(|link| link.index);
         let compiled = compile(&rules, prefixes, index, self.datapath.can_ask_tables());
         if self.routing.as_ref() != Some(&compiled) {

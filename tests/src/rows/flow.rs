@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netswitch::action::Entry;
 use netswitch::datapath::Hook;
+use netswitch::model::ipsec::{Policy, Side, stop_all};
 use netswitch_common::{
     address::Address,
     capacity,
@@ -19,6 +20,7 @@ use netswitch_common::{
 use crate::{
     fixture::{
         A, ALPHA_HOST, B, D, HOST_V4, MORE, Port, Q, REFUSED, RESOLVER, S, SHUT_HOST, SMALL, UPLINK_INDEX, WORLD_V4,
+        WORLD_V6,
         uplink::{self, FROM_WORLD, into, out},
     },
     packet::{Ip, ip},
@@ -33,6 +35,8 @@ pub struct FlowRow {
     /// In the maps beside the fixture's.
     pub entries: Vec<Entry>,
     pub config: Config,
+    /// Of the host's IPsec.
+    pub policies: Vec<Policy>,
     /// What came before.
     pub before: Vec<Arrival>,
     pub last: Arrival,
@@ -81,6 +85,7 @@ pub(super) fn row(name: &'static str, last: Arrival, verdict: Verdict) -> FlowRo
         name,
         entries: Vec::new(),
         config: uplink::config(capacity::MASQUERADE_PORTS, 64),
+        policies: Vec::new(),
         before: Vec::new(),
         last,
         verdict,
@@ -128,6 +133,7 @@ pub fn rows() -> Vec<FlowRow> {
         ends(),
         closed(),
         no_way(),
+        protected(),
         exhausted(),
         names(),
         super::policy::rows(),
@@ -296,6 +302,53 @@ fn no_way() -> Vec<FlowRow> {
         told("a prohibited route over v6", v6(prohibited.2), DropReason::Prohibited),
         refused("a black hole over v4", v4(blackhole.1), &A, DropReason::Blackhole),
         refused("a black hole over v6", v6(blackhole.2), &A, DropReason::Blackhole),
+    ]
+}
+
+/// What a policy of the host's IPsec covers, by whichever of the packet's addresses, and what none does.
+fn protected() -> Vec<FlowRow> {
+    let policy = |side, from: IpAddr, passes| {
+        let [v4, v6] = stop_all(side);
+        let policy = if from.is_ipv4() { v4 } else { v6 };
+        Policy {
+            priority: if passes { 1 } else { 2 },
+            from: from.into(),
+            passes,
+            ..policy
+        }
+    };
+    let v4 = |port| sent(&A, to_world(&A).udp(port, 53, b"?"));
+    let v6 = |port| sent(&A, ip(out(&A), A.v6(), WORLD_V6).udp(port, 53, b"?"));
+    let comes = |port| received(from_world(HOST_V4).udp(1060, port, b"?"));
+    let stopped = |name, last, endpoint, policies| FlowRow {
+        policies,
+        ..refused(name, last, endpoint, DropReason::IpsecPolicy)
+    };
+    let passes = |name, last, policies| FlowRow {
+        policies,
+        ..row(name, last, Verdict::Open)
+    };
+    let (own, own_v6, host, world) = (A.v4().into(), A.v6().into(), HOST_V4.into(), WORLD_V4.into());
+    let out = |from| vec![policy(Side::Out, from, false)];
+    let forward = |from| vec![policy(Side::Forward, from, false)];
+    vec![
+        stopped("covered by the container's address over v4", v4(1051), &A, out(own)),
+        stopped("covered by the container's address over v6", v6(1051), &A, out(own_v6)),
+        stopped("covered by the host's address", v4(1052), &A, out(host)),
+        stopped("covered as it arrives", v4(1053), &A, forward(own)),
+        stopped("covered, to a published port", comes(8060), &B, forward(world)).published(8060, &B, 0),
+        passes("covered from elsewhere", v4(1054), out(B.v4().into())),
+        passes("of the other family", v4(1055), out(own_v6)),
+        passes(
+            "let pass by a policy before",
+            v4(1056),
+            vec![
+                policy(Side::Out, own, false),
+                policy(Side::Out, own, true),
+                policy(Side::Out, host, true),
+            ],
+        ),
+        passes("covered on its way out alone", comes(8061), out(B.v4().into())).published(8061, &B, 0),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Every row three times: through `from_endpoint`, through `explain_endpoint`, through the model.
 
-use netswitch::datapath::Hook;
+use netswitch::{datapath::Hook, model::ipsec};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -165,6 +165,9 @@ fn run_flow(loaded: &mut Loaded, row: &FlowRow) -> Result<(), String> {
     let text = |error: netswitch::datapath::Error| error.to_string();
     let tables = loaded.datapath.tables();
     tables.set_config(&row.config).map_err(text)?;
+    if !row.policies.is_empty() {
+        tables.set_ipsec(&ipsec::compile(&row.policies)).map_err(text)?;
+    }
     for entry in &row.entries {
         tables.write(entry).map_err(text)?;
     }
