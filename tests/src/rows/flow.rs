@@ -35,7 +35,7 @@ pub struct FlowRow {
     /// In the maps beside the fixture's.
     pub entries: Vec<Entry>,
     pub config: Config,
-    /// Of the host's IPsec.
+    /// Of the host's `IPsec`.
     pub policies: Vec<Policy>,
     /// What came before.
     pub before: Vec<Arrival>,
@@ -305,7 +305,7 @@ fn no_way() -> Vec<FlowRow> {
     ]
 }
 
-/// What a policy of the host's IPsec covers, by whichever of the packet's addresses, and what none does.
+/// What a policy of the host's `IPsec` covers, by whichever of the packet's addresses, and what none does.
 fn protected() -> Vec<FlowRow> {
     let policy = |side, from: IpAddr, passes| {
         let [v4, v6] = stop_all(side);
