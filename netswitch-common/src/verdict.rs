@@ -71,6 +71,8 @@ named! {
         AnswerUnreachable = 19, "answer-unreachable";
         /// Too long for the next link, and its sender lets it be cut: its fragments arrive in its place.
         Cut = 20, "cut";
+        /// A broadcast from the world to a published port: a copy goes to the container, the frame on to the host's stack.
+        Share = 21, "share";
     }
 }
 

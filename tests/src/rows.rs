@@ -212,6 +212,7 @@ pub fn meaning(decision: Decision) -> Decision {
             | Verdict::Translate
             | Verdict::Open
             | Verdict::Pass
+            | Verdict::Share
             | Verdict::Park
             | Verdict::Unpark
             | Verdict::AnswerName

@@ -18,6 +18,7 @@ mod replicate;
 mod resolve;
 mod rewrite;
 pub mod settled;
+mod share;
 mod slot;
 pub mod translate;
 
@@ -156,6 +157,7 @@ fn commit_other(frame: Frame, decision: &Cell<Decision>) -> i32 {
 fn act(frame: Frame, decision: &Cell<Decision>, verdict: Verdict) -> Result<i32, DropReason> {
     match verdict {
         Verdict::Pass => return Ok(TCX_NEXT),
+        Verdict::Share => return share::share(frame).map(|()| TCX_NEXT),
         Verdict::Translate | Verdict::Open => {
             let action = to_other_end(frame, decision)?;
             port::keep_renewed();

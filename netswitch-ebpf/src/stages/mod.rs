@@ -26,6 +26,7 @@ pub mod resolve;
 pub mod route;
 mod routing;
 pub mod settled;
+pub mod share;
 pub mod source_guard;
 pub mod stack;
 pub mod tuple;

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::verdict::{Decision, DropReason, Verdict};
 
-use super::{direct, flow, fragment, leave, near, publish, stack, tuple};
+use super::{direct, flow, fragment, leave, near, publish, share, stack, tuple};
 use crate::{
     maps,
     packet::{Family, Frame, Headers, Packet},
@@ -24,9 +24,13 @@ pub fn decide(frame: Frame) -> bool {
     let Ok(packet) = Packet::parse(frame) else {
         return false;
     };
-    matches!(packet.headers.family, Family::V4 | Family::V6)
-        && frame.is_for_us()
-        && decide_uplink(frame.0, packet.headers.bits()) != 0
+    match frame.is_for_us() {
+        true => {
+            matches!(packet.headers.family, Family::V4 | Family::V6)
+                && decide_uplink(frame.0, packet.headers.bits()) != 0
+        }
+        false => share::decide(frame, &packet),
+    }
 }
 
 /// 0: to the host's stack. Else the decision is in `work`.

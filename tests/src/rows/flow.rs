@@ -8,7 +8,7 @@ use netswitch::action::Entry;
 use netswitch::datapath::Hook;
 use netswitch::model::ipsec::{Policy, Side, stop_all};
 use netswitch_common::{
-    address::Address,
+    address::{Address, Mac},
     capacity,
     fragment::PARKED_LONGEST,
     host::Config,
@@ -134,6 +134,7 @@ pub fn rows() -> Vec<FlowRow> {
         closed(),
         no_way(),
         protected(),
+        shared(),
         exhausted(),
         names(),
         super::policy::rows(),
@@ -349,6 +350,29 @@ fn protected() -> Vec<FlowRow> {
             ],
         ),
         passes("covered on its way out alone", comes(8061), out(B.v4().into())).published(8061, &B, 0),
+    ]
+}
+
+/// Broadcasts from the LAN to a published port.
+fn shared() -> Vec<FlowRow> {
+    let everyone = (FROM_WORLD.0, Mac::BROADCAST);
+    let datagram = |from, port| received(ip(everyone, from, Ipv4Addr::BROADCAST).udp(68, port, b"?"));
+    let nobody = Ipv4Addr::UNSPECIFIED;
+    vec![
+        row("to a published port", datagram(WORLD_V4, 8070), Verdict::Share).published(8070, &B, 0),
+        row("from who has no address yet", datagram(nobody, 8071), Verdict::Share).published(8071, &B, 0),
+        row("from whom nobody let in", datagram(nobody, 8072), Verdict::Pass).published(8072, &B, flags::SOURCES),
+        row(
+            "to a port that is not published",
+            datagram(WORLD_V4, 8073),
+            Verdict::Pass,
+        ),
+        row(
+            "over TCP",
+            received(ip(everyone, WORLD_V4, Ipv4Addr::BROADCAST).tcp(68, 8074, b"?")),
+            Verdict::Pass,
+        )
+        .published(8074, &B, 0),
     ]
 }
 

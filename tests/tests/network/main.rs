@@ -31,6 +31,7 @@ mod inspect;
 mod ipsec_policies;
 mod isolation;
 mod isolation_table;
+mod lan_broadcasts;
 mod limits;
 mod links;
 mod many;
