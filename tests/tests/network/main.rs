@@ -129,6 +129,11 @@ fn patience() -> String {
 /// What `ip` is told of a family, IPv4 first.
 const FAMILIES: [&str; 2] = ["-4", "-6"];
 
+/// What an address that `ip` adds needs to be bound at once: IPv6 would look for its like first.
+fn at_once(family: &str) -> &'static str {
+    if family == FAMILIES[1] { " nodad" } else { "" }
+}
+
 /// Makes a network with 10.N.0.0/24 and `fdN::/64`.
 fn dual(world: &World, name: &str, number: u32, options: &[&str]) {
     let subnets = [format!("10.{number}.0.0/24"), format!("fd{number}::/64")];

@@ -5,7 +5,7 @@ use tests::world::{
     eventually,
 };
 
-use super::{FAMILIES, address, dual};
+use super::{FAMILIES, address, at_once, dual};
 
 /// What the world behind the tunnel must see, and reach.
 fn works(arguments: &[&str]) {
@@ -131,13 +131,19 @@ fn the_way_follows_a_tunnel() {
     }
     for (peer, far) in TUNNEL_PEER.into_iter().zip(["203.0.113.9", "2001:db8:113::9"]) {
         let family = if far.contains(':') { "-6" } else { "-4" };
-        world.lan().sh(&format!("ip {family} addr add {far} dev lo")).ok();
+        world
+            .lan()
+            .sh(&format!("ip {family} addr add {far} dev lo{}", at_once(family)))
+            .ok();
         let at = |machine, name| Service::at(machine, Transport::Udp, (address(far), 7).into(), name);
         let _lan = at(world.lan(), "lan");
         let dial = Dial::udp(far, 7);
         assert_eq!(dial.answered(&inside).name, "lan");
         let tunnel = world.add_tunnel(1400);
-        tunnel.peer.sh(&format!("ip {family} addr add {far} dev lo")).ok();
+        tunnel
+            .peer
+            .sh(&format!("ip {family} addr add {far} dev lo{}", at_once(family)))
+            .ok();
         let _peer = at(&tunnel.peer, "peer");
         world
             .host

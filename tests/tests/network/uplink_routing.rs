@@ -2,7 +2,7 @@
 
 use tests::world::{Dial, LAN, Namespace, SECOND_HOST, SECOND_LAN, Service, Transport, World, eventually};
 
-use super::{FAMILIES, address, dual, no_way::fails};
+use super::{FAMILIES, address, at_once, dual, no_way::fails};
 
 /// Behind both LANs, by different machines.
 const FAR: [&str; 2] = ["203.0.113.9", "2001:db8:113::9"];
@@ -26,7 +26,9 @@ impl Setup {
         let mut services = Vec::new();
         for (machine, name) in [(world.lan(), "first"), (&second, "second")] {
             for (family, far) in FAMILIES.into_iter().zip(FAR) {
-                machine.sh(&format!("ip {family} addr add {far} dev lo")).ok();
+                machine
+                    .sh(&format!("ip {family} addr add {far} dev lo{}", at_once(family)))
+                    .ok();
             }
             for (transport, port) in [
                 (Transport::Tcp, 7),

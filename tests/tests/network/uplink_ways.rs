@@ -7,7 +7,7 @@ use std::time::Duration;
 use tests::site::{CELLS, CONTAINERS, FAMILIES, Gate, Kind, SUBNET, Site, Uplink};
 use tests::world::{Dial, Namespace, Service, Transport, within};
 
-use super::address;
+use super::{address, at_once};
 
 /// The second uplink's table.
 const TABLE: &str = "77";
@@ -339,7 +339,8 @@ fn the_source_that_a_route_names_is_shown() {
     let site = Site::new(&Gate::Switch(&[]), &[Kind::Unnumbered], |host, uplinks| {
         for (family, option) in FAMILIES.into_iter().enumerate() {
             let (uplink, source) = (&uplinks[0], elsewhere[family]);
-            host.sh(&format!("ip {option} addr add {source} dev lo")).ok();
+            host.sh(&format!("ip {option} addr add {source} dev lo{}", at_once(option)))
+                .ok();
             for prefix in uplink.beyond(family) {
                 let way = uplink.way(family).replace(&uplink.host[family], source);
                 host.sh(&format!("ip {option} route add {prefix} {way}")).ok();
