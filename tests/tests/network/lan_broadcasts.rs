@@ -19,9 +19,9 @@ const CLIENT_PORT: u16 = 6700;
 fn published(arguments: &[&str]) -> World {
     let world = World::with_lan_and(arguments);
     for (name, port) in [
-        ("all", "6767:67/udp".to_owned()),
-        ("one", format!("{}:6868:67/udp", HOST[0])),
-        ("own", "127.0.0.1:6969:67/udp".to_owned()),
+        ("all", "6767:7067/udp".to_owned()),
+        ("one", format!("{}:6868:7067/udp", HOST[0])),
+        ("own", "127.0.0.1:6969:7067/udp".to_owned()),
     ] {
         world.run(name, &["-p", &port]);
     }
@@ -29,7 +29,7 @@ fn published(arguments: &[&str]) -> World {
 }
 
 fn listen(inside: &Namespace) -> UdpSocket {
-    let socket = inside.enter(|| UdpSocket::bind("0.0.0.0:67")).unwrap();
+    let socket = inside.enter(|| UdpSocket::bind("0.0.0.0:7067")).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     socket
 }
@@ -54,11 +54,13 @@ fn reach_the_container(arguments: &[&str]) {
     let (all, client) = (listen(&world.inside("all")), client(&world));
     for to in [EVERYONE[0], EVERYONE[1], HOST[0]] {
         let answered = within(Duration::from_secs(10), || {
-            let text = |error: io::Error| error.to_string();
-            client.send_to(to.as_bytes(), (address(to), 6767)).map_err(text)?;
-            let (said, from) = heard(&all).map_err(text)?;
-            all.send_to(said.as_bytes(), from).map_err(text)?;
-            let answer = heard(&client).map_err(text)?;
+            let text = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
+            client
+                .send_to(to.as_bytes(), (address(to), 6767))
+                .map_err(text("send"))?;
+            let (said, from) = heard(&all).map_err(text("hear"))?;
+            all.send_to(said.as_bytes(), from).map_err(text("answer"))?;
+            let answer = heard(&client).map_err(text("get the answer"))?;
             if (said.as_str(), from.ip()) == (to, address(LAN[0]))
                 && answer == (to.to_owned(), (address(HOST[0]), 6767).into())
             {
@@ -126,7 +128,7 @@ fn the_host_hears_them_as_well() {
     for to in EVERYONE {
         within(Duration::from_secs(10), || {
             client
-                .send_to(to.as_bytes(), (address(to), 67))
+                .send_to(to.as_bytes(), (address(to), 7067))
                 .map_err(|error| error.to_string())?;
             heard(&host).map(drop).map_err(|error| error.to_string())
         })
