@@ -359,16 +359,31 @@ fn shared() -> Vec<FlowRow> {
     let datagram = |from, port| received(ip(everyone, from, Ipv4Addr::BROADCAST).udp(68, port, b"?"));
     let nobody = Ipv4Addr::UNSPECIFIED;
     vec![
-        row("to a published port", datagram(WORLD_V4, 8070), Verdict::Share).published(8070, &B, 0),
-        row("from who has no address yet", datagram(nobody, 8071), Verdict::Share).published(8071, &B, 0),
-        row("from whom nobody let in", datagram(nobody, 8072), Verdict::Pass).published(8072, &B, flags::SOURCES),
         row(
-            "to a port that is not published",
+            "a broadcast to a published port",
+            datagram(WORLD_V4, 8070),
+            Verdict::Share,
+        )
+        .published(8070, &B, 0),
+        row(
+            "a broadcast from who has no address yet",
+            datagram(nobody, 8071),
+            Verdict::Share,
+        )
+        .published(8071, &B, 0),
+        row(
+            "a broadcast from whom nobody let in",
+            datagram(nobody, 8072),
+            Verdict::Pass,
+        )
+        .published(8072, &B, flags::SOURCES),
+        row(
+            "a broadcast to a port that is not published",
             datagram(WORLD_V4, 8073),
             Verdict::Pass,
         ),
         row(
-            "over TCP",
+            "a broadcast over TCP",
             received(ip(everyone, WORLD_V4, Ipv4Addr::BROADCAST).tcp(68, 8074, b"?")),
             Verdict::Pass,
         )
