@@ -72,17 +72,23 @@ impl Config {
     }
 }
 
+/// Key of the first entry of a half, 0 or 1, in maps that have two; the others follow.
+#[inline(always)]
+pub const fn first_key(half: u32) -> u32 {
+    half << 31
+}
+
 /// Bits of [`Config::flags`].
 pub mod config_flags {
     /// `--uplink-mode stack`: what goes between containers and the world goes through the host's own stack.
     pub const STACK: u16 = 1 << 0;
     /// The host has `IPsec` policies: every packet that is passed on is compared with them ([`crate::ipsec`]).
     pub const IPSEC: u16 = 1 << 1;
-    /// Which half of the keys their maps are read by.
+    /// The half of the keys under which the programs read the policies.
     pub const IPSEC_HALF: u16 = 1 << 2;
     /// Rules of the host's own choose between IPv6's routing tables: the programs go through them ([`crate::routing`]).
     pub const ROUTING: u16 = 1 << 3;
-    /// Which half of the keys their maps are read by.
+    /// The half of the keys under which the programs read the rules.
     pub const ROUTING_HALF: u16 = 1 << 4;
 }
 

@@ -42,13 +42,7 @@ pub struct PolicyList {
 }
 map_type!(PolicyList, 8);
 
-/// Key of SECURITY for the first policy of a half; the others follow.
-#[inline(always)]
-pub const fn first_key(half: u32) -> u32 {
-    half << 31
-}
-
-/// Value of SECURITY: what a policy covers, and whether that may pass.
+/// Value of SECURITY, by keys from [`crate::host::first_key`] on: what a policy covers, and whether that may pass.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SecurityPolicy {

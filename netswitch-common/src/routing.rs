@@ -7,13 +7,7 @@
 
 use crate::{address::Address, map_type};
 
-/// Key of RULES for the first rule of a half; the others follow.
-#[inline(always)]
-pub const fn first_key(half: u32) -> u32 {
-    half << 31
-}
-
-/// Value of RULES.
+/// Value of RULES, by keys from [`crate::host::first_key`] on.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rule {

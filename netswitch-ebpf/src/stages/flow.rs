@@ -80,7 +80,8 @@ pub fn is_known() -> bool {
     find_flow() == FOUND
 }
 
-/// Whether it is found and nothing has to be asked or written about it, nor of the stack and of IPsec. The packet is `aside`, and so is what is found.
+/// Whether the flow is found and says alone what becomes of the packet: nothing has to be asked or written, and neither
+/// the stack nor IPsec has a say. The packet is `aside`, and so is what is found.
 #[inline(always)]
 pub fn is_settled(aside: &Aside) -> bool {
     maps::config().is_some_and(Config::lets_settle) && look(aside) && aside.found.get().due == 0

@@ -9,7 +9,10 @@ use aya_ebpf::{
     },
     helpers::bpf_loop,
 };
-use netswitch_common::routing::{Rule, action, first_key};
+use netswitch_common::{
+    host::first_key,
+    routing::{Rule, action},
+};
 
 use super::fib::{self, BY_MARK, ask, set_question};
 use crate::{

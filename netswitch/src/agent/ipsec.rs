@@ -2,14 +2,10 @@
 
 use super::core::Core;
 use crate::api::Finding;
-use crate::model::ipsec::{Compiled, Policy, Side, compile, stop_all};
+use crate::model::ipsec::{Compiled, Side, compile, stop_everything};
 
 /// Prefixes that are named.
 const SHOWN: usize = 8;
-
-fn everything() -> Vec<Policy> {
-    [stop_all(Side::Out), stop_all(Side::Forward)].concat()
-}
 
 impl Core {
     /// The programs compare packets with the policies that the host has now. Policies that cannot be read stop
@@ -17,7 +13,7 @@ impl Core {
     pub fn refresh_ipsec(&mut self) {
         let policies = self.kernel.security_policies().unwrap_or_else(|error| {
             tracing::error!(%error, "nothing passes between containers and the world: IPsec policies cannot be read");
-            everything()
+            stop_everything()
         });
         let compiled = compile(&policies);
         if self.ipsec.as_ref() == Some(&compiled) {
@@ -25,7 +21,7 @@ impl Core {
         }
         if let Err(error) = self.datapath.tables().set_ipsec(&compiled) {
             tracing::error!(%error, "nothing passes between containers and the world: IPsec policies are not written");
-            if let Err(error) = self.datapath.tables().set_ipsec(&compile(&everything())) {
+            if let Err(error) = self.datapath.tables().set_ipsec(&compile(&stop_everything())) {
                 tracing::error!(%error, "IPsec policies of the host are not heeded");
             }
             self.ipsec = None;

@@ -8,7 +8,7 @@ use netswitch_common::{
 
 use super::{
     Error, Result, Tables,
-    prefixes::{SOURCE_OFFSET, subnet_of},
+    prefixes::{NUMBER_BITS, subnet_of},
 };
 use crate::action::{Device, Entry};
 
@@ -141,6 +141,6 @@ fn source_of(key: &Key<SourceKey>) -> Option<Entry> {
     let SourceKey { publication, address } = key.data();
     Some(Entry::Source {
         publication: u16::try_from(publication).ok()?,
-        network: subnet_of(&Key::new(key.prefix_len().checked_sub(SOURCE_OFFSET)?, address))?,
+        network: subnet_of(&Key::new(key.prefix_len().checked_sub(NUMBER_BITS)?, address))?,
     })
 }

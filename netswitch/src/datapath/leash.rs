@@ -15,13 +15,10 @@ use netswitch_common::{
 use super::{
     Error, Result, Tables,
     flows::now,
-    prefixes::{key_of, subnet_of},
+    prefixes::{NUMBER_BITS, numbered_key, subnet_of},
     tables::absent_is_fine,
 };
 use crate::action::Entry;
-
-/// Bits in front of the address in a [`LeashKey`].
-const OFFSET: u32 = 32;
 
 /// What one leash may have learnt at once: a container that asks for ever more names gets no further.
 const LEARNT_MAX: usize = 4_096;
@@ -167,7 +164,7 @@ impl Tables {
         for row in &self.leashes.lock().map {
             let (key, Leashed { always, learnt, .. }) = row.map_err(Error::map("LEASHES"))?;
             let LeashKey { leash, address } = key.data();
-            let length = key.prefix_len().saturating_sub(OFFSET);
+            let length = key.prefix_len().saturating_sub(NUMBER_BITS);
             let network = subnet_of(&Key::new(length, address)).filter(|_| learnt == [0; 2]);
             entries.extend(network.map(|network| Entry::Leashed {
                 leash,
@@ -188,12 +185,7 @@ impl Tables {
 }
 
 fn key(leash: u32, network: &IpNetwork) -> Key<LeashKey> {
-    let address = key_of(network);
-    let data = LeashKey {
-        leash,
-        address: address.data(),
-    };
-    Key::new(OFFSET + address.prefix_len(), data)
+    numbered_key(network, |address| LeashKey { leash, address })
 }
 
 #[cfg(test)]

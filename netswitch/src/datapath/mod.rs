@@ -10,6 +10,7 @@ mod counters;
 mod dump;
 mod events;
 mod flows;
+mod halves;
 mod inward;
 mod ipsec;
 mod layout;

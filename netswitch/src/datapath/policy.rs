@@ -8,13 +8,10 @@ use netswitch_common::{
 
 use super::{
     Error, Result, Tables,
-    prefixes::{key_of, subnet_of},
+    prefixes::{NUMBER_BITS, numbered_key, subnet_of},
     tables::absent_is_fine,
 };
 use crate::action::Entry;
-
-/// Bits in front of the address in a [`CidrKey`].
-const CIDR_OFFSET: u32 = 32;
 
 impl Tables {
     /// [`Tables::write`] of the policy's entries.
@@ -75,7 +72,7 @@ impl Tables {
         for row in &self.cidrs {
             let (key, identity) = row.map_err(Error::map("CIDRS"))?;
             let CidrKey { epoch, address } = key.data();
-            let length = key.prefix_len().saturating_sub(CIDR_OFFSET);
+            let length = key.prefix_len().saturating_sub(NUMBER_BITS);
             entries.extend(subnet_of(&Key::new(length, address)).map(|network| Entry::Cidr {
                 epoch,
                 network,
@@ -102,10 +99,5 @@ fn cidr_key(entry: &Entry) -> Option<Key<CidrKey>> {
     let Entry::Cidr { epoch, network, .. } = entry else {
         return None;
     };
-    let address = key_of(network);
-    let data = CidrKey {
-        epoch: *epoch,
-        address: address.data(),
-    };
-    Some(Key::new(CIDR_OFFSET + address.prefix_len(), data))
+    Some(numbered_key(network, |address| CidrKey { epoch: *epoch, address }))
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use aya::maps::lpm_trie::Key;
+use aya::{Pod, maps::lpm_trie::Key};
 use ipnetwork::IpNetwork;
 use netswitch_common::{address::Address, publish::SourceKey};
 
@@ -21,16 +21,20 @@ pub(super) fn subnet_of(key: &Key<Address>) -> Option<IpNetwork> {
     IpNetwork::new(address, prefix.checked_sub(offset)?).ok()
 }
 
-/// Bits in front of the address in a [`SourceKey`].
-pub(super) const SOURCE_OFFSET: u32 = 32;
+/// Bits in front of the address in the keys that have a number there: whose prefix it is.
+pub(super) const NUMBER_BITS: u32 = 32;
+
+/// Such a key; `data` makes it of the address.
+pub(super) fn numbered_key<K: Pod>(network: &IpNetwork, data: impl FnOnce(Address) -> K) -> Key<K> {
+    let address = key_of(network);
+    Key::new(NUMBER_BITS + address.prefix_len(), data(address.data()))
+}
 
 pub(super) fn source_key(publication: u16, network: &IpNetwork) -> Key<SourceKey> {
-    let address = key_of(network);
-    let data = SourceKey {
+    numbered_key(network, |address| SourceKey {
         publication: publication.into(),
-        address: address.data(),
-    };
-    Key::new(SOURCE_OFFSET + address.prefix_len(), data)
+        address,
+    })
 }
 
 #[cfg(test)]

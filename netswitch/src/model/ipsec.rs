@@ -7,7 +7,6 @@ use std::{
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use netswitch_common::{
-    address::Address,
     capacity,
     ipsec::{PolicyList, SecurityPolicy, side},
 };
@@ -83,6 +82,11 @@ pub fn stop_all(side: Side) -> [Policy; 2] {
     })
 }
 
+/// Policies that stop all packets, for a host whose own are not known.
+pub fn stop_everything() -> Vec<Policy> {
+    [stop_all(Side::Out), stop_all(Side::Forward)].concat()
+}
+
 impl Policy {
     /// The addresses that lead to it.
     fn far(&self) -> IpNetwork {
@@ -104,9 +108,9 @@ impl Policy {
         let (to_port, to_port_mask) = under(self.to_ports);
         SecurityPolicy {
             from: self.from.network().into(),
-            from_mask: mask(&self.from),
+            from_mask: self.from.mask().into(),
             to: self.to.network().into(),
-            to_mask: mask(&self.to),
+            to_mask: self.to.mask().into(),
             from_port,
             from_port_mask,
             to_port,
@@ -119,16 +123,6 @@ impl Policy {
             passes: self.passes.into(),
             _pad: 0,
         }
-    }
-}
-
-fn mask(network: &IpNetwork) -> Address {
-    match network {
-        IpNetwork::V4(v4) => {
-            let Address([a, b, c, _]) = Address([u32::MAX; 4]);
-            Address([a, b, c, u32::from_ne_bytes(v4.mask().octets())])
-        }
-        IpNetwork::V6(v6) => Address::from_octets(v6.mask().octets()),
     }
 }
 
@@ -157,7 +151,7 @@ pub fn compile(policies: &[Policy]) -> Compiled {
                 continue;
             }
             if compiled.policies.len() + list.len() > most {
-                return compile(&[stop_all(Side::Out), stop_all(Side::Forward)].concat());
+                return compile(&stop_everything());
             }
             let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
             let found = PolicyList {

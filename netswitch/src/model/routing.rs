@@ -1,5 +1,7 @@
 //! IPv6's routing rules as the maps hold them ([`netswitch_common::routing`]).
 
+use std::net::IpAddr;
+
 use ipnetwork::IpNetwork;
 use netswitch_common::{
     address::Address,
@@ -144,12 +146,10 @@ fn value(rule: &Rule, left: usize, rules: &[Rule], index: impl Fn(&str) -> Optio
         Action::Prohibit => (action::PROHIBIT, 0),
         Action::Blackhole => (action::BLACKHOLE, 0),
     };
-    let under = |network: Option<IpNetwork>| match network {
-        Some(IpNetwork::V6(v6)) => (
-            Address::from_octets(v6.network().octets()),
-            Address::from_octets(v6.mask().octets()),
-        ),
-        _ => (Address::NONE, Address::NONE),
+    let under = |network: Option<IpNetwork>| {
+        let address =
+            |part: fn(&IpNetwork) -> IpAddr| network.as_ref().map_or(Address::NONE, |network| part(network).into());
+        (address(IpNetwork::network), address(IpNetwork::mask))
     };
     let ((from, from_mask), (to, to_mask)) = (under(rule.from), under(rule.to));
     let mut value = routing::Rule {
