@@ -94,6 +94,14 @@ impl Address {
         self.is_none() || matches!(self.as_v4(), Some(0))
     }
 
+    /// As `==`, in all four words at once.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is(self, other: Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0
+    }
+
     /// Whether the bits that the mask names are those of `value`.
     #[inline(always)]
     #[must_use]

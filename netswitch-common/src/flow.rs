@@ -180,7 +180,7 @@ impl Flow {
         let [original, reply] = &self.tuples;
         self.ends[1].is_world()
             && original.zone != 0
-            && reply.to.0[3] ^ original.from.0[3] | reply.to.0[2] ^ original.from.0[2] != 0
+            && !reply.to.is(original.from)
             && matches!(original.protocol, TCP | UDP | UDP_LITE | ICMP | ICMPV6)
     }
 
@@ -279,6 +279,29 @@ mod tests {
             change(|tuple| tuple.protocol = 17),
         ] {
             assert!(!tuple.is(&other) && tuple != other, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_flow_is_masqueraded_if_any_part_of_its_address_changes() {
+        let inside = Address([1, 2, 3, 4]);
+        for (outside, protocol, expected) in [
+            (inside, UDP, false),
+            (Address([9, 2, 3, 4]), UDP, true),
+            (Address([1, 9, 3, 4]), UDP, true),
+            (Address([1, 2, 9, 4]), UDP, true),
+            (Address([1, 2, 3, 9]), TCP, true),
+            (Address([1, 2, 3, 9]), 47, false),
+        ] {
+            let mut flow = Flow::default();
+            flow.tuples[0] = Tuple {
+                from: inside,
+                zone: 1,
+                protocol,
+                ..Tuple::default()
+            };
+            flow.tuples[1].to = outside;
+            assert_eq!(flow.is_masqueraded(), expected, "{outside:?} {protocol}");
         }
     }
 

@@ -10,7 +10,7 @@ use aya_ebpf::{
 use netswitch_common::{
     address::Address,
     flow::{
-        Flow, FlowKey, direction, halves,
+        Flow, FlowKey, Tuple, direction, halves,
         mapping::{ClaimableKey, Mapping, MappingKey, class, keeps},
     },
 };
@@ -103,8 +103,7 @@ fn mapped(read: &Read, new: &NewFlow) -> (u16, u32) {
     };
     let [original, reply] = &flow.tuples;
     // the memory of a removed record may hold another flow at once
-    let tuple = read.tuple.get();
-    if original.from_port != tuple.from_port || original.from.0[3] != tuple.from.0[3] {
+    if !is_socket_of(original, &read.tuple) {
         return (0, 0);
     }
     let how = match is_alive {
@@ -157,10 +156,14 @@ fn stands_for_another(read: &Read, new: &NewFlow) -> bool {
     let Some((flow, true)) = maps::mapping(&key).and_then(|mapping| user(mapping, read.now.get())) else {
         return false;
     };
-    let (other, own) = (&flow.tuples[0], read.tuple.get());
-    let [a, b, c, d] = other.from.0;
-    let [e, f, g, h] = own.from.0;
-    (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) | u32::from(other.from_port ^ own.from_port) | (other.zone ^ own.zone) != 0
+    !is_socket_of(&flow.tuples[0], &read.tuple)
+}
+
+/// Whether a flow's packets come from the socket that has sent this packet.
+#[inline(always)]
+fn is_socket_of(flow: &Tuple, packet: &Cell<Tuple>) -> bool {
+    let packet = packet.get();
+    flow.from.is(packet.from) && flow.from_port == packet.from_port && flow.zone == packet.zone
 }
 
 /// The new flow's reply tuple as it is: put, or only looked at.

@@ -4,6 +4,7 @@ use aya_ebpf::bindings::__sk_buff;
 use netswitch_common::{
     address::{Address, Mac},
     endpoint::Endpoint,
+    flow::Tuple,
     network::Network,
     publish::{Publication, flags},
     verdict::DropReason,
@@ -78,9 +79,13 @@ fn has_port(read: &Read) -> bool {
 
 #[inline(always)]
 fn published_number(frame: Frame, read: &Read) -> Option<u32> {
-    let to = read.tuple.get().to;
+    let Tuple { from, to, .. } = read.tuple.get();
     // published there, a port is for the host alone
     if !has_port(read) || to.is_loopback() {
+        return None;
+    }
+    // these addresses mean something on their link alone (RFC 4291, 2.5.6): the agent's relay serves whoever has one
+    if from.is_v6_link_local() || to.is_v6_link_local() {
         return None;
     }
     if let Some(number) = at(read, to) {

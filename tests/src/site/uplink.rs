@@ -39,7 +39,8 @@ impl Uplink {
         let pair = |v4: &str, v6: &str| [v4, v6].map(|text| text.replace('N', &number.to_string()));
         let mut uplink = Self {
             kind,
-            host: pair("192.168.10N.99", "2001:db8:10N::99"),
+            // in IPv6 the number of a network's first container
+            host: pair("192.168.10N.99", "2001:db8:10N::2"),
             peer: pair("192.168.10N.1", "2001:db8:10N::1"),
             target: pair("198.18.N.7", "2001:db8:18:N::7"),
             far: pair("198.19.N.2", "2001:db8:19:N::2"),

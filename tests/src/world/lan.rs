@@ -4,18 +4,19 @@ use std::net::IpAddr;
 
 use super::{Namespace, World};
 
-/// The host on the LAN, per family.
-pub const HOST: [&str; 2] = ["192.168.56.99", "2001:db8:56::99"];
+/// The host on the LAN, per family. In IPv6 its number is that of a network's first container, as on many hosts: nothing
+/// may take the two addresses for one.
+pub const HOST: [&str; 2] = ["192.168.56.99", "2001:db8:56::2"];
 /// The machine at the other end of `up0`, which is the router of [`World::add_far`].
 pub const LAN: [&str; 2] = ["192.168.56.1", "2001:db8:56::1"];
 /// The host on its second uplink, `up1`, and the machine there.
-pub const SECOND_HOST: [&str; 2] = ["192.168.57.99", "2001:db8:57::99"];
+pub const SECOND_HOST: [&str; 2] = ["192.168.57.99", "2001:db8:57::2"];
 pub const SECOND_LAN: [&str; 2] = ["192.168.57.1", "2001:db8:57::1"];
 /// Behind the router.
 pub const FAR: [&str; 2] = ["198.51.100.2", "2001:db8:100::2"];
 
 impl World {
-    /// A host that has `up0` (192.168.56.99/24, `2001:db8:56::99/64`) towards a LAN with a machine at .1.
+    /// A host that has `up0` (192.168.56.99/24, `2001:db8:56::2/64`) towards a LAN with a machine at .1.
     pub fn with_lan() -> Self {
         Self::with_lan_and(&[])
     }

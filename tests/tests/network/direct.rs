@@ -14,7 +14,7 @@ const CLOSED: u16 = 81;
 /// A world whose LAN knows the way to `web`, on a network with these options, and `other` and `inner` beside it.
 fn world(options: &[String]) -> (World, Vec<Service>) {
     let world = World::with_lan();
-    let ways = "ip route add 10.66.0.0/24 via 192.168.56.99 && ip -6 route add fd66::/64 via 2001:db8:56::99";
+    let ways = "ip route add 10.66.0.0/24 via 192.168.56.99 && ip -6 route add fd66::/64 via 2001:db8:56::2";
     world.lan().sh(ways).ok();
     let options: Vec<&str> = options.iter().flat_map(|option| ["-o", option]).collect();
     dual(&world, "open", 66, &options);
@@ -114,7 +114,7 @@ fn a_trusted_interface_is_followed_by_its_name() {
     let rename = |from: &str, to: &str| {
         let steps = format!(
             "ip link set {from} down && ip link set {from} name {to} && ip link set {to} up && \
-             ip -6 addr replace 2001:db8:56::99/64 dev {to} nodad"
+             ip -6 addr replace 2001:db8:56::2/64 dev {to} nodad"
         );
         world.host.sh(&steps).ok();
     };

@@ -9,7 +9,7 @@ use tests::world::{Output, World, without_ids};
 use super::words;
 
 /// Named by `cargo xtask test`; by hand, whatever docker the machine has.
-fn docker() -> PathBuf {
+pub(super) fn docker() -> PathBuf {
     env::var_os("NETSWITCH_DOCKER").map_or_else(|| "docker".into(), Into::into)
 }
 

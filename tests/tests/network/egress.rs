@@ -8,7 +8,7 @@ use super::names_forward::{dig, resolving, serve_names};
 use super::{address, drops_reach, dual, no_ping, ping, words};
 
 /// Further addresses of the machine on the LAN.
-const SECOND: [&str; 2] = ["192.168.56.2", "2001:db8:56::2"];
+const SECOND: [&str; 2] = ["192.168.56.2", "2001:db8:56::22"];
 const THIRD: &str = "192.168.56.8";
 
 /// A LAN where a name server answers for `api.test` and below `example.test`, and services at all its addresses.

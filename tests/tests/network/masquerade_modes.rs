@@ -11,7 +11,7 @@ fn with_routes() -> World {
     let world = World::with_lan();
     world
         .lan()
-        .sh("ip route add 10.66.0.0/24 via 192.168.56.99 && ip -6 route add fd66::/64 via 2001:db8:56::99")
+        .sh("ip route add 10.66.0.0/24 via 192.168.56.99 && ip -6 route add fd66::/64 via 2001:db8:56::2")
         .ok();
     world
 }

@@ -117,11 +117,16 @@ fn a_long_answer_is_cut_and_whole_over_tcp() {
 
 /// A program that prints the addresses of a name, and their names, by a compiler's own resolver.
 pub(super) fn build(world: &World, compiler: &str) -> PathBuf {
+    compile(world, compiler, FIND, "")
+}
+
+/// A program in C that is linked with `libraries`.
+pub(super) fn compile(world: &World, compiler: &str, code: &str, libraries: &str) -> PathBuf {
     let source = world.directory.join("find.c");
     let program = world.directory.join("find");
-    fs::write(&source, FIND).unwrap();
+    fs::write(&source, code).unwrap();
     let (to, from) = (program.display(), source.display());
-    world.host.sh(&format!("{compiler} -o {to} {from}")).ok();
+    world.host.sh(&format!("{compiler} -o {to} {from} {libraries}")).ok();
     program
 }
 

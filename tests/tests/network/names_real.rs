@@ -7,9 +7,10 @@ use std::net::UdpSocket;
 use tests::question::{A, AAAA, ANY, ASKED, PTR, TXT, message};
 use tests::world::{LAN, World, eventually};
 
+use super::docker_client::docker;
 use super::names_forward::{dig, resolving};
 use super::names_kernel::{ask, socket};
-use super::names_questions::{PROGRAM, build};
+use super::names_questions::{PROGRAM, build, compile};
 use super::words;
 
 const CNAME: u16 = 5;
@@ -389,5 +390,122 @@ fn programs_of_glibc_and_of_musl_find_what_servers_know() {
             }
             assert_ne!(find("nobody.real.test").status, 0, "{server:?} {compiler}");
         }
+    }
+}
+
+/// What c-ares hears: whole answers of a server, in hexadecimal.
+const ARES: &str = r#"#include <ares.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/select.h>
+static void hear(void *data, int status, int timeouts, unsigned char *answer, int length) {
+    printf("%s %d ", (char *)data, status);
+    for (int i = 0; i < length; i++) printf("%02x", answer[i]);
+    puts("");
+}
+int main(int count, char **words) {
+    ares_channel channel;
+    struct ares_options options = { .flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_EDNS };
+    ares_library_init(ARES_LIB_INIT_ALL);
+    if (ares_init_options(&channel, &options, ARES_OPT_FLAGS)) return 1;
+    if (ares_set_servers_csv(channel, words[1])) return 2;
+    for (int i = 2; i + 1 < count; i += 2) {
+        ares_query(channel, words[i], 1, atoi(words[i + 1]), hear, words[i]);
+        for (;;) {
+            fd_set in, out;
+            FD_ZERO(&in);
+            FD_ZERO(&out);
+            int sockets = ares_fds(channel, &in, &out);
+            if (!sockets) break;
+            struct timeval longest = { 5, 0 }, wait;
+            select(sockets, &in, &out, 0, ares_timeout(channel, &longest, &wait));
+            ares_process(channel, &in, &out);
+        }
+    }
+}
+"#;
+
+#[test]
+fn c_ares_hears_what_it_would_hear_directly() {
+    for server in [Real::Bind, Real::Unbound, Real::Dnsmasq] {
+        let world = world(server, LAN[0]);
+        let program = compile(&world, "cc", ARES, "-lcares");
+        let questions = NAMES.iter().flat_map(|name| {
+            let name = format!("{name}.real.test");
+            TYPES.iter().flat_map(move |kind| [name.clone(), kind.to_string()])
+        });
+        let questions: Vec<String> = questions.collect();
+        let heard = |said: String| -> Vec<(String, Vec<u8>)> {
+            let lines = said.lines().map(|line| {
+                let (what, answer) = line.rsplit_once(' ').unwrap();
+                let mut answer = bytes(answer);
+                if !answer.is_empty() {
+                    answer[..2].fill(0);
+                    answer = without_times(answer);
+                }
+                (what.to_owned(), answer)
+            });
+            lines.collect()
+        };
+        let direct = format!("{} {} {}", program.display(), LAN[0], questions.join(" "));
+        let direct = heard(world.host.sh(&direct).ok());
+        let bind = format!("{}:{PROGRAM}:ro", program.display());
+        let mut run = vec!["run", "--rm", "--net", "mynet", "-v", &bind, "--", PROGRAM, "10.2.0.1"];
+        run.extend(questions.iter().map(String::as_str));
+        assert_eq!(direct.len(), NAMES.len() * TYPES.len());
+        assert_eq!(heard(world.ok(&run)), direct, "{server:?}");
+    }
+}
+
+fn bytes(hexadecimal: &str) -> Vec<u8> {
+    let digits = hexadecimal.as_bytes().chunks(2);
+    digits
+        .map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap())
+        .collect()
+}
+
+/// The stock client is a Go program: its resolver is Go's, which says where it dials.
+#[test]
+fn gos_resolver_finds_what_servers_know() {
+    for server in [Real::Bind, Real::Unbound, Real::Dnsmasq] {
+        let world = world(server, LAN[0]);
+        world.host.sh("ip route add unreachable 192.0.2.0/24").ok();
+        let client = docker();
+        let bind = format!("{}:{PROGRAM}:ro", client.display());
+        let dial = |name: &str| {
+            let address = format!("tcp://{name}.real.test:9");
+            let said = world.cli(&[
+                "run",
+                "--rm",
+                "--net",
+                "mynet",
+                "-v",
+                &bind,
+                "-e",
+                "GODEBUG=netdns=go",
+                "--",
+                PROGRAM,
+                "-H",
+                &address,
+                "version",
+            ]);
+            format!("{}{}", said.stdout, said.stderr)
+        };
+        // unbound does not follow an alias of its own
+        let names: &[&str] = match server {
+            Real::Unbound => &["one"],
+            Real::Bind | Real::Dnsmasq => &["one", "alias"],
+        };
+        for name in names {
+            let said = dial(name);
+            assert!(
+                said.contains("dial tcp 192.0.2.1:9: connect: no route to host"),
+                "{server:?} {name}: {said}"
+            );
+        }
+        let said = dial("nobody");
+        let expected = "lookup nobody.real.test on 10.2.0.1:53: no such host";
+        assert!(said.contains(expected), "{server:?}: {said}");
     }
 }

@@ -15,7 +15,7 @@ use super::words;
 /// Servers of the LAN in the order of resolv.conf, of one family.
 const SERVERS: [[&str; 3]; 2] = [
     ["192.168.56.1", "192.168.56.2", "192.168.56.3"],
-    ["2001:db8:56::1", "2001:db8:56::2", "2001:db8:56::3"],
+    ["2001:db8:56::1", "2001:db8:56::22", "2001:db8:56::3"],
 ];
 
 /// By label, what the first and the second server say (`None`: nothing), what the client hears, how many are asked.

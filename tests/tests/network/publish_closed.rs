@@ -63,7 +63,7 @@ fn case_21_container_and_gateway_addresses_are_closed_to_the_lan() {
     let (world, _services) = web(&["-p", "8080:80", "-p", "8080:80/udp"]);
     let lan = world.lan();
     let _host = Service::start(&world.host, Transport::Tcp, 22, "host");
-    lan.sh("ip route add 10.66.0.0/24 via 192.168.56.99 && ip -6 route add fd66::/64 via 2001:db8:56::99")
+    lan.sh("ip route add 10.66.0.0/24 via 192.168.56.99 && ip -6 route add fd66::/64 via 2001:db8:56::2")
         .ok();
     let targets = ["10.66.0.2", "fd66::2"];
     for to in targets {
@@ -135,7 +135,7 @@ fn case_23_a_port_of_one_address_is_closed_on_the_others() {
 
 #[test]
 fn a_port_of_an_ipv6_address_is_closed_to_ipv4() {
-    let (world, _services) = web(&["-p", "[2001:db8:56::99]:8080:80"]);
+    let (world, _services) = web(&["-p", "[2001:db8:56::2]:8080:80"]);
     Dial::tcp(HOST[1], 8080).answered(world.lan());
     Dial::tcp(HOST[1], 8080).answered(&world.host);
     for client in [world.lan(), &world.host] {

@@ -1,9 +1,9 @@
 //! Clients of the host that cannot be led to the container when they dial: the agent passes on what they say.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, UdpSocket};
+use std::net::{Shutdown, SocketAddrV6, UdpSocket};
 
-use tests::world::{Dial, HOST, PATIENCE, Service, Transport, World, eventually};
+use tests::world::{Dial, HOST, Namespace, PATIENCE, Service, Transport, World, eventually};
 
 use super::{address, dual};
 
@@ -160,4 +160,67 @@ fn a_thousand_ports_are_listed() {
     assert_eq!(count().trim(), "1000");
     world.ok(&["rm", "-f", "web"]);
     assert_eq!(count().trim(), "0");
+}
+
+/// An address that means something on its link alone cannot be a container's peer, so that whoever dials it or from it
+/// is relayed.
+#[track_caller]
+fn link_local_addresses_lead_to_ports(arguments: &[&str]) {
+    let world = World::with_lan_and(arguments);
+    dual(&world, "dual", 66, &[]);
+    let host = link_local(&world.host, "up0");
+    let there = format!("[{}]:8081:80", host.ip());
+    let _services = serve(&world, "dual");
+    world.ok(&["publish", "web", &there]);
+    world.ok(&["publish", "web", &format!("{there}/udp")]);
+    let mut to = host;
+    to.set_scope_id(link_local(world.lan(), "eth0").scope_id());
+    for transport in Transport::BOTH {
+        for port in [8080, 8081] {
+            to.set_port(port);
+            let dial = Dial::new(transport, to.into());
+            let answer = dial.answered(world.lan());
+            assert_eq!(answer.peer, dial.to);
+            assert_eq!(answer.client.ip(), address("fd66::1"), "{dial:?}");
+        }
+    }
+    // a port that is published at another address is closed here
+    world.ok(&["publish", "web", &format!("[{}]:8082:80", HOST[1])]);
+    to.set_port(8082);
+    assert_eq!(
+        Dial::new(Transport::Tcp, to.into()).unanswered(world.lan()),
+        ErrorKind::ConnectionRefused
+    );
+}
+
+/// A device's own link-local address and its scope.
+fn link_local(namespace: &Namespace, device: &str) -> SocketAddrV6 {
+    let line = format!("ip -6 -oneline addr show dev {device} scope link -tentative");
+    let said = eventually("a link-local address", || {
+        let said = namespace.sh(&line).ok();
+        if said.contains("inet6") { Ok(said) } else { Err(said) }
+    });
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let (ip, _) = words[3].split_once('/').unwrap();
+    SocketAddrV6::new(
+        ip.parse().unwrap(),
+        0,
+        0,
+        words[0].trim_end_matches(':').parse().unwrap(),
+    )
+}
+
+#[test]
+fn ports_are_reached_at_link_local_addresses() {
+    link_local_addresses_lead_to_ports(&[]);
+}
+
+#[test]
+fn ports_are_reached_at_link_local_addresses_in_xdp_mode() {
+    link_local_addresses_lead_to_ports(&["--uplink-mode", "xdp"]);
+}
+
+#[test]
+fn ports_are_reached_at_link_local_addresses_in_stack_mode() {
+    link_local_addresses_lead_to_ports(&["--uplink-mode", "stack"]);
 }

@@ -41,7 +41,7 @@ fn case_35_answers_leave_by_the_uplink_that_was_asked() {
         .ok();
     world
         .host
-        .sh("ip -6 route add default via 2001:db8:57::1 table 57 && ip -6 rule add from 2001:db8:57::99 lookup 57")
+        .sh("ip -6 route add default via 2001:db8:57::1 table 57 && ip -6 rule add from 2001:db8:57::2 lookup 57")
         .ok();
     world
         .host
@@ -121,7 +121,7 @@ fn an_uplinks_new_address_is_the_one_that_is_used() {
         .ok();
     world
         .host
-        .sh("ip addr del 2001:db8:56::99/64 dev up0 && ip addr add 2001:db8:56::77/64 dev up0 nodad")
+        .sh("ip addr del 2001:db8:56::2/64 dev up0 && ip addr add 2001:db8:56::77/64 dev up0 nodad")
         .ok();
     for (to, own) in LAN.into_iter().zip(new) {
         eventually("the new address is used", || {

@@ -218,7 +218,7 @@ fn what_is_not_published_stays_closed() {
     let setup = Setup::new();
     let (world, lan) = (&setup.world, setup.world.lan());
     let _closed = Service::start(&setup.one, Transport::Tcp, 81, "one");
-    lan.sh("ip route add 10.66.0.0/24 via 192.168.56.99 && ip -6 route add fd66::/64 via 2001:db8:56::99")
+    lan.sh("ip route add 10.66.0.0/24 via 192.168.56.99 && ip -6 route add fd66::/64 via 2001:db8:56::2")
         .ok();
     for to in OWN {
         for transport in Transport::BOTH {
@@ -275,7 +275,7 @@ fn addresses_that_were_asked_for_are_shown() {
     world.run("one", &["--net", "named"]);
     world.run("two", &["--net", "plain"]);
     let lan = world.lan();
-    lan.sh("ip route add 10.67.0.0/24 via 192.168.56.99 && ip -6 route add fd67::/64 via 2001:db8:56::99")
+    lan.sh("ip route add 10.67.0.0/24 via 192.168.56.99 && ip -6 route add fd67::/64 via 2001:db8:56::2")
         .ok();
     let _lan = Service::start(lan, Transport::Udp, 7, "lan");
     let seen = |name: &str, to: &str| Dial::udp(to, 7).answered(&world.inside(name)).client.ip();

@@ -176,7 +176,7 @@ fn what_closes_the_host() {
         "host",
         &[
             &format!("dropped host-access: icmp 10.5.0.2 -> 192.168.56.99 on off; {closed}"),
-            &format!("dropped host-access: icmp fd5::2 -> 2001:db8:56::99 on off; {closed}"),
+            &format!("dropped host-access: icmp fd5::2 -> 2001:db8:56::2 on off; {closed}"),
         ],
     );
     says(
@@ -225,7 +225,7 @@ fn to_the_world_and_from_it() {
         "web:80",
         &[
             "allowed: tcp 192.0.2.1 -> 192.168.56.99:8080, to web by up0, translated",
-            "allowed: tcp 2001:db8::1 -> [2001:db8:56::99]:8080, to web by up0, translated",
+            "allowed: tcp 2001:db8::1 -> [2001:db8:56::2]:8080, to web by up0, translated",
         ],
     );
     says(

@@ -18,10 +18,17 @@ struct Package {
     needs: &'static [Need],
     name: &'static str,
     programs: &'static [&'static str],
+    /// Of a library that tests build with: one of its headers.
+    header: Option<&'static str>,
 }
 
 const fn package(needs: &'static [Need], name: &'static str, programs: &'static [&'static str]) -> Package {
-    Package { needs, name, programs }
+    Package {
+        needs,
+        name,
+        programs,
+        header: None,
+    }
 }
 
 /// The name by which Debian's `musl-gcc` starts the compiler.
@@ -78,6 +85,10 @@ const PACKAGES: &[Package] = &[
     package(&[Need::Names, Need::Rivals], "dnsmasq-base", &["dnsmasq"]),
     package(&[Need::Names], "gcc", &["cc", COMPILER]),
     package(&[Need::Names], "ldnsutils", &["drill"]),
+    Package {
+        header: Some("/usr/include/ares.h"),
+        ..package(&[Need::Names], "libc-ares-dev", &[])
+    },
     package(&[Need::Names], "musl-tools", &["musl-gcc"]),
     package(&[Need::Names], "unbound", &["unbound"]),
 ];
@@ -86,8 +97,15 @@ const PACKAGES: &[Package] = &[
 pub(super) fn missing_packages(need: Need) -> impl Iterator<Item = &'static str> {
     let packages = PACKAGES.iter().filter(move |package| package.needs.contains(&need));
     packages
-        .filter(|package| package.programs.iter().any(|program| command::find(program).is_none()))
+        .filter(|package| package.is_missing())
         .map(|package| package.name)
+}
+
+impl Package {
+    fn is_missing(&self) -> bool {
+        let lacks = |program: &&str| command::find(program).is_none();
+        self.programs.iter().any(lacks) || self.header.is_some_and(|header| !Path::new(header).exists())
+    }
 }
 
 /// The only folder in the `PATH` of what is tested, shown or measured; it goes when this goes.
