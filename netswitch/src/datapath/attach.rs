@@ -1,12 +1,15 @@
 //! Attaching `from_endpoint`, `wrap_bare`, `from_uplink` and `to_uplink` so that they outlive the agent, and replacing them
 //! without a gap.
 //!
-//! tcx (6.6 and later): the link is pinned at `links/<ifindex>`, `bare/<ifindex>`, `uplinks/<ifindex>` or `egress/<ifindex>`. Below that a clsact
-//! filter of fixed priority and handle, and the *program* pinned there instead, to know which devices have one.
+//! Endpoints' devices join a [`super::block`] (decision 40). Devices of the host's get a tcx link (6.6 and later), pinned at
+//! `bare/<ifindex>`, `uplinks/<ifindex>` or `egress/<ifindex>`; below that a clsact filter of fixed priority and handle, and
+//! the *program* pinned there instead, to know which devices have one. An endpoint has one of these, at `links/<ifindex>`,
+//! from an earlier release, or if its device cannot join the block.
 
 use std::{
     ffi::CStr,
     fs, io,
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
 };
 
@@ -18,6 +21,7 @@ use aya::programs::{
 
 use super::{
     Datapath, EXPLAIN_ENDPOINT, EXPLAIN_UPLINK, Error, FROM_ENDPOINT, FROM_UPLINK, Result, TO_UPLINK, WRAP_BARE,
+    program_error,
 };
 
 /// Of clsact filters; [`BEHIND`] of one that comes after another of ours. Of several filters of one priority the last one
@@ -98,6 +102,9 @@ impl Datapath {
     /// every other program, or replaces the one that it has from an earlier call.
     pub fn attach(&mut self, hook: Hook, device: &str, index: u32) -> Result<()> {
         let path = self.pin_of(hook, index);
+        if hook == Hook::Endpoint && !path.exists() && self.join(index)? {
+            return Ok(());
+        }
         match Pin::at(&path)? {
             Pin::Nothing => {}
             Pin::Link(link) => {
@@ -127,6 +134,23 @@ impl Datapath {
         Ok(())
     }
 
+    /// Whether an endpoint's device is in the block afterwards. Not one that has a clsact qdisc of somebody else's.
+    fn join(&self, index: u32) -> Result<bool> {
+        let program = self.program(FROM_ENDPOINT)?.fd().map_err(program_error(FROM_ENDPOINT))?;
+        match self.block.join(index, program.as_fd()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.is_in_block(index),
+            Err(error) => {
+                tracing::debug!(%error, index, "the device gets a link of its own");
+                Ok(false)
+            }
+        }
+    }
+
+    fn is_in_block(&self, index: u32) -> Result<bool> {
+        Ok(self.block.devices().map_err(Error::Block)?.contains(&index))
+    }
+
     /// The tcx link that a hook's program comes after, if it is there: packets get their Ethernet header first.
     fn before(&self, hook: Hook, index: u32) -> Result<Option<SchedClassifierLink>> {
         match hook {
@@ -149,6 +173,9 @@ impl Datapath {
 
     /// Takes it off again. That the device is gone, or never had it, is no error.
     pub fn detach(&mut self, hook: Hook, index: u32) -> Result<()> {
+        if hook == Hook::Endpoint && self.is_in_block(index)? {
+            return self.block.leave(index).map_err(Error::Block);
+        }
         let path = self.pin_of(hook, index);
         if let Pin::Program = Pin::at(&path)?
             && let Some(device) = name_of(index)
@@ -169,13 +196,22 @@ impl Datapath {
 
     /// Indexes of the devices that it was put on, some perhaps gone meanwhile.
     pub fn attached(&self, hook: Hook) -> Result<Vec<u32>> {
+        let mut indexes = self.pinned(hook)?;
+        if hook == Hook::Endpoint {
+            indexes.extend(self.block.devices().map_err(Error::Block)?);
+        }
+        indexes.sort_unstable();
+        Ok(indexes)
+    }
+
+    /// Those with a pin of their own.
+    fn pinned(&self, hook: Hook) -> Result<Vec<u32>> {
         let folder = self.bpffs.join(hook.folder());
         let mut indexes = Vec::new();
         for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {
             let name = entry.map_err(Error::io(&folder))?.file_name();
             indexes.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
         }
-        indexes.sort_unstable();
         Ok(indexes)
     }
 
@@ -187,8 +223,12 @@ impl Datapath {
 
     /// This object's programs into every link of an earlier agent: between two packets.
     pub(super) fn replace_all(&mut self) -> Result<()> {
+        if !self.block.devices().map_err(Error::Block)?.is_empty() {
+            let program = self.program(FROM_ENDPOINT)?.fd().map_err(program_error(FROM_ENDPOINT))?;
+            self.block.replace(program.as_fd()).map_err(Error::Block)?;
+        }
         for hook in Hook::ALL {
-            for index in self.attached(hook)? {
+            for index in self.pinned(hook)? {
                 let path = self.pin_of(hook, index);
                 let priority = self.priority(hook, index);
                 let program = self.program_mut(hook)?;

@@ -5,6 +5,7 @@
 mod array;
 mod attach;
 mod batch;
+mod block;
 mod convert;
 mod counters;
 mod dump;
@@ -97,6 +98,8 @@ pub enum Error {
     },
     #[error("device {device}: {source}")]
     Attach { device: String, source: Box<ProgramError> },
+    #[error("endpoints' devices: {0}")]
+    Block(#[source] io::Error),
     #[error("pin {path}: {source}")]
     Pin {
         path: PathBuf,
@@ -139,6 +142,7 @@ pub struct Datapath {
     tables: Tables,
     log: Option<log::Log>,
     bpffs: PathBuf,
+    block: block::Block,
     /// [`Datapath::can_ask_tables`].
     can_ask_tables: bool,
 }
@@ -161,6 +165,7 @@ impl Datapath {
             ebpf,
             log,
             bpffs: options.bpffs.clone(),
+            block: block::Block::open(&options.bpffs).map_err(Error::Block)?,
             can_ask_tables: probe::can_ask_tables(),
         };
         transition.copy()?;

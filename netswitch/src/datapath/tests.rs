@@ -157,10 +157,10 @@ fn entries_and_links_outlive_the_agent() {
     in_namespace(|world| {
         let mut first = world.open(ABI_VERSION).unwrap();
         first.tables().write(&port(1)).unwrap();
-        first.attach(Hook::Endpoint, "lo", LOOPBACK).unwrap();
+        first.attach(Hook::Uplink, "lo", LOOPBACK).unwrap();
         drop(first);
         let map = map_id(&world.pin(ABI_VERSION, "PORTS"));
-        let pin = world.bpffs.join("links/1");
+        let pin = world.bpffs.join("uplinks/1");
         let (link_before, program_before) = link(&pin);
 
         let mut second = world.open(ABI_VERSION).unwrap();
@@ -172,12 +172,12 @@ fn entries_and_links_outlive_the_agent() {
             "the link itself must stay: packets pass it meanwhile"
         );
         assert_ne!(program_after, program_before);
-        second.attach(Hook::Endpoint, "lo", LOOPBACK).unwrap();
-        assert_eq!(second.attached(Hook::Endpoint).unwrap(), [LOOPBACK]);
+        second.attach(Hook::Uplink, "lo", LOOPBACK).unwrap();
+        assert_eq!(second.attached(Hook::Uplink).unwrap(), [LOOPBACK]);
 
-        second.detach(Hook::Endpoint, LOOPBACK).unwrap();
-        second.detach(Hook::Endpoint, LOOPBACK).unwrap();
-        assert!(second.attached(Hook::Endpoint).unwrap().is_empty());
+        second.detach(Hook::Uplink, LOOPBACK).unwrap();
+        second.detach(Hook::Uplink, LOOPBACK).unwrap();
+        assert!(second.attached(Hook::Uplink).unwrap().is_empty());
         assert!(
             loaded_links().flatten().all(|info| info.id() != link_before),
             "still attached"
@@ -188,15 +188,53 @@ fn entries_and_links_outlive_the_agent() {
     });
 }
 
+/// A clsact qdisc of somebody else's keeps a device out of the block: it gets a link of its own.
+#[test]
+fn endpoints_devices_share_a_program_that_outlives_the_agent() {
+    in_namespace(|world| {
+        let ip = |line: &str| {
+            let words = line.split(' ');
+            assert!(std::process::Command::new("ip").args(words).status().unwrap().success());
+        };
+        ip("link add one index 11 type veth peer name two index 12");
+        let mut first = world.open(ABI_VERSION).unwrap();
+        aya::programs::tc::qdisc_add_clsact("lo").unwrap();
+        for (device, index) in [("one", 11), ("two", 12), ("lo", LOOPBACK), ("one", 11)] {
+            first.attach(Hook::Endpoint, device, index).unwrap();
+        }
+        assert_eq!(first.attached(Hook::Endpoint).unwrap(), [LOOPBACK, 11, 12]);
+        assert_eq!(first.block.devices().unwrap(), [11, 12]);
+        let pin = world.bpffs.join("links/1");
+        let before = (first.block.program().unwrap(), link(&pin));
+        drop(first);
+
+        let mut second = world.open(ABI_VERSION).unwrap();
+        let after = (second.block.program().unwrap(), link(&pin));
+        assert_ne!(after.0, before.0);
+        assert_eq!(after.1, (before.1.0, after.0), "the link stays, and has the same program");
+        assert_eq!(second.attached(Hook::Endpoint).unwrap(), [LOOPBACK, 11, 12]);
+        for index in [11, 11, LOOPBACK] {
+            second.detach(Hook::Endpoint, index).unwrap();
+        }
+        assert_eq!(second.attached(Hook::Endpoint).unwrap(), [12]);
+        ip("link del two");
+        assert!(second.attached(Hook::Endpoint).unwrap().is_empty());
+        // the filter went with the last device
+        ip("link add one index 11 type veth peer name two index 12");
+        second.attach(Hook::Endpoint, "two", 12).unwrap();
+        assert_eq!(second.block.program().unwrap(), after.0);
+    });
+}
+
 #[test]
 fn another_version_takes_over_entries_and_links() {
     in_namespace(|world| {
         let mut old = world.open(ABI_VERSION).unwrap();
         old.tables().write(&port(1)).unwrap();
-        old.attach(Hook::Endpoint, "lo", LOOPBACK).unwrap();
+        old.attach(Hook::Uplink, "lo", LOOPBACK).unwrap();
         old.run(Hook::Endpoint, LOOPBACK, &FRAME, 1).unwrap();
         drop(old);
-        let pin = world.bpffs.join("links/1");
+        let pin = world.bpffs.join("uplinks/1");
         let before = link(&pin);
         // an upgrade that crashed leaves this behind
         make_folder(&world.bpffs.join(format!("v{}-new", ABI_VERSION + 1))).unwrap();
@@ -210,7 +248,7 @@ fn another_version_takes_over_entries_and_links() {
         let kept = world
             .pins()
             .into_iter()
-            .filter(|pin| !pin.starts_with(world.bpffs.join("links")));
+            .filter(|pin| !pin.starts_with(world.bpffs.join("uplinks")));
         assert!(
             kept.into_iter()
                 .all(|pin| pin.starts_with(world.bpffs.join(format!("v{}", ABI_VERSION + 1))))
