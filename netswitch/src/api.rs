@@ -130,7 +130,10 @@ pub enum Request {
     Why(WhyQuestion),
     /// Answers with a stream of [`Monitored`], a line of JSON each.
     Monitor(MonitorFilter),
-    Stats,
+    /// Answers with [`Response::Stats`]: as of `since` or later (nanoseconds of `CLOCK_MONOTONIC`), or of the last second.
+    Stats {
+        since: Option<u64>,
+    },
     Doctor,
     Version,
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use netswitch_common::address::Mac;
 use tokio::sync::broadcast;
 
-use super::{dns::Names, handle::Job, monitor::Monitor, relay::Relay};
+use super::{dns::Names, handle::Job, monitor::Monitor, observer::Observer, relay::Relay};
 use crate::action::Action;
 use crate::api::{Directories, Error, HostOptions, Request, Response};
 use crate::datapath::Datapath;
@@ -22,7 +22,7 @@ use crate::store::Store;
 /// How often what the programs logged is passed on.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often what ended flows still hold is freed; nobody waits for it.
+/// How often what is over is freed, and what others may have changed unseen is looked at; nobody waits for it.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Everything the agent has; owned by its thread.
@@ -51,6 +51,8 @@ pub struct Core {
     /// Where the socket hooks are.
     pub relay: Option<Relay>,
     pub monitor: Monitor,
+    /// Hears of changes once it is there.
+    pub observer: Option<Observer>,
     /// From when questions are answered.
     pub names: Option<Names>,
     /// The host's `resolv.conf`.
@@ -64,7 +66,6 @@ impl Core {
         loop {
             self.datapath.flush_log();
             if swept.elapsed() > SWEEP_INTERVAL {
-                self.sweep_flows();
                 self.sweep_leashes();
                 self.refresh_host_protocols();
                 self.listen_for_host();
@@ -84,6 +85,7 @@ impl Core {
                 Job::Ask(request, reply) => {
                     let _ = reply.send(self.answer(*request));
                 }
+                Job::Do(work) => work(&mut self),
                 Job::Listen(filter, reply) => {
                     let _ = reply.send(self.listen(filter));
                 }
@@ -149,15 +151,15 @@ impl Core {
             Request::PolicyList => Ok(self.policy_list()),
             Request::PolicyRemove { rules } => self.policy_remove(&rules),
             Request::PolicyApply(file) => self.policy_apply(&file),
-            Request::PolicyPlan(file) => self.policy_plan(&file),
-            Request::Flows(filter) => self.flows(&filter),
             Request::Why(question) => self.why(&question),
-            Request::Stats => self.stats(),
-            Request::Doctor => self.doctor(),
             Request::Version => Ok(self.version()),
-            Request::Monitor(_) => Err(Error::internal("a listener must come through the handle")),
-            // the handle turns it into signals and waits outside this thread
-            Request::ContainerStop { .. } => Err(Error::internal("a stop must come through the handle")),
+            // the handle answers these: they wait, or read more than this thread has time for
+            Request::ContainerStop { .. }
+            | Request::Monitor(_)
+            | Request::PolicyPlan(_)
+            | Request::Flows(_)
+            | Request::Stats { .. }
+            | Request::Doctor => Err(Error::internal("this request must come through the handle")),
         }
     }
 
@@ -232,6 +234,7 @@ impl Core {
         let moves_ports = changes.publications(&self.state).next().is_some();
         let touched = Touched::of(&self.state, changes);
         self.state.apply(changes);
+        self.tell_observer(changes);
         self.publish_names(&touched);
         self.relabel();
         self.lead_loopback(&touched.sandboxes);

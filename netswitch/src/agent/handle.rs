@@ -7,8 +7,11 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc as stream, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use super::core::Core;
+use super::doctor;
 use super::monitor::Monitor;
-use crate::api::{Error, MonitorFilter, Request, Response};
+use super::observer::Observer;
+use crate::api::{Error, FlowFilter, MonitorFilter, PolicyChange, PolicyFile, Request, Response};
 use crate::doors::Agent;
 use crate::kernel::watch::Event;
 use crate::model::Id;
@@ -16,6 +19,8 @@ use crate::model::Id;
 /// What the agent's thread does next.
 pub enum Job {
     Ask(Box<Request>, oneshot::Sender<Result<Response, Error>>),
+    /// A look at the state for what is answered elsewhere.
+    Do(Box<dyn FnOnce(&mut Core) + Send>),
     Listen(MonitorFilter, oneshot::Sender<Result<stream::Receiver<Bytes>, Error>>),
     /// Answers with the container's id, or `None` where nothing runs.
     Signal {
@@ -42,14 +47,20 @@ pub struct AgentHandle {
     /// Ids of containers whose end has been dealt with.
     ended: broadcast::Sender<Id>,
     pub monitor: Monitor,
+    pub observer: Observer,
 }
 
 /// How long a killed process may take to be gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
 impl AgentHandle {
-    pub fn new(jobs: mpsc::Sender<Job>, ended: broadcast::Sender<Id>, monitor: Monitor) -> Self {
-        Self { jobs, ended, monitor }
+    pub fn new(jobs: mpsc::Sender<Job>, ended: broadcast::Sender<Id>, monitor: Monitor, observer: Observer) -> Self {
+        Self {
+            jobs,
+            ended,
+            monitor,
+            observer,
+        }
     }
 
     /// Lets the agent's thread finish what it does and end.
@@ -66,6 +77,35 @@ impl AgentHandle {
             .send(Job::Ask(Box::new(request), reply))
             .map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
+    }
+
+    /// Lets the agent's thread look at what it has.
+    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&mut Core) -> T + Send + 'static) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let look = Box::new(move |core: &mut Core| drop(reply.send(look(core))));
+        self.jobs.send(Job::Do(look)).map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+
+    async fn flows(&self, mut filter: FlowFilter) -> Result<Response, Error> {
+        if let Some(key) = filter.container {
+            let name = self.look(move |core| core.state.container(&key).map(|container| container.name.clone()));
+            filter.container = Some(name.await??);
+        }
+        Ok(Response::Flows(self.observer.flows(filter).await?))
+    }
+
+    async fn policy_plan(&self, file: PolicyFile) -> Result<Response, Error> {
+        let (change, judge) = self.look(move |core| core.policy_plan(&file)).await??;
+        let cut = self.observer.cut(judge).await?;
+        Ok(Response::PolicyChange(PolicyChange { cut, ..change }))
+    }
+
+    async fn doctor(&self) -> Result<Response, Error> {
+        let (host, mut findings, ipsec) = self.look(Core::examine).await?;
+        findings.push(doctor::firewall(&host).await);
+        findings.extend(ipsec);
+        Ok(Response::Doctor(findings))
     }
 
     /// TERM and, after `grace`, KILL; without a grace KILL at once. Returns when it is over.
@@ -97,7 +137,7 @@ impl AgentHandle {
     }
 }
 
-fn stopping() -> Error {
+pub fn stopping() -> Error {
     Error::internal("the agent is stopping")
 }
 
@@ -114,16 +154,20 @@ async fn wait(ended: &mut broadcast::Receiver<Id>, id: &Id, limit: Duration) -> 
 
 impl Agent for AgentHandle {
     async fn ask(&self, request: Request) -> Result<Response, Error> {
-        match &request {
+        match request {
             Request::ContainerStop { container, seconds } => {
-                self.end(container, Some(Duration::from_secs(*seconds))).await?;
+                self.end(&container, Some(Duration::from_secs(seconds))).await?;
                 Ok(Response::Done)
             }
             Request::ContainerRemove { container, force: true } => {
-                self.end(container, None).await?;
-                self.core(request).await
+                self.end(&container, None).await?;
+                self.core(Request::ContainerRemove { container, force: true }).await
             }
-            _ => self.core(request).await,
+            Request::Flows(filter) => self.flows(filter).await,
+            Request::PolicyPlan(file) => self.policy_plan(file).await,
+            Request::Stats { since } => Ok(Response::Stats(self.observer.snapshot(since).await?.stats.clone()?)),
+            Request::Doctor => self.doctor().await,
+            request => self.core(request).await,
         }
     }
 

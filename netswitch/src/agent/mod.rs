@@ -7,6 +7,7 @@ pub mod attachments;
 pub mod containers;
 pub mod core;
 pub mod dns;
+pub mod doctor;
 pub mod facts;
 pub mod flows;
 pub mod forwarding;
@@ -18,7 +19,7 @@ mod lock;
 pub mod metrics;
 pub mod monitor;
 pub mod networks;
-pub mod observe;
+pub mod observer;
 pub mod placeholders;
 pub mod policy;
 pub mod processes;
@@ -28,7 +29,6 @@ pub mod relay;
 pub mod reserved_ports;
 mod routing;
 pub mod start;
-pub mod stats;
 pub mod uplinks;
 pub mod watch;
 pub mod why;
@@ -85,7 +85,7 @@ pub fn run(options: &AgentOptions) -> Result<()> {
         .build()?;
     let handle = start::start(options, &directories, runtime.handle())?;
     if let Some(listener) = metrics {
-        metrics::serve(listener, handle.clone(), runtime.handle())?;
+        metrics::serve(listener, handle.observer.clone(), runtime.handle())?;
     }
     runtime.block_on(serve(handle, &directories))?;
     tracing::info!("stopped; the data plane stays");

@@ -57,6 +57,7 @@ mod names_without_agent;
 mod no_way;
 mod no_way_kinds;
 mod observe;
+mod observer;
 mod openings;
 mod pcap;
 mod policy;
