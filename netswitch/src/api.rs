@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::agent::{AgentOptions, Directories, HostOptions, UplinkMode};
-pub use self::container::{Attach, ContainerCreate, ContainerSummary, NamespaceOf, PublishedPorts};
+pub use self::container::{Attach, ContainerCreate, ContainerSummary, NamespaceOf, PublishedPorts, WaitCondition};
 pub use self::error::{Error, ErrorKind};
 pub use self::network::{
     ConfigFrom, EndpointResource, IpamConfig, IpamResource, NetworkCreate, NetworkResource, PoolRequest,
@@ -65,6 +65,11 @@ pub enum Request {
     ContainerStop {
         container: String,
         seconds: u64,
+    },
+    /// Answers with [`Response::Ended`] once the condition holds.
+    ContainerWait {
+        container: String,
+        condition: WaitCondition,
     },
     ContainerRemove {
         container: String,
@@ -166,6 +171,9 @@ pub enum Response {
     Log {
         path: PathBuf,
         running: bool,
+    },
+    Ended {
+        exit_code: i32,
     },
     Namespace(PathBuf),
     Ports(Vec<PublishedPorts>),

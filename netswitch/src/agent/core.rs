@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use netswitch_common::address::Mac;
 use tokio::sync::broadcast;
 
-use super::{dns::Names, handle::Job, monitor::Monitor, observer::Observer, relay::Relay};
+use super::{dns::Names, handle::Job, monitor::Monitor, observer::Observer, relay::Relay, wait::End};
 use crate::action::Action;
 use crate::api::{Directories, Error, HostOptions, Request, Response};
 use crate::datapath::Datapath;
@@ -41,7 +41,8 @@ pub struct Core {
     pub routing: Option<routing::Compiled>,
     /// For the threads that wait for a container's end.
     pub jobs: mpsc::Sender<Job>,
-    pub ended: broadcast::Sender<Id>,
+    /// Who waits for containers hears of their ends.
+    pub ended: broadcast::Sender<End>,
     /// Which MAC an address of a network had last: when another takes it, the members are told.
     pub last_macs: HashMap<(Id, IpAddr), Mac>,
     /// Keeps the netlink watch alive.
@@ -155,6 +156,7 @@ impl Core {
             Request::Version => Ok(self.version()),
             // the handle answers these: they wait, or read more than this thread has time for
             Request::ContainerStop { .. }
+            | Request::ContainerWait { .. }
             | Request::Monitor(_)
             | Request::PolicyPlan(_)
             | Request::Flows(_)
@@ -233,6 +235,7 @@ impl Core {
         let moves_trust = changes.moves_trust(&self.state);
         let moves_ports = changes.publications(&self.state).next().is_some();
         let touched = Touched::of(&self.state, changes);
+        self.tell_ends(changes);
         self.state.apply(changes);
         self.tell_observer(changes);
         self.publish_names(&touched);

@@ -11,8 +11,9 @@ use super::core::Core;
 use super::doctor;
 use super::monitor::Monitor;
 use super::observer::Observer;
-use crate::api::{Error, FlowFilter, MonitorFilter, PolicyChange, PolicyFile, Request, Response};
-use crate::doors::Agent;
+use super::wait::{End, Wait};
+use crate::api::{Error, FlowFilter, MonitorFilter, PolicyChange, PolicyFile, Request, Response, WaitCondition};
+use crate::doors::{Agent, Ended};
 use crate::kernel::watch::Event;
 use crate::model::Id;
 
@@ -44,8 +45,8 @@ pub enum Job {
 #[derive(Clone)]
 pub struct AgentHandle {
     jobs: mpsc::Sender<Job>,
-    /// Ids of containers whose end has been dealt with.
-    ended: broadcast::Sender<Id>,
+    /// Who subscribes hears of the containers' ends.
+    pub ended: broadcast::Sender<End>,
     pub monitor: Monitor,
     pub observer: Observer,
 }
@@ -54,7 +55,7 @@ pub struct AgentHandle {
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
 impl AgentHandle {
-    pub fn new(jobs: mpsc::Sender<Job>, ended: broadcast::Sender<Id>, monitor: Monitor, observer: Observer) -> Self {
+    pub fn new(jobs: mpsc::Sender<Job>, ended: broadcast::Sender<End>, monitor: Monitor, observer: Observer) -> Self {
         Self {
             jobs,
             ended,
@@ -79,8 +80,16 @@ impl AgentHandle {
         answer.await.map_err(|_| stopping())?
     }
 
+    /// Whoever waits for a container is told that nobody will tell.
+    pub fn stop_waiting(&self) {
+        let _ = self.ended.send(End::Agent);
+    }
+
     /// Lets the agent's thread look at what it has.
-    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&mut Core) -> T + Send + 'static) -> Result<T, Error> {
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         let look = Box::new(move |core: &mut Core| drop(reply.send(look(core))));
         self.jobs.send(Job::Do(look)).map_err(|_| stopping())?;
@@ -141,11 +150,11 @@ pub fn stopping() -> Error {
     Error::internal("the agent is stopping")
 }
 
-async fn wait(ended: &mut broadcast::Receiver<Id>, id: &Id, limit: Duration) -> bool {
+async fn wait(ended: &mut broadcast::Receiver<End>, id: &Id, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     loop {
         match timeout_at(deadline, ended.recv()).await {
-            Ok(Ok(gone)) if gone == *id => return true,
+            Ok(Ok(End::Exited(gone, _) | End::Removed(gone, _))) if gone == *id => return true,
             Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) => {}
             Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => return false,
         }
@@ -159,6 +168,10 @@ impl Agent for AgentHandle {
                 self.end(&container, Some(Duration::from_secs(seconds))).await?;
                 Ok(Response::Done)
             }
+            Request::ContainerWait { container, condition } => {
+                let exit_code = Wait::begin(self, container, condition).await?.end().await?;
+                Ok(Response::Ended { exit_code })
+            }
             Request::ContainerRemove { container, force: true } => {
                 self.end(&container, None).await?;
                 self.core(Request::ContainerRemove { container, force: true }).await
@@ -169,6 +182,10 @@ impl Agent for AgentHandle {
             Request::Doctor => self.doctor().await,
             request => self.core(request).await,
         }
+    }
+
+    async fn wait(&self, container: String, condition: WaitCondition) -> Result<Ended, Error> {
+        Ok(Box::pin(Wait::begin(self, container, condition).await?.end()))
     }
 
     async fn monitor(&self, filter: MonitorFilter) -> Result<stream::Receiver<Bytes>, Error> {

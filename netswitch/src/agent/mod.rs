@@ -30,6 +30,7 @@ pub mod reserved_ports;
 mod routing;
 pub mod start;
 pub mod uplinks;
+pub mod wait;
 pub mod watch;
 pub mod why;
 
@@ -120,15 +121,16 @@ async fn serve(handle: AgentHandle, directories: &Directories) -> Result<()> {
     open_to_group(&socket)?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(socket = %socket.display(), "ready");
-    let monitor = handle.monitor.clone();
+    let leaving = handle.clone();
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-        // streams that would never end
-        monitor.close();
+        // answers that would never end
+        leaving.monitor.close();
+        leaving.stop_waiting();
     };
     doors::http::serve(listener, handle.clone(), stop)
         .await

@@ -107,8 +107,6 @@ impl Core {
         if remove && let Err(error) = self.container_remove(&id.0, true) {
             tracing::warn!(%error, container = id.short(), "removing failed");
         }
-        // nobody may be waiting
-        let _ = self.ended.send(id.clone());
     }
 
     /// Containers that ended while no agent looked, and shims that no container is known for: their

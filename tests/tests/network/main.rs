@@ -88,6 +88,7 @@ mod uplink_stack_life;
 mod uplink_ways;
 mod uplink_xdp;
 mod user_network;
+mod wait;
 mod why;
 
 use std::net::IpAddr;
