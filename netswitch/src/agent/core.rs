@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use netswitch_common::address::Mac;
+use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
 use super::{dns::Names, handle::Job, monitor::Monitor, observer::Observer, relay::Relay, wait::End};
@@ -39,8 +40,9 @@ pub struct Core {
     pub ipsec: Option<ipsec::Compiled>,
     /// IPv6's rules that the programs go through, once they do.
     pub routing: Option<routing::Compiled>,
-    /// For the threads that wait for a container's end.
+    /// For the tasks that wait for a container's end.
     pub jobs: mpsc::Sender<Job>,
+    pub runtime: Handle,
     /// Who waits for containers hears of their ends.
     pub ended: broadcast::Sender<End>,
     /// Which MAC an address of a network had last: when another takes it, the members are told.

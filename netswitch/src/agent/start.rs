@@ -61,6 +61,7 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
         ipsec: None,
         routing: None,
         jobs: jobs.clone(),
+        runtime: runtime.clone(),
         ended: ended.clone(),
         last_macs: HashMap::new(),
         watch: None,

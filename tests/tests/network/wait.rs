@@ -1,5 +1,6 @@
 //! Waiting for a container: `netswitch wait`, Docker's `POST /containers/{id}/wait`, `logs --follow`.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
@@ -137,4 +138,29 @@ fn logs_are_followed_to_the_last_line() {
     let output = logs.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "bye\n");
+}
+
+#[test]
+fn who_waits_for_many_containers_needs_no_thread_for_each() {
+    const CONTAINERS: usize = 8;
+    let world = World::new();
+    let threads = || {
+        fs::read_dir(format!("/proc/{}/task", world.agent_pid()))
+            .unwrap()
+            .count()
+    };
+    let before = threads();
+    for number in 0..CONTAINERS {
+        world.run(&format!("c{number}"), &[]);
+    }
+    let waiting: Vec<Waiting> = (0..CONTAINERS)
+        .map(|number| Waiting::begin(&world, &format!("c{number}/wait")))
+        .collect();
+    let after = threads();
+    assert!(after < before + CONTAINERS, "{before} threads, then {after}");
+    // and an agent that finds them running does it alike
+    drop(waiting);
+    world.restart_agent();
+    let after = threads();
+    assert!(after < before + CONTAINERS, "{before} threads, then {after}");
 }
