@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::agent::{AgentOptions, Directories, HostOptions, UplinkMode};
-pub use self::container::{Attach, ContainerCreate, ContainerSummary, NamespaceOf, PublishedPorts};
+pub use self::container::{Attach, ContainerCreate, ContainerSummary, NamespaceOf, PublishedPorts, WaitCondition};
 pub use self::error::{Error, ErrorKind};
 pub use self::network::{
     ConfigFrom, EndpointResource, IpamConfig, IpamResource, NetworkCreate, NetworkResource, PoolRequest,
@@ -65,6 +65,11 @@ pub enum Request {
     ContainerStop {
         container: String,
         seconds: u64,
+    },
+    /// Answers with [`Response::Ended`] once the condition holds.
+    ContainerWait {
+        container: String,
+        condition: WaitCondition,
     },
     ContainerRemove {
         container: String,
@@ -130,7 +135,10 @@ pub enum Request {
     Why(WhyQuestion),
     /// Answers with a stream of [`Monitored`], a line of JSON each.
     Monitor(MonitorFilter),
-    Stats,
+    /// Answers with [`Response::Stats`]: as of `since` or later (nanoseconds of `CLOCK_MONOTONIC`), or of the last second.
+    Stats {
+        since: Option<u64>,
+    },
     Doctor,
     Version,
 }
@@ -163,6 +171,9 @@ pub enum Response {
     Log {
         path: PathBuf,
         running: bool,
+    },
+    Ended {
+        exit_code: i32,
     },
     Namespace(PathBuf),
     Ports(Vec<PublishedPorts>),

@@ -115,13 +115,13 @@ impl Loaded {
     }
 
     /// Every counter that is not zero.
-    pub fn counters(&mut self) -> BTreeMap<Counter, Count> {
-        let tables = self.datapath.tables();
-        let drops = tables.drops().expect("DROPS").into_iter().map(|(key, count)| {
+    pub fn counters(&self) -> BTreeMap<Counter, Count> {
+        let counters = self.datapath.counters().expect("counters");
+        let drops = counters.drops().expect("DROPS").into_iter().map(|(key, count)| {
             let reason = DropReason::from_number(key.reason).expect("a drop reason");
             (Counter::Drop(key.endpoint, reason), count)
         });
-        let paths = tables.paths().expect("PATHS").into_iter();
+        let paths = counters.paths().expect("PATHS").into_iter();
         drops
             .chain(paths.map(|(verdict, count)| (Counter::Path(verdict), count)))
             .filter(|(_, count)| count.packets != 0)

@@ -4,6 +4,7 @@
 mod agent;
 mod capture;
 mod dial;
+mod frozen;
 mod kernel;
 mod lan;
 mod listener;
@@ -26,12 +27,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use netswitch::api::{Request, Response};
+use netswitch::api::{EndpointStats, Request, Response, Stats};
 use netswitch::client::Client;
+use netswitch::datapath;
 use serde_json::Value;
 
 pub use self::capture::{Capture, Captured, send, send_all, send_offloaded, send_repeatedly, take_offloads, turn_on};
 pub use self::dial::{Answer, Dial, any, ask_stream};
+pub use self::frozen::Frozen;
 pub use self::kernel::{Interface, interfaces};
 pub use self::lan::{FAR, HOST, LAN, SECOND_HOST, SECOND_LAN, addresses};
 pub use self::listener::Listener;
@@ -228,17 +231,26 @@ impl World {
 
     /// Drops of a container on a network for a reason.
     pub fn drops(&self, name: &str, network: &str, reason: &str) -> u64 {
-        let stats = self.json(&["stats", "--format", "json"]);
-        let mut endpoints = stats.as_array().expect("a list").iter();
-        let endpoint = endpoints.find(|endpoint| endpoint["container"] == name && endpoint["network"] == network);
-        let endpoint = endpoint.unwrap_or_else(|| panic!("{name} on {network} is not in {stats}"));
-        endpoint["drops"][reason].as_u64().unwrap_or(0)
+        self.counted(name, network).drops.get(reason).copied().unwrap_or(0)
+    }
+
+    /// What is counted of a container on a network.
+    pub fn counted(&self, name: &str, network: &str) -> EndpointStats {
+        let mut endpoints = self.stats().endpoints.into_iter();
+        let endpoint = endpoints.find(|endpoint| endpoint.container == name && endpoint.network == network);
+        endpoint.unwrap_or_else(|| panic!("nothing is counted of {name} on {network}"))
     }
 
     /// Packets by what became of them, all endpoints together.
     pub fn path(&self, verdict: &str) -> u64 {
-        match self.ask(&Request::Stats) {
-            Response::Stats(stats) => stats.paths.get(verdict).copied().unwrap_or(0),
+        self.stats().paths.get(verdict).copied().unwrap_or(0)
+    }
+
+    /// The counters as they are now: without a time those of the last second would do.
+    pub fn stats(&self) -> Stats {
+        let since = Some(datapath::now());
+        match self.ask(&Request::Stats { since }) {
+            Response::Stats(stats) => stats,
             other => panic!("{other:?}"),
         }
     }

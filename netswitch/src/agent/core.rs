@@ -7,9 +7,10 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use netswitch_common::address::Mac;
+use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
-use super::{dns::Names, handle::Job, monitor::Monitor, relay::Relay};
+use super::{dns::Names, handle::Job, monitor::Monitor, observer::Observer, relay::Relay, wait::End};
 use crate::action::Action;
 use crate::api::{Directories, Error, HostOptions, Request, Response};
 use crate::datapath::Datapath;
@@ -22,7 +23,7 @@ use crate::store::Store;
 /// How often what the programs logged is passed on.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often what ended flows still hold is freed; nobody waits for it.
+/// How often what is over is freed, and what others may have changed unseen is looked at; nobody waits for it.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Everything the agent has; owned by its thread.
@@ -39,9 +40,11 @@ pub struct Core {
     pub ipsec: Option<ipsec::Compiled>,
     /// IPv6's rules that the programs go through, once they do.
     pub routing: Option<routing::Compiled>,
-    /// For the threads that wait for a container's end.
+    /// For the tasks that wait for a container's end.
     pub jobs: mpsc::Sender<Job>,
-    pub ended: broadcast::Sender<Id>,
+    pub runtime: Handle,
+    /// Who waits for containers hears of their ends.
+    pub ended: broadcast::Sender<End>,
     /// Which MAC an address of a network had last: when another takes it, the members are told.
     pub last_macs: HashMap<(Id, IpAddr), Mac>,
     /// Keeps the netlink watch alive.
@@ -51,6 +54,8 @@ pub struct Core {
     /// Where the socket hooks are.
     pub relay: Option<Relay>,
     pub monitor: Monitor,
+    /// Hears of changes once it is there.
+    pub observer: Option<Observer>,
     /// From when questions are answered.
     pub names: Option<Names>,
     /// The host's `resolv.conf`.
@@ -64,7 +69,6 @@ impl Core {
         loop {
             self.datapath.flush_log();
             if swept.elapsed() > SWEEP_INTERVAL {
-                self.sweep_flows();
                 self.sweep_leashes();
                 self.refresh_host_protocols();
                 self.listen_for_host();
@@ -84,6 +88,7 @@ impl Core {
                 Job::Ask(request, reply) => {
                     let _ = reply.send(self.answer(*request));
                 }
+                Job::Do(work) => work(&mut self),
                 Job::Listen(filter, reply) => {
                     let _ = reply.send(self.listen(filter));
                 }
@@ -149,15 +154,16 @@ impl Core {
             Request::PolicyList => Ok(self.policy_list()),
             Request::PolicyRemove { rules } => self.policy_remove(&rules),
             Request::PolicyApply(file) => self.policy_apply(&file),
-            Request::PolicyPlan(file) => self.policy_plan(&file),
-            Request::Flows(filter) => self.flows(&filter),
             Request::Why(question) => self.why(&question),
-            Request::Stats => self.stats(),
-            Request::Doctor => self.doctor(),
             Request::Version => Ok(self.version()),
-            Request::Monitor(_) => Err(Error::internal("a listener must come through the handle")),
-            // the handle turns it into signals and waits outside this thread
-            Request::ContainerStop { .. } => Err(Error::internal("a stop must come through the handle")),
+            // the handle answers these: they wait, or read more than this thread has time for
+            Request::ContainerStop { .. }
+            | Request::ContainerWait { .. }
+            | Request::Monitor(_)
+            | Request::PolicyPlan(_)
+            | Request::Flows(_)
+            | Request::Stats { .. }
+            | Request::Doctor => Err(Error::internal("this request must come through the handle")),
         }
     }
 
@@ -231,7 +237,9 @@ impl Core {
         let moves_trust = changes.moves_trust(&self.state);
         let moves_ports = changes.publications(&self.state).next().is_some();
         let touched = Touched::of(&self.state, changes);
+        self.tell_ends(changes);
         self.state.apply(changes);
+        self.tell_observer(changes);
         self.publish_names(&touched);
         self.relabel();
         self.lead_loopback(&touched.sandboxes);

@@ -7,15 +7,21 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc as stream, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use super::core::Core;
+use super::doctor;
 use super::monitor::Monitor;
-use crate::api::{Error, MonitorFilter, Request, Response};
-use crate::doors::Agent;
+use super::observer::Observer;
+use super::wait::{End, Wait};
+use crate::api::{Error, FlowFilter, MonitorFilter, PolicyChange, PolicyFile, Request, Response, WaitCondition};
+use crate::doors::{Agent, Ended};
 use crate::kernel::watch::Event;
 use crate::model::Id;
 
 /// What the agent's thread does next.
 pub enum Job {
     Ask(Box<Request>, oneshot::Sender<Result<Response, Error>>),
+    /// A look at the state for what is answered elsewhere.
+    Do(Box<dyn FnOnce(&mut Core) + Send>),
     Listen(MonitorFilter, oneshot::Sender<Result<stream::Receiver<Bytes>, Error>>),
     /// Answers with the container's id, or `None` where nothing runs.
     Signal {
@@ -39,17 +45,23 @@ pub enum Job {
 #[derive(Clone)]
 pub struct AgentHandle {
     jobs: mpsc::Sender<Job>,
-    /// Ids of containers whose end has been dealt with.
-    ended: broadcast::Sender<Id>,
+    /// Who subscribes hears of the containers' ends.
+    pub ended: broadcast::Sender<End>,
     pub monitor: Monitor,
+    pub observer: Observer,
 }
 
 /// How long a killed process may take to be gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
 impl AgentHandle {
-    pub fn new(jobs: mpsc::Sender<Job>, ended: broadcast::Sender<Id>, monitor: Monitor) -> Self {
-        Self { jobs, ended, monitor }
+    pub fn new(jobs: mpsc::Sender<Job>, ended: broadcast::Sender<End>, monitor: Monitor, observer: Observer) -> Self {
+        Self {
+            jobs,
+            ended,
+            monitor,
+            observer,
+        }
     }
 
     /// Lets the agent's thread finish what it does and end.
@@ -66,6 +78,43 @@ impl AgentHandle {
             .send(Job::Ask(Box::new(request), reply))
             .map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
+    }
+
+    /// Whoever waits for a container is told that nobody will tell.
+    pub fn stop_waiting(&self) {
+        let _ = self.ended.send(End::Agent);
+    }
+
+    /// Lets the agent's thread look at what it has.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let look = Box::new(move |core: &mut Core| drop(reply.send(look(core))));
+        self.jobs.send(Job::Do(look)).map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+
+    async fn flows(&self, mut filter: FlowFilter) -> Result<Response, Error> {
+        if let Some(key) = filter.container {
+            let name = self.look(move |core| core.state.container(&key).map(|container| container.name.clone()));
+            filter.container = Some(name.await??);
+        }
+        Ok(Response::Flows(self.observer.flows(filter).await?))
+    }
+
+    async fn policy_plan(&self, file: PolicyFile) -> Result<Response, Error> {
+        let (change, judge) = self.look(move |core| core.policy_plan(&file)).await??;
+        let cut = self.observer.cut(judge).await?;
+        Ok(Response::PolicyChange(PolicyChange { cut, ..change }))
+    }
+
+    async fn doctor(&self) -> Result<Response, Error> {
+        let (host, mut findings, ipsec) = self.look(Core::examine).await?;
+        findings.push(doctor::firewall(&host).await);
+        findings.extend(ipsec);
+        Ok(Response::Doctor(findings))
     }
 
     /// TERM and, after `grace`, KILL; without a grace KILL at once. Returns when it is over.
@@ -97,15 +146,15 @@ impl AgentHandle {
     }
 }
 
-fn stopping() -> Error {
+pub fn stopping() -> Error {
     Error::internal("the agent is stopping")
 }
 
-async fn wait(ended: &mut broadcast::Receiver<Id>, id: &Id, limit: Duration) -> bool {
+async fn wait(ended: &mut broadcast::Receiver<End>, id: &Id, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     loop {
         match timeout_at(deadline, ended.recv()).await {
-            Ok(Ok(gone)) if gone == *id => return true,
+            Ok(Ok(End::Exited(gone, _) | End::Removed(gone, _))) if gone == *id => return true,
             Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) => {}
             Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => return false,
         }
@@ -114,17 +163,29 @@ async fn wait(ended: &mut broadcast::Receiver<Id>, id: &Id, limit: Duration) -> 
 
 impl Agent for AgentHandle {
     async fn ask(&self, request: Request) -> Result<Response, Error> {
-        match &request {
+        match request {
             Request::ContainerStop { container, seconds } => {
-                self.end(container, Some(Duration::from_secs(*seconds))).await?;
+                self.end(&container, Some(Duration::from_secs(seconds))).await?;
                 Ok(Response::Done)
             }
-            Request::ContainerRemove { container, force: true } => {
-                self.end(container, None).await?;
-                self.core(request).await
+            Request::ContainerWait { container, condition } => {
+                let exit_code = Wait::begin(self, container, condition).await?.end().await?;
+                Ok(Response::Ended { exit_code })
             }
-            _ => self.core(request).await,
+            Request::ContainerRemove { container, force: true } => {
+                self.end(&container, None).await?;
+                self.core(Request::ContainerRemove { container, force: true }).await
+            }
+            Request::Flows(filter) => self.flows(filter).await,
+            Request::PolicyPlan(file) => self.policy_plan(file).await,
+            Request::Stats { since } => Ok(Response::Stats(self.observer.snapshot(since).await?.stats.clone()?)),
+            Request::Doctor => self.doctor().await,
+            request => self.core(request).await,
         }
+    }
+
+    async fn wait(&self, container: String, condition: WaitCondition) -> Result<Ended, Error> {
+        Ok(Box::pin(Wait::begin(self, container, condition).await?.end()))
     }
 
     async fn monitor(&self, filter: MonitorFilter) -> Result<stream::Receiver<Bytes>, Error> {

@@ -2,19 +2,40 @@
 //! the names and labels of cAdvisor, which reads the host end's counters: nothing that is redirected into a container
 //! shows there.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, StatusCode};
+use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
-use super::handle::AgentHandle;
-use crate::api::{EndpointStats, Interface, Request, Response, Stats, Traffic};
-use crate::doors::Agent as _;
+use super::core::internal;
+use super::observer::Observer;
+use crate::api::{EndpointStats, Error, Interface, Stats, Traffic};
 
 /// Of text format 0.0.4.
-const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// Connections at once. Anybody may open them, and each takes a descriptor of the agent's.
+const CONNECTIONS: usize = 16;
+
+/// How long a connection may last: one request and its answer.
+const LASTS: Duration = Duration::from_secs(10);
+
+/// After a connection that could not be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Before anything is changed: an address that cannot be had ends the start.
 pub fn listen(address: SocketAddr) -> Result<TcpListener> {
@@ -22,35 +43,83 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true).map(|()| listener)
     };
-    listen().with_context(|| format!("metrics at {address}"))
+    let listener = listen().with_context(|| format!("metrics at {address}"))?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "whoever reaches --metrics there, containers too, reads the names and the traffic of all containers"
+        );
+    }
+    Ok(listener)
 }
 
 /// Answers `GET /metrics` from now on.
-pub fn serve(listener: TcpListener, agent: AgentHandle, runtime: &Handle) -> Result<()> {
+pub fn serve(listener: TcpListener, observer: Observer, runtime: &Handle) -> Result<()> {
     let _entered = runtime.enter();
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let door = Router::new().route("/metrics", routing::get(answer)).with_state(agent);
-    runtime.spawn(async move {
-        if let Err(error) = axum::serve(listener, door).await {
-            tracing::warn!(%error, "metrics have ended");
-        }
-    });
+    runtime.spawn(accept(listener, observer));
     Ok(())
 }
 
-async fn answer(State(agent): State<AgentHandle>) -> impl IntoResponse {
-    match agent.ask(Request::Stats).await {
-        Ok(Response::Stats(stats)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], render(&stats)).into_response(),
-        Ok(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.message).into_response(),
+async fn accept(listener: tokio::net::TcpListener, observer: Observer) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    while let Ok(place) = Arc::clone(&room).acquire_owned().await {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection for metrics was not accepted");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let observer = observer.clone();
+        tokio::spawn(async move {
+            let answer = service_fn(|request| answer(request, &observer));
+            let serving = http1::Builder::new()
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), answer);
+            // how it went concerns the other side alone
+            let _ = timeout(LASTS, serving).await;
+            drop(place);
+        });
     }
+}
+
+type Answer = hyper::Response<Full<Bytes>>;
+
+async fn answer(request: hyper::Request<Incoming>, observer: &Observer) -> Result<Answer, Infallible> {
+    let mut answer = Answer::default();
+    if request.uri().path() != "/metrics" {
+        *answer.status_mut() = StatusCode::NOT_FOUND;
+    } else if ![Method::GET, Method::HEAD].contains(request.method()) {
+        *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    } else {
+        match text(observer).await {
+            Ok(text) => {
+                answer.headers_mut().insert(CONTENT_TYPE, TEXT);
+                *answer.body_mut() = text.into();
+            }
+            Err(error) => {
+                *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                *answer.body_mut() = Bytes::from(error.message).into();
+            }
+        }
+    }
+    Ok(answer)
+}
+
+/// Written once for a snapshot, on a thread that may take its time.
+async fn text(observer: &Observer) -> Result<Bytes, Error> {
+    let snapshot = observer.snapshot(None).await?;
+    let text = tokio::task::spawn_blocking(move || snapshot.metrics());
+    text.await.map_err(internal)?
 }
 
 /// A counter of an endpoint that has it.
 type Count = fn(&EndpointStats) -> Option<u64>;
 
 /// The text format: families with help and type, one sample a line.
-fn render(stats: &Stats) -> String {
+pub fn render(stats: &Stats) -> String {
     let mut out = String::new();
     let version = env!("CARGO_PKG_VERSION");
     family(&mut out, "netswitch_info", "gauge", "The agent that answers.");
@@ -217,6 +286,7 @@ mod tests {
             endpoints: vec![endpoint],
             paths: [("peer".to_owned(), 100)].into(),
             missed_events: 5,
+            taken: 0,
         });
         for line in [
             r#"netswitch_container_received_packets_total{container="web",network="my\"net\\"} 3"#,

@@ -7,6 +7,7 @@ pub mod attachments;
 pub mod containers;
 pub mod core;
 pub mod dns;
+pub mod doctor;
 pub mod facts;
 pub mod flows;
 pub mod forwarding;
@@ -18,7 +19,7 @@ mod lock;
 pub mod metrics;
 pub mod monitor;
 pub mod networks;
-pub mod observe;
+pub mod observer;
 pub mod placeholders;
 pub mod policy;
 pub mod processes;
@@ -28,8 +29,8 @@ pub mod relay;
 pub mod reserved_ports;
 mod routing;
 pub mod start;
-pub mod stats;
 pub mod uplinks;
+pub mod wait;
 pub mod watch;
 pub mod why;
 
@@ -85,7 +86,7 @@ pub fn run(options: &AgentOptions) -> Result<()> {
         .build()?;
     let handle = start::start(options, &directories, runtime.handle())?;
     if let Some(listener) = metrics {
-        metrics::serve(listener, handle.clone(), runtime.handle())?;
+        metrics::serve(listener, handle.observer.clone(), runtime.handle())?;
     }
     runtime.block_on(serve(handle, &directories))?;
     tracing::info!("stopped; the data plane stays");
@@ -120,15 +121,16 @@ async fn serve(handle: AgentHandle, directories: &Directories) -> Result<()> {
     open_to_group(&socket)?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(socket = %socket.display(), "ready");
-    let monitor = handle.monitor.clone();
+    let leaving = handle.clone();
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-        // streams that would never end
-        monitor.close();
+        // answers that would never end
+        leaving.monitor.close();
+        leaving.stop_waiting();
     };
     doors::http::serve(listener, handle.clone(), stop)
         .await

@@ -1,35 +1,24 @@
 //! The policy: requests about it, and that the maps hold what it says.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use netswitch_common::{
-    flow::{Flow, FlowEnd},
-    policy::{action, half},
-};
+use netswitch_common::policy::half;
 
 use super::core::{Core, internal};
-use super::flows;
+use super::observer::cut::Judge;
 use crate::action::{Action, Entry};
-use crate::api::{CutFlow, Error, PolicyChange, PolicyDefault, PolicyFile, PolicyRule, Response};
+use crate::api::{Error, PolicyChange, PolicyDefault, PolicyFile, PolicyRule, Response};
 use crate::execute::Executor;
 use crate::model::{
     changes::Changes,
     policy::{
         Policy,
         change::{self, Change},
-        compile::{
-            Compiled, Who,
-            lookup::{Answer, End, Lookup},
-            next_epoch,
-        },
+        compile::{Compiled, next_epoch},
     },
     state::{Numbers, State},
 };
 use crate::plan::{self, view::View};
-
-/// How long ago a flow may have been seen to be named by `policy plan`.
-const SEEN_WITHIN: u64 = 3_600 * 1_000_000_000;
 
 impl Core {
     pub fn policy_add(&mut self, rule: &PolicyRule) -> Result<Response, Error> {
@@ -68,17 +57,18 @@ impl Core {
         Ok(Response::PolicyChange(answer))
     }
 
-    /// What applying a file would change, and which flows it would cut.
-    pub fn policy_plan(&mut self, file: &PolicyFile) -> Result<Response, Error> {
+    /// What applying a file would change, and who finds the flows that it would cut.
+    pub fn policy_plan(&self, file: &PolicyFile) -> Result<(PolicyChange, Judge), Error> {
         let change = change::replace(&self.state, &file.name, &file.text)?;
         let (last, is_leashed) = (self.state.numbers.policy_epoch, self.state.is_leashed());
         let compiled = compile(&self.state, Arc::new(change.policy), last, is_leashed)?;
-        let cut = self.cut(&compiled)?;
-        Ok(Response::PolicyChange(PolicyChange {
+        let judge = Judge::new(&self.state, self.policy.clone(), compiled);
+        let change = PolicyChange {
             added: change.added,
             removed: change.removed,
-            cut,
-        }))
+            cut: Vec::new(),
+        };
+        Ok((change, judge))
     }
 
     pub fn policy_list(&self) -> Response {
@@ -193,30 +183,6 @@ impl Core {
             tracing::warn!(%error, "{failure}");
         }
     }
-
-    /// Flows seen in the last hour that another policy does not allow.
-    fn cut(&mut self, new: &Compiled) -> Result<Vec<CutFlow>, Error> {
-        let (flows, now) = self.datapath.tables().flows().map_err(internal)?;
-        let people = People::new(&self.state);
-        let (before, after) = (Lookup::new(&self.policy), Lookup::new(new));
-        let mut cut = Vec::new();
-        for (_, flow) in &flows {
-            if flow.deadline.saturating_sub(flow.timeout()) + SEEN_WITHIN < now
-                || people.denial(&before, flow).is_some()
-            {
-                continue;
-            }
-            if let Some(answer) = people.denial(&after, flow) {
-                let because = match answer {
-                    Answer::Ruled(ruling) => new.rule(ruling.rule).map_or_else(String::new, ToString::to_string),
-                    Answer::DeniedByDefault => "no rule allows it".to_owned(),
-                    Answer::Nothing => "no rule opens the way".to_owned(),
-                };
-                cut.push(people.row(flow, because));
-            }
-        }
-        Ok(cut)
-    }
 }
 
 /// A policy with the classes of everybody there is, under the epoch after `last`.
@@ -233,94 +199,4 @@ fn compile(state: &State, policy: Arc<Policy>, last: u32, even_silent: bool) -> 
         compiled.admit(&who)?;
     }
     Ok(compiled)
-}
-
-/// Who the ends of flows are.
-struct People<'a> {
-    by_number: std::collections::HashMap<u32, Person<'a>>,
-}
-
-struct Person<'a> {
-    name: &'a str,
-    who: Who<'a>,
-    /// Number of the network, and whether its members meet.
-    network: u32,
-    icc: bool,
-}
-
-impl<'a> People<'a> {
-    fn new(state: &'a State) -> Self {
-        let bridges = state.networks.values().filter_map(|network| network.bridge.as_ref());
-        let hosts = bridges.map(|bridge| {
-            let host = Person {
-                name: "host",
-                who: Who::Host,
-                network: bridge.number,
-                icc: true,
-            };
-            (bridge.host_port, host)
-        });
-        let members = state.endpoints.values().filter_map(|endpoint| {
-            let container = state.containers.get(&endpoint.container)?;
-            let network = state.networks.get(&endpoint.network)?;
-            let bridge = network.bridge.as_ref()?;
-            let who = Who::Member {
-                container: &container.name,
-                labels: &container.labels,
-                network: &network.name,
-                leashes: endpoint.leashes.flags(),
-            };
-            let person = Person {
-                name: &container.name,
-                who,
-                network: bridge.number,
-                icc: bridge.icc,
-            };
-            Some((endpoint.number, person))
-        });
-        Self {
-            by_number: hosts.chain(members).collect(),
-        }
-    }
-
-    /// Why a policy denies a flow; `None`: it does not.
-    fn denial(&self, policy: &Lookup<'_>, flow: &Flow) -> Option<Answer> {
-        let [original, reply] = &flow.tuples;
-        let end = |end: &FlowEnd, address| match self.by_number.get(&end.endpoint) {
-            Some(person) => End::Here(person.who),
-            None => End::World(std::net::IpAddr::from(address)),
-        };
-        let [from, to] = [end(&flow.ends[0], original.from), end(&flow.ends[1], reply.from)];
-        let protocol = u8::try_from(original.protocol).unwrap_or(0);
-        match policy.answer(from, to, protocol, u16::from_be(reply.from_port)) {
-            Answer::Ruled(ruling) if ruling.action == action::ALLOW => None,
-            Answer::Nothing if !self.needs_leave(flow) => None,
-            answer => Some(answer),
-        }
-    }
-
-    /// Whether there is no such flow without a rule: between networks, or between neighbours that do not meet.
-    fn needs_leave(&self, flow: &Flow) -> bool {
-        let [Some(from), Some(to)] = flow.ends.map(|end| self.by_number.get(&end.endpoint)) else {
-            return false;
-        };
-        flow.publication == 0 && (from.network != to.network || !from.icc && !to.icc)
-    }
-
-    fn row(&self, flow: &Flow, because: String) -> CutFlow {
-        let [original, reply] = &flow.tuples;
-        let end = |end: &FlowEnd, address, port: u16| {
-            let name = self.by_number.get(&end.endpoint).map_or("world", |person| person.name);
-            format!(
-                "{name} ({})",
-                SocketAddr::new(std::net::IpAddr::from(address), u16::from_be(port))
-            )
-        };
-        CutFlow {
-            protocol: flows::protocol(original.protocol),
-            from: end(&flow.ends[0], original.from, original.from_port),
-            to: end(&flow.ends[1], reply.from, reply.from_port),
-            because,
-        }
-    }
 }

@@ -107,8 +107,6 @@ impl Core {
         if remove && let Err(error) = self.container_remove(&id.0, true) {
             tracing::warn!(%error, container = id.short(), "removing failed");
         }
-        // nobody may be waiting
-        let _ = self.ended.send(id.clone());
     }
 
     /// Containers that ended while no agent looked, and shims that no container is known for: their
@@ -140,7 +138,7 @@ impl Core {
         }
     }
 
-    /// Waits on threads of their own for the ends of all that runs.
+    /// Waits for the ends of all that runs.
     pub fn watch_containers(&self) {
         for container in self.state.containers.values() {
             if container.owner == Owner::Netswitch && matches!(container.status, Status::Running { .. }) {
@@ -150,13 +148,13 @@ impl Core {
     }
 
     fn watch_container(&self, id: &Id) {
-        let jobs = self.jobs.clone();
-        let container = id.clone();
-        let Some(ready) = shim::spawn::ready(&self.run_dir(id)) else {
+        let (jobs, container, run_dir) = (self.jobs.clone(), id.clone(), self.run_dir(id));
+        let Some(ready) = shim::spawn::ready(&run_dir) else {
             return;
         };
-        let pid = ready.pid;
-        let watch = shim::spawn::watch_exit(self.run_dir(id), id.0.clone(), ready, move |_, exit_code| {
+        self.runtime.spawn(async move {
+            let pid = ready.pid;
+            let exit_code = shim::spawn::exit_code(&run_dir, container.0.clone(), ready).await;
             // the agent may have stopped: the next one finds the exit code on disk
             let _ = jobs.send(Job::Exited {
                 container,
@@ -164,9 +162,6 @@ impl Core {
                 exit_code,
             });
         });
-        if let Err(error) = watch {
-            tracing::warn!(%error, container = id.short(), "its end will not be noticed");
-        }
     }
 
     /// The exit code of a container that the store believes to run, if it does not.

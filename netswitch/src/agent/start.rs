@@ -11,14 +11,17 @@ use tokio::sync::broadcast;
 use tracing::{Level, level_filters::LevelFilter};
 
 use super::core::Core;
+use super::doctor;
 use super::handle::{AgentHandle, Job};
 use super::monitor::Monitor;
+use super::observer::Observer;
 use crate::api::{AgentOptions, Directories};
 use crate::datapath::{self, Datapath, Hook};
 use crate::execute::Executor;
 use crate::kernel::{Link, netlink::Netlink, watch};
 use crate::model::{
     changes::Changes,
+    firewall,
     network::{Network, predefined},
     policy::compile::Compiled,
 };
@@ -58,12 +61,14 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
         ipsec: None,
         routing: None,
         jobs: jobs.clone(),
+        runtime: runtime.clone(),
         ended: ended.clone(),
         last_macs: HashMap::new(),
         watch: None,
         policy: Compiled::default(),
         relay: None,
         monitor: monitor.clone(),
+        observer: None,
         names: None,
         resolv_conf: options.resolv_conf.clone(),
     };
@@ -79,19 +84,26 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
     let changes = jobs.clone();
     let tell = move || drop(changes.send(Job::ServersChanged));
     core.start_names(&options.resolv_conf, tell).context("names")?;
-    let firewall = core.firewall();
-    if !firewall.ok {
-        tracing::warn!("{}", firewall.message);
-    }
+    runtime.spawn(warn_of_firewall(core.firewalled()));
     core.watch_containers();
     let events = jobs.clone();
     core.watch = Some(watch::watch(move |event| {
         events.send(Job::Kernel(Box::new(event))).is_ok()
     })?);
+    let observer = Observer::start(&core, Netlink::open().context("netlink")?)?;
+    core.observer = Some(observer.clone());
     std::thread::Builder::new()
         .name("agent".into())
         .spawn(move || core.work(&queue))?;
-    Ok(AgentHandle::new(jobs, ended, monitor))
+    Ok(AgentHandle::new(jobs, ended, monitor, observer))
+}
+
+/// Nothing waits for the programs that list the rules.
+async fn warn_of_firewall(host: firewall::Host) {
+    let found = doctor::firewall(&host).await;
+    if !found.ok {
+        tracing::warn!("{}", found.message);
+    }
 }
 
 impl Core {

@@ -63,6 +63,18 @@ pub enum NamespaceOf {
     Process(i32),
 }
 
+/// What is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitCondition {
+    /// Holds at once where nothing runs.
+    #[default]
+    NotRunning,
+    /// The end of the run that there is, or of the next one.
+    NextExit,
+    Removed,
+}
+
 /// One line of `ps`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -97,6 +97,16 @@ pub struct Stats {
     /// Events that `monitor` could not tell of, since the agent's start.
     #[serde(default)]
     pub missed_events: u64,
+    /// When the counters were read, in nanoseconds of `CLOCK_MONOTONIC`.
+    #[serde(default)]
+    pub taken: u64,
+}
+
+impl Stats {
+    /// A second later, for whoever looks again and again.
+    pub const fn next(&self) -> u64 {
+        self.taken + 1_000_000_000
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

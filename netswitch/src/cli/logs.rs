@@ -2,20 +2,21 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 use std::thread;
-use std::time::Duration;
 
 use clap::Args;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde::Deserialize;
 
 use super::failure::{Failure, named};
 use super::print;
-use crate::api::{Request, Response};
+use crate::api::{Request, Response, WaitCondition};
 use crate::client::Client;
-
-/// How often `--follow` looks for more.
-const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Fetch the logs of a container
 #[derive(Debug, Args)]
@@ -46,16 +47,13 @@ impl Logs {
         let request = Request::ContainerLogs {
             container: self.container.clone(),
         };
-        let ask = || {
-            let answer = client.ask(&request);
-            let Response::Log { path, running } = answer.map_err(|error| named(error, "container", &self.container))?
-            else {
-                return Err(Failure::unexpected());
-            };
-            Ok((path, running))
+        let answer = client.ask(&request);
+        let Response::Log { path, running } = answer.map_err(|error| named(error, "container", &self.container))?
+        else {
+            return Err(Failure::unexpected());
         };
-        let (path, mut running) = ask()?;
-        let file = File::open(&path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+        let problem = |error: io::Error| Failure::new(format!("{}: {error}", path.display()));
+        let file = File::open(&path).map_err(problem)?;
         let mut lines = Lines {
             reader: BufReader::new(file),
             partial: String::new(),
@@ -76,13 +74,18 @@ impl Logs {
         for entry in &entries {
             self.show(entry);
         }
-        while self.follow && running {
-            thread::sleep(INTERVAL);
-            // Asked first, so that what was written before the end is read after it. A container
-            // that was removed meanwhile has ended too.
-            running = ask().is_ok_and(|(_, running)| running);
-            while let Some(entry) = lines.next()? {
-                self.show(&entry);
+        if self.follow && running {
+            let growth = Growth::of(&path, client.clone(), self.container.clone()).map_err(problem)?;
+            let mut goes_on = true;
+            loop {
+                while let Some(entry) = lines.next()? {
+                    self.show(&entry);
+                }
+                if !goes_on {
+                    break;
+                }
+                // what was written before the end is read after it
+                goes_on = growth.wait().map_err(problem)?;
             }
         }
         Ok(())
@@ -98,6 +101,51 @@ impl Logs {
             print::complain_text(&text);
         } else {
             print::text(&text);
+        }
+    }
+}
+
+/// Tells when there is more in a container's log.
+struct Growth {
+    writes: Inotify,
+    /// Ends with the container.
+    life: OwnedFd,
+}
+
+impl Growth {
+    fn of(log: &Path, client: Client, container: String) -> io::Result<Self> {
+        let writes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        writes.add_watch(log, AddWatchFlags::IN_MODIFY)?;
+        let (life, held) = io::pipe()?;
+        let request = Request::ContainerWait {
+            container,
+            condition: WaitCondition::NotRunning,
+        };
+        thread::spawn(move || {
+            // one that was removed has ended too
+            let _ = client.ask(&request);
+            drop(held);
+        });
+        Ok(Self {
+            writes,
+            life: life.into(),
+        })
+    }
+
+    /// Waits for more; false once the container has ended.
+    fn wait(&self) -> io::Result<bool> {
+        let mut watched = [
+            PollFd::new(self.writes.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.life.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut watched, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let goes_on = watched[1].any() != Some(true);
+        match self.writes.read_events() {
+            Ok(_) | Err(Errno::EAGAIN) => Ok(goes_on),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -30,6 +30,7 @@ pub mod top;
 pub mod update;
 pub mod usage;
 pub mod version;
+pub mod wait;
 pub mod why;
 
 use std::ffi::OsString;
@@ -87,6 +88,7 @@ pub enum Verb {
     Pcap(pcap::Pcap),
     Stats(stats::Stats),
     Top(top::Top),
+    Wait(wait::Wait),
     Why(why::Why),
     Doctor(doctor::Doctor),
     Version(version::Version),
@@ -178,6 +180,7 @@ impl Arguments {
             Verb::Pcap(verb) => verb.run(&client),
             Verb::Stats(verb) => verb.run(&client),
             Verb::Top(verb) => verb.run(&client),
+            Verb::Wait(verb) => verb.run(&client),
             Verb::Why(verb) => verb.run(&client),
             Verb::Doctor(verb) => verb.run(&client),
             Verb::Version(verb) => verb.run(&client),

@@ -1,13 +1,12 @@
 //! `netswitch run`: a program in a container of its own.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::failure::{self, Failure};
 use super::{options, print, update::Limits};
-use crate::api::{ContainerCreate, Request, Response};
+use crate::api::{ContainerCreate, Request, Response, WaitCondition};
 use crate::client::Client;
 use crate::model::{endpoint::Settings, parse, publish};
 use crate::shim;
@@ -187,10 +186,6 @@ impl Run {
     }
 }
 
-/// How long the agent may take to note that a process has ended, and how often to look.
-const SETTLES_WITHIN: Duration = Duration::from_secs(10);
-const INTERVAL: Duration = Duration::from_millis(5);
-
 /// Joins a container that waits for it, until its process ends.
 pub fn attach(client: &Client, container: &str, interactive: bool) -> Result<(), Failure> {
     let (socket, terminal) = find_shim(client, container)?;
@@ -202,20 +197,12 @@ pub fn attach(client: &Client, container: &str, interactive: bool) -> Result<(),
 /// Waits until the agent knows, too, that the process has ended, so that what the user types next
 /// finds the container stopped, or gone if it was run with `--rm`.
 fn settle(client: &Client, container: &str) {
-    let request = Request::ContainerInspect {
+    let request = Request::ContainerWait {
         container: container.to_owned(),
+        condition: WaitCondition::NotRunning,
     };
-    let deadline = Instant::now() + SETTLES_WITHIN;
-    while Instant::now() < deadline {
-        let Ok(Response::Container(container)) = client.ask(&request) else {
-            return;
-        };
-        let is = |group: &str, name: &str| container[group][name] == true;
-        if !is("State", "Running") && !is("HostConfig", "AutoRemove") {
-            return;
-        }
-        std::thread::sleep(INTERVAL);
-    }
+    // one that has gone has ended, and an agent that goes tells nobody
+    let _ = client.ask(&request);
 }
 
 /// The socket of a container's shim, and whether the container has a terminal.

@@ -33,10 +33,12 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 impl Stats {
     pub fn run(self, client: &Client) -> Result<(), Failure> {
         let clear = if std::io::stdout().is_terminal() { CLEAR } else { "" };
+        let mut since = None;
         loop {
-            let Response::Stats(stats) = client.ask(&Request::Stats)? else {
+            let Response::Stats(stats) = client.ask(&Request::Stats { since })? else {
                 return Err(Failure::unexpected());
             };
+            since = Some(stats.next());
             let text = render(&stats, &self.format)?;
             if !self.watch {
                 print::text(&text);
@@ -148,6 +150,7 @@ mod tests {
             endpoints: vec![endpoint("web", "spoofed-mac", 7), endpoint("", "no-ipv6", 1)],
             paths: [("peer".to_owned(), 100), ("drop".to_owned(), 8)].into(),
             missed_events: 0,
+            taken: 0,
         };
         assert_eq!(
             render(&stats, "").unwrap(),

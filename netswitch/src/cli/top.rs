@@ -39,7 +39,7 @@ impl Top {
             ));
         }
         // an error now, rather than on a screen that goes
-        let first = ask(client)?;
+        let first = ask(client, None)?;
         let problem = |error: io::Error| Failure::new(format!("terminal: {error}"));
         interrupt::catch().map_err(problem)?;
         // puts the terminal back on a panic, too
@@ -50,15 +50,15 @@ impl Top {
     }
 }
 
-fn ask(client: &Client) -> Result<Stats, Failure> {
-    match client.ask(&Request::Stats)? {
+fn ask(client: &Client, since: Option<u64>) -> Result<Stats, Failure> {
+    match client.ask(&Request::Stats { since })? {
         Response::Stats(stats) => Ok(stats),
         _ => Err(Failure::unexpected()),
     }
 }
 
 struct Display {
-    /// The last look, and when it was.
+    /// The last look, and when it was begun.
     last: Stats,
     looked: Instant,
     screen: Screen,
@@ -97,10 +97,10 @@ impl Display {
     }
 
     fn look(&mut self, client: &Client) {
-        let elapsed = self.looked.elapsed();
         self.looked = Instant::now();
-        self.screen.complaint = match ask(client) {
+        self.screen.complaint = match ask(client, Some(self.last.next())) {
             Ok(stats) => {
+                let elapsed = Duration::from_nanos(stats.taken.saturating_sub(self.last.taken));
                 self.screen.rates = Rates::between(&self.last, &stats, elapsed);
                 self.last = stats;
                 String::new()

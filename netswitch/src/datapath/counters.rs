@@ -1,31 +1,54 @@
 //! What the programs have counted, summed over the CPUs.
 
-use aya::maps::PerCpuValues;
+use std::path::Path;
+
 use netswitch_common::{
     limit::Rations,
     verdict::{Count, DropKey, DropReason, Verdict},
 };
 
-use super::{Error, Result, Tables, tables::absent_is_fine};
+use super::{Error, Result, Tables, raw::RawMap, tables::absent_is_fine};
 
-impl Tables {
+/// What is counted, for whoever reads it: descriptors of its own.
+pub struct Counters {
+    drops: RawMap,
+    paths: RawMap,
+}
+
+impl Counters {
+    /// Opens the maps that are pinned in `folder`.
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        Ok(Self {
+            drops: RawMap::open(&folder.join("DROPS"))?,
+            paths: RawMap::open(&folder.join("PATHS"))?,
+        })
+    }
+
     /// Frames dropped, by sender and reason.
     pub fn drops(&self) -> Result<Vec<(DropKey, Count)>> {
-        let rows = self.drops.iter();
-        rows.map(|row| row.map(|(key, counts)| (key, sum(&counts))))
-            .collect::<Result<_, _>>()
-            .map_err(Error::map("DROPS"))
+        let mut drops = Vec::new();
+        self.drops.each(|key, counts| {
+            // SAFETY: the layout was checked when the object was loaded: a key's bytes, any of which are valid
+            let key = unsafe { key.as_ptr().cast::<DropKey>().read_unaligned() };
+            drops.push((key, sum(counts)));
+        })?;
+        Ok(drops)
     }
 
     /// Frames by verdict; every verdict is listed.
     pub fn paths(&self) -> Result<Vec<(Verdict, Count)>> {
-        let count = |verdict: &Verdict| {
-            let counts = self.paths.get(&(*verdict as u32), 0).map_err(Error::map("PATHS"))?;
-            Ok((*verdict, sum(&counts)))
-        };
-        Verdict::ALL.iter().map(count).collect()
+        let mut paths = Vec::new();
+        self.paths.each(|key, counts| {
+            let number = key.try_into().map(u32::from_ne_bytes);
+            if let Some(verdict) = number.ok().and_then(Verdict::from_number) {
+                paths.push((verdict, sum(counts)));
+            }
+        })?;
+        Ok(paths)
     }
+}
 
+impl Tables {
     /// Removes what was counted for an endpoint, before its id is given to another.
     pub fn forget_endpoint(&mut self, id: u32) -> Result<()> {
         for reason in DropReason::ALL {
@@ -43,9 +66,16 @@ impl Tables {
     }
 }
 
-fn sum(counts: &PerCpuValues<Count>) -> Count {
-    counts.iter().fold(Count::default(), |total, count| Count {
-        packets: total.packets + count.packets,
-        bytes: total.bytes + count.bytes,
-    })
+/// Every CPU's, one after the other.
+fn sum(counts: &[u8]) -> Count {
+    counts
+        .chunks_exact(size_of::<Count>())
+        .fold(Count::default(), |total, count| {
+            // SAFETY: a Count's bytes, any of which are valid
+            let count = unsafe { count.as_ptr().cast::<Count>().read_unaligned() };
+            Count {
+                packets: total.packets + count.packets,
+                bytes: total.bytes + count.bytes,
+            }
+        })
 }

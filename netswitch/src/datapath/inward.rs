@@ -10,7 +10,7 @@ use netswitch_common::{
     publish::{PublishedKey, PublishedPorts, inward, protocol},
 };
 
-use super::{Error, Result, Tables};
+use super::{Error, Result, Tables, array::Array, flows::Flows};
 
 /// Bits to set, by their word in INWARD.
 #[derive(Default)]
@@ -53,9 +53,44 @@ impl Ports {
     }
 }
 
+/// Ports that flows have kept: programs set bits in one half while the other one is written anew.
+pub(super) struct Kept(Array<u64>);
+
+impl Kept {
+    pub(super) const fn new(map: Array<u64>) -> Self {
+        Self(map)
+    }
+
+    /// From now on programs set bits in the other half. Returns where the half begins that was theirs.
+    pub(super) fn turn(&mut self) -> Result<u32> {
+        let map = || Error::map("KEPT");
+        let half = match self.0.get(kept::CURRENT).map_err(map())? {
+            0 => 0,
+            _ => kept::HALF,
+        };
+        let other = kept::HALF - half;
+        self.0.set(kept::CURRENT, other.into()).map_err(map())?;
+        std::thread::sleep(GRACE);
+        Ok(half)
+    }
+
+    /// Writes a half anew that programs set no bits in.
+    pub(super) fn rewrite(&mut self, half: u32, Ports(words): &Ports) -> Result<()> {
+        let map = || Error::map("KEPT");
+        let known: BTreeMap<u32, u64> = self.0.written().map_err(map())?.into_iter().collect();
+        for word in 0..kept::HALF {
+            let wanted = words.get(&word).copied().unwrap_or(0);
+            if known.get(&(half + word)).copied().unwrap_or(0) != wanted {
+                self.0.set(half + word, wanted).map_err(map())?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Tables {
     /// The map is the object's own: it starts empty.
-    pub(super) fn fill_inward(&mut self) -> Result<()> {
+    pub(super) fn fill_inward(&mut self, flows: &Flows) -> Result<()> {
         let mut ports = Ports::default();
         ports.add_masquerade(&self.config()?);
         for row in &self.published {
@@ -63,7 +98,7 @@ impl Tables {
             ports.add_published(&key, &value);
         }
         // the agent before this one may have had other ports for masquerade
-        self.each_record(|_, flow| {
+        flows.each_record(|_, flow| {
             for tuple in flow.tuples.iter().filter(|tuple| tuple.zone == 0) {
                 if let Ok(protocol) = tuple.protocol.try_into() {
                     ports.add(protocol, u16::from_be(tuple.to_port));
@@ -71,32 +106,6 @@ impl Tables {
             }
         })?;
         self.lead_inward(ports)
-    }
-
-    /// From now on programs set bits in the other half of KEPT. Returns where the half begins that was theirs.
-    pub(super) fn turn_kept(&mut self) -> Result<u32> {
-        let map = || Error::map("KEPT");
-        let half = match self.kept.get(kept::CURRENT).map_err(map())? {
-            0 => 0,
-            _ => kept::HALF,
-        };
-        let other = kept::HALF - half;
-        self.kept.set(kept::CURRENT, other.into()).map_err(map())?;
-        std::thread::sleep(GRACE);
-        Ok(half)
-    }
-
-    /// Writes a half of KEPT anew that programs set no bits in.
-    pub(super) fn rewrite_kept(&mut self, half: u32, Ports(words): &Ports) -> Result<()> {
-        let map = || Error::map("KEPT");
-        let known: BTreeMap<u32, u64> = self.kept.written().map_err(map())?.into_iter().collect();
-        for word in 0..kept::HALF {
-            let wanted = words.get(&word).copied().unwrap_or(0);
-            if known.get(&(half + word)).copied().unwrap_or(0) != wanted {
-                self.kept.set(half + word, wanted).map_err(map())?;
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn masquerade_leads_inward(&mut self, config: &Config) -> Result<()> {

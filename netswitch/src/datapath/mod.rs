@@ -44,7 +44,9 @@ use aya::{
 
 pub use attach::Hook;
 pub use batch::{Sizes, read_all};
+pub use counters::Counters;
 pub use events::Events;
+pub use flows::{Flows, now};
 pub use layout::{Layout, MAPS};
 pub use leash::Leashes;
 pub use raw::RawMap;
@@ -143,6 +145,8 @@ pub struct Datapath {
     log: Option<log::Log>,
     bpffs: PathBuf,
     block: block::Block,
+    /// Where the maps are pinned.
+    folder: PathBuf,
     /// [`Datapath::can_ask_tables`].
     can_ask_tables: bool,
 }
@@ -161,16 +165,17 @@ impl Datapath {
             _ => Some(log::Log::open(&mut ebpf)?),
         };
         let mut datapath = Self {
-            tables: Tables::open(&mut ebpf, transition.folder())?,
+            tables: Tables::open(&mut ebpf)?,
             ebpf,
             log,
             bpffs: options.bpffs.clone(),
             block: block::Block::open(&options.bpffs).map_err(Error::Block)?,
+            folder: transition.target().to_owned(),
             can_ask_tables: probe::can_ask_tables(),
         };
         transition.copy()?;
         datapath.tables.fill_low_endpoints()?;
-        datapath.tables.fill_inward()?;
+        datapath.tables.fill_inward(&Flows::open(transition.folder())?)?;
         datapath.replace_all()?;
         transition.finish()?;
         Ok(datapath)
@@ -178,6 +183,16 @@ impl Datapath {
 
     pub fn tables(&mut self) -> &mut Tables {
         &mut self.tables
+    }
+
+    /// Another handle, for another thread.
+    pub fn flows(&self) -> Result<Flows> {
+        Flows::open(&self.folder)
+    }
+
+    /// Another handle, for another thread.
+    pub fn counters(&self) -> Result<Counters> {
+        Counters::open(&self.folder)
     }
 
     /// Whether `bpf_fib_lookup` can be asked about one table (since 6.5).

@@ -5,16 +5,12 @@ use std::path::Path;
 
 use aya::{
     Ebpf, Pod,
-    maps::{HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap},
+    maps::{HashMap, LpmTrie, Map, MapData, MapError, PerCpuHashMap},
 };
 use netswitch_common::{
     address::Address,
     capacity,
     endpoint::{Endpoint, Port, PortKey, Slot},
-    flow::{
-        FlowIndex, Tuple,
-        mapping::{Mapping, MappingKey},
-    },
     host::{Config, Uplink},
     ipsec::{PolicyList, SecurityPolicy, SelectorKey},
     leash::{Classes, LeashPortsKey},
@@ -33,11 +29,10 @@ use super::{
     array::Array,
     leash::Leashes,
     prefixes::{key_of, source_key},
-    raw::RawMap,
 };
 use crate::action::{Device, Entry};
 
-/// Every map that the agent writes or counts by. Layouts were checked before this was made.
+/// Every map that follows the state. Layouts were checked before this was made.
 pub struct Tables {
     pub(super) endpoints: HashMap<MapData, u32, Endpoint>,
     low_endpoints: Array<Endpoint>,
@@ -49,7 +44,6 @@ pub struct Tables {
     pub(super) subnets: LpmTrie<MapData, Address, Subnet>,
     pub(super) published: HashMap<MapData, PublishedKey, PublishedPorts>,
     pub(super) inward: Array<u64>,
-    pub(super) kept: Array<u64>,
     pub(super) outward: HashMap<MapData, OutwardKey, OutwardPorts>,
     pub(super) publications: HashMap<MapData, u32, Publication>,
     pub(super) sources: LpmTrie<MapData, SourceKey, u32>,
@@ -72,20 +66,15 @@ pub struct Tables {
     pub(super) resolvers: HashMap<MapData, u64, Address>,
     pub(super) host_protocols: Array<u32>,
     pub(super) config: aya::maps::Array<MapData, Config>,
-    pub(super) flows: HashMap<MapData, Tuple, FlowIndex>,
-    pub(super) mappings: HashMap<MapData, MappingKey, Mapping>,
-    /// RECORDS: aya's handle cannot read many at once, nor take one out.
-    pub(super) records: RawMap,
     pub(super) extents: Array<u32>,
     pub(super) hairpins: Array<u64>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Count>,
-    pub(super) paths: PerCpuArray<MapData, Count>,
     pub(super) rations: Array<Rations>,
 }
 
 impl Tables {
-    /// Takes the object's maps, which are pinned in `folder`.
-    pub(super) fn open(ebpf: &mut Ebpf, folder: &Path) -> Result<Self> {
+    /// Takes the object's maps.
+    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self> {
         Ok(Self {
             endpoints: take(ebpf, "ENDPOINTS")?,
             low_endpoints: take(ebpf, "LOW_ENDPOINTS")?,
@@ -97,7 +86,6 @@ impl Tables {
             subnets: take(ebpf, "SUBNETS")?,
             published: take(ebpf, "PUBLISHED")?,
             inward: take(ebpf, "INWARD")?,
-            kept: take(ebpf, "KEPT")?,
             outward: take(ebpf, "OUTWARD")?,
             publications: take(ebpf, "PUBLICATIONS")?,
             sources: take(ebpf, "SOURCES")?,
@@ -120,13 +108,9 @@ impl Tables {
             resolvers: take(ebpf, "RESOLVERS")?,
             host_protocols: take(ebpf, "HOST_PROTOCOLS")?,
             config: take(ebpf, "CONFIG")?,
-            flows: take(ebpf, "FLOWS")?,
-            mappings: take(ebpf, "MAPPINGS")?,
-            records: RawMap::open(&folder.join("RECORDS"))?,
             extents: take(ebpf, "EXTENTS")?,
             hairpins: take(ebpf, "HAIRPINS")?,
             drops: take(ebpf, "DROPS")?,
-            paths: take(ebpf, "PATHS")?,
             rations: take(ebpf, "RATIONS")?,
         })
     }
@@ -351,6 +335,12 @@ impl Tables {
 pub(super) fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T> {
     let map = ebpf.take_map(name).ok_or(Error::Missing(name))?;
     T::try_from(map).map_err(Error::map(name))
+}
+
+/// A handle of its own for a map that is pinned in `folder`.
+pub(super) fn pinned<T: TryFrom<Map, Error = MapError>>(folder: &Path, name: &'static str) -> Result<T> {
+    let map = MapData::from_pin(folder.join(name)).and_then(Map::from_map_data);
+    map.and_then(T::try_from).map_err(Error::map(name))
 }
 
 fn get<T: Pod>(map: &'static str, result: Result<T, MapError>) -> Result<Option<T>> {

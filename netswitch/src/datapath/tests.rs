@@ -241,7 +241,11 @@ fn another_version_takes_over_entries_and_links() {
 
         let mut new = world.open(ABI_VERSION + 1).unwrap();
         assert_eq!(new.tables().dump().unwrap(), [port(1)]);
-        assert_eq!(new.tables().drops().unwrap().len(), 1, "counters are carried over");
+        assert_eq!(
+            new.counters().unwrap().drops().unwrap().len(),
+            1,
+            "counters are carried over"
+        );
         let after = link(&pin);
         assert_eq!(after.0, before.0);
         assert_ne!(after.1, before.1);
@@ -279,24 +283,24 @@ fn another_version_with_an_unknown_layout_is_not_touched() {
 fn explaining_changes_nothing_and_running_counts() {
     in_namespace(|world| {
         let mut datapath = world.open(ABI_VERSION).unwrap();
-        let counters = |datapath: &mut Datapath| {
-            let tables = datapath.tables();
-            (tables.drops().unwrap(), tables.paths().unwrap())
+        let counters = |datapath: &Datapath| {
+            let counters = datapath.counters().unwrap();
+            (counters.drops().unwrap(), counters.paths().unwrap())
         };
-        let before = counters(&mut datapath);
+        let before = counters(&datapath);
         let decision = datapath.explain(Hook::Endpoint, LOOPBACK, &FRAME).unwrap().decision;
         assert_eq!(decision.reason, DropReason::UnknownEndpoint as u32);
-        assert_eq!(counters(&mut datapath), before);
+        assert_eq!(counters(&datapath), before);
 
         let ran = datapath.run(Hook::Endpoint, LOOPBACK, &FRAME, 1).unwrap();
         assert_eq!((ran.verdict, &ran.frame[..]), (2, &FRAME[..]));
-        let (drops, paths) = counters(&mut datapath);
+        let (drops, paths) = counters(&datapath);
         let [(key, count)] = drops[..] else { panic!("{drops:?}") };
         assert_eq!((key.endpoint, key.reason), (0, DropReason::UnknownEndpoint as u32));
         assert_eq!((count.packets, count.bytes), (1, 64));
         assert!(paths.contains(&(Verdict::Drop, count)));
         datapath.tables().forget_endpoint(0).unwrap();
-        assert_eq!(datapath.tables().drops().unwrap(), []);
+        assert_eq!(counters(&datapath).0, []);
     });
 }
 

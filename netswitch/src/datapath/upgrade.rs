@@ -96,6 +96,11 @@ impl Transition {
         &self.folder
     }
 
+    /// Where they are pinned in the end.
+    pub(super) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Fills the converted maps, or brings them up to date: entries that have not changed since the
     /// last call are left alone.
     pub(super) fn copy(&mut self) -> Result<()> {

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use self::version::ApiVersion;
 use super::Agent;
 use super::call::Call;
-use super::reply::{page_not_found, reply};
-use crate::api::{Error, Request, Response};
+use super::reply::{later, page_not_found, reply};
+use crate::api::{Error, Request, Response, WaitCondition};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -60,6 +60,11 @@ pub async fn answer<A: Agent>(agent: &A, call: &Call) -> Result<HttpResponse> {
                 return Err(unexpected());
             };
             Ok(reply(StatusCode::OK, &container))
+        }
+        ("POST", ["containers", container, "wait"]) => {
+            let condition = condition(call)?;
+            let ended = agent.wait((*container).to_owned(), condition).await?;
+            Ok(later(async { answer::ended(ended.await) }))
         }
         (method, path) => Err(swarm::refusal(method, path).unwrap_or_else(page_not_found)),
     }
@@ -116,6 +121,16 @@ async fn one_network<A: Agent>(
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         _ => Err(page_not_found()),
+    }
+}
+
+/// What a client waits for.
+fn condition(call: &Call) -> Result<WaitCondition> {
+    match call.parameter("condition").unwrap_or_default().as_str() {
+        "" | "not-running" => Ok(WaitCondition::NotRunning),
+        "next-exit" => Ok(WaitCondition::NextExit),
+        "removed" => Ok(WaitCondition::Removed),
+        other => Err(Error::bad_request(format!("invalid condition: {other:?}"))),
     }
 }
 

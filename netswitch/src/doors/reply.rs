@@ -11,7 +11,7 @@ use axum::{
 };
 use hyper::body::Frame;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::api::{Error, ErrorKind};
@@ -21,6 +21,20 @@ pub fn reply<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> HttpRespon
     let mut body = serde_json::to_vec(value).unwrap_or_default();
     body.push(b'\n');
     (status, [(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()
+}
+
+/// The status at once, for clients that go on when they have it; the value once it is there.
+pub fn later(value: impl Future<Output = Value> + Send + 'static) -> HttpResponse {
+    let (line, lines) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let value = tokio::select! {
+            value = value => value,
+            () = line.closed() => return,
+        };
+        // a client that has gone since wants none
+        let _ = line.send(format!("{value}\n").into()).await;
+    });
+    ([(header::CONTENT_TYPE, "application/json")], Body::new(Lines(lines))).into_response()
 }
 
 /// Lines of JSON as they come.

@@ -14,7 +14,7 @@ use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
 pub use self::tables::{Device, Tables};
-use super::{Error, Kernel, Link, Namespace, Result, Route, Traffic, Veth, connected::Connected, sysctl};
+use super::{Error, Kernel, Link, Namespace, Result, Route, Veth, connected::Connected, sysctl};
 use crate::action::Interface;
 use crate::model::{ipsec::Policy, publish::Listener, routing::Rule};
 
@@ -256,11 +256,6 @@ impl Kernel for Fake {
     fn routes(&mut self) -> Result<Vec<Route>> {
         let state = self.call("routes", "")?;
         Ok(state.tables.routes(&self.home))
-    }
-
-    fn traffic(&mut self, device: &str) -> Result<Traffic> {
-        let state = self.call("traffic", device)?;
-        state.tables.device(&self.home, device).map(|_| Traffic::default())
     }
 
     fn routing_rules(&mut self) -> Result<Vec<Rule>> {

@@ -172,9 +172,6 @@ pub trait Kernel: Send {
     fn prefixes(&mut self, tables: &[u32]) -> Result<Vec<(u32, IpNetwork)>>;
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
     fn delete_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()>;
-    /// Of a container's interface, by the host's device that it is paired with. A kernel before 6.8 without its fix
-    /// does not count what `bpf_redirect_peer` hands to it.
-    fn traffic(&mut self, device: &str) -> Result<Traffic>;
     /// `path` below `/proc/sys`, as seen from `namespace`.
     fn set_sysctl(&mut self, namespace: &Namespace, path: &str, value: &str) -> Result<()>;
     fn sysctl(&mut self, namespace: &Namespace, path: &str) -> Result<String>;

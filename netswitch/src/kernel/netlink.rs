@@ -34,6 +34,12 @@ impl Netlink {
         Ok((has(AddressFamily::Inet)?, has(AddressFamily::Inet6)?))
     }
 
+    /// Of a container's interface, by the host's device that it is paired with. A kernel before 6.8 without its fix
+    /// does not count what `bpf_redirect_peer` hands to it.
+    pub fn traffic(&mut self, device: &str) -> Result<Traffic> {
+        link::traffic_of_peer(&mut self.host, device)
+    }
+
     /// Hands `work` a socket of a namespace.
     fn at<T>(&mut self, namespace: &Namespace, work: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
         if *namespace == Namespace::Host {
@@ -185,10 +191,6 @@ impl Kernel for Netlink {
 
     fn prefixes(&mut self, tables: &[u32]) -> Result<Vec<(u32, IpNetwork)>> {
         route::prefixes(&mut self.host, tables)
-    }
-
-    fn traffic(&mut self, device: &str) -> Result<Traffic> {
-        link::traffic_of_peer(&mut self.host, device)
     }
 
     fn set_default_route(&mut self, namespace: &Namespace, device: &str, gateway: IpAddr) -> Result<()> {

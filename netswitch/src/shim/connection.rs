@@ -21,6 +21,7 @@ use nix::{
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{Doing as _, Error, protocol::SOCKET};
 
@@ -102,6 +103,14 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Waits, as a task, for a message or for the other end to close.
+    pub(super) async fn is_ready(&self) -> io::Result<()> {
+        let socket = self.socket.as_raw_fd();
+        // SAFETY: the socket is open as long as `self` is borrowed, which is longer than what is made here lives
+        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }.map_err(io::Error::from)?;
+        socket.readable().await.map(drop)
     }
 
     /// Whether the other end has closed.

@@ -8,9 +8,8 @@ use std::{
         fd::{AsFd as _, AsRawFd as _, BorrowedFd},
         unix::{ffi::OsStrExt as _, process::CommandExt as _},
     },
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -39,7 +38,6 @@ const LOST: i32 = 255;
 const ENDS_WITHIN: u16 = 10_000;
 /// In milliseconds, for a shim whose container has ended; then nobody waits for its clients.
 const SHIM_ENDS_WITHIN: u16 = 2_000;
-const WATCH_STACK: usize = 128 * 1024;
 
 /// Starts a shim and waits until the container's namespaces exist; blocks. `executable` is netswitch itself.
 /// The command runs after [`start`].
@@ -142,38 +140,30 @@ fn has_gone(error: &io::Error) -> bool {
     )
 }
 
-/// Calls back once, from a thread of its own, with the container's exit code: the shim's word, else what it
-/// wrote before it ended, else 255. A container that outlived its shim is ended first: `ready` says which
-/// processes they are.
-pub fn watch_exit(
-    run_dir: PathBuf,
-    id: String,
-    ready: Ready,
-    tell: impl FnOnce(&str, i32) + Send + 'static,
-) -> Result<JoinHandle<()>, Error> {
-    let watch = move || {
-        let exit_code = wait_exit(&run_dir).unwrap_or_else(|| {
-            end_orphan(&ready);
-            cgroup::remove(&id);
-            LOST
-        });
-        tell(&id, exit_code);
+/// The container's exit code, once it has ended: the shim's word, else what it wrote before it ended, else 255. A
+/// container that outlived its shim is ended first: `ready` says which processes they are. A task: it takes no thread.
+pub async fn exit_code(run_dir: &Path, id: String, ready: Ready) -> i32 {
+    if let Some(exit_code) = wait_exit(run_dir).await {
+        return exit_code;
+    }
+    let end = move || {
+        end_orphan(&ready);
+        cgroup::remove(&id);
     };
-    thread::Builder::new()
-        .name("watch-exit".to_owned())
-        .stack_size(WATCH_STACK)
-        .spawn(watch)
-        .doing("start a thread")
+    _ = tokio::task::spawn_blocking(end).await;
+    LOST
 }
 
 /// Waits for the container's end; `None` when its shim was killed.
-pub fn wait_exit(run_dir: &Path) -> Option<i32> {
-    told_exit_code(run_dir).or_else(|| written_exit_code(run_dir))
+pub async fn wait_exit(run_dir: &Path) -> Option<i32> {
+    let told = told_exit_code(run_dir).await;
+    told.or_else(|| written_exit_code(run_dir))
 }
 
-fn told_exit_code(run_dir: &Path) -> Option<i32> {
+async fn told_exit_code(run_dir: &Path) -> Option<i32> {
     let connection = connect(run_dir).ok()?;
     connection.send(&ToShim::Wait, &[]).ok()?;
+    connection.is_ready().await.ok()?;
     match connection.receive().ok()?? {
         (FromShim::Exited { exit_code } | FromShim::Failed { exit_code, .. }, _) => Some(exit_code),
         (FromShim::Started { .. }, _) => None,

@@ -1,23 +1,27 @@
 //! How containers and their shims end.
 
-use std::{fs, io::Read as _, path::Path, sync::mpsc};
+use std::{fs, io::Read as _, path::Path, thread};
 
 use netswitch::shim::{protocol::ToShim, spawn};
 use nix::{sys::signal::Signal, unistd::Pid};
 
-use super::world::{PATIENCE, World, ended, pipes, poll, raw, runs};
+use super::world::{World, block_on, ended, pipes, poll, raw, runs};
+
+/// Waits for the end beside the test.
+fn watch(world: &World) -> thread::JoinHandle<i32> {
+    let (run_dir, id, ready) = (world.spec.run_dir.clone(), world.spec.id.clone(), world.ready().clone());
+    thread::spawn(move || block_on(spawn::exit_code(&run_dir, id, ready)))
+}
 
 #[test]
 fn a_killed_shim_takes_its_container_along() {
     let mut world = World::new(&["sleep", "60"]);
     drop(world.start());
     let ready = world.ready().clone();
-    let (sender, exits) = mpsc::channel();
-    let tell = move |id: &str, exit_code| sender.send((id.to_owned(), exit_code)).unwrap();
-    spawn::watch_exit(world.spec.run_dir.clone(), world.spec.id.clone(), ready.clone(), tell).unwrap();
+    let exit_code = watch(&world);
     assert!(spawn::is_alive(ready.pid, ready.start_time));
     nix::sys::signal::kill(Pid::from_raw(ready.shim), Signal::SIGKILL).unwrap();
-    assert_eq!(exits.recv_timeout(PATIENCE).unwrap(), (world.spec.id.clone(), 255));
+    assert_eq!(exit_code.join().unwrap(), 255);
     assert!(!spawn::is_alive(ready.pid, ready.start_time));
     assert!(!world.cgroup().exists());
 }
@@ -35,12 +39,9 @@ fn the_end_is_told_once_and_leaves_nothing() {
                 .contains(&ready.pid.to_string())
         );
     }
-    let (sender, exits) = mpsc::channel();
-    let tell = move |id: &str, exit_code| sender.send((id.to_owned(), exit_code)).unwrap();
-    let watching = spawn::watch_exit(world.spec.run_dir.clone(), world.spec.id.clone(), ready.clone(), tell).unwrap();
+    let exit_code = watch(&world);
     spawn::signal(&world.spec.run_dir, Signal::SIGKILL as i32).unwrap();
-    assert_eq!(exits.recv_timeout(PATIENCE).unwrap(), (world.spec.id.clone(), 137));
-    watching.join().unwrap();
+    assert_eq!(exit_code.join().unwrap(), 137);
     assert!(!world.cgroup().exists());
     poll("the shim ends", || !runs(ready.shim));
     assert!(!world.spec.run_dir.join("shim.sock").exists());

@@ -16,7 +16,13 @@ use netswitch::shim::{
     spawn,
 };
 
-pub const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs a task to its end.
+pub fn block_on<T>(task: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_io().build().unwrap().block_on(task)
+}
 
 /// One container and its folder; both go when it is dropped.
 pub struct World {
@@ -86,7 +92,7 @@ impl World {
     }
 
     pub fn wait(&self) -> i32 {
-        spawn::wait_exit(&self.spec.run_dir).unwrap()
+        block_on(spawn::wait_exit(&self.spec.run_dir)).unwrap()
     }
 
     /// Runs to the end: the exit code and what was written to standard output.

@@ -5,8 +5,8 @@ pub mod door;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use netswitch::api::{Error, IpamConfig, MonitorFilter, NetworkResource, Request, Response, Version};
-use netswitch::doors::Agent;
+use netswitch::api::{Error, IpamConfig, MonitorFilter, NetworkResource, Request, Response, Version, WaitCondition};
+use netswitch::doors::{Agent, Ended};
 use tokio::sync::mpsc;
 
 #[derive(Clone, Default)]
@@ -17,6 +17,10 @@ pub struct Stub {
 }
 
 impl Agent for Stub {
+    async fn wait(&self, container: String, _: WaitCondition) -> Result<Ended, Error> {
+        Err(Error::not_found(format!("No such container: {container}")))
+    }
+
     async fn monitor(&self, filter: MonitorFilter) -> Result<mpsc::Receiver<Bytes>, Error> {
         Err(Error::internal(format!(
             "the stub has nothing to tell about {filter:?}"

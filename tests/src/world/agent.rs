@@ -53,6 +53,11 @@ impl World {
 
     /// Starts the agent and waits until it serves.
     pub fn start_agent(&self, arguments: &[&str]) {
+        self.start_agent_with(arguments, &[]);
+    }
+
+    /// The same with variables of its environment.
+    pub fn start_agent_with(&self, arguments: &[&str], environment: &[(&str, &str)]) {
         let log = File::options()
             .append(true)
             .create(true)
@@ -65,6 +70,7 @@ impl World {
             .args(&self.arguments)
             .args(arguments)
             .env_remove("NOTIFY_SOCKET")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a descriptor"))
             .stderr(log);

@@ -276,3 +276,10 @@ fn templates_print_what_dockers_client_prints() {
         }
     }
 }
+
+#[test]
+fn docker_waits_for_a_container() {
+    let world = World::new();
+    world.ok(&["run", "-d", "--name", "web", "--", "sh", "-c", "exit 7"]);
+    assert_eq!(run(&world, &["wait", "web"]).ok(), "7");
+}

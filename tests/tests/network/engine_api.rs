@@ -223,3 +223,16 @@ fn each_version_of_the_api_has_its_fields() {
         (&json!("1.51"), &json!("1.24"))
     );
 }
+
+#[test]
+fn who_waits_for_nobody_or_nothing_is_told_so() {
+    let world = World::new();
+    let refused = |path: &str| {
+        let (status, answer) = send(&world, "POST", path, "");
+        (status, answer["message"].as_str().unwrap_or_default().to_owned())
+    };
+    let nobody = (404, "No such container: nobody".to_owned());
+    assert_eq!(refused("/v1.41/containers/nobody/wait"), nobody);
+    let never = (400, "invalid condition: \"never\"".to_owned());
+    assert_eq!(refused("/v1.41/containers/nobody/wait?condition=never"), never);
+}

@@ -1,6 +1,6 @@
 //! Rules of the host's that matter to containers: `netswitch doctor` names them.
 
-use tests::world::World;
+use tests::world::{World, eventually};
 
 /// What a shell line sets up is all that `doctor` finds, in these words, until it is gone.
 #[track_caller]
@@ -64,8 +64,11 @@ fn a_start_warns_of_rules() {
     world.add_lan();
     world.host.sh("iptables -P FORWARD DROP").ok();
     world.start_agent(&[]);
-    let log = world.log();
-    assert!(log.contains("iptables: policy of chain FORWARD is DROP"), "{log}");
+    eventually("the agent warns", || {
+        let log = world.log();
+        let warns = log.contains("iptables: policy of chain FORWARD is DROP");
+        warns.then_some(()).ok_or(log)
+    });
 }
 
 #[test]

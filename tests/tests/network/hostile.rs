@@ -245,13 +245,7 @@ impl Field {
 
     /// What was counted against the attacker.
     fn drops(&self) -> BTreeMap<String, u64> {
-        let stats = self.world.json(&["stats", "--format", "json"]);
-        let mut endpoints = stats.as_array().unwrap().iter();
-        let endpoint = endpoints.find(|endpoint| endpoint["container"] == "attacker").unwrap();
-        let drops = endpoint["drops"].as_object().unwrap().iter();
-        drops
-            .map(|(reason, count)| (reason.clone(), count.as_u64().unwrap()))
-            .collect()
+        self.world.counted("attacker", "mynet").drops
     }
 
     /// Who has heard how many frames of the case since this was asked last.

@@ -134,8 +134,11 @@ fn limits_change_while_traffic_flows_and_outlive_the_agent() {
     world.ok(&words("update --rate 1gbit web"));
     let limits = json!({"Rate": 1_000_000_000, "PacketRate": 100, "MaxFlows": 50});
     assert_eq!(world.inspect("web")["Limits"], limits);
-    let stats = world.ok(&["stats"]);
-    assert!(stats.contains("1gbit, 100 packets/s, 50 flows"), "{stats}");
+    eventually("the limits are shown", || {
+        let stats = world.ok(&["stats"]);
+        let is_shown = stats.contains("1gbit, 100 packets/s, 50 flows");
+        is_shown.then_some(()).ok_or(stats)
+    });
     world.kill_agent();
     is_limited(burst(&web, "10.7.0.3", &db));
     world.start_agent(&[]);

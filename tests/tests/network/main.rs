@@ -57,6 +57,7 @@ mod names_without_agent;
 mod no_way;
 mod no_way_kinds;
 mod observe;
+mod observer;
 mod openings;
 mod pcap;
 mod policy;
@@ -87,6 +88,7 @@ mod uplink_stack_life;
 mod uplink_ways;
 mod uplink_xdp;
 mod user_network;
+mod wait;
 mod why;
 
 use std::net::IpAddr;

@@ -225,11 +225,9 @@ fn case_30_options_and_extension_headers_pass_or_are_counted() {
     for (number, (name, packet)) in (5000..).zip(packets) {
         let inside = Capture::start(&one, "eth0");
         let dropped = || {
-            let stats = world.json(&["stats", "--format", "json"]);
-            let mut endpoints = stats.as_array().unwrap().iter();
-            let endpoint = endpoints.find(|endpoint| endpoint["container"] == "one").unwrap();
-            let drops = endpoint["drops"].as_object().unwrap();
-            drops.values().filter_map(serde_json::Value::as_u64).sum::<u64>()
+            let endpoints = world.stats().endpoints.into_iter();
+            let of_one = endpoints.filter(|endpoint| endpoint.container == "one");
+            of_one.flat_map(|endpoint| endpoint.drops.into_values()).sum::<u64>()
         };
         let before = dropped();
         send(&one, "eth0", &packet.udp(number, 7, b"who?"));

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::version::ApiVersion;
-use crate::api::{ContainerSummary, NetworkResource, PublishedPorts, Version};
+use crate::api::{ContainerSummary, Error, NetworkResource, PublishedPorts, Version};
 use crate::model::time::Time;
 
 /// A network as a client of this version knows it.
@@ -67,6 +67,14 @@ pub fn info(version: &Version) -> Value {
         "SecurityOptions": [],
         "Warnings": [],
     })
+}
+
+/// `POST /containers/{id}/wait`.
+pub fn ended(exit_code: Result<i32, Error>) -> Value {
+    match exit_code {
+        Ok(exit_code) => json!({"StatusCode": exit_code}),
+        Err(error) => json!({"StatusCode": 0, "Error": {"Message": error.message}}),
+    }
 }
 
 /// One entry of `GET /containers/json`.

@@ -242,6 +242,14 @@ impl Status {
         }
     }
 
+    /// That of the last run; 0 where there was none, or it has not ended.
+    pub const fn exit_code(&self) -> i32 {
+        match self {
+            Self::Created { exit_code, .. } | Self::Exited { exit_code, .. } => *exit_code,
+            Self::Running { .. } => 0,
+        }
+    }
+
     /// When it started and finished; Docker's zero time where it has not.
     pub fn times(&self) -> (&str, &str) {
         match self {

@@ -66,7 +66,8 @@ fn case_15_data_of_a_connection_whose_flow_expired_is_carried_again() {
         send(loaded, &A, &segment(&outward, (4000, 80), RST));
         receive(loaded, &segment(&inward, (5000, 8000), RST));
         eventually("the flows have expired", || {
-            match loaded.datapath.tables().flows().expect("a list").0.len() {
+            let flows = loaded.datapath.flows().and_then(|flows| flows.list());
+            match flows.expect("a list").0.len() {
                 0 => Ok(()),
                 count => Err(format!("{count} are alive")),
             }

@@ -189,7 +189,7 @@ fn a_flow_in_the_place_of_another_is_new() {
             let sent = send(loaded, &A, &frame);
             assert_eq!((sent.0, &sent.1[26..30]), (REDIRECT, &OTHER.octets()[..]));
         }
-        let (flows, now) = loaded.datapath.tables().flows().expect("a list");
+        let (flows, now) = loaded.datapath.flows().and_then(|flows| flows.list()).expect("a list");
         let new: Vec<_> = flows.iter().filter(|(_, flow)| !old.contains(&flow.serial)).collect();
         assert_eq!(new.len(), 2);
         for (_, flow) in new {

@@ -1,7 +1,13 @@
 //! Questions about the switch as a whole: health, version.
 
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
 use super::core::Core;
-use crate::api::{Error, Finding, Response, UplinkMode, Version};
+use crate::api::{Finding, Response, UplinkMode, Version};
 use crate::kernel::Namespace;
 use crate::model::{container::Status, firewall, shaping};
 
@@ -9,13 +15,53 @@ use crate::model::{container::Status, firewall, shaping};
 /// container around the agent hides the first namespace.
 const NEIGHBOUR_LIMIT: usize = 1024;
 
-/// What a command prints within two seconds; nothing where it is missing, fails or takes longer.
-fn output_of(command: &[&str]) -> String {
-    let output = std::process::Command::new("timeout").arg("2").args(command).output();
-    output.map_or_else(
-        |_| String::new(),
-        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
-    )
+/// How long a program may take to list the host's rules.
+const LISTED_WITHIN: Duration = Duration::from_secs(2);
+
+/// What a command prints; nothing where it is missing, fails or takes too long: then it is killed.
+async fn output_of(command: &[&str]) -> String {
+    let [program, arguments @ ..] = command else {
+        return String::new();
+    };
+    let mut command = Command::new(program);
+    let output = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    match timeout(LISTED_WITHIN, output).await {
+        Ok(Ok(output)) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Ok(Err(_)) | Err(_) => String::new(),
+    }
+}
+
+/// Rules of the host's that packets on the eBPF path do not meet, or that cut what its stack carries.
+pub async fn firewall(host: &firewall::Host) -> Finding {
+    let (v4, v6, ruleset) = tokio::join!(
+        output_of(&["iptables-save"]),
+        output_of(&["ip6tables-save"]),
+        output_of(&["nft", "--json", "list", "ruleset"]),
+    );
+    let [kept_v4, kept_v6] = [&v4, &v6].map(|text| firewall::iptables::kept_in_nftables(text));
+    let mut tables = firewall::nft::tables(&ruleset, |family, table| match family {
+        "ip" => kept_v4.contains(table),
+        "ip6" => kept_v6.contains(table),
+        _ => false,
+    });
+    tables.push(firewall::iptables::filter("iptables", &v4));
+    tables.push(firewall::iptables::filter("ip6tables", &v6));
+    let findings = host.judge(&tables);
+    let hint = if findings.unseen.is_empty() {
+        ""
+    } else {
+        "\nhint: agent --uplink-mode stack"
+    };
+    let found: Vec<String> = findings.unseen.into_iter().chain(findings.cut).collect();
+    Finding {
+        subject: "firewall".to_owned(),
+        ok: found.is_empty(),
+        message: if found.is_empty() {
+            "no rules in the way".to_owned()
+        } else {
+            found.join("; ") + hint
+        },
+    }
 }
 
 fn kernel() -> Finding {
@@ -42,54 +88,22 @@ fn judge_kernel(version: &str, realtime: &str) -> Finding {
 }
 
 impl Core {
-    /// Looks at what an operator would have to know before it hurts.
-    pub fn doctor(&mut self) -> Result<Response, Error> {
-        let mut findings = vec![
+    /// What an operator would have to know before it hurts, as far as no other program is asked for it: whom the
+    /// host's rules would meet, what was found before them, and behind.
+    pub fn examine(&mut self) -> (firewall::Host, Vec<Finding>, Option<Finding>) {
+        let findings = vec![
             kernel(),
             self.neighbour_limit("ipv4"),
             self.neighbour_limit("ipv6"),
             self.devices(),
             self.uplinks_found(),
             self.shaping(),
-            self.firewall(),
         ];
-        findings.extend(self.ipsec_found());
-        Ok(Response::Doctor(findings))
-    }
-
-    /// Rules of the host's that packets on the eBPF path do not meet, or that cut what its stack carries.
-    pub fn firewall(&mut self) -> Finding {
-        let host = self.firewalled();
-        let saved = ["iptables", "ip6tables"].map(|tool| output_of(&[&format!("{tool}-save")]));
-        let [v4, v6] = [&saved[0], &saved[1]].map(|text| firewall::iptables::kept_in_nftables(text));
-        let ruleset = output_of(&["nft", "--json", "list", "ruleset"]);
-        let mut tables = firewall::nft::tables(&ruleset, |family, table| match family {
-            "ip" => v4.contains(table),
-            "ip6" => v6.contains(table),
-            _ => false,
-        });
-        tables.push(firewall::iptables::filter("iptables", &saved[0]));
-        tables.push(firewall::iptables::filter("ip6tables", &saved[1]));
-        let findings = host.judge(&tables);
-        let hint = if findings.unseen.is_empty() {
-            ""
-        } else {
-            "\nhint: agent --uplink-mode stack"
-        };
-        let found: Vec<String> = findings.unseen.into_iter().chain(findings.cut).collect();
-        Finding {
-            subject: "firewall".to_owned(),
-            ok: found.is_empty(),
-            message: if found.is_empty() {
-                "no rules in the way".to_owned()
-            } else {
-                found.join("; ") + hint
-            },
-        }
+        (self.firewalled(), findings, self.ipsec_found())
     }
 
     /// Whom the host's rules would meet.
-    fn firewalled(&mut self) -> firewall::Host {
+    pub fn firewalled(&mut self) -> firewall::Host {
         let bridges = self
             .state
             .networks
