@@ -143,6 +143,25 @@ pub enum Request {
     Version,
 }
 
+impl Request {
+    /// The container that it changes, or whose process it needs.
+    pub fn acts_on(&self) -> Option<&str> {
+        match self {
+            Self::NetworkConnect { container, .. }
+            | Self::NetworkDisconnect { container, .. }
+            | Self::ContainerStart { container, .. }
+            | Self::ContainerRemove { container, .. }
+            | Self::ContainerUpdate { container, .. }
+            | Self::ContainerExec { container }
+            | Self::ContainerNamespace { container }
+            | Self::Detach { container }
+            | Self::Publish { container, .. }
+            | Self::Unpublish { container, .. } => Some(container),
+            _ => None,
+        }
+    }
+}
+
 /// `key=value`s of `--filter`: every key's values are alternatives, keys must all hold.
 pub type Filters = BTreeMap<String, Vec<String>>;
 

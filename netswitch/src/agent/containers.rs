@@ -5,7 +5,6 @@ use crate::api::{ContainerCreate, Error, Filters, Response};
 use crate::kernel::Namespace;
 use crate::model::container::{Owner, create, inspect, lifecycle, limits, list};
 use crate::plan::view;
-use crate::shim;
 
 impl Core {
     pub fn container_create(&mut self, asked: &ContainerCreate) -> Result<Response, Error> {
@@ -20,8 +19,10 @@ impl Core {
         let id = container.id.clone();
         let changes = lifecycle::remove(&self.state, key, force)?;
         if container.is_running() {
-            // started again between the kill and this
-            shim::spawn::kill(&self.run_dir(&id));
+            return Err(Error::conflict(format!(
+                "container {} was started again",
+                container.name
+            )));
         }
         self.tear_down(changes)?;
         for directory in [self.state_dir(&id), self.run_dir(&id)] {

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use netswitch_common::address::Mac;
 use tokio::runtime::Handle;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, oneshot};
 
+use super::starts::Start;
 use super::{dns::Names, handle::Job, monitor::Monitor, observer::Observer, relay::Relay, wait::End};
 use crate::action::Action;
 use crate::api::{Directories, Error, HostOptions, Request, Response};
@@ -45,6 +46,8 @@ pub struct Core {
     pub runtime: Handle,
     /// Who waits for containers hears of their ends.
     pub ended: broadcast::Sender<End>,
+    /// By container.
+    pub starts: HashMap<Id, Start>,
     /// Which MAC an address of a network had last: when another takes it, the members are told.
     pub last_macs: HashMap<(Id, IpAddr), Mac>,
     /// Keeps the netlink watch alive.
@@ -66,6 +69,7 @@ impl Core {
     /// Works until it is told to stop.
     pub fn work(mut self, jobs: &mpsc::Receiver<Job>) {
         let mut swept = Instant::now();
+        let mut stops = Vec::new();
         loop {
             self.datapath.flush_log();
             if swept.elapsed() > SWEEP_INTERVAL {
@@ -84,10 +88,10 @@ impl Core {
                 Err(mpsc::RecvTimeoutError::Timeout) => continue,
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             };
+            let Some(job) = self.put_off(job) else { continue };
             match job {
-                Job::Ask(request, reply) => {
-                    let _ = reply.send(self.answer(*request));
-                }
+                Job::Ask(request, reply) => self.ask(*request, reply),
+                Job::Start(id, stage) => self.go_on(id, stage),
                 Job::Do(work) => work(&mut self),
                 Job::Listen(filter, reply) => {
                     let _ = reply.send(self.listen(filter));
@@ -107,11 +111,28 @@ impl Core {
                 Job::Kernel(event) => self.kernel_changed(*event),
                 Job::ServersChanged => self.rewrite_resolv_confs(),
                 Job::Stop(reply) => {
-                    self.leave_names();
-                    let _ = reply.send(());
-                    return;
+                    self.refuse_what_waits();
+                    stops.push(reply);
                 }
             }
+            // what is being started has to be known before nobody knows it any more
+            if !stops.is_empty() && self.starts.is_empty() {
+                self.leave_names();
+                for reply in stops {
+                    let _ = reply.send(());
+                }
+                return;
+            }
+        }
+    }
+
+    fn ask(&mut self, request: Request, reply: oneshot::Sender<Result<Response, Error>>) {
+        match request {
+            Request::ContainerStart {
+                container,
+                wait_for_attach,
+            } => self.container_start(&container, wait_for_attach, reply),
+            request => drop(reply.send(self.answer(request))),
         }
     }
 
@@ -133,10 +154,6 @@ impl Core {
             Request::NetworkRemove { network } => self.network_remove(&network),
             Request::NetworkPrune { filters } => self.network_prune(&filters),
             Request::ContainerCreate(create) => self.container_create(&create),
-            Request::ContainerStart {
-                container,
-                wait_for_attach,
-            } => self.container_start(&container, wait_for_attach),
             Request::ContainerRemove { container, force } => self.container_remove(&container, force),
             Request::ContainerUpdate { container, limits } => self.container_update(&container, limits),
             Request::ContainerList { all, filters } => self.container_list(all, &filters),
@@ -163,6 +180,7 @@ impl Core {
             | Request::PolicyPlan(_)
             | Request::Flows(_)
             | Request::Stats { .. }
+            | Request::ContainerStart { .. }
             | Request::Doctor => Err(Error::internal("this request must come through the handle")),
         }
     }

@@ -11,8 +11,11 @@ use super::core::Core;
 use super::doctor;
 use super::monitor::Monitor;
 use super::observer::Observer;
+use super::starts::Stage;
 use super::wait::{End, Wait};
-use crate::api::{Error, FlowFilter, MonitorFilter, PolicyChange, PolicyFile, Request, Response, WaitCondition};
+use crate::api::{
+    Error, ErrorKind, FlowFilter, MonitorFilter, PolicyChange, PolicyFile, Request, Response, WaitCondition,
+};
 use crate::doors::{Agent, Ended};
 use crate::kernel::watch::Event;
 use crate::model::Id;
@@ -29,6 +32,8 @@ pub enum Job {
         signal: i32,
         reply: oneshot::Sender<Result<Option<Id>, Error>>,
     },
+    /// A stage of a container's start is over.
+    Start(Id, Stage),
     /// A container's process ended.
     Exited {
         container: Id,
@@ -51,6 +56,8 @@ pub struct AgentHandle {
     pub observer: Observer,
 }
 
+/// How often a container is ended that is started again before it could be removed.
+const REMOVE_TRIES: u32 = 5;
 /// How long a killed process may take to be gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
@@ -133,6 +140,22 @@ impl AgentHandle {
         Err(Error::internal(format!("container {id} did not end after SIGKILL")))
     }
 
+    /// Ends a container, and removes it unless somebody goes on starting it.
+    async fn remove(&self, container: &str) -> Result<Response, Error> {
+        let mut tries = 1..=REMOVE_TRIES;
+        loop {
+            self.end(container, None).await?;
+            let request = Request::ContainerRemove {
+                container: container.to_owned(),
+                force: true,
+            };
+            match self.core(request).await {
+                Err(error) if error.kind == ErrorKind::Conflict && tries.next().is_some() => {}
+                answer => return answer,
+            }
+        }
+    }
+
     async fn signal(&self, container: &str, signal: i32) -> Result<Option<Id>, Error> {
         let (reply, answer) = oneshot::channel();
         self.jobs
@@ -172,10 +195,7 @@ impl Agent for AgentHandle {
                 let exit_code = Wait::begin(self, container, condition).await?.end().await?;
                 Ok(Response::Ended { exit_code })
             }
-            Request::ContainerRemove { container, force: true } => {
-                self.end(&container, None).await?;
-                self.core(Request::ContainerRemove { container, force: true }).await
-            }
+            Request::ContainerRemove { container, force: true } => self.remove(&container).await,
             Request::Flows(filter) => self.flows(filter).await,
             Request::PolicyPlan(file) => self.policy_plan(file).await,
             Request::Stats { since } => Ok(Response::Stats(self.observer.snapshot(since).await?.stats.clone()?)),

@@ -29,6 +29,7 @@ pub mod relay;
 pub mod reserved_ports;
 mod routing;
 pub mod start;
+mod starts;
 pub mod uplinks;
 pub mod wait;
 pub mod watch;

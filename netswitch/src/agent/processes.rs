@@ -1,4 +1,4 @@
-//! Containers' processes: started, signalled, buried; the files that they see.
+//! Containers' processes: what they are started with, signalled, buried; the files that they see.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -17,59 +17,10 @@ use crate::model::{
 use crate::plan::view::namespace;
 use crate::shim::{
     self,
-    connection::Connection,
-    protocol::{self, Exec, NetworkNamespace, Spec, ToShim},
+    protocol::{self, Exec, NetworkNamespace, Spec},
 };
 
 impl Core {
-    /// Judged first, then the namespaces, then the network, then the process. A start that fails
-    /// leaves a created container and nothing else; with `--rm` not even that.
-    pub fn container_start(&mut self, key: &str, wait_for_attach: bool) -> Result<Response, Error> {
-        let container = self.state.container(key)?.clone();
-        if container.is_running() {
-            return Ok(self.shim_of(&container));
-        }
-        if let Err(error) = self.start(&container, wait_for_attach) {
-            let _ = std::fs::remove_dir_all(self.run_dir(&container.id));
-            if container.process.remove
-                && let Err(error) = self.container_remove(&container.id.0, true)
-            {
-                tracing::warn!(%error, container = container.id.short(), "removing failed");
-            }
-            return Err(error);
-        }
-        Ok(self.shim_of(&container))
-    }
-
-    fn start(&mut self, container: &Container, wait_for_attach: bool) -> Result<(), Error> {
-        let id = &container.id;
-        let mut facts = self.facts_for(container)?;
-        let mut changes = lifecycle::start(&self.state, &mut facts, id)?;
-        let spec = self.spec(container)?;
-        let (ready, connection) = shim::spawn::spawn(&self.executable, &spec).map_err(internal)?;
-        let origin = Origin::Shim {
-            pid: ready.pid,
-            start_time: ready.start_time,
-        };
-        lifecycle::fill_in(&mut changes, id, ready.pid, &origin);
-        if let Err(error) = self.build(changes) {
-            shim::spawn::kill(&spec.run_dir);
-            return Err(error);
-        }
-        self.follow_links(id);
-        let run = self
-            .write_files(id, &spec)
-            .and_then(|()| run_command(&connection, wait_for_attach));
-        if let Err(Failed { exit_code, error }) = run {
-            shim::spawn::kill(&spec.run_dir);
-            let changes = lifecycle::failed(&self.state, &self.facts()?, id, exit_code, &error.message);
-            self.tear_down(changes)?;
-            return Err(error);
-        }
-        self.watch_container(id);
-        Ok(())
-    }
-
     /// TERM, KILL, …; `None` if there is nothing to send it to.
     pub fn signal(&mut self, key: &str, signal: i32) -> Result<Option<Id>, Error> {
         let container = self.state.container(key)?;
@@ -147,7 +98,7 @@ impl Core {
         }
     }
 
-    fn watch_container(&self, id: &Id) {
+    pub fn watch_container(&self, id: &Id) {
         let (jobs, container, run_dir) = (self.jobs.clone(), id.clone(), self.run_dir(id));
         let Some(ready) = shim::spawn::ready(&run_dir) else {
             return;
@@ -181,7 +132,7 @@ impl Core {
         }
     }
 
-    fn spec(&self, container: &Container) -> Result<Spec, Error> {
+    pub fn spec(&self, container: &Container) -> Result<Spec, Error> {
         let namespace = match &container.mode {
             Mode::Networks(_) | Mode::None => NetworkNamespace::New,
             Mode::Host => NetworkNamespace::Host,
@@ -231,7 +182,7 @@ impl Core {
 
     /// `/etc/hosts` and the like: written before the process starts, in place afterwards, because
     /// the container has them mounted.
-    fn write_files(&self, id: &Id, spec: &Spec) -> Result<(), Failed> {
+    pub fn write_files(&self, id: &Id, spec: &Spec) -> io::Result<()> {
         let file = |name: &str, text: String| std::fs::write(spec.run_dir.join(name), text);
         file(protocol::HOSTS, self.hosts(id))
             .and_then(|()| {
@@ -240,7 +191,6 @@ impl Core {
                 file(protocol::RESOLV_CONF, text)
             })
             .and_then(|()| file(protocol::HOSTNAME, format!("{}\n", spec.hostname)))
-            .map_err(|error| Failed::internal(&error))
     }
 
     /// After `network connect` and `disconnect`: the files of running containers in that sandbox change.
@@ -325,38 +275,6 @@ impl Core {
 
     pub fn log(&self, id: &Id) -> PathBuf {
         self.state_dir(id).join("log.json")
-    }
-}
-
-/// Why a command did not come to run, and the exit code that says so.
-struct Failed {
-    exit_code: i32,
-    error: Error,
-}
-
-impl Failed {
-    fn internal(error: &dyn std::fmt::Display) -> Self {
-        Self {
-            exit_code: 125,
-            error: internal(error),
-        }
-    }
-}
-
-/// With a client to wait for, the client hears how it went; else the command runs when this returns.
-fn run_command(connection: &Connection, wait_for_attach: bool) -> Result<(), Failed> {
-    if wait_for_attach {
-        return connection
-            .send(&ToShim::Start { after_attach: true }, &[])
-            .map_err(|error| Failed::internal(&error));
-    }
-    match shim::spawn::start(connection, false) {
-        Ok(_) => Ok(()),
-        Err(shim::Error::Failed { exit_code, message }) => Err(Failed {
-            exit_code,
-            error: Error::bad_request(message),
-        }),
-        Err(error) => Err(Failed::internal(&error)),
     }
 }
 

@@ -63,6 +63,7 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
         jobs: jobs.clone(),
         runtime: runtime.clone(),
         ended: ended.clone(),
+        starts: HashMap::new(),
         last_macs: HashMap::new(),
         watch: None,
         policy: Compiled::default(),

@@ -136,7 +136,10 @@ impl Datapath {
 
     /// Whether an endpoint's device is in the block afterwards. Not one that has a clsact qdisc of somebody else's.
     fn join(&self, index: u32) -> Result<bool> {
-        let program = self.program(FROM_ENDPOINT)?.fd().map_err(program_error(FROM_ENDPOINT))?;
+        let program = self
+            .program(FROM_ENDPOINT)?
+            .fd()
+            .map_err(program_error(FROM_ENDPOINT))?;
         match self.block.join(index, program.as_fd()) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.is_in_block(index),
@@ -224,7 +227,10 @@ impl Datapath {
     /// This object's programs into every link of an earlier agent: between two packets.
     pub(super) fn replace_all(&mut self) -> Result<()> {
         if !self.block.devices().map_err(Error::Block)?.is_empty() {
-            let program = self.program(FROM_ENDPOINT)?.fd().map_err(program_error(FROM_ENDPOINT))?;
+            let program = self
+                .program(FROM_ENDPOINT)?
+                .fd()
+                .map_err(program_error(FROM_ENDPOINT))?;
             self.block.replace(program.as_fd()).map_err(Error::Block)?;
         }
         for hook in Hook::ALL {

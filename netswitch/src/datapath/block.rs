@@ -108,7 +108,9 @@ impl Block {
         let body = message(BLOCK, 0, self.number, 0);
         let request = raw_netlink::request(GET_FILTER, NLM_F_REQUEST | NLM_F_DUMP, &body);
         let value = |attributes: &[u8], kind: u16| {
-            let found = NlasIterator::new(attributes).flatten().find(|attribute| attribute.kind() == kind);
+            let found = NlasIterator::new(attributes)
+                .flatten()
+                .find(|attribute| attribute.kind() == kind);
             found.map(|attribute| attribute.value().to_vec()).unwrap_or_default()
         };
         let mut ids = Vec::new();

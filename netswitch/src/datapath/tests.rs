@@ -211,7 +211,11 @@ fn endpoints_devices_share_a_program_that_outlives_the_agent() {
         let mut second = world.open(ABI_VERSION).unwrap();
         let after = (second.block.program().unwrap(), link(&pin));
         assert_ne!(after.0, before.0);
-        assert_eq!(after.1, (before.1.0, after.0), "the link stays, and has the same program");
+        assert_eq!(
+            after.1,
+            (before.1.0, after.0),
+            "the link stays, and has the same program"
+        );
         assert_eq!(second.attached(Hook::Endpoint).unwrap(), [LOOPBACK, 11, 12]);
         for index in [11, 11, LOOPBACK] {
             second.detach(Hook::Endpoint, index).unwrap();

@@ -78,6 +78,7 @@ mod sctp_unsummed;
 mod short_connections;
 mod silence;
 mod source_ports;
+mod starts;
 mod top;
 mod uplink;
 mod uplink_bare;
