@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::core::Core;
 use crate::api::{Finding, Response, UplinkMode, Version};
+use crate::datapath::Hook;
 use crate::kernel::Namespace;
 use crate::model::{container::Status, firewall, shaping};
 
@@ -180,27 +181,49 @@ impl Core {
         }
     }
 
+    /// Whether every endpoint and every network has its device, and each device its program.
     fn devices(&mut self) -> Finding {
-        let subject = "devices".to_owned();
-        let lost: Vec<&str> = self
+        let (ok, message) = match self.datapath.attached(Hook::Endpoint) {
+            Ok(attached) => self.describe_devices(&attached),
+            Err(error) => (false, format!("cannot look at them: {error}")),
+        };
+        Finding {
+            subject: "devices".to_owned(),
+            ok,
+            message,
+        }
+    }
+
+    fn describe_devices(&self, attached: &[u32]) -> (bool, String) {
+        let endpoints = self.state.endpoints.values();
+        let endpoints = endpoints.map(|endpoint| (endpoint.host_device.as_str(), endpoint.index));
+        let bridges = self
             .state
-            .endpoints
+            .networks
             .values()
-            .filter(|endpoint| endpoint.index.is_none())
-            .map(|endpoint| endpoint.host_device.as_str())
-            .collect();
-        if lost.is_empty() {
-            Finding {
-                subject,
-                ok: true,
-                message: format!("{} endpoints have their device", self.state.endpoints.len()),
+            .filter_map(|network| network.bridge.as_ref());
+        let switch_ends = bridges.map(|bridge| (bridge.switch_end.as_str(), bridge.switch_end_index));
+        let (mut lost, mut open) = (Vec::new(), Vec::new());
+        for (device, index) in endpoints.chain(switch_ends) {
+            match index {
+                None => lost.push(device),
+                Some(index) if attached.binary_search(&index).is_err() => open.push(device),
+                Some(_) => {}
             }
+        }
+        if !lost.is_empty() {
+            (false, format!("without a device: {}", lost.join(", ")))
+        } else if !open.is_empty() {
+            let open = open.join(", ");
+            (
+                false,
+                format!("without netswitch's program (a restart of the agent puts it back): {open}"),
+            )
         } else {
-            Finding {
-                subject,
-                ok: false,
-                message: format!("without a device: {}", lost.join(", ")),
-            }
+            (
+                true,
+                format!("{} endpoints have their device", self.state.endpoints.len()),
+            )
         }
     }
 

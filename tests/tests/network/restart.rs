@@ -227,3 +227,22 @@ fn what_a_crash_left_half_done_is_put_right() {
     assert_eq!(world.ok(&["doctor"]).matches("problem").count(), 0);
     ping(&world.host, "10.1.0.3", 64);
 }
+
+#[test]
+fn a_program_that_somebody_took_off_is_missed_and_put_back() {
+    let world = pair();
+    let device = world.host_device("one", "eth0").name;
+    world.host.sh(&format!("tc qdisc del dev {device} clsact")).ok();
+    let said = world.cli(&["doctor"]);
+    let expected = format!("devices: without netswitch's program (a restart of the agent puts it back): {device}");
+    assert!(said.stdout.contains(&expected), "{said:?}");
+    assert_ne!(said.status, 0);
+    world.restart_agent();
+    assert!(
+        world
+            .cli(&["doctor"])
+            .stdout
+            .contains("devices: 2 endpoints have their device")
+    );
+    ping(&world.inside("one"), "10.1.0.3", 64);
+}
