@@ -45,7 +45,7 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
     } else {
         let sandbox = Sandbox {
             id: facts.id(),
-            number: draft.sandbox_number(),
+            number: draft.sandbox_number()?,
             origin,
             routed: facts.default_routes,
         };
