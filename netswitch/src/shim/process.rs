@@ -26,6 +26,7 @@ use super::{
     connection::Connection,
     exec,
     protocol::{Exec, NetworkNamespace, Spec},
+    spawn,
 };
 
 /// Where a process is to run.
@@ -182,6 +183,16 @@ fn enter(spec: &Spec, place: Place) -> Result<(), Error> {
         (Place::New, NetworkNamespace::Path(path)) => {
             let doing = format!("enter network namespace {}", path.display());
             let namespace = File::open(path).doing(doing.clone())?;
+            setns(namespace, CloneFlags::CLONE_NEWNET).doing(doing)?;
+            unshare(own).doing("make namespaces")
+        }
+        (Place::New, NetworkNamespace::Process { pid, start_time }) => {
+            let doing = format!("enter the network namespace of process {pid}");
+            let namespace = File::open(format!("/proc/{pid}/ns/net")).doing(doing.clone())?;
+            // compared after the file is open: it is that process's then, whoever has the number later
+            if spawn::start_time(*pid) != Some(*start_time) {
+                return Err(Errno::ESRCH).doing(doing);
+            }
             setns(namespace, CloneFlags::CLONE_NEWNET).doing(doing)?;
             unshare(own).doing("make namespaces")
         }
