@@ -5,13 +5,19 @@ use std::{
     fmt,
     fs::{self, File},
     io,
-    os::unix::fs::MetadataExt as _,
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    },
     panic,
     path::{Path, PathBuf},
     thread,
 };
 
-use nix::sched::{CloneFlags, setns};
+use nix::{
+    sched::{CloneFlags, setns},
+    sys::statfs::{NSFS_MAGIC, fstatfs},
+};
 
 use super::{Error, Namespace, Result};
 use crate::shim::spawn;
@@ -30,7 +36,7 @@ pub struct Opened<'a> {
 pub fn open(namespace: &Namespace) -> Result<Opened<'_>> {
     let file = match namespace {
         Namespace::Host => None,
-        Namespace::Path(path) => Some(File::open(path).map_err(|error| failed("open", namespace, error))?),
+        Namespace::Path(path) => Some(open_given(path)?),
         Namespace::Process { pid, start_time } => {
             let file = File::open(path(namespace));
             // compared after the file is open: whoever has the number later, the file is this process's
@@ -41,6 +47,25 @@ pub fn open(namespace: &Namespace) -> Result<Opened<'_>> {
         }
     };
     Ok(Opened { namespace, file })
+}
+
+/// A file that a user named. It is opened for real once it is known to be a namespace: opening a FIFO waits for a
+/// writer, and opening a device may do anything.
+fn open_given(path: &Path) -> Result<File> {
+    let failed = |error: io::Error| Error::system(format!("open namespace {}", path.display()), error);
+    let wrong = |what| Err(Error::NoNamespace(format!("{} is {what}", path.display())));
+    let found = File::options().read(true).custom_flags(libc::O_PATH).open(path);
+    let found = found.map_err(failed)?;
+    let kind = fstatfs(&found).map_err(|error| failed(error.into()))?.filesystem_type();
+    if kind != NSFS_MAGIC {
+        return wrong("not a namespace");
+    }
+    let file = File::open(format!("/proc/self/fd/{}", found.as_raw_fd())).map_err(failed)?;
+    // SAFETY: the request takes no argument
+    match unsafe { libc::ioctl(file.as_raw_fd(), libc::NS_GET_NSTYPE) } {
+        libc::CLONE_NEWNET => Ok(file),
+        _ => wrong("a namespace of another kind"),
+    }
 }
 
 /// Runs `work` in a namespace. Sockets opened there stay there, so `work` need only open them;

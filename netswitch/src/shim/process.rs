@@ -4,7 +4,10 @@
 
 use std::{
     fs::File,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::{
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::fs::OpenOptionsExt as _,
+    },
     panic::{AssertUnwindSafe, catch_unwind},
     ptr,
 };
@@ -182,7 +185,9 @@ fn enter(spec: &Spec, place: Place) -> Result<(), Error> {
         (Place::New, NetworkNamespace::Host) => unshare(own).doing("make namespaces"),
         (Place::New, NetworkNamespace::Path(path)) => {
             let doing = format!("enter network namespace {}", path.display());
-            let namespace = File::open(path).doing(doing.clone())?;
+            // what is no namespace is refused below: a FIFO must not make us wait for a writer first
+            let namespace = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+            let namespace = namespace.doing(doing.clone())?;
             setns(namespace, CloneFlags::CLONE_NEWNET).doing(doing)?;
             unshare(own).doing("make namespaces")
         }

@@ -87,10 +87,16 @@ fn network_namespaces_are_new_shared_or_the_hosts() {
     assert_ne!(namespace(&first), own);
     assert_eq!(namespace(&hosts), own);
     let executable = Path::new(env!("CARGO_BIN_EXE_netswitch"));
+    let fifo = first.spec.run_dir.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     for (lost, expected) in [
         (
             NetworkNamespace::Path("/nonexistent/ns".into()),
             "enter network namespace /nonexistent/ns: No such file".to_owned(),
+        ),
+        (
+            NetworkNamespace::Path(fifo.clone()),
+            format!("enter network namespace {}: Invalid argument", fifo.display()),
         ),
         // the number is another process's now
         (

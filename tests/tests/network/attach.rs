@@ -1,7 +1,10 @@
 //! `attach` and `detach`: a namespace that someone else made is a container for a while.
 
-use std::process;
+use std::os::unix::{fs::symlink, net::UnixListener};
+use std::{fs, process};
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::json;
 use tests::world::{Namespace, Successor, World, eventually, interfaces};
 
@@ -174,6 +177,57 @@ fn what_cannot_be_attached_is_refused() {
     assert_eq!(output.status, 1);
     assert_eq!(world.json(&["ps", "-a", "--format", "{{json .Names}}"]), json!("web"));
     assert_eq!(interfaces(&foreign).len(), 1);
+}
+
+#[test]
+fn what_is_no_network_namespace_is_not_attached() {
+    let world = World::new();
+    let path = |name: &str| world.directory.join(name).to_str().unwrap().to_owned();
+    mkfifo(&*path("fifo"), Mode::S_IRWXU).unwrap();
+    fs::write(path("regular"), "").unwrap();
+    fs::create_dir(path("directory")).unwrap();
+    let _listener = UnixListener::bind(path("socket")).unwrap();
+    symlink("fifo", path("link to fifo")).unwrap();
+    symlink("nothing", path("link to nothing")).unwrap();
+    symlink("loop", path("loop")).unwrap();
+    let own = |kind: &str| format!("/proc/{}/ns/{kind}", process::id());
+    let unlike = "is not a namespace";
+    let other = "is a namespace of another kind";
+    let before = world.snapshot();
+    for (path, refusal) in [
+        (path("fifo"), unlike),
+        (path("link to fifo"), unlike),
+        (path("regular"), unlike),
+        (path("directory"), unlike),
+        (path("socket"), unlike),
+        ("/dev/null".to_owned(), unlike),
+        ("/dev/ptmx".to_owned(), unlike),
+        ("/proc/self/exe".to_owned(), unlike),
+        (own("mnt"), other),
+        (own("uts"), other),
+        (own("user"), other),
+        (path("nothing"), "No such file or directory (os error 2)"),
+        (path("link to nothing"), "No such file or directory (os error 2)"),
+        (own("nothing"), "No such file or directory (os error 2)"),
+        ("/proc/0/ns/net".to_owned(), "No such file or directory (os error 2)"),
+        (path("regular/below"), "Not a directory (os error 20)"),
+        (path("loop"), "Too many levels of symbolic links (os error 40)"),
+    ] {
+        let output = world.cli(&["attach", "mine", "--netns", &path]);
+        let refusal = match refusal.split_once(' ') {
+            Some(("is", _)) => format!("{path} {refusal}"),
+            _ => format!("open namespace {path}: {refusal}"),
+        };
+        let expected = format!("Error response from daemon: no network namespace: {refusal}\n");
+        assert_eq!((output.status, output.stderr), (1, expected), "{path}");
+        assert_eq!(world.ok(&["ps", "-aq"]), "", "{path}");
+    }
+    assert_eq!(world.snapshot().difference(&before), None);
+    // links to namespaces are followed
+    let foreign = Namespace::new();
+    symlink(foreign.path(), path("link")).unwrap();
+    world.ok(&["attach", "mine", "--netns", &path("link")]);
+    assert_eq!(interfaces(&foreign).len(), 2);
 }
 
 #[test]
