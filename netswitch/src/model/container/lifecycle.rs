@@ -65,7 +65,7 @@ pub fn start(state: &State, facts: &mut Facts, id: &Id) -> Result<Changes> {
 
 fn add_sandbox(draft: &mut Draft<'_>, facts: &mut Facts, origin: Origin) -> Result<Id> {
     let sandbox = Sandbox {
-        id: facts.id(),
+        id: facts.id()?,
         number: draft.sandbox_number()?,
         origin,
         routed: Families::default(),
