@@ -27,7 +27,7 @@ pub use self::observe::{
 };
 pub use self::policy::{CutFlow, PolicyChange, PolicyDefault, PolicyFile, PolicyRule};
 pub use self::why::{WhyQuestion, WhyRow, WhyRule};
-use crate::model::{container::limits::Change, endpoint::Settings, policy::Policy};
+use crate::model::{container::limits::Change, endpoint::Settings, policy::Policy, sandbox::Origin};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -194,7 +194,7 @@ pub enum Response {
     Ended {
         exit_code: i32,
     },
-    Namespace(PathBuf),
+    Namespace(Origin),
     Ports(Vec<PublishedPorts>),
     Policy(Policy),
     PolicyChange(PolicyChange),

@@ -17,6 +17,7 @@ mod ping;
 mod raw;
 mod service;
 mod snapshot;
+mod successor;
 mod traffic;
 mod tunnel;
 
@@ -48,6 +49,7 @@ pub use self::ping::{Flood, echoes};
 pub use self::raw::Raw;
 pub use self::service::{Service, Transport};
 pub use self::snapshot::Snapshot;
+pub use self::successor::Successor;
 pub use self::traffic::{Stream, datagrams, exchange, transfer};
 pub use self::tunnel::{Carrier, Frames, TUNNEL_HOST, TUNNEL_PEER, Tunnel};
 

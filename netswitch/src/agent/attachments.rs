@@ -2,7 +2,7 @@
 
 use super::core::{Core, internal};
 use crate::api::{Attach, Error, NamespaceOf, Response};
-use crate::kernel::{self, Kernel as _, Namespace, netlink::Netlink};
+use crate::kernel::{self, Kernel as _, Namespace, namespace::Opened, netlink::Netlink};
 use crate::model::{
     container::attach,
     sandbox::{Families, Origin},
@@ -25,11 +25,14 @@ impl Core {
             _ => self.facts_for_publishing()?,
         };
         let target = namespace(&origin);
-        facts.interfaces = interfaces(&target)?;
+        let target = kernel::namespace::open(&target).map_err(absent)?;
         self.check_namespace(&target)?;
-        let (v4, v6) = kernel::namespace::in_namespace(&target, || Netlink::open()?.default_routes())
-            .and_then(|routes| routes)
-            .map_err(internal)?;
+        let inside = target.enter(|| {
+            let mut kernel = Netlink::open()?;
+            Ok::<_, kernel::Error>((kernel.links()?, kernel.default_routes()?))
+        });
+        let (links, (v4, v6)) = inside.and_then(|inside| inside).map_err(internal)?;
+        facts.interfaces = links.into_iter().map(|link| link.name).collect();
         facts.default_routes = Families { v4, v6 };
         let (changes, id) = attach::attach(&self.state, &mut facts, asked, origin)?;
         self.build(changes)?;
@@ -47,17 +50,15 @@ impl Core {
 
     /// One namespace is one container's, and the host's own is nobody's: a second owner would find
     /// routes and interfaces changed under it.
-    fn check_namespace(&self, asked: &Namespace) -> Result<(), Error> {
-        let identity = |namespace: &Namespace| kernel::namespace::identity(namespace).ok();
-        let target = identity(asked);
-        if target == identity(&Namespace::Host) {
+    fn check_namespace(&self, asked: &Opened<'_>) -> Result<(), Error> {
+        if asked.is(&Namespace::Host).map_err(internal)? {
             return Err(Error::bad_request(
                 "the host's own network namespace cannot be attached",
             ));
         }
         let taken = self.state.containers.values().find(|container| {
             let sandbox = container.sandbox.as_ref().and_then(|id| self.state.sandboxes.get(id));
-            sandbox.is_some_and(|sandbox| identity(&namespace(&sandbox.origin)) == target)
+            sandbox.is_some_and(|sandbox| asked.is(&namespace(&sandbox.origin)).unwrap_or(false))
         });
         match taken {
             Some(container) => Err(Error::conflict(format!(
@@ -69,11 +70,17 @@ impl Core {
     }
 }
 
-/// Names of what is in a namespace already; opening it is the proof that it exists.
+/// Names of what is in a namespace already.
 pub fn interfaces(namespace: &Namespace) -> Result<Vec<String>, Error> {
-    let links = kernel::namespace::in_namespace(namespace, || Netlink::open().and_then(|mut kernel| kernel.links()));
-    let links = links
-        .and_then(|links| links)
-        .map_err(|error| Error::not_found(format!("no network namespace: {error}")))?;
+    let links = kernel::namespace::in_namespace(namespace, || Netlink::open()?.links());
+    let links = links.and_then(|links| links).map_err(absent)?;
     Ok(links.into_iter().map(|link| link.name).collect())
+}
+
+/// A namespace that cannot be opened.
+fn absent(error: kernel::Error) -> Error {
+    match error {
+        error @ kernel::Error::NoNamespace(_) => Error::not_found(error.to_string()),
+        error => Error::not_found(format!("no network namespace: {error}")),
+    }
 }

@@ -2,9 +2,8 @@
 
 use super::core::Core;
 use crate::api::{ContainerCreate, Error, Filters, Response};
-use crate::kernel::Namespace;
 use crate::model::container::{Owner, create, inspect, lifecycle, limits, list};
-use crate::plan::view;
+use crate::model::sandbox::Origin;
 
 impl Core {
     pub fn container_create(&mut self, asked: &ContainerCreate) -> Result<Response, Error> {
@@ -64,15 +63,12 @@ impl Core {
         let container = self.state.container(key)?;
         let sandbox = container.sandbox.as_ref().and_then(|id| self.state.sandboxes.get(id));
         let is_there = container.owner == Owner::Attached || container.is_running();
-        match sandbox
-            .filter(|_| is_there)
-            .map(|sandbox| view::namespace(&sandbox.origin))
-        {
-            Some(Namespace::Path(path)) => Ok(Response::Namespace(path)),
-            Some(Namespace::Host) => Err(Error::conflict(format!(
+        match sandbox.filter(|_| is_there).map(|sandbox| &sandbox.origin) {
+            Some(Origin::Host) => Err(Error::conflict(format!(
                 "container {} is on the host's own network",
                 container.name
             ))),
+            Some(origin) => Ok(Response::Namespace(origin.clone())),
             None => Err(Error::conflict(format!("Container {} is not running", container.id))),
         }
     }

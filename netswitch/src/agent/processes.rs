@@ -173,6 +173,7 @@ impl Core {
         match sandbox.map(|sandbox| namespace(&sandbox.origin)) {
             Some(Namespace::Host) => Ok(NetworkNamespace::Host),
             Some(Namespace::Path(path)) => Ok(NetworkNamespace::Path(path)),
+            Some(Namespace::Process { pid, start_time }) => Ok(NetworkNamespace::Process { pid, start_time }),
             None => Err(Error::conflict(format!(
                 "cannot join network of a non running container: {}",
                 container.id

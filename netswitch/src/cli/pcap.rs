@@ -14,7 +14,11 @@ use super::failure::{Failure, named};
 use super::{interrupt, print};
 use crate::api::{Request, Response};
 use crate::client::Client;
-use crate::kernel::{self, capture::Capture, namespace::in_namespace};
+use crate::kernel::{
+    capture::{Capture, Frame},
+    namespace::in_namespace,
+};
+use crate::plan::view::namespace;
 
 /// Capture what the interfaces of a container hear and say
 #[derive(Debug, Args)]
@@ -54,11 +58,10 @@ impl Pcap {
             container: self.container.clone(),
         };
         let answer = client.ask(&request);
-        let Response::Namespace(path) = answer.map_err(|error| named(error, "container", &self.container))? else {
+        let Response::Namespace(origin) = answer.map_err(|error| named(error, "container", &self.container))? else {
             return Err(Failure::unexpected());
         };
-        let namespace = kernel::Namespace::Path(path);
-        in_namespace(&namespace, || self.capture()).map_err(|error| Failure::new(error.to_string()))?
+        in_namespace(&namespace(&origin), || self.capture()).map_err(|error| Failure::new(error.to_string()))?
     }
 
     /// In the container's namespace, until it is told to stop.
@@ -157,7 +160,7 @@ impl Writer {
         Ok(())
     }
 
-    fn add(&mut self, frame: &kernel::capture::Frame<'_>) -> io::Result<()> {
+    fn add(&mut self, frame: &Frame<'_>) -> io::Result<()> {
         let index = frame.interface;
         let number = self.number(index, || {
             let mut present = interfaces(Some(index));

@@ -112,7 +112,7 @@ impl Fake {
     fn place(&self, namespace: &Namespace) -> Namespace {
         match namespace {
             Namespace::Host => self.home.clone(),
-            Namespace::Path(_) => namespace.clone(),
+            Namespace::Path(_) | Namespace::Process { .. } => namespace.clone(),
         }
     }
 
@@ -141,7 +141,10 @@ impl Fake {
     fn call_in(&self, namespace: &Namespace, name: &str, about: &str) -> Result<MutexGuard<'_, State>> {
         let state = self.call(name, about)?;
         if state.removed.contains(namespace) {
-            return Err(refused(format!("open namespace {namespace}"), libc::ENOENT));
+            return Err(match namespace {
+                Namespace::Process { pid, .. } => Error::NoNamespace(format!("process {pid} has ended")),
+                Namespace::Host | Namespace::Path(_) => refused(format!("open namespace {namespace}"), libc::ENOENT),
+            });
         }
         Ok(state)
     }

@@ -94,7 +94,7 @@ pub fn index(socket: &mut Socket, name: &str) -> Result<u32> {
 pub fn add_veth(socket: &mut Socket, veth: &Veth) -> Result<()> {
     let target = namespace::open(&veth.far.namespace)?;
     let mut far = at_creation(&veth.far);
-    if let Some(target) = &target {
+    if let Some(target) = &target.file {
         let descriptor: RawFd = target.as_raw_fd();
         far.attributes.push(LinkAttribute::NetNsFd(descriptor));
     }

@@ -35,8 +35,11 @@ use crate::model::{ipsec::Policy, publish::Listener, routing::Rule};
 pub enum Namespace {
     /// The agent's own: "the host".
     Host,
-    /// `/proc/PID/ns/net`, `/run/netns/x`.
+    /// `/run/netns/x`.
     Path(PathBuf),
+    /// That of a process, while it lives: its number may be another's afterwards, who started at another time
+    /// (clock ticks since boot).
+    Process { pid: i32, start_time: u64 },
 }
 
 /// A veth pair, made in one netlink request.
@@ -125,6 +128,8 @@ pub enum Error {
     Exists(String),
     #[error("no device {0}")]
     NoDevice(String),
+    #[error("no network namespace: {0}")]
+    NoNamespace(String),
 }
 
 impl Error {

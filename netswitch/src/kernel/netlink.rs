@@ -80,7 +80,7 @@ fn without_ipv6(error: &Error) -> bool {
 /// A missing device or namespace took everything on it along.
 fn gone_is_fine(result: Result<()>) -> Result<()> {
     match result {
-        Err(Error::NoDevice(_)) => Ok(()),
+        Err(Error::NoDevice(_) | Error::NoNamespace(_)) => Ok(()),
         Err(Error::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }

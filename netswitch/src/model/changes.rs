@@ -15,7 +15,7 @@ use super::{
     policy::Policy,
     publish::Publication,
     sandbox::Sandbox,
-    state::{LAST_ENDPOINT, LAST_NETWORK, Numbers, State},
+    state::{LAST_ENDPOINT, LAST_NETWORK, LAST_SANDBOX, Numbers, State},
 };
 use crate::api::Error;
 
@@ -345,9 +345,15 @@ impl<'a> Draft<'a> {
         self.numbers.published_port = port;
     }
 
-    pub fn sandbox_number(&mut self) -> u32 {
-        self.numbers.sandbox = self.numbers.sandbox.wrapping_add(1).max(1);
-        self.numbers.sandbox
+    pub fn sandbox_number(&mut self) -> Result<u32, Error> {
+        let taken = |number| {
+            let mut added = self.changes.sandboxes.values().flatten();
+            self.state.has_sandbox_number(number) || added.any(|sandbox| sandbox.number == number)
+        };
+        let number = next_number(self.numbers.sandbox, LAST_SANDBOX, taken)
+            .ok_or_else(|| Error::internal(format!("too many sandboxes: there can be {LAST_SANDBOX}")))?;
+        self.numbers.sandbox = number;
+        Ok(number)
     }
 }
 
@@ -360,7 +366,6 @@ fn now<'s, V>(changes: &'s BTreeMap<Id, Option<V>>, before: &'s BTreeMap<Id, V>,
 
 /// The first free number behind `last`, from 1 again after `limit`.
 fn next_number(last: u32, limit: u32, taken: impl Fn(u32) -> bool) -> Option<u32> {
-    (last + 1..=limit)
-        .chain(1..=last.min(limit))
-        .find(|number| !taken(*number))
+    let last = last.min(limit);
+    (last + 1..=limit).chain(1..=last).find(|number| !taken(*number))
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use regex_lite::Regex;
+
 use super::time::{Time, parse_duration};
 use crate::api::{Error, Filters};
 
@@ -20,14 +22,22 @@ pub fn exact(filters: &Filters, key: &str, value: &str) -> bool {
     given(filters, key).is_none_or(|patterns| patterns.iter().any(|pattern| pattern == value))
 }
 
-/// Whether one of the regular expressions given matches, or none was given. One that cannot be read
-/// matches nothing, as in Docker.
-pub fn matches(filters: &Filters, key: &str, value: &str) -> bool {
-    given(filters, key).is_none_or(|patterns| {
-        patterns
-            .iter()
-            .any(|pattern| pattern == value || regex_lite::Regex::new(pattern).is_ok_and(|regex| regex.is_match(value)))
-    })
+/// The regular expressions given for a key, read once for all values; `None` where none was given.
+pub struct Patterns<'a>(Option<Vec<(&'a str, Option<Regex>)>>);
+
+pub fn patterns<'a>(filters: &'a Filters, key: &str) -> Patterns<'a> {
+    let read = |pattern: &'a String| (pattern.as_str(), Regex::new(pattern).ok());
+    Patterns(given(filters, key).map(|given| given.iter().map(read).collect()))
+}
+
+impl Patterns<'_> {
+    /// Whether one of them matches, or none was given. One that cannot be read matches itself alone, as in Docker.
+    pub fn match_value(&self, value: &str) -> bool {
+        let matches = |(pattern, regex): &(&str, Option<Regex>)| {
+            *pattern == value || regex.as_ref().is_some_and(|regex| regex.is_match(value))
+        };
+        self.0.as_ref().is_none_or(|patterns| patterns.iter().any(matches))
+    }
 }
 
 /// Whether all of the `name` and `name=value` given are there. Labels alone must all hold.
@@ -94,10 +104,13 @@ mod tests {
     #[test]
     fn names_are_regular_expressions() {
         let any = filters(&[("name", "^web"), ("name", "d[bc]$")]);
-        assert!(matches(&any, "name", "web-1") && matches(&any, "name", "my-db"));
-        assert!(!matches(&any, "name", "my-web") && !matches(&any, "name", "db-1"));
-        assert!(matches(&any, "id", "anything"));
-        assert!(!matches(&filters(&[("name", "(")]), "name", "web"));
+        let names = patterns(&any, "name");
+        assert!(names.match_value("web-1") && names.match_value("my-db"));
+        assert!(!names.match_value("my-web") && !names.match_value("db-1"));
+        assert!(patterns(&any, "id").match_value("anything"));
+        let unreadable = filters(&[("name", "(")]);
+        let unreadable = patterns(&unreadable, "name");
+        assert!(!unreadable.match_value("web") && unreadable.match_value("("));
         assert!(exact(&any, "driver", "bridge") && !exact(&filters(&[("driver", "bri")]), "driver", "bridge"));
     }
 

@@ -37,6 +37,8 @@ use std::fmt;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+use crate::api::Error;
+
 /// 64 hexadecimal digits, as Docker gives to networks, containers and endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -82,9 +84,9 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Takes a fresh id. The agent hands in more than any request needs: eight, and one more for each
-    /// network of the container.
-    pub fn id(&mut self) -> Id {
-        self.fresh.pop().unwrap_or_else(|| Id("0".repeat(64)))
+    /// Takes a fresh id. The agent hands in 64, more than any request takes, and for a start one more for each network
+    /// of the container.
+    pub fn id(&mut self) -> Result<Id, Error> {
+        self.fresh.pop().ok_or_else(|| Error::internal("no fresh id is left"))
     }
 }

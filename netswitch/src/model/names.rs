@@ -68,9 +68,9 @@ pub fn check_hostname(hostname: &str) -> Result<()> {
 }
 
 /// A name that no container has, like `brave_kalman`; the short id where all attempts are taken.
-pub fn generate(state: &State, facts: &mut Facts, id: &Id) -> String {
+pub fn generate(state: &State, facts: &mut Facts, id: &Id) -> Result<String> {
     for attempt in 0..6 {
-        let random = facts.id();
+        let random = facts.id()?;
         let pick = |from: usize, list: &[&'static str]| {
             let digits = random.0.get(from..from + 4).unwrap_or("0");
             list[usize::from_str_radix(digits, 16).unwrap_or(0) % list.len()]
@@ -80,10 +80,10 @@ pub fn generate(state: &State, facts: &mut Facts, id: &Id) -> String {
             name.push(char::from(b'0' + random.0.as_bytes().get(8).unwrap_or(&b'0') % 10));
         }
         if state.container_named(&name).is_none() {
-            return name;
+            return Ok(name);
         }
     }
-    id.short().to_owned()
+    Ok(id.short().to_owned())
 }
 
 fn is_restricted(name: &str) -> bool {
@@ -212,8 +212,8 @@ mod tests {
         let mut world = World::new();
         for _ in 0..200 {
             let mut facts = world.facts();
-            let id = facts.id();
-            let name = generate(&world.state, &mut facts, &id);
+            let id = facts.id().unwrap();
+            let name = generate(&world.state, &mut facts, &id).unwrap();
             assert_eq!(check_container(&world.state, &name), Ok(()), "{name}");
             world.run(&name, &["none"]);
         }

@@ -1,5 +1,7 @@
 //! Everything the switch knows: networks, containers, sandboxes, endpoints, and how to find them.
 
+mod index;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,11 +15,14 @@ use super::{
     sandbox::Sandbox,
 };
 use crate::api::Error;
+use index::Index;
 
 /// Highest endpoint number: SLOTS has one entry more.
 pub const LAST_ENDPOINT: u32 = 65_535;
 /// Highest network number: NETWORKS has one entry more.
 pub const LAST_NETWORK: u32 = 4_095;
+/// Highest sandbox number: VIEWS has one entry more.
+pub const LAST_SANDBOX: u32 = 65_535;
 
 /// The state, whole. Only [`State::apply`] changes it, so its indexes are always true.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +45,7 @@ pub struct Numbers {
     pub network: u32,
     /// SLOTS is an array.
     pub endpoint: u32,
+    /// VIEWS is an array.
     pub sandbox: u32,
     /// Counts the endpoint numbers given out: each endpoint gets another generation than any before
     /// it, so also than the last one with its number.
@@ -50,27 +56,6 @@ pub struct Numbers {
     /// Of the policy.
     pub policy_epoch: u32,
     pub rule: u32,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Index {
-    network_names: BTreeMap<String, Id>,
-    container_names: BTreeMap<String, Id>,
-    /// Network -> slot -> endpoint.
-    members: BTreeMap<Id, BTreeMap<u32, Id>>,
-    endpoints_of_container: BTreeMap<Id, BTreeSet<Id>>,
-    endpoints_of_sandbox: BTreeMap<Id, BTreeSet<Id>>,
-    containers_of_sandbox: BTreeMap<Id, BTreeSet<Id>>,
-    /// Network -> address of an endpoint.
-    addresses: BTreeMap<Id, BTreeMap<IpAddr, Id>>,
-    /// Network -> MAC of an endpoint.
-    macs: BTreeMap<Id, BTreeMap<Mac, Id>>,
-    /// Network *name* -> address that a container asked for -> containers, running or not.
-    reserved: BTreeMap<String, BTreeMap<IpAddr, BTreeSet<Id>>>,
-    endpoint_numbers: BTreeSet<u32>,
-    network_numbers: BTreeSet<u32>,
-    publication_numbers: BTreeSet<u16>,
-    published: Table,
 }
 
 impl State {
@@ -126,6 +111,11 @@ impl State {
                 self.index.remove_container(&container);
             }
         }
+        for id in changes.sandboxes.keys() {
+            if let Some(sandbox) = self.sandboxes.remove(id) {
+                self.index.remove_sandbox(&sandbox);
+            }
+        }
         for id in changes.endpoints.keys() {
             if let Some(endpoint) = self.endpoints.remove(id) {
                 self.index.remove_endpoint(&endpoint);
@@ -143,11 +133,9 @@ impl State {
             self.index.add_endpoint(endpoint);
             self.endpoints.insert(endpoint.id.clone(), endpoint.clone());
         }
-        for (id, sandbox) in &changes.sandboxes {
-            match sandbox {
-                Some(sandbox) => self.sandboxes.insert(id.clone(), sandbox.clone()),
-                None => self.sandboxes.remove(id),
-            };
+        for sandbox in changes.sandboxes.values().flatten() {
+            self.index.add_sandbox(sandbox);
+            self.sandboxes.insert(sandbox.id.clone(), sandbox.clone());
         }
         if let Some(policy) = &changes.policy {
             self.policy = Arc::clone(policy);
@@ -264,6 +252,10 @@ impl State {
         self.index.network_numbers.contains(&number)
     }
 
+    pub fn has_sandbox_number(&self, number: u32) -> bool {
+        self.index.sandbox_numbers.contains(&number)
+    }
+
     pub fn has_publication_number(&self, number: u16) -> bool {
         self.index.publication_numbers.contains(&number)
     }
@@ -290,117 +282,6 @@ fn beginning_with<'a, V>(map: &'a BTreeMap<Id, V>, prefix: &str) -> impl Iterato
     map.range(Id(prefix.to_owned())..)
         .take_while(move |(id, _)| id.0.starts_with(prefix))
         .map(|(_, value)| value)
-}
-
-impl Index {
-    fn add_network(&mut self, network: &Network) {
-        self.network_names.insert(network.name.clone(), network.id.clone());
-        if let Some(bridge) = &network.bridge {
-            self.network_numbers.insert(bridge.number);
-            self.endpoint_numbers.insert(bridge.host_port);
-        }
-    }
-
-    fn remove_network(&mut self, network: &Network) {
-        self.network_names.remove(&network.name);
-        if let Some(bridge) = &network.bridge {
-            self.network_numbers.remove(&bridge.number);
-            self.endpoint_numbers.remove(&bridge.host_port);
-        }
-    }
-
-    fn add_container(&mut self, container: &Container) {
-        self.container_names
-            .insert(container.name.clone(), container.id.clone());
-        if let Some(sandbox) = &container.sandbox {
-            self.containers_of_sandbox
-                .entry(sandbox.clone())
-                .or_default()
-                .insert(container.id.clone());
-        }
-        for (network, address) in container.reservations() {
-            let addresses = self.reserved.entry(network.to_owned()).or_default();
-            addresses.entry(address).or_default().insert(container.id.clone());
-        }
-    }
-
-    fn remove_container(&mut self, container: &Container) {
-        self.container_names.remove(&container.name);
-        if let Some(sandbox) = &container.sandbox {
-            remove_from(&mut self.containers_of_sandbox, sandbox, &container.id);
-        }
-        for (network, address) in container.reservations() {
-            if let Some(addresses) = self.reserved.get_mut(network) {
-                remove_from(addresses, &address, &container.id);
-                if addresses.is_empty() {
-                    self.reserved.remove(network);
-                }
-            }
-        }
-    }
-
-    fn add_endpoint(&mut self, endpoint: &Endpoint) {
-        let (id, network) = (&endpoint.id, &endpoint.network);
-        self.members
-            .entry(network.clone())
-            .or_default()
-            .insert(endpoint.slot, id.clone());
-        self.macs
-            .entry(network.clone())
-            .or_default()
-            .insert(endpoint.mac, id.clone());
-        let addresses = self.addresses.entry(network.clone()).or_default();
-        addresses.extend(endpoint.addresses().map(|address| (address.ip(), id.clone())));
-        self.endpoints_of_container
-            .entry(endpoint.container.clone())
-            .or_default()
-            .insert(id.clone());
-        self.endpoints_of_sandbox
-            .entry(endpoint.sandbox.clone())
-            .or_default()
-            .insert(id.clone());
-        self.endpoint_numbers.insert(endpoint.number);
-        for publication in &endpoint.publications {
-            self.publication_numbers.insert(publication.number);
-            self.published.add(publication);
-        }
-    }
-
-    fn remove_endpoint(&mut self, endpoint: &Endpoint) {
-        let network = &endpoint.network;
-        if let Some(members) = self.members.get_mut(network) {
-            members.remove(&endpoint.slot);
-        }
-        if let Some(macs) = self.macs.get_mut(network) {
-            macs.remove(&endpoint.mac);
-        }
-        if let Some(addresses) = self.addresses.get_mut(network) {
-            for address in endpoint.addresses() {
-                addresses.remove(&address.ip());
-            }
-        }
-        if self.members.get(network).is_some_and(BTreeMap::is_empty) {
-            self.members.remove(network);
-            self.macs.remove(network);
-            self.addresses.remove(network);
-        }
-        remove_from(&mut self.endpoints_of_container, &endpoint.container, &endpoint.id);
-        remove_from(&mut self.endpoints_of_sandbox, &endpoint.sandbox, &endpoint.id);
-        self.endpoint_numbers.remove(&endpoint.number);
-        for publication in &endpoint.publications {
-            self.publication_numbers.remove(&publication.number);
-            self.published.remove(publication);
-        }
-    }
-}
-
-fn remove_from<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Id>>, key: &K, id: &Id) {
-    if let Some(ids) = map.get_mut(key) {
-        ids.remove(id);
-        if ids.is_empty() {
-            map.remove(key);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The state before and after a change, side by side, without copying it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use super::entries::Holder;
 use crate::kernel::Namespace;
@@ -187,9 +186,10 @@ fn limits(container: Option<&Container>) -> Limits {
 /// How to open a sandbox.
 pub fn namespace(origin: &Origin) -> Namespace {
     match origin {
-        Origin::Shim { pid, .. } | Origin::Process { pid, .. } => {
-            Namespace::Path(PathBuf::from(format!("/proc/{pid}/ns/net")))
-        }
+        Origin::Shim { pid, start_time } | Origin::Process { pid, start_time } => Namespace::Process {
+            pid: *pid,
+            start_time: *start_time,
+        },
         Origin::Path(path) => Namespace::Path(path.clone()),
         Origin::Host => Namespace::Host,
     }

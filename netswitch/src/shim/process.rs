@@ -4,7 +4,10 @@
 
 use std::{
     fs::File,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::{
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::fs::OpenOptionsExt as _,
+    },
     panic::{AssertUnwindSafe, catch_unwind},
     ptr,
 };
@@ -26,6 +29,7 @@ use super::{
     connection::Connection,
     exec,
     protocol::{Exec, NetworkNamespace, Spec},
+    spawn,
 };
 
 /// Where a process is to run.
@@ -181,7 +185,19 @@ fn enter(spec: &Spec, place: Place) -> Result<(), Error> {
         (Place::New, NetworkNamespace::Host) => unshare(own).doing("make namespaces"),
         (Place::New, NetworkNamespace::Path(path)) => {
             let doing = format!("enter network namespace {}", path.display());
-            let namespace = File::open(path).doing(doing.clone())?;
+            // what is no namespace is refused below: a FIFO must not make us wait for a writer first
+            let namespace = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+            let namespace = namespace.doing(doing.clone())?;
+            setns(namespace, CloneFlags::CLONE_NEWNET).doing(doing)?;
+            unshare(own).doing("make namespaces")
+        }
+        (Place::New, NetworkNamespace::Process { pid, start_time }) => {
+            let doing = format!("enter the network namespace of process {pid}");
+            let namespace = File::open(format!("/proc/{pid}/ns/net")).doing(doing.clone())?;
+            // compared after the file is open: it is that process's then, whoever has the number later
+            if spawn::start_time(*pid) != Some(*start_time) {
+                return Err(Errno::ESRCH).doing(doing);
+            }
             setns(namespace, CloneFlags::CLONE_NEWNET).doing(doing)?;
             unshare(own).doing("make namespaces")
         }

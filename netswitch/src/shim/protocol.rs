@@ -78,6 +78,8 @@ pub enum NetworkNamespace {
     Host,
     /// This file (`container:X`).
     Path(std::path::PathBuf),
+    /// That of this process, while it lives: its number may be another's later.
+    Process { pid: i32, start_time: u64 },
 }
 
 /// One line on the shim's standard output once the namespaces exist.

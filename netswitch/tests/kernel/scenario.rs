@@ -28,6 +28,7 @@ on_both! {
     a_pair_spans_two_namespaces
     a_taken_name_leaves_nothing
     a_missing_namespace_leaves_nothing
+    a_number_that_is_another_processes_now_leads_nowhere
     deleting_what_is_gone_is_fine
     many_are_deleted_at_once
     asking_of_a_missing_device_is_refused
@@ -99,6 +100,49 @@ fn a_missing_namespace_leaves_nothing(world: &mut dyn World) {
         world.kernel().delete_link("veth1").unwrap();
     }
     assert_eq!(seen(world.kernel()).0, ["lo"]);
+}
+
+fn a_number_that_is_another_processes_now_leads_nowhere(world: &mut dyn World) {
+    let (successor, former) = world.successor();
+    let Namespace::Process { pid, .. } = former else {
+        panic!("{former:?}");
+    };
+    world.kernel().add_veth(&endpoint("veth1", &successor)).unwrap();
+    let forwarding = "net/ipv4/conf/eth0/forwarding";
+    let state = |world: &mut dyn World| {
+        let mut inside = world.seen_from(&successor);
+        let setting = world.kernel().sysctl(&successor, forwarding).unwrap();
+        (seen(&mut *inside), inside.link("eth0").unwrap(), setting)
+    };
+    let before = state(world);
+    let kernel = world.kernel();
+    for (call, result) in [
+        ("add_veth", kernel.add_veth(&endpoint("veth2", &former))),
+        ("set_up_loopback", kernel.set_up_loopback(&former)),
+        ("add_address", kernel.add_address(&former, "eth0", net("10.9.0.2/16"))),
+        (
+            "set_neighbour",
+            kernel.set_neighbour(&former, "eth0", ip("10.9.0.1"), GATEWAY_MAC),
+        ),
+        (
+            "set_default_route",
+            kernel.set_default_route(&former, "eth0", ip("10.9.0.1")),
+        ),
+        ("set_sysctl", kernel.set_sysctl(&former, forwarding, "1")),
+        ("sysctl", kernel.sysctl(&former, forwarding).map(drop)),
+        (
+            "configure_interface",
+            kernel.configure_interface(&interface(&former, &["10.9.0.2/16"], false)),
+        ),
+        ("receive_by_napi", kernel.receive_by_napi(&former, "eth0")),
+        ("announce", kernel.announce(&former, "eth0", MAC, &[ip("10.9.0.2")])),
+    ] {
+        let expected = format!("no network namespace: process {pid} has ended");
+        assert_eq!(result.unwrap_err().to_string(), expected, "{call}");
+    }
+    kernel.delete_default_route(&former, "eth0", ip("10.9.0.1")).unwrap();
+    assert_eq!(seen(world.kernel()).0, ["lo", "veth1"]);
+    assert_eq!(state(world), before);
 }
 
 fn deleting_what_is_gone_is_fine(world: &mut dyn World) {

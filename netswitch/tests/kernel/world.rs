@@ -5,13 +5,15 @@ use std::{
     net::IpAddr,
     os::fd::{AsRawFd, OwnedFd},
     path::PathBuf,
-    process, thread,
+    process::{self, Child, Command},
+    thread,
 };
 
 use ipnetwork::IpNetwork;
 use netswitch::{
     action::Interface,
     kernel::{End, Kernel, Namespace, Veth, fake::Fake, namespace::in_namespace, netlink::Netlink},
+    shim::spawn::start_time,
 };
 use netswitch_common::address::Mac;
 use nix::sched::{CloneFlags, unshare};
@@ -21,6 +23,8 @@ pub trait World {
     fn kernel(&mut self) -> &mut dyn Kernel;
     /// A new namespace.
     fn container(&mut self) -> Namespace;
+    /// That of a process, and that of an earlier one which had the same number.
+    fn successor(&mut self) -> (Namespace, Namespace);
     /// What an agent in that namespace would see.
     fn seen_from(&self, namespace: &Namespace) -> Box<dyn Kernel>;
 }
@@ -29,6 +33,16 @@ pub trait World {
 pub struct Real {
     kernel: Netlink,
     containers: Vec<OwnedFd>,
+    processes: Vec<Child>,
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
 }
 
 impl Real {
@@ -43,6 +57,7 @@ impl Real {
                 test(&mut Self {
                     kernel: Netlink::open().unwrap(),
                     containers: Vec::new(),
+                    processes: Vec::new(),
                 });
             });
             if let Err(panicked) = host.join() {
@@ -73,6 +88,19 @@ impl World for Real {
         Namespace::Path(path)
     }
 
+    fn successor(&mut self) -> (Namespace, Namespace) {
+        let process = thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            Command::new("sleep").arg("1000").spawn().unwrap()
+        });
+        let process = process.join().unwrap();
+        let pid = process.id().cast_signed();
+        self.processes.push(process);
+        let start_time = start_time(pid).unwrap();
+        let started = |start_time| Namespace::Process { pid, start_time };
+        (started(start_time), started(start_time - 1))
+    }
+
     fn seen_from(&self, namespace: &Namespace) -> Box<dyn Kernel> {
         Box::new(in_namespace(namespace, Netlink::open).unwrap().unwrap())
     }
@@ -100,6 +128,12 @@ impl World for Imagined {
     fn container(&mut self) -> Namespace {
         self.containers += 1;
         Namespace::Path(format!("/run/netns/container{}", self.containers).into())
+    }
+
+    fn successor(&mut self) -> (Namespace, Namespace) {
+        let started = |start_time| Namespace::Process { pid: 42, start_time };
+        self.fake.remove_namespace(&started(1));
+        (started(2), started(1))
     }
 
     fn seen_from(&self, namespace: &Namespace) -> Box<dyn Kernel> {

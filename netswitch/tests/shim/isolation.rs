@@ -70,23 +70,45 @@ fn network_namespaces_are_new_shared_or_the_hosts() {
     let namespace = |world: &World| fs::read_link(format!("/proc/{}/ns/net", world.ready().pid)).unwrap();
     let mut first = World::new(&["sleep", "60"]);
     first.start();
-    let mut sharing = World::new(&["sleep", "60"]);
-    sharing.spec.namespace = NetworkNamespace::Path(format!("/proc/{}/ns/net", first.ready().pid).into());
-    sharing.start();
+    let (pid, start_time) = (first.ready().pid, first.ready().start_time);
+    let process = |start_time| NetworkNamespace::Process { pid, start_time };
+    for shared in [
+        NetworkNamespace::Path(format!("/proc/{pid}/ns/net").into()),
+        process(start_time),
+    ] {
+        let mut sharing = World::new(&["sleep", "60"]);
+        sharing.spec.namespace = shared;
+        sharing.start();
+        assert_eq!(namespace(&sharing), namespace(&first));
+    }
     let mut hosts = World::new(&["sleep", "60"]);
     hosts.spec.namespace = NetworkNamespace::Host;
     hosts.start();
     assert_ne!(namespace(&first), own);
-    assert_eq!(namespace(&sharing), namespace(&first));
     assert_eq!(namespace(&hosts), own);
-    let mut lost = World::new(&["true"]);
-    lost.spec.namespace = NetworkNamespace::Path("/nonexistent/ns".into());
     let executable = Path::new(env!("CARGO_BIN_EXE_netswitch"));
-    let error = spawn::spawn(executable, &lost.spec).unwrap_err().to_string();
-    assert!(
-        error.contains("enter network namespace /nonexistent/ns: No such file"),
-        "{error}"
-    );
+    let fifo = first.spec.run_dir.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (lost, expected) in [
+        (
+            NetworkNamespace::Path("/nonexistent/ns".into()),
+            "enter network namespace /nonexistent/ns: No such file".to_owned(),
+        ),
+        (
+            NetworkNamespace::Path(fifo.clone()),
+            format!("enter network namespace {}: Invalid argument", fifo.display()),
+        ),
+        // the number is another process's now
+        (
+            process(start_time - 1),
+            format!("enter the network namespace of process {pid}: No such process"),
+        ),
+    ] {
+        let mut world = World::new(&["true"]);
+        world.spec.namespace = lost;
+        let error = spawn::spawn(executable, &world.spec).unwrap_err().to_string();
+        assert!(error.contains(&expected), "{error}");
+    }
 }
 
 /// A shell command that makes a system call and prints what it returned, else the error's number.

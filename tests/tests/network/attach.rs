@@ -1,9 +1,12 @@
 //! `attach` and `detach`: a namespace that someone else made is a container for a while.
 
-use std::process;
+use std::os::unix::{fs::symlink, net::UnixListener};
+use std::{fs, process};
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::json;
-use tests::world::{Namespace, World, eventually, interfaces};
+use tests::world::{Namespace, Successor, World, eventually, interfaces};
 
 use super::ping;
 
@@ -67,6 +70,46 @@ fn a_process_names_its_namespace() {
 }
 
 #[test]
+fn a_process_that_got_the_number_of_an_attached_one_is_left_alone() {
+    let world = World::new();
+    world.ok(&["network", "create", "--subnet", "10.3.0.0/24", "mynet"]);
+    let foreign = Namespace::new();
+    let mut child = foreign.command("sleep").arg("1000").spawn().unwrap();
+    let pid = child.id();
+    world.ok(&["attach", "mine", "--pid", &pid.to_string()]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let other = Namespace::new();
+    let _successor = Successor::of(pid, &other);
+    let names = |namespace| {
+        let found = interfaces(namespace).into_iter();
+        found.map(|found| (found.name, found.addresses)).collect::<Vec<_>>()
+    };
+    let (inside, outside) = (names(&other), names(&world.host));
+    let ended = format!("process {pid} has ended");
+    let process = format!("process {pid}");
+    for (command, reason) in [
+        (&["network", "connect", "mynet", "mine"][..], &ended),
+        (&["pcap", "-c", "1", "-w", "/dev/null", "mine"], &ended),
+        (&["run", "--rm", "--net", "container:mine", "--", "true"], &process),
+    ] {
+        let output = world.cli(command);
+        assert_ne!(output.status, 0, "{command:?}");
+        assert!(output.stderr.contains(reason), "{command:?}: {output:?}");
+        assert_eq!(names(&other), inside, "{command:?}");
+        assert_eq!(names(&world.host), outside, "{command:?}");
+    }
+    // a namespace that lives on beside its process keeps what it has, and is let go
+    assert_eq!(interfaces(&foreign).len(), 2);
+    world.ok(&["detach", "mine"]);
+    assert_eq!(interfaces(&foreign).len(), 1);
+    assert_eq!(names(&other), inside);
+    // who is there now is another process
+    world.ok(&["attach", "theirs", "--pid", &pid.to_string()]);
+    assert_eq!(names(&other).len(), inside.len() + 1);
+}
+
+#[test]
 fn a_foreign_default_route_is_left_alone() {
     let world = World::new();
     let foreign = Namespace::new();
@@ -118,15 +161,6 @@ fn what_cannot_be_attached_is_refused() {
     let world = World::new();
     world.run("web", &[]);
     let pid = process::id().to_string();
-    let output = world.cli(&["attach", "gone", "--netns", "/no/such/file"]);
-    assert_eq!(output.status, 1);
-    assert!(
-        output
-            .stderr
-            .starts_with("Error response from daemon: no network namespace"),
-        "{output:?}"
-    );
-    assert!(output.stderr.contains("/no/such/file"), "{output:?}");
     let foreign = Namespace::new();
     let text = world.cli(&["attach", "web", "--netns", &foreign.path()]);
     assert!(
@@ -143,6 +177,57 @@ fn what_cannot_be_attached_is_refused() {
     assert_eq!(output.status, 1);
     assert_eq!(world.json(&["ps", "-a", "--format", "{{json .Names}}"]), json!("web"));
     assert_eq!(interfaces(&foreign).len(), 1);
+}
+
+#[test]
+fn what_is_no_network_namespace_is_not_attached() {
+    let world = World::new();
+    let path = |name: &str| world.directory.join(name).to_str().unwrap().to_owned();
+    mkfifo(&*path("fifo"), Mode::S_IRWXU).unwrap();
+    fs::write(path("regular"), "").unwrap();
+    fs::create_dir(path("directory")).unwrap();
+    let _listener = UnixListener::bind(path("socket")).unwrap();
+    symlink("fifo", path("link to fifo")).unwrap();
+    symlink("nothing", path("link to nothing")).unwrap();
+    symlink("loop", path("loop")).unwrap();
+    let own = |kind: &str| format!("/proc/{}/ns/{kind}", process::id());
+    let unlike = "is not a namespace";
+    let other = "is a namespace of another kind";
+    let before = world.snapshot();
+    for (path, refusal) in [
+        (path("fifo"), unlike),
+        (path("link to fifo"), unlike),
+        (path("regular"), unlike),
+        (path("directory"), unlike),
+        (path("socket"), unlike),
+        ("/dev/null".to_owned(), unlike),
+        ("/dev/ptmx".to_owned(), unlike),
+        ("/proc/self/exe".to_owned(), unlike),
+        (own("mnt"), other),
+        (own("uts"), other),
+        (own("user"), other),
+        (path("nothing"), "No such file or directory (os error 2)"),
+        (path("link to nothing"), "No such file or directory (os error 2)"),
+        (own("nothing"), "No such file or directory (os error 2)"),
+        ("/proc/0/ns/net".to_owned(), "No such file or directory (os error 2)"),
+        (path("regular/below"), "Not a directory (os error 20)"),
+        (path("loop"), "Too many levels of symbolic links (os error 40)"),
+    ] {
+        let output = world.cli(&["attach", "mine", "--netns", &path]);
+        let refusal = match refusal.split_once(' ') {
+            Some(("is", _)) => format!("{path} {refusal}"),
+            _ => format!("open namespace {path}: {refusal}"),
+        };
+        let expected = format!("Error response from daemon: no network namespace: {refusal}\n");
+        assert_eq!((output.status, output.stderr), (1, expected), "{path}");
+        assert_eq!(world.ok(&["ps", "-aq"]), "", "{path}");
+    }
+    assert_eq!(world.snapshot().difference(&before), None);
+    // links to namespaces are followed
+    let foreign = Namespace::new();
+    symlink(foreign.path(), path("link")).unwrap();
+    world.ok(&["attach", "mine", "--netns", &path("link")]);
+    assert_eq!(interfaces(&foreign).len(), 2);
 }
 
 #[test]

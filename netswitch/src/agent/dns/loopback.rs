@@ -69,7 +69,7 @@ impl Core {
                     .sandboxes
                     .get(sandbox)
                     .map(|sandbox| namespace(&sandbox.origin));
-                if let Some(inside @ Namespace::Path(_)) = origin {
+                if let Some(inside) = origin.filter(|origin| *origin != Namespace::Host) {
                     let cookie = in_namespace(&inside, namespace_cookie)??;
                     tables.set_resolver(cookie, Some(gateway))?;
                     names.cookies.insert(sandbox.clone(), cookie);

@@ -1,10 +1,11 @@
 //! Subnets for those who did not choose one.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network};
 
-use super::overlap;
+use super::{bounds, overlap};
 use crate::model::{Facts, Id, state::State};
 
 /// (base, its prefix length, prefix length of the slices). The first seven are Docker's own
@@ -33,7 +34,7 @@ pub fn candidates() -> impl Iterator<Item = IpNetwork> {
 
 /// An IPv4 subnet that overlaps none of our networks and nothing on the host's links.
 pub fn pick_v4(state: &State, facts: &Facts) -> Option<IpNetwork> {
-    pick(state, facts, candidates())
+    pick(state, facts, false, candidates())
 }
 
 /// A unique local /64 (RFC 4193) whose 56 random bits come from the network's id, so that the same
@@ -45,7 +46,7 @@ pub fn pick_v6(state: &State, facts: &Facts, id: &Id) -> Option<IpNetwork> {
         let address = Ipv6Addr::from((0xfd << 120) | (u128::from(random) << 64));
         IpNetwork::new(IpAddr::V6(address), 64).ok()
     });
-    pick(state, facts, candidates)
+    pick(state, facts, true, candidates)
 }
 
 /// Shorter prefixes are no link's: a VPN writes the default route in parts, such as 0.0.0.0/1 and 128.0.0.0/1.
@@ -53,23 +54,35 @@ const WIDEST_LINK: u8 = 8;
 
 /// The first candidate that is free. One that a gateway's route covers is taken only where all of them are, and then
 /// one under the widest route, because the wider it is the less of it is in use.
-fn pick(state: &State, facts: &Facts, candidates: impl Iterator<Item = IpNetwork>) -> Option<IpNetwork> {
-    let of_links = facts.routes.iter().filter(|route| route.prefix() >= WIDEST_LINK);
-    let parts_of_default = facts.routes.iter().filter(|route| route.prefix() < WIDEST_LINK);
-    let by_gateway: Vec<IpNetwork> = facts
-        .routes_by_gateway
-        .iter()
-        .chain(parts_of_default)
-        .copied()
-        .collect();
+fn pick(state: &State, facts: &Facts, v6: bool, candidates: impl Iterator<Item = IpNetwork>) -> Option<IpNetwork> {
+    let (of_links, parts_of_default): (Vec<IpNetwork>, Vec<IpNetwork>) =
+        facts.routes.iter().partition(|route| route.prefix() >= WIDEST_LINK);
     let pools = state.networks.values().flat_map(|network| &network.pools);
-    let taken: Vec<IpNetwork> = of_links.copied().chain(pools.map(|pool| pool.subnet)).collect();
-    let narrowest = |candidate: IpNetwork| {
-        let routes = by_gateway.iter().filter(|route| overlap(**route, candidate));
-        routes.map(IpNetwork::prefix).max()
+    let pools = pools.map(|pool| pool.subnet);
+    let taken = Intervals::of(
+        of_links
+            .into_iter()
+            .chain(pools)
+            .filter(|subnet| subnet.is_ipv6() == v6),
+    );
+    let mut by_prefix: BTreeMap<u8, Vec<IpNetwork>> = BTreeMap::new();
+    let by_gateway = facts.routes_by_gateway.iter().copied().chain(parts_of_default);
+    for route in by_gateway.filter(|route| route.is_ipv6() == v6) {
+        by_prefix.entry(route.prefix()).or_default().push(route);
+    }
+    let by_gateway: Vec<(u8, Intervals)> = by_prefix
+        .into_iter()
+        .rev()
+        .map(|(prefix, routes)| (prefix, Intervals::of(routes.into_iter())))
+        .collect();
+    let narrowest = |candidate| {
+        let mut routes = by_gateway.iter();
+        routes
+            .find(|(_, routes)| routes.meet(candidate))
+            .map(|(prefix, _)| *prefix)
     };
     let mut best = None;
-    for candidate in candidates.filter(|candidate| !taken.iter().any(|taken| overlap(*taken, *candidate))) {
+    for candidate in candidates.filter(|candidate| !taken.meet(*candidate)) {
         match narrowest(candidate) {
             None => return Some(candidate),
             Some(prefix) if best.is_none_or(|(narrowest, _)| prefix < narrowest) => best = Some((prefix, candidate)),
@@ -77,6 +90,26 @@ fn pick(state: &State, facts: &Facts, candidates: impl Iterator<Item = IpNetwork
         }
     }
     best.map(|(_, candidate)| candidate)
+}
+
+/// Addresses of many subnets of one family, first and last of each stretch, in order.
+struct Intervals(Vec<(u128, u128)>);
+
+impl Intervals {
+    fn of(subnets: impl Iterator<Item = IpNetwork>) -> Self {
+        let mut sorted: Vec<(u128, u128)> = subnets.map(bounds).collect();
+        sorted.sort_unstable();
+        // of two subnets that overlap one holds the other
+        sorted.dedup_by(|(_, last), (_, before)| *last <= *before);
+        Self(sorted)
+    }
+
+    /// Whether one of the subnets overlaps another.
+    fn meet(&self, other: IpNetwork) -> bool {
+        let (first, last) = bounds(other);
+        let at = self.0.partition_point(|(_, end)| *end < first);
+        self.0.get(at).is_some_and(|(start, _)| *start <= last)
+    }
 }
 
 /// Whether a subnet overlaps one of our networks' (that of `except` apart).

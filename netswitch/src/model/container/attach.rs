@@ -36,7 +36,7 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
         &asked.network
     })?;
     check_form(&asked.settings)?;
-    let id = facts.id();
+    let id = facts.id()?;
     check(state, network, &id, &asked.settings)?;
     let mut draft = Draft::new(state);
     let shared = state.sandboxes.values().find(|sandbox| sandbox.origin == origin);
@@ -44,8 +44,8 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
         shared.id.clone()
     } else {
         let sandbox = Sandbox {
-            id: facts.id(),
-            number: draft.sandbox_number(),
+            id: facts.id()?,
+            number: draft.sandbox_number()?,
             origin,
             routed: facts.default_routes,
         };

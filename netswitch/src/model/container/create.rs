@@ -38,9 +38,9 @@ pub fn create(state: &State, facts: &mut Facts, asked: &ContainerCreate) -> Resu
     limits::check_mode(&mode, &limits)?;
     let dns = Dns::parse(&asked.dns, &asked.dns_search, &asked.dns_options)?;
     let egress = Leash::given(&asked.egress).map_err(Error::bad_request)?;
-    let id = facts.id();
+    let id = facts.id()?;
     let name = if asked.name.is_empty() {
-        names::generate(state, facts, &id)
+        names::generate(state, facts, &id)?
     } else {
         names::check_container(state, &asked.name)?;
         asked.name.clone()

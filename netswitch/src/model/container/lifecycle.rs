@@ -33,34 +33,23 @@ pub fn start(state: &State, facts: &mut Facts, id: &Id) -> Result<Changes> {
     check_links(state, container)?;
     let mut container = container.clone();
     let mut draft = Draft::new(state);
-    let new_sandbox = |draft: &mut Draft<'_>, facts: &mut Facts, origin| {
-        let sandbox = Sandbox {
-            id: facts.id(),
-            number: draft.sandbox_number(),
-            origin,
-            routed: Families::default(),
-        };
-        let id = sandbox.id.clone();
-        draft.put_sandbox(sandbox);
-        id
-    };
     let sandbox = match &container.mode {
         Mode::Container(target) => {
             let target = joined(state, target)?;
             container.hostname.clone_from(&target.hostname);
-            target
-                .sandbox
-                .clone()
-                .unwrap_or_else(|| new_sandbox(&mut draft, facts, Origin::Host))
+            match &target.sandbox {
+                Some(shared) => shared.clone(),
+                None => add_sandbox(&mut draft, facts, Origin::Host)?,
+            }
         }
-        Mode::Host => new_sandbox(&mut draft, facts, Origin::Host),
-        Mode::None => new_sandbox(&mut draft, facts, Origin::PENDING),
+        Mode::Host => add_sandbox(&mut draft, facts, Origin::Host)?,
+        Mode::None => add_sandbox(&mut draft, facts, Origin::PENDING)?,
         Mode::Networks(first) => {
             if container.attachments.is_empty() && first != "none" {
                 // the engine, too, returns to the first network after the last was disconnected
                 container.attachments.insert(first.clone(), super::Settings::default());
             }
-            let sandbox = new_sandbox(&mut draft, facts, Origin::PENDING);
+            let sandbox = add_sandbox(&mut draft, facts, Origin::PENDING)?;
             add_endpoints(&mut draft, facts, &container, &sandbox)?;
             sandbox
         }
@@ -72,6 +61,18 @@ pub fn start(state: &State, facts: &mut Facts, id: &Id) -> Result<Changes> {
     };
     draft.put_container(container);
     Ok(draft.finish())
+}
+
+fn add_sandbox(draft: &mut Draft<'_>, facts: &mut Facts, origin: Origin) -> Result<Id> {
+    let sandbox = Sandbox {
+        id: facts.id()?,
+        number: draft.sandbox_number()?,
+        origin,
+        routed: Families::default(),
+    };
+    let id = sandbox.id.clone();
+    draft.put_sandbox(sandbox);
+    Ok(id)
 }
 
 /// Completes what [`start`] left open: the process id and, if the namespace is new, its origin.

@@ -20,11 +20,11 @@ pub fn list(state: &State, facts: &Facts, all: bool, filters: &Filters) -> Resul
         }
     }
     let all = all || !statuses.is_empty();
+    let (ids, names) = (filter::patterns(filters, "id"), filter::patterns(filters, "name"));
     let shown = |container: &&Container| {
         (all || container.is_running())
-            && filter::matches(filters, "id", &container.id.0)
-            && (filter::matches(filters, "name", &container.name)
-                || filter::matches(filters, "name", &format!("/{}", container.name)))
+            && ids.match_value(&container.id.0)
+            && (names.match_value(&container.name) || names.match_value(&format!("/{}", container.name)))
             && filter::labels(filters, "label", &container.labels)
             && filter::exact(filters, "status", container.status.name())
             && filter::given(filters, "network").is_none_or(|wanted| {
@@ -35,7 +35,7 @@ pub fn list(state: &State, facts: &Facts, all: bool, filters: &Filters) -> Resul
             })
     };
     let mut containers: Vec<&Container> = state.containers.values().filter(shown).collect();
-    containers.sort_by_key(|container| std::cmp::Reverse(time::Time::parse(&container.created)));
+    containers.sort_by_cached_key(|container| std::cmp::Reverse(time::Time::parse(&container.created)));
     Ok(containers
         .into_iter()
         .map(|container| summary(state, facts, container))

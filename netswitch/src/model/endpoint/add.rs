@@ -128,7 +128,7 @@ pub fn add(
         .as_ref()
         .map_or_else(|| own.clone(), |bridge| own.clone().within(&bridge.openings));
     let (number, generation) = draft.endpoint_number()?;
-    let id = facts.id();
+    let id = facts.id()?;
     let endpoint = Endpoint {
         host_device: free_device(facts, "veth", 7, &id),
         id,

@@ -30,7 +30,7 @@ pub fn create(state: &State, facts: &mut Facts, asked: &NetworkCreate) -> Result
             "gateway mode 'isolated' can only be used for an internal network",
         ));
     }
-    let id = facts.id();
+    let id = facts.id()?;
     let pools = request::pools(state, facts, &id, &asked.name, &asked.pools, asked.enable_ipv6)?;
     let host_end = match &options.host_end {
         Some(name) => {

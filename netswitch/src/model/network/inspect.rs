@@ -30,12 +30,13 @@ pub fn list(state: &State, filters: &Filters) -> Result<Vec<NetworkResource>, Er
             return Err(Error::internal(format!("invalid filter: 'type'='{kind}'")));
         }
     }
+    let (ids, named) = (filter::patterns(filters, "id"), filter::patterns(filters, "name"));
     let shown = |network: &&Network| {
         let builtin = names::is_predefined(&network.name);
         let unused = !builtin && state.member_count(&network.id) == 0;
         filter::exact(filters, "driver", network.driver.name())
-            && filter::matches(filters, "name", &network.name)
-            && filter::matches(filters, "id", &network.id.0)
+            && named.match_value(&network.name)
+            && ids.match_value(&network.id.0)
             && filter::labels(filters, "label", &network.labels)
             && filter::exact(filters, "scope", "local")
             && filter::exact(filters, "type", if builtin { "builtin" } else { "custom" })
@@ -124,7 +125,8 @@ fn containers(state: &State, network: &Network) -> BTreeMap<String, EndpointReso
         (endpoint.container.0.clone(), resource)
     });
     // containers on host and none have no interface of ours: the sandbox stands for the endpoint
-    let without = state.containers.values().filter_map(|container| {
+    let without = (network.driver != Driver::Bridge).then(|| state.containers.values());
+    let without = without.into_iter().flatten().filter_map(|container| {
         let on_it = matches!(
             (network.driver, &container.mode),
             (Driver::Host, Mode::Host) | (Driver::Null, Mode::None)

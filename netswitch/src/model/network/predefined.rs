@@ -21,7 +21,7 @@ pub fn predefined(state: &State, facts: &mut Facts, bip: Option<IpNetwork>) -> R
     let mut draft = Draft::new(state);
     for (name, driver) in [("host", Driver::Host), ("none", Driver::Null)] {
         if state.network_named(name).is_none() {
-            let network = plain(facts, name, driver);
+            let network = plain(facts, name, driver)?;
             draft.put_network(network);
         }
     }
@@ -36,9 +36,9 @@ pub fn predefined(state: &State, facts: &mut Facts, bip: Option<IpNetwork>) -> R
     Ok(draft.finish())
 }
 
-fn plain(facts: &mut Facts, name: &str, driver: Driver) -> Network {
-    Network {
-        id: facts.id(),
+fn plain(facts: &mut Facts, name: &str, driver: Driver) -> Result<Network, Error> {
+    Ok(Network {
+        id: facts.id()?,
         name: name.into(),
         created: facts.now.clone(),
         driver,
@@ -51,7 +51,7 @@ fn plain(facts: &mut Facts, name: &str, driver: Driver) -> Network {
         options: BTreeMap::new(),
         labels: BTreeMap::new(),
         bridge: None,
-    }
+    })
 }
 
 fn default_bridge(draft: &mut Draft<'_>, facts: &mut Facts, bip: Option<IpNetwork>) -> Result<Network, Error> {
@@ -80,7 +80,7 @@ fn default_bridge(draft: &mut Draft<'_>, facts: &mut Facts, bip: Option<IpNetwor
         .chain((0..=facts.devices.len()).map(|number| format!("nsw{number}")))
         .find(|name| !facts.devices.contains(name))
         .unwrap_or_default();
-    let mut network = plain(facts, "bridge", Driver::Bridge);
+    let mut network = plain(facts, "bridge", Driver::Bridge)?;
     network.pools = vec![pool];
     network.options = [
         (options::DEFAULT_BRIDGE, "true"),

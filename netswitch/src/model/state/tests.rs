@@ -1,7 +1,9 @@
 //! Look-up by key, numbers and indexes.
 
+use netswitch_common::capacity;
+
 use super::*;
-use crate::model::testing::World;
+use crate::model::{container::lifecycle, testing::World};
 
 #[test]
 fn a_key_is_an_id_a_name_or_the_beginning_of_an_id() {
@@ -98,6 +100,46 @@ fn network_numbers_start_at_one_and_run_out() {
     }
     let error = world.make(&World::asked_network("more", &[])).unwrap_err();
     assert_eq!(error.message, "too many networks: there can be 4095");
+}
+
+#[test]
+fn sandbox_numbers_start_again_behind_the_last_and_run_out() {
+    let mut world = World::new();
+    let number = |world: &World, name: &str| {
+        let sandbox = world.state.container(name).unwrap().sandbox.clone().unwrap();
+        world.state.sandboxes[&sandbox].number
+    };
+    world.run("first", &["none"]);
+    assert_eq!(number(&world, "first"), 1);
+    // stores of agents that only counted up hold numbers beyond the last
+    for last in [LAST_SANDBOX, LAST_SANDBOX + 1, u32::MAX] {
+        world.state.numbers.sandbox = last;
+        let id = world.run("second", &["none"]);
+        assert_eq!(number(&world, "second"), 2);
+        world.remove(&id.0);
+    }
+    world.state.numbers.sandbox = LAST_SANDBOX - 1;
+    world.run("last", &["none"]);
+    assert_eq!(number(&world, "last"), LAST_SANDBOX);
+    let more = world.create(&World::asked("more", &["none"])).unwrap();
+    for taken in 2..LAST_SANDBOX {
+        world.state.index.sandbox_numbers.insert(taken);
+    }
+    let error = lifecycle::start(&world.state, &mut world.facts(), &more).unwrap_err();
+    assert_eq!(error.message, "too many sandboxes: there can be 65535");
+}
+
+#[test]
+fn every_number_has_an_entry_in_its_map() {
+    for (map, last, entries) in [
+        ("SLOTS", LAST_ENDPOINT, capacity::SLOTS),
+        ("NETWORKS", LAST_NETWORK, capacity::NETWORKS),
+        ("VIEWS", LAST_SANDBOX, capacity::VIEWS),
+        ("LIMITS", LAST_SANDBOX, capacity::LIMITS),
+        ("PUBLICATIONS", u32::from(u16::MAX), capacity::PUBLICATIONS),
+    ] {
+        assert!(last < entries, "{map} has {entries} entries, the last number is {last}");
+    }
 }
 
 #[test]

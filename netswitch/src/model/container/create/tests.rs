@@ -32,6 +32,18 @@ fn a_new_container_has_its_defaults() {
 }
 
 #[test]
+fn no_two_objects_share_an_id_where_ids_run_out() {
+    let world = World::new();
+    for (name, ids, suffices) in [("web", 0, false), ("web", 1, true), ("", 1, false), ("", 2, true)] {
+        let mut facts = world.facts();
+        facts.fresh.truncate(ids);
+        let made = create(&world.state, &mut facts, &World::asked(name, &[]));
+        let expected = (!suffices).then(|| Error::internal("no fresh id is left"));
+        assert_eq!(made.err(), expected, "{name:?} with {ids}");
+    }
+}
+
+#[test]
 fn everything_that_was_asked_is_kept_in_its_checked_form() {
     let mut world = World::new();
     world.run("db", &["bridge"]);
