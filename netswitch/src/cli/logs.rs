@@ -1,18 +1,17 @@
 //! `netswitch logs`: what a container's process wrote.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io;
 use std::thread;
 use std::time::Duration;
 
 use clap::Args;
-use serde::Deserialize;
 
 use super::failure::{Failure, named};
 use super::print;
 use crate::api::{Request, Response};
 use crate::client::Client;
+use crate::shim::log::{Line, Lines, Stream};
 
 /// How often `--follow` looks for more.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -33,14 +32,6 @@ pub struct Logs {
     container: String,
 }
 
-/// One write of the process, as in Docker's json-file.
-#[derive(Debug, Deserialize)]
-struct Entry {
-    log: String,
-    stream: String,
-    time: String,
-}
-
 impl Logs {
     pub fn run(self, client: &Client) -> Result<(), Failure> {
         let request = Request::ContainerLogs {
@@ -55,15 +46,11 @@ impl Logs {
             Ok((path, running))
         };
         let (path, mut running) = ask()?;
-        let file = File::open(&path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-        let mut lines = Lines {
-            reader: BufReader::new(file),
-            partial: String::new(),
-        };
+        let mut lines = Lines::open(&path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
         // Docker takes anything that is no number for all.
         let last = self.tail.parse::<usize>().unwrap_or(usize::MAX);
         let mut entries = VecDeque::new();
-        while let Some(entry) = lines.next()? {
+        while let Some(entry) = lines.next_line().map_err(unreadable)? {
             if last == usize::MAX {
                 self.show(&entry);
                 continue;
@@ -81,20 +68,20 @@ impl Logs {
             // Asked first, so that what was written before the end is read after it. A container
             // that was removed meanwhile has ended too.
             running = ask().is_ok_and(|(_, running)| running);
-            while let Some(entry) = lines.next()? {
+            while let Some(entry) = lines.next_line().map_err(unreadable)? {
                 self.show(&entry);
             }
         }
         Ok(())
     }
 
-    fn show(&self, entry: &Entry) {
+    fn show(&self, entry: &Line) {
         let text = if self.timestamps {
             format!("{} {}", entry.time, entry.log)
         } else {
             entry.log.clone()
         };
-        if entry.stream == "stderr" {
+        if entry.stream == Stream::Stderr {
             print::complain_text(&text);
         } else {
             print::text(&text);
@@ -102,24 +89,6 @@ impl Logs {
     }
 }
 
-/// Whole lines of a file that may still grow.
-struct Lines {
-    reader: BufReader<File>,
-    partial: String,
-}
-
-impl Lines {
-    fn next(&mut self) -> Result<Option<Entry>, Failure> {
-        let problem = |error: String| Failure::new(format!("cannot read the log: {error}"));
-        self.reader
-            .read_line(&mut self.partial)
-            .map_err(|error| problem(error.to_string()))?;
-        if !self.partial.ends_with('\n') {
-            return Ok(None);
-        }
-        let line = std::mem::take(&mut self.partial);
-        serde_json::from_str(&line)
-            .map(Some)
-            .map_err(|error| problem(error.to_string()))
-    }
+fn unreadable(error: io::Error) -> Failure {
+    Failure::new(format!("cannot read the log: {error}"))
 }

@@ -22,7 +22,7 @@ use nix::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Doing as _, Error, protocol::SOCKET};
+use super::{Doing as _, Error, open_to_group, protocol::SOCKET};
 
 /// Standard input, output and error.
 const MOST_DESCRIPTORS: usize = 3;
@@ -133,7 +133,8 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn bind(run_dir: &Path) -> Result<Listener, Error> {
+    /// Root alone may connect, and who is of the group.
+    pub(super) fn bind(run_dir: &Path, group: Option<u32>) -> Result<Listener, Error> {
         let doing = || format!("listen on {}", run_dir.join(SOCKET).display());
         let (_folder, address) = address(run_dir).doing(doing())?;
         // of an earlier run of the same container
@@ -143,6 +144,9 @@ impl Listener {
         let bound = bind(socket.as_raw_fd(), &address);
         umask(before);
         bound.doing(doing())?;
+        if let Some(group) = group {
+            open_to_group(&run_dir.join(SOCKET), group, 0o660).doing(doing())?;
+        }
         listen(&socket, Backlog::MAXCONN).doing(doing())?;
         Ok(Listener { socket })
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use nix::sys::{
     stat::{Mode, SFlag, makedev, mknod},
 };
 
-use super::world::World;
+use super::world::{World, poll};
 
 #[test]
 fn nothing_written_in_a_container_reaches_the_host() {
@@ -155,4 +155,100 @@ fn a_container_stores_at_most_half_of_the_memory() {
     assert_eq!((kibibytes(1), kibibytes(2)), (kibibytes(0), kibibytes(0)));
     assert!(kibibytes(0).abs_diff(memory / 2) <= 4, "{sizes}");
     assert_eq!((kibibytes(3), kibibytes(4)), (64, 64 * 1024));
+}
+
+#[test]
+fn a_node_that_a_container_makes_opens_nothing() {
+    let mut world = World::new(&["sleep", "60"]);
+    world.start();
+    let script = "for folder in /dev /dev/shm /tmp /run /srv; do \
+                  mknod $folder/made c 1 5 && head -c 1 $folder/made 2> /dev/null | wc -c; done";
+    assert_eq!(world.exec_shell(script), "0\n".repeat(5));
+}
+
+/// What must be closed, and how a shell finds it closed.
+#[test]
+fn what_is_the_hosts_alone_is_masked() {
+    let mark = format!("netswitch-test-{}", std::process::id());
+    let secret = Path::new("/root").join(&mark);
+    fs::write(&secret, "secret").unwrap();
+    let mut world = World::new(&["sleep", "60"]);
+    let given = world.folder.join("given");
+    fs::create_dir(&given).unwrap();
+    fs::write(given.join("file"), "mine\n").unwrap();
+    world.spec.binds = vec![
+        format!("{}:/root/given", given.display()),
+        format!("{}:/given", secret.display()),
+    ];
+    world.start();
+    let refused = |command: &str| {
+        format!(
+            "({command}) 2> /dev/null && echo 'done: {}'; ",
+            command.replace('\'', "")
+        )
+    };
+    let mut script = String::new();
+    for path in ["/root", "/home", "/etc/ssh"] {
+        if Path::new(path).is_dir() {
+            script += &refused(&format!("echo x > {path}/x"));
+            script += &refused(&format!("test -e {path}/{mark}"));
+        }
+    }
+    script += "ls -A /home /etc/ssh 2> /dev/null | grep -v : | grep . ; ";
+    for path in ["/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-"] {
+        script += &refused(&format!("echo x >> {path}"));
+        script += &refused(&format!("rm -f {path}"));
+    }
+    script += "awk -F: '$2 != \"*\" { print } END { print (NR > 3) }' /etc/shadow; cat /etc/shadow- /etc/gshadow- 2> /dev/null; ";
+    for path in [
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/timer_list",
+        "/proc/interrupts",
+        "/proc/latency_stats",
+        "/proc/sched_debug",
+    ] {
+        script += &format!("cat {path} 2> /dev/null; ");
+    }
+    for path in [
+        "/proc/acpi",
+        "/proc/asound",
+        "/proc/scsi",
+        "/sys/firmware",
+        "/sys/devices/virtual/powercap",
+    ] {
+        script += &format!("ls -A {path} 2> /dev/null; ");
+    }
+    for path in [
+        "/proc/sys/kernel/hostname",
+        "/proc/sysrq-trigger",
+        "/proc/irq/default_smp_affinity",
+        "/sys/x",
+    ] {
+        script += &refused(&format!("echo x > {path}"));
+    }
+    script += "cat /root/given/file /given; echo; su nobody -s /bin/sh -c 'id -un'";
+    let output = world.exec_shell(&script);
+    fs::remove_file(&secret).unwrap();
+    assert_eq!(output, "1\nmine\nsecret\nnobody\n");
+    assert!(!Path::new("/root/x").exists());
+}
+
+#[test]
+fn the_group_reaches_the_socket_and_the_log_and_nothing_else() {
+    let mut world = World::shell("echo said; sleep 60");
+    let group = 4242;
+    world.spec.group = Some(group);
+    world.start();
+    poll("it spoke", || world.output() == "said\n");
+    let run_dir = &world.spec.run_dir;
+    for (path, owner, mode) in [
+        (run_dir.join("shim.sock"), group, 0o660),
+        (world.spec.log.clone(), group, 0o640),
+        (run_dir.join("spec.json"), 0, 0o600),
+    ] {
+        let metadata = fs::metadata(&path).unwrap();
+        let found = (metadata.gid(), metadata.mode() & 0o7777);
+        assert_eq!(found, (owner, mode), "{}", path.display());
+    }
 }

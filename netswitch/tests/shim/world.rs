@@ -12,7 +12,7 @@ use std::{
 use netswitch::shim::{
     connection::Connection,
     log::{self, Stream},
-    protocol::{Exec, FromShim, NetworkNamespace, Ready, Spec, ToShim},
+    protocol::{Exec, FromShim, Limits, NetworkNamespace, Ready, Spec, ToShim},
     spawn,
 };
 
@@ -52,6 +52,8 @@ impl World {
             log: folder.join("log.json"),
             run_dir,
             hidden: Vec::new(),
+            limits: Limits::default(),
+            group: None,
         };
         World {
             folder,
