@@ -50,7 +50,7 @@ impl Logs {
         // Docker takes anything that is no number for all.
         let last = self.tail.parse::<usize>().unwrap_or(usize::MAX);
         let mut entries = VecDeque::new();
-        while let Some(entry) = lines.next_line().map_err(unreadable)? {
+        while let Some(entry) = lines.next_line().map_err(|error| unreadable(&error))? {
             if last == usize::MAX {
                 self.show(&entry);
                 continue;
@@ -68,7 +68,7 @@ impl Logs {
             // Asked first, so that what was written before the end is read after it. A container
             // that was removed meanwhile has ended too.
             running = ask().is_ok_and(|(_, running)| running);
-            while let Some(entry) = lines.next_line().map_err(unreadable)? {
+            while let Some(entry) = lines.next_line().map_err(|error| unreadable(&error))? {
                 self.show(&entry);
             }
         }
@@ -89,6 +89,6 @@ impl Logs {
     }
 }
 
-fn unreadable(error: io::Error) -> Failure {
+fn unreadable(error: &io::Error) -> Failure {
     Failure::new(format!("cannot read the log: {error}"))
 }

@@ -1,9 +1,12 @@
 //! One end of a shim's socket: a JSON message a packet, file descriptors beside it.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, IoSlice, IoSliceMut},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        unix::fs::OpenOptionsExt as _,
+    },
     path::Path,
     time::{Duration, Instant},
 };
@@ -161,7 +164,11 @@ impl Listener {
 
 /// A socket's path may have 107 bytes; a run directory may be longer, its descriptor's name is not.
 fn address(run_dir: &Path) -> io::Result<(File, UnixAddr)> {
-    let folder = File::open(run_dir)?;
+    // who may pass through it may not list it
+    let folder = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
+        .open(run_dir)?;
     let address = UnixAddr::new(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()).as_str())?;
     Ok((folder, address))
 }

@@ -63,10 +63,10 @@ fn secret(path: &Path) -> Result<Grant, Error> {
 fn locked(names: &str, rest: &str) -> String {
     let text = fs::read_to_string(names).unwrap_or_default();
     let names = text.lines().filter_map(|line| line.split(':').next());
-    names
+    let locked = names
         .filter(|name| !name.is_empty())
-        .map(|name| format!("{name}{rest}\n"))
-        .collect()
+        .flat_map(|name| [name, rest, "\n"]);
+    locked.collect()
 }
 
 /// Covers folders with empty ones, in which what the user asks for can still be put; [`close`] ends that.
