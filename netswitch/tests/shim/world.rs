@@ -130,7 +130,13 @@ impl World {
     }
 
     pub fn cgroup(&self) -> PathBuf {
-        Path::new("/sys/fs/cgroup/unified/netswitch.slice").join(format!("{}.scope", self.spec.id))
+        let mixed = Path::new("/sys/fs/cgroup/unified");
+        let root = if mixed.exists() {
+            mixed
+        } else {
+            Path::new("/sys/fs/cgroup")
+        };
+        root.join(format!("netswitch.slice/{}.scope", self.spec.id))
     }
 }
 
