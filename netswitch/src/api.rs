@@ -160,6 +160,47 @@ impl Request {
             _ => None,
         }
     }
+
+    /// What is changed and of which network or container; `None`: the request only asks.
+    pub fn change(&self) -> Option<(&'static str, &str)> {
+        Some(match self {
+            Self::NetworkCreate(asked) => ("network create", &asked.name),
+            Self::NetworkConnect { container, .. } => ("network connect", container),
+            Self::NetworkDisconnect { container, .. } => ("network disconnect", container),
+            Self::NetworkRemove { network } => ("network rm", network),
+            Self::NetworkPrune { .. } => ("network prune", ""),
+            Self::ContainerCreate(asked) => ("create", &asked.name),
+            Self::ContainerStart { container, .. } => ("start", container),
+            Self::ContainerStop { container, .. } => ("stop", container),
+            Self::ContainerRemove { container, .. } => ("rm", container),
+            Self::ContainerUpdate { container, .. } => ("update", container),
+            Self::ContainerExec { container } => ("exec or attach", container),
+            Self::Attach(asked) => ("attach", &asked.name),
+            Self::Detach { container } => ("detach", container),
+            Self::Publish { container, .. } => ("publish", container),
+            Self::Unpublish { container, .. } => ("unpublish", container),
+            Self::PolicyAdd(_) => ("policy add", ""),
+            Self::PolicyDefault(_) => ("policy default", ""),
+            Self::PolicyRemove { .. } => ("policy rm", ""),
+            Self::PolicyApply(file) => ("policy apply", &file.name),
+            Self::NetworkList { .. }
+            | Self::NetworkInspect { .. }
+            | Self::ContainerList { .. }
+            | Self::ContainerInspect { .. }
+            | Self::ContainerWait { .. }
+            | Self::ContainerLogs { .. }
+            | Self::ContainerNamespace { .. }
+            | Self::ContainerPorts { .. }
+            | Self::PolicyList
+            | Self::PolicyPlan(_)
+            | Self::Flows(_)
+            | Self::Why(_)
+            | Self::Monitor(_)
+            | Self::Stats { .. }
+            | Self::Doctor
+            | Self::Version => return None,
+        })
+    }
 }
 
 /// `key=value`s of `--filter`: every key's values are alternatives, keys must all hold.

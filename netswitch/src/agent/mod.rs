@@ -66,7 +66,7 @@ pub fn run(options: &AgentOptions) -> Result<()> {
         return purge::purge(&options.directories);
     }
     let mut directories = options.directories.clone();
-    for (directory, mode) in [(&mut directories.state, 0o700), (&mut directories.run, 0o755)] {
+    for (directory, mode) in [(&mut directories.state, 0o711), (&mut directories.run, 0o755)] {
         make_directory(directory, mode)?;
         *directory = directory
             .canonicalize()
@@ -140,14 +140,19 @@ async fn serve(handle: AgentHandle, directories: &Directories) -> Result<()> {
     std::fs::remove_file(&socket).with_context(|| socket.display().to_string())
 }
 
-/// The socket is root's and, where such a group exists, group `netswitch`'s.
-fn open_to_group(socket: &Path) -> Result<()> {
+/// Whose members may do here what root may, where there is such a group.
+fn group() -> Option<u32> {
     let group = nix::unistd::Group::from_name("netswitch").ok().flatten();
-    if let Some(group) = &group {
-        nix::unistd::chown(socket, None, Some(group.gid)).context("chown of the socket")?;
-    }
-    let mode = if group.is_some() { 0o660 } else { 0o600 };
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(mode)).context("chmod of the socket")
+    group.map(|group| group.gid.as_raw())
+}
+
+/// The socket is root's and, where it exists, the group's.
+fn open_to_group(socket: &Path) -> Result<()> {
+    let opened = match group() {
+        Some(group) => crate::shim::open_to_group(socket, group, 0o660),
+        None => std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)),
+    };
+    opened.context("owner and mode of the socket")
 }
 
 fn make_directory(path: &Path, mode: u32) -> Result<()> {

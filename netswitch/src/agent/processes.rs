@@ -17,7 +17,7 @@ use crate::model::{
 use crate::plan::view::namespace;
 use crate::shim::{
     self,
-    protocol::{self, Exec, NetworkNamespace, Spec},
+    protocol::{self, Exec, Limits, NetworkNamespace, Spec},
 };
 
 impl Core {
@@ -140,9 +140,18 @@ impl Core {
         };
         let process = &container.process;
         let run_dir = self.run_dir(&container.id);
-        std::fs::create_dir_all(self.state_dir(&container.id)).map_err(internal)?;
-        make_directory(&self.run_dirs(), 0o711)?;
-        make_directory(&run_dir, 0o700)?;
+        let group = super::group();
+        let state_dir = self.state_dir(&container.id);
+        for folder in [&self.run_dirs(), state_dir.parent().unwrap_or(&state_dir)] {
+            make_directory(folder, 0o711)?;
+        }
+        for folder in [&run_dir, &state_dir] {
+            make_directory(folder, 0o700)?;
+            if let Some(group) = group {
+                // the shim's socket and the log; what else is there stays root's
+                shim::open_to_group(folder, group, 0o710).map_err(internal)?;
+            }
+        }
         Ok(Spec {
             id: container.id.0.clone(),
             hostname: container.hostname.clone(),
@@ -163,6 +172,11 @@ impl Core {
                 self.directories.bpffs.clone(),
             ],
             log: self.log(&container.id),
+            limits: Limits {
+                memory: process.resources.memory,
+                pids: process.resources.pids,
+            },
+            group,
         })
     }
 
@@ -279,7 +293,7 @@ impl Core {
     }
 }
 
-/// Nobody but root looks into it: environments and files of containers are there.
+/// Environments and files of containers are there.
 fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
     std::fs::DirBuilder::new()
         .recursive(true)

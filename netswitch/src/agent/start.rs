@@ -2,6 +2,8 @@
 //! reconcile -> thread.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::mpsc;
 
@@ -39,7 +41,10 @@ fn is_cgroup2(path: &Path) -> bool {
 /// Opens everything, makes store and kernel agree, and starts the agent's thread in the network
 /// namespace of the calling thread; the relay's tasks are the runtime's.
 pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle) -> Result<AgentHandle> {
-    let store = Store::open(&directories.state.join("state.redb"))?;
+    let path = directories.state.join("state.redb");
+    let store = Store::open(&path)?;
+    // the folder lets the group pass to its logs
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).context("mode of the store")?;
     let state = store.load()?;
     let kernel = Netlink::open().context("netlink")?;
     let mut datapath = Datapath::open(&datapath::Options {

@@ -35,6 +35,10 @@ pub struct ContainerCreate {
     pub publish: Vec<String>,
     pub publish_all: bool,
     pub limits: Change,
+    /// Bytes; 0: no limit.
+    pub memory: u64,
+    /// 0 or less: no limit.
+    pub pids_limit: i64,
     pub labels: BTreeMap<String, String>,
     pub remove: bool,
 }

@@ -1,22 +1,21 @@
 //! `netswitch logs`: what a container's process wrote.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use clap::Args;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use serde::Deserialize;
 
 use super::failure::{Failure, named};
 use super::print;
 use crate::api::{Request, Response, WaitCondition};
 use crate::client::Client;
+use crate::shim::log::{Line, Lines, Stream};
 
 /// Fetch the logs of a container
 #[derive(Debug, Args)]
@@ -34,14 +33,6 @@ pub struct Logs {
     container: String,
 }
 
-/// One write of the process, as in Docker's json-file.
-#[derive(Debug, Deserialize)]
-struct Entry {
-    log: String,
-    stream: String,
-    time: String,
-}
-
 impl Logs {
     pub fn run(self, client: &Client) -> Result<(), Failure> {
         let request = Request::ContainerLogs {
@@ -53,15 +44,11 @@ impl Logs {
             return Err(Failure::unexpected());
         };
         let problem = |error: io::Error| Failure::new(format!("{}: {error}", path.display()));
-        let file = File::open(&path).map_err(problem)?;
-        let mut lines = Lines {
-            reader: BufReader::new(file),
-            partial: String::new(),
-        };
+        let mut lines = Lines::open(&path).map_err(problem)?;
         // Docker takes anything that is no number for all.
         let last = self.tail.parse::<usize>().unwrap_or(usize::MAX);
         let mut entries = VecDeque::new();
-        while let Some(entry) = lines.next()? {
+        while let Some(entry) = lines.next_line().map_err(|error| unreadable(&error))? {
             if last == usize::MAX {
                 self.show(&entry);
                 continue;
@@ -78,26 +65,28 @@ impl Logs {
             let growth = Growth::of(&path, client.clone(), self.container.clone()).map_err(problem)?;
             let mut goes_on = true;
             loop {
-                while let Some(entry) = lines.next()? {
+                // a log that is full is another file's from now on
+                let is_watched = growth.watch();
+                while let Some(entry) = lines.next_line().map_err(|error| unreadable(&error))? {
                     self.show(&entry);
                 }
                 if !goes_on {
                     break;
                 }
                 // what was written before the end is read after it
-                goes_on = growth.wait().map_err(problem)?;
+                goes_on = growth.wait(is_watched).map_err(problem)?;
             }
         }
         Ok(())
     }
 
-    fn show(&self, entry: &Entry) {
+    fn show(&self, entry: &Line) {
         let text = if self.timestamps {
             format!("{} {}", entry.time, entry.log)
         } else {
             entry.log.clone()
         };
-        if entry.stream == "stderr" {
+        if entry.stream == Stream::Stderr {
             print::complain_text(&text);
         } else {
             print::text(&text);
@@ -107,15 +96,18 @@ impl Logs {
 
 /// Tells when there is more in a container's log.
 struct Growth {
+    log: PathBuf,
     writes: Inotify,
     /// Ends with the container.
     life: OwnedFd,
 }
 
 impl Growth {
+    /// In milliseconds, where a log is between two files.
+    const SOON: u8 = 50;
+
     fn of(log: &Path, client: Client, container: String) -> io::Result<Self> {
         let writes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        writes.add_watch(log, AddWatchFlags::IN_MODIFY)?;
         let (life, held) = io::pipe()?;
         let request = Request::ContainerWait {
             container,
@@ -127,18 +119,30 @@ impl Growth {
             drop(held);
         });
         Ok(Self {
+            log: log.to_owned(),
             writes,
             life: life.into(),
         })
     }
 
+    /// Watches the file that is the log now; false if there is none.
+    fn watch(&self) -> bool {
+        let events = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVE_SELF;
+        self.writes.add_watch(&self.log, events).is_ok()
+    }
+
     /// Waits for more; false once the container has ended.
-    fn wait(&self) -> io::Result<bool> {
+    fn wait(&self, is_watched: bool) -> io::Result<bool> {
         let mut watched = [
             PollFd::new(self.writes.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.life.as_fd(), PollFlags::POLLIN),
         ];
-        match poll(&mut watched, PollTimeout::NONE) {
+        let limit = if is_watched {
+            PollTimeout::NONE
+        } else {
+            Self::SOON.into()
+        };
+        match poll(&mut watched, limit) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -150,24 +154,6 @@ impl Growth {
     }
 }
 
-/// Whole lines of a file that may still grow.
-struct Lines {
-    reader: BufReader<File>,
-    partial: String,
-}
-
-impl Lines {
-    fn next(&mut self) -> Result<Option<Entry>, Failure> {
-        let problem = |error: String| Failure::new(format!("cannot read the log: {error}"));
-        self.reader
-            .read_line(&mut self.partial)
-            .map_err(|error| problem(error.to_string()))?;
-        if !self.partial.ends_with('\n') {
-            return Ok(None);
-        }
-        let line = std::mem::take(&mut self.partial);
-        serde_json::from_str(&line)
-            .map(Some)
-            .map_err(|error| problem(error.to_string()))
-    }
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::new(format!("cannot read the log: {error}"))
 }

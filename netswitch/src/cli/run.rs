@@ -8,7 +8,7 @@ use super::failure::{self, Failure};
 use super::{options, print, update::Limits};
 use crate::api::{ContainerCreate, Request, Response, WaitCondition};
 use crate::client::Client;
-use crate::model::{endpoint::Settings, parse, publish};
+use crate::model::{container, endpoint::Settings, parse, publish};
 use crate::shim;
 
 /// Run a command in a new container
@@ -71,6 +71,9 @@ pub struct Run {
     /// Container MAC address (e.g., 92:d0:c6:0a:29:33)
     #[arg(long, value_name = "string", default_value = "")]
     mac_address: String,
+    /// Memory limit
+    #[arg(short, long, value_name = "bytes", value_parser = container::resources::memory, default_value = "0")]
+    memory: u64,
     /// Assign a name to the container
     #[arg(long, value_name = "string", default_value = "")]
     name: String,
@@ -80,6 +83,15 @@ pub struct Run {
     /// Add network-scoped alias for the container
     #[arg(long, alias = "net-alias", value_name = "list")]
     network_alias: Vec<String>,
+    /// Tune container pids limit (set -1 for unlimited)
+    #[arg(
+        long,
+        value_name = "int",
+        value_parser = options::integer,
+        default_value = "0",
+        allow_negative_numbers = true
+    )]
+    pids_limit: i64,
     /// Publish a container's port(s) to the host
     #[arg(short, long, value_name = "list")]
     publish: Vec<String>,
@@ -151,6 +163,8 @@ impl Run {
             publish: self.publish,
             publish_all: self.publish_all,
             limits: self.limits.change(),
+            memory: self.memory,
+            pids_limit: self.pids_limit,
             labels: options::map(self.label),
             remove: self.rm,
         })))

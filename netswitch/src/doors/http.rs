@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Router,
     body::to_bytes,
-    extract::{Request as HttpRequest, State},
+    extract::{ConnectInfo, Request as HttpRequest, State},
     http::{HeaderValue, Method, StatusCode, header},
     response::Response as HttpResponse,
 };
@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio::{net::UnixListener, sync::oneshot};
 
 use super::Agent;
+use super::asker::{Asked, Asker};
 use super::call::Call;
 use super::engine::{self, version::ApiVersion};
 use super::reply::{complaint, page_not_found, reply, status, stream};
@@ -34,6 +35,7 @@ pub async fn serve<A: Agent>(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let door = Router::new().fallback(answer::<A>).with_state(agent);
+    let door = door.into_make_service_with_connect_info::<Asker>();
     let (close, closing) = oneshot::channel();
     let serving = axum::serve(listener, door).with_graceful_shutdown(async move {
         shutdown.await;
@@ -49,7 +51,12 @@ pub async fn serve<A: Agent>(
     }
 }
 
-async fn answer<A: Agent>(State(agent): State<A>, request: HttpRequest) -> HttpResponse {
+async fn answer<A: Agent>(
+    State(agent): State<A>,
+    ConnectInfo(asker): ConnectInfo<Asker>,
+    request: HttpRequest,
+) -> HttpResponse {
+    let agent = Asked { agent, asker };
     let (parts, body) = request.into_parts();
     let is_ours = parts.uri.path() == REQUEST_PATH;
     let limit = if is_ours { OWN_BODY_LIMIT } else { BODY_LIMIT };

@@ -1,5 +1,6 @@
 //! Other people's protocols, spelled as requests to the agent.
 
+mod asker;
 mod call;
 pub mod engine;
 pub mod http;

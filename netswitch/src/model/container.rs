@@ -9,6 +9,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod list;
 pub mod parse;
+pub mod resources;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::{Id, endpoint::Settings, policy::Leash, publish::Binding};
 use dns::Dns;
 use limits::Limits;
+use resources::Resources;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
@@ -127,6 +129,7 @@ pub struct Process {
     /// `8080/tcp`, checked.
     pub exposed: Vec<String>,
     pub remove: bool,
+    pub resources: Resources,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

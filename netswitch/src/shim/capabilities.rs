@@ -1,4 +1,4 @@
-//! What a container's root may do: Docker's default set less MKNOD.
+//! What a container's root may do: Docker's default set.
 
 use std::io;
 
@@ -8,8 +8,8 @@ use nix::errno::Errno;
 const VERSION_3: u32 = 0x2008_0522;
 const LAST: u32 = 63;
 /// chown, `dac_override`, fowner, fsetid, kill, setgid, setuid, setpcap, `net_bind_service`, `net_raw`,
-/// `sys_chroot`, `audit_write`, setfcap
-const KEPT: [u32; 13] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 29, 31];
+/// `sys_chroot`, mknod (no mount that a container writes to opens devices), `audit_write`, setfcap
+const KEPT: [u32; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
 
 #[repr(C)]
 struct Header {

@@ -1,9 +1,12 @@
 //! One end of a shim's socket: a JSON message a packet, file descriptors beside it.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, IoSlice, IoSliceMut},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        unix::fs::OpenOptionsExt as _,
+    },
     path::Path,
     time::{Duration, Instant},
 };
@@ -23,7 +26,7 @@ use nix::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{Doing as _, Error, protocol::SOCKET};
+use super::{Doing as _, Error, open_to_group, protocol::SOCKET};
 
 /// Standard input, output and error.
 const MOST_DESCRIPTORS: usize = 3;
@@ -142,7 +145,8 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn bind(run_dir: &Path) -> Result<Listener, Error> {
+    /// Root alone may connect, and who is of the group.
+    pub(super) fn bind(run_dir: &Path, group: Option<u32>) -> Result<Listener, Error> {
         let doing = || format!("listen on {}", run_dir.join(SOCKET).display());
         let (_folder, address) = address(run_dir).doing(doing())?;
         // of an earlier run of the same container
@@ -152,6 +156,9 @@ impl Listener {
         let bound = bind(socket.as_raw_fd(), &address);
         umask(before);
         bound.doing(doing())?;
+        if let Some(group) = group {
+            open_to_group(&run_dir.join(SOCKET), group, 0o660).doing(doing())?;
+        }
         listen(&socket, Backlog::MAXCONN).doing(doing())?;
         Ok(Listener { socket })
     }
@@ -166,7 +173,11 @@ impl Listener {
 
 /// A socket's path may have 107 bytes; a run directory may be longer, its descriptor's name is not.
 fn address(run_dir: &Path) -> io::Result<(File, UnixAddr)> {
-    let folder = File::open(run_dir)?;
+    // who may pass through it may not list it
+    let folder = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
+        .open(run_dir)?;
     let address = UnixAddr::new(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()).as_str())?;
     Ok((folder, address))
 }

@@ -120,7 +120,7 @@ pub(super) fn run(spec: &Path) -> Result<(), Error> {
         unsafe { signal(number, SigHandler::SigIgn) }.doing("ignore signals")?;
     }
     set_child_subreaper(true).doing("become a subreaper")?;
-    cgroup::enter(&spec.id);
+    cgroup::enter_as_shim();
     let id = spec.id.clone();
     let served = serve(spec);
     cgroup::leave(&id);
@@ -129,8 +129,8 @@ pub(super) fn run(spec: &Path) -> Result<(), Error> {
 
 fn serve(spec: Spec) -> Result<(), Error> {
     _ = fs::remove_file(spec.run_dir.join(EXIT_CODE));
-    let listener = Listener::bind(&spec.run_dir)?;
-    let log = Writer::open(&spec.log)?;
+    let listener = Listener::bind(&spec.run_dir, spec.group)?;
+    let log = Writer::open(&spec.log, spec.group)?;
     let (input, output, streams) = open_streams(&spec.process)?;
     let first = Process::start(&spec, &spec.process, Place::New, streams)?;
     let state = Mutex::new(State {

@@ -1,5 +1,6 @@
 //! The container's root: an overlay over the host's own, so that nothing written in it reaches the host.
 
+mod host;
 mod kernel;
 
 use std::{
@@ -62,6 +63,7 @@ pub(super) fn enter(spec: &Spec) -> Result<(), Error> {
     }
     make_folder("/run/lock", 0o1777)?;
     kernel::mount_all()?;
+    let covers = host::cover()?;
     let log_folder = spec.log.parent().unwrap_or(&spec.run_dir);
     for folder in spec
         .hidden
@@ -76,6 +78,7 @@ pub(super) fn enter(spec: &Spec) -> Result<(), Error> {
     for grant in files.iter().chain(&binds) {
         put(grant)?;
     }
+    host::close(&covers)?;
     kernel::mask()
 }
 
@@ -185,9 +188,9 @@ fn parse_bind(bind: &str) -> Result<Grant, Error> {
     })
 }
 
-/// The answer is /tmp and /run. They share one file system with what is written over the host's files, so that
-/// all of it together takes at most half of the memory.
-fn enter_overlay(stage: &Path) -> Result<[Grant; 2], Error> {
+/// The answer is /tmp, /run and what stands in for files of the host's. They share one file system with what is written
+/// over the host's files, so that all of it together takes at most half of the memory.
+fn enter_overlay(stage: &Path) -> Result<Vec<Grant>, Error> {
     let doing = |what: &str| format!("{what} {}", stage.display());
     DirBuilder::new()
         .recursive(true)
@@ -200,7 +203,8 @@ fn enter_overlay(stage: &Path) -> Result<[Grant; 2], Error> {
     for folder in ["upper", "work", "merged"] {
         make_folder(folder, 0o755)?;
     }
-    let storage = [storage("tmp", 0o1777)?, storage("run", 0o755)?];
+    let mut storage = vec![storage("tmp", 0o1777)?, storage("run", 0o755)?];
+    storage.extend(host::secrets()?);
     // relative, so that the stage's own path needs no escaping
     let options = Some("lowerdir=/,upperdir=upper,workdir=work");
     mount(Some("overlay"), "merged", Some("overlay"), MsFlags::MS_NODEV, options).doing(doing("mount overlay in"))?;

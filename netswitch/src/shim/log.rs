@@ -1,20 +1,26 @@
-//! A container's log in Docker's json-file form: `{"log":"…\n","stream":"stdout","time":"…"}`, a line each.
+//! A container's log in Docker's json-file form: `{"log":"…\n","stream":"stdout","time":"…"}`, a line each. When a file
+//! is full, it becomes the older one in place of the one before, and a new one begins.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, BufRead as _, BufReader, Write as _},
-    os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
-    path::Path,
+    os::{
+        fd::AsFd as _,
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    },
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
-use super::{Doing as _, Error, connection::Connection};
+use super::{Doing as _, Error, connection::Connection, open_to_group};
 
 /// Longer lines are split, as Docker splits them.
 const LONGEST: usize = 16 * 1024;
+/// Bytes of a file; there are two at most.
+const FULL: u64 = 16 * 1024 * 1024;
 /// How often a follower looks for more, in milliseconds.
 const INTERVAL: u8 = 50;
 
@@ -36,15 +42,27 @@ pub struct Line {
 
 /// Cuts a container's output into lines.
 pub(super) struct Writer {
+    path: PathBuf,
+    group: Option<u32>,
     file: File,
+    /// Bytes in the file.
+    size: u64,
+    full: u64,
     unfinished: [Vec<u8>; 2],
 }
 
 impl Writer {
-    pub(super) fn open(path: &Path) -> Result<Writer, Error> {
-        let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path);
+    /// Root alone may read it, and who is of the group.
+    pub(super) fn open(path: &Path, group: Option<u32>) -> Result<Writer, Error> {
+        let doing = || format!("open log {}", path.display());
+        let file = open(path, group).doing(doing())?;
+        let size = file.metadata().doing(doing())?.len();
         Ok(Writer {
-            file: file.doing(format!("open log {}", path.display()))?,
+            path: path.to_owned(),
+            group,
+            file,
+            size,
+            full: FULL,
             unfinished: Default::default(),
         })
     }
@@ -80,28 +98,114 @@ impl Writer {
                 time: timestamp(SystemTime::now()),
             }) {
                 text.push(b'\n');
-                _ = self.file.write_all(&text);
+                _ = self.append(&text);
             }
         }
     }
+
+    fn append(&mut self, text: &[u8]) -> io::Result<()> {
+        let length = text.len() as u64;
+        if self.size > 0 && self.size + length > self.full {
+            fs::rename(&self.path, older(&self.path))?;
+            self.file = open(&self.path, self.group)?;
+            self.size = 0;
+        }
+        self.file.write_all(text)?;
+        self.size += length;
+        Ok(())
+    }
+}
+
+fn open(path: &Path, group: Option<u32>) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+    if let Some(group) = group {
+        open_to_group(path, group, 0o640)?;
+    }
+    Ok(file)
+}
+
+/// `log.json.1`
+fn older(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".1");
+    name.into()
+}
+
+/// Whole lines of a log that may still grow, from its beginning.
+pub struct Lines {
+    path: PathBuf,
+    file: BufReader<File>,
+    /// Begun after `file`, which nobody writes to any more.
+    newer: Option<File>,
+    unfinished: String,
+}
+
+impl Lines {
+    pub fn open(path: &Path) -> io::Result<Lines> {
+        let newest = File::open(path)?;
+        // what has become the older one in between is found at its end
+        let older = File::open(older(path)).ok();
+        let (file, newer) = match older {
+            Some(older) if !is_same(&older, &newest)? => (older, Some(newest)),
+            Some(_) | None => (newest, None),
+        };
+        Ok(Lines {
+            path: path.to_owned(),
+            file: BufReader::new(file),
+            newer,
+            unfinished: String::new(),
+        })
+    }
+
+    /// `None`: there is no more yet.
+    pub fn next_line(&mut self) -> io::Result<Option<Line>> {
+        loop {
+            self.file.read_line(&mut self.unfinished)?;
+            if self.unfinished.ends_with('\n') {
+                let line = serde_json::from_str(&self.unfinished)?;
+                self.unfinished.clear();
+                return Ok(Some(line));
+            }
+            if let Some(newer) = self.newer.take() {
+                self.file = BufReader::new(newer);
+                self.unfinished.clear();
+            } else {
+                self.newer = self.find_newer()?;
+                // once more: lines may have come before the new file
+                if self.newer.is_none() {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    fn find_newer(&self) -> io::Result<Option<File>> {
+        // there is none of a container that was removed
+        let Ok(newest) = File::open(&self.path) else {
+            return Ok(None);
+        };
+        Ok((!is_same(&newest, self.file.get_ref())?).then_some(newest))
+    }
+}
+
+fn is_same(one: &File, other: &File) -> io::Result<bool> {
+    let (one, other) = (one.metadata()?, other.metadata()?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
 /// Lines of a log from its beginning.
 pub struct Reader {
-    file: BufReader<File>,
+    lines: Lines,
     /// Asked to say when the container ends: the shim that writes the log.
     writer: Option<Connection>,
-    unfinished: String,
 }
 
 /// `follow`: a connection to the container's shim, nothing said over it; the lines then go on until the
 /// container ends.
 pub fn read(path: &Path, follow: Option<Connection>) -> Result<Reader, Error> {
-    let file = File::open(path).doing(format!("open log {}", path.display()))?;
     Ok(Reader {
-        file: BufReader::new(file),
+        lines: Lines::open(path).doing(format!("open log {}", path.display()))?,
         writer: follow,
-        unfinished: String::new(),
     })
 }
 
@@ -110,14 +214,9 @@ impl Reader {
         loop {
             // asked before the file is read: what an ended container wrote is then already there
             let ended = self.writer.as_ref().is_none_or(Connection::is_closed);
-            self.file.read_line(&mut self.unfinished)?;
-            if self.unfinished.ends_with('\n') {
-                let line = serde_json::from_str(&self.unfinished)?;
-                self.unfinished.clear();
-                return Ok(Some(line));
-            }
-            if ended {
-                return Ok(None);
+            let line = self.lines.next_line()?;
+            if line.is_some() || ended {
+                return Ok(line);
             }
             if let Some(writer) = &self.writer {
                 _ = poll(
@@ -178,14 +277,14 @@ mod tests {
     #[test]
     fn output_is_cut_into_lines() {
         let path = std::env::temp_dir().join(format!("netswitch-log-{}", std::process::id()));
-        let mut writer = Writer::open(&path).unwrap();
+        let mut writer = Writer::open(&path, None).unwrap();
         writer.write(Stream::Stdout, b"one\ntw");
         writer.write(Stream::Stderr, b"oops\n");
         writer.write(Stream::Stdout, b"o\n");
         writer.write(Stream::Stdout, &vec![b'x'; LONGEST + 1]);
         writer.finish();
         let lines: Vec<Line> = read(&path, None).unwrap().map(Result::unwrap).collect();
-        std::fs::remove_file(&path).unwrap();
+        fs::remove_file(&path).unwrap();
         let told: Vec<_> = lines.iter().map(|line| (line.stream, line.log.as_str())).collect();
         let long = "x".repeat(LONGEST);
         let (out, error) = (Stream::Stdout, Stream::Stderr);
@@ -199,5 +298,33 @@ mod tests {
                 (out, "x")
             ]
         );
+    }
+
+    #[test]
+    fn a_full_log_becomes_the_older_one() {
+        let path = std::env::temp_dir().join(format!("netswitch-full-{}", std::process::id()));
+        let mut writer = Writer::open(&path, None).unwrap();
+        writer.full = 200;
+        let mut lines = Lines::open(&path).unwrap();
+        let texts = |lines: &mut Lines| {
+            let next = std::iter::from_fn(|| lines.next_line().unwrap());
+            next.map(|line| line.log).collect::<String>()
+        };
+        let mut followed = String::new();
+        for number in 0..10 {
+            writer.write(Stream::Stdout, format!("{number}\n").as_bytes());
+            if number % 2 == 1 {
+                followed += &texts(&mut lines);
+            }
+        }
+        let kept = texts(&mut Lines::open(&path).unwrap());
+        let sizes = [older(&path), path].map(|path| {
+            let size = fs::metadata(&path).unwrap().len();
+            fs::remove_file(path).unwrap();
+            size
+        });
+        assert_eq!(followed, "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+        assert_eq!(kept, "6\n7\n8\n9\n");
+        assert!(sizes.iter().all(|size| (1..=200).contains(size)), "{sizes:?}");
     }
 }

@@ -23,10 +23,10 @@ mod terminal;
 mod user;
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, OpenOptions, Permissions},
     io,
     io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown},
     path::Path,
     process::ExitCode,
 };
@@ -73,6 +73,12 @@ fn write_private(path: &Path, text: &[u8]) -> Result<(), Error> {
         .and_then(|mut file| file.write_all(text))
         .and_then(|()| fs::rename(&unfinished, path))
         .doing(format!("write {}", path.display()))
+}
+
+/// Lets the group's members use what was root's alone.
+pub(crate) fn open_to_group(path: &Path, group: u32, mode: u32) -> io::Result<()> {
+    chown(path, None, Some(group))?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 /// The hidden subcommand `netswitch shim SPEC`. Returns at once in the caller's process; the shim runs on

@@ -25,7 +25,7 @@ use nix::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Doing as _, Error,
+    Doing as _, Error, cgroup,
     connection::Connection,
     exec,
     protocol::{Exec, NetworkNamespace, Spec},
@@ -178,7 +178,16 @@ fn enter_and_fork(
 fn enter(spec: &Spec, place: Place) -> Result<(), Error> {
     // until the command runs, /proc/PID/exe names netswitch's own file: keep it out of the container's reach
     set_dumpable(false).doing("hide the executable")?;
-    let own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
+    match place {
+        Place::New => cgroup::make(&spec.id, &spec.limits)?,
+        Place::Beside(_) => cgroup::join(&spec.id),
+    }
+    // the cgroup that it is in becomes the root of those that it sees
+    let own = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWCGROUP;
     match (place, &spec.namespace) {
         (Place::Beside(first), _) => setns(first, own | CloneFlags::CLONE_NEWNET).doing("enter the container"),
         (Place::New, NetworkNamespace::New) => unshare(own | CloneFlags::CLONE_NEWNET).doing("make namespaces"),

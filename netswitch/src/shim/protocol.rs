@@ -67,6 +67,20 @@ pub struct Spec {
     /// Folders the container must not see: the agent's state and run directories.
     #[serde(default)]
     pub hidden: Vec<std::path::PathBuf>,
+    #[serde(default)]
+    pub limits: Limits,
+    /// The group whose members may ask the shim; else root alone may.
+    #[serde(default)]
+    pub group: Option<u32>,
+}
+
+/// What all of a container's processes together may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: Option<u64>,
+    pub pids: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

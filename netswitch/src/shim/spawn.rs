@@ -306,7 +306,7 @@ mod tests {
         let run_dir = std::env::temp_dir().join(format!("netswitch-ended-{}", std::process::id()));
         fs::create_dir_all(&run_dir).unwrap();
         let signalled = signal(&run_dir, libc::SIGKILL);
-        let listener = Listener::bind(&run_dir).unwrap();
+        let listener = Listener::bind(&run_dir, None).unwrap();
         drop(listener);
         let refused = signal(&run_dir, libc::SIGKILL);
         fs::remove_dir_all(&run_dir).unwrap();

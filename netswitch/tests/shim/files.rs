@@ -2,17 +2,17 @@
 
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
 };
 
-use netswitch::shim::{protocol::ToShim, spawn};
+use netswitch::shim::{log, protocol::ToShim, spawn};
 use nix::sys::{
     signal::Signal,
     stat::{Mode, SFlag, makedev, mknod},
 };
 
-use super::world::World;
+use super::world::{World, poll};
 
 #[test]
 fn nothing_written_in_a_container_reaches_the_host() {
@@ -155,4 +155,124 @@ fn a_container_stores_at_most_half_of_the_memory() {
     assert_eq!((kibibytes(1), kibibytes(2)), (kibibytes(0), kibibytes(0)));
     assert!(kibibytes(0).abs_diff(memory / 2) <= 4, "{sizes}");
     assert_eq!((kibibytes(3), kibibytes(4)), (64, 64 * 1024));
+}
+
+#[test]
+fn a_node_that_a_container_makes_opens_nothing() {
+    let mut world = World::new(&["sleep", "60"]);
+    world.start();
+    let script = "for folder in /dev /dev/shm /tmp /run /srv; do \
+                  mknod $folder/made c 1 5 && head -c 1 $folder/made 2> /dev/null | wc -c; done";
+    assert_eq!(world.exec_shell(script), "0\n".repeat(5));
+}
+
+/// What must be closed, and how a shell finds it closed.
+#[test]
+fn what_is_the_hosts_alone_is_masked() {
+    let mark = format!("netswitch-test-{}", std::process::id());
+    let secret = Path::new("/root").join(&mark);
+    fs::write(&secret, "secret").unwrap();
+    let mut world = World::new(&["sleep", "60"]);
+    let given = world.folder.join("given");
+    fs::create_dir(&given).unwrap();
+    fs::write(given.join("file"), "mine\n").unwrap();
+    world.spec.binds = vec![
+        format!("{}:/root/given", given.display()),
+        format!("{}:/given", secret.display()),
+    ];
+    world.start();
+    let refused = |command: &str| {
+        format!(
+            "({command}) 2> /dev/null && echo 'done: {}'; ",
+            command.replace('\'', "")
+        )
+    };
+    let mut script = String::new();
+    for path in ["/root", "/home", "/etc/ssh"] {
+        if Path::new(path).is_dir() {
+            script += &refused(&format!("echo x > {path}/x"));
+            script += &refused(&format!("test -e {path}/{mark}"));
+        }
+    }
+    script += "ls -A /home /etc/ssh 2> /dev/null | grep -v : | grep . ; ";
+    for path in ["/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-"] {
+        if !Path::new(path).exists() {
+            continue;
+        }
+        script += &refused(&format!("echo x >> {path}"));
+        script += &refused(&format!("rm -f {path}"));
+    }
+    script += "awk -F: '$2 != \"*\" { print } END { print (NR > 3) }' /etc/shadow; cat /etc/shadow- /etc/gshadow- 2> /dev/null; ";
+    for path in [
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/timer_list",
+        "/proc/interrupts",
+        "/proc/latency_stats",
+        "/proc/sched_debug",
+    ] {
+        script += &format!("cat {path} 2> /dev/null; ");
+    }
+    for path in [
+        "/proc/acpi",
+        "/proc/asound",
+        "/proc/scsi",
+        "/sys/firmware",
+        "/sys/devices/virtual/powercap",
+    ] {
+        script += &format!("ls -A {path} 2> /dev/null; ");
+    }
+    for path in [
+        "/proc/sys/kernel/hostname",
+        "/proc/sysrq-trigger",
+        "/proc/irq/default_smp_affinity",
+        "/sys/x",
+    ] {
+        script += &refused(&format!("echo x > {path}"));
+    }
+    script += "cat /root/given/file /given; echo; su nobody -s /bin/sh -c 'id -un'";
+    let output = world.exec_shell(&script);
+    fs::remove_file(&secret).unwrap();
+    assert_eq!(output, "1\nmine\nsecret\nnobody\n");
+    assert!(!Path::new("/root/x").exists());
+}
+
+#[test]
+fn the_group_reaches_the_socket_and_the_log_and_nothing_else() {
+    let mut world = World::shell("echo said; sleep 60");
+    let group = 4242;
+    world.spec.group = Some(group);
+    world.start();
+    poll("it spoke", || world.output() == "said\n");
+    let run_dir = &world.spec.run_dir;
+    // as the agent makes it
+    fs::set_permissions(run_dir, Permissions::from_mode(0o710)).unwrap();
+    chown(run_dir, None, Some(group)).unwrap();
+    let reaches = |group: u32| {
+        let asked = |found: bool| if found { "yes" } else { "no" };
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                become_user(group);
+                let said = log::read(&world.spec.log, None).is_ok();
+                let secrets = fs::read(run_dir.join("spec.json")).is_ok() || fs::read_dir(run_dir).is_ok();
+                let output = spawn::connect(run_dir).map(|_| world.exec_shell("id -u"));
+                (asked(said), asked(secrets), output.unwrap_or_default())
+            });
+            thread.join().unwrap()
+        })
+    };
+    assert_eq!(reaches(group), ("yes", "no", "0\n".to_owned()));
+    assert_eq!(reaches(group + 1), ("no", "no", String::new()));
+}
+
+/// The calling thread alone, as the kernel's own calls do it.
+fn become_user(group: u32) {
+    let nobody = 65534;
+    // SAFETY: the list of groups lives through the call; the others pass no pointers.
+    let failed = unsafe {
+        libc::syscall(libc::SYS_setgroups, 1, &raw const group)
+            | libc::syscall(libc::SYS_setresgid, nobody, nobody, nobody)
+            | libc::syscall(libc::SYS_setresuid, nobody, nobody, nobody)
+    };
+    assert_eq!(failed, 0);
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use netswitch::shim::{
-    protocol::{Exec, NetworkNamespace},
+    protocol::{Exec, Limits, NetworkNamespace},
     spawn,
 };
 
@@ -41,25 +41,22 @@ fn the_host_is_out_of_sight() {
 }
 
 #[test]
-fn capabilities_are_dockers_less_mknod() {
+fn capabilities_are_dockers() {
     let status = "grep -E 'Cap|NoNewPrivs|SigIgn|SigBlk' /proc/self/status | tr -d '\\t\\n'; umask";
-    let root = "SigBlk:0000000000000000SigIgn:0000000000000000CapInh:0000000000000000CapPrm:00000000a00425fb\
-                CapEff:00000000a00425fbCapBnd:00000000a00425fbCapAmb:0000000000000000NoNewPrivs:00022\n";
-    let mut world = World::shell(&format!("{status}; mknod /x b 7 0; mount -t tmpfs x /mnt; sleep 60"));
+    let root = "SigBlk:0000000000000000SigIgn:0000000000000000CapInh:0000000000000000CapPrm:00000000a80425fb\
+                CapEff:00000000a80425fbCapBnd:00000000a80425fbCapAmb:0000000000000000NoNewPrivs:00022\n";
+    let mut world = World::shell(&format!("{status}; mount -t tmpfs x /mnt; sleep 60"));
     world.start();
     assert_eq!(world.exec_shell(status), root);
-    assert_eq!(
-        world.exec_shell("test -e /x || grep -c ' /mnt ' /proc/mounts || true"),
-        "0\n"
-    );
+    assert_eq!(world.exec_shell("grep -c ' /mnt ' /proc/mounts || true"), "0\n");
     let nobody = Exec {
         user: Some("nobody".to_owned()),
         command: strings(&["sh", "-c", status]),
         ..Exec::default()
     };
     let expected = root
-        .replace("Prm:00000000a00425fb", "Prm:0000000000000000")
-        .replace("Eff:00000000a00425fb", "Eff:0000000000000000");
+        .replace("Prm:00000000a80425fb", "Prm:0000000000000000")
+        .replace("Eff:00000000a80425fb", "Eff:0000000000000000");
     assert_eq!(world.exec(&nobody, b""), (Ok(0), expected));
     assert_eq!(world.output(), root);
 }
@@ -123,9 +120,10 @@ fn call(number: libc::c_long, arguments: &[i64]) -> String {
 }
 
 #[test]
-fn system_calls_that_reach_past_the_container_are_denied() {
+fn system_calls_that_dockers_profile_does_not_list_are_denied() {
     let new_user = i64::from(libc::CLONE_NEWUSER);
     let (get_keyring_id, session) = (0, -3);
+    let socket = |family: i32| call(libc::SYS_socket, &[family.into(), libc::SOCK_DGRAM.into()]);
     let denied = [
         call(libc::SYS_keyctl, &[get_keyring_id, session]),
         call(libc::SYS_add_key, &[]),
@@ -133,14 +131,27 @@ fn system_calls_that_reach_past_the_container_are_denied() {
         call(libc::SYS_perf_event_open, &[]),
         call(libc::SYS_userfaultfd, &[]),
         call(libc::SYS_fsopen, &[]),
+        call(libc::SYS_mount, &[]),
         call(libc::SYS_setns, &[]),
-        call(libc::SYS_unshare, &[new_user]),
-        call(libc::SYS_clone, &[new_user | i64::from(libc::SIGCHLD)]),
-    ];
-    let unknown = [call(libc::SYS_clone3, &[]), call(0x4000_0000 + libc::SYS_getpid, &[])];
-    let allowed = [
         call(libc::SYS_unshare, &[i64::from(libc::CLONE_FILES)]),
+        call(libc::SYS_clone, &[new_user | i64::from(libc::SIGCHLD)]),
+        call(libc::SYS_io_uring_setup, &[1]),
+        call(libc::SYS_io_uring_enter, &[]),
+        call(libc::SYS_personality, &[0x4_0000]),
+        socket(libc::AF_VSOCK),
+        socket(libc::AF_ALG),
+    ];
+    let not_yet_known = 467;
+    let unknown = [
+        call(libc::SYS_clone3, &[]),
+        call(not_yet_known, &[]),
+        call(0x4000_0000 + libc::SYS_getpid, &[]),
+    ];
+    let allowed = [
         call(libc::SYS_ptrace, &[0]),
+        call(libc::SYS_personality, &[0xffff_ffff]),
+        socket(libc::AF_INET),
+        socket(libc::AF_UNIX),
     ];
     let script = [denied.concat(), unknown.concat(), allowed.concat()].concat();
     let expected = format!(
@@ -159,4 +170,59 @@ fn system_calls_that_reach_past_the_container_are_denied() {
         ..Exec::default()
     };
     assert_eq!(world.exec(&nobody, b""), (Ok(0), expected));
+}
+
+#[test]
+fn a_container_is_at_the_root_of_its_cgroups() {
+    let mut world = World::new(&["sleep", "60"]);
+    world.start();
+    let seen = world.exec_shell("grep -h ^0:: /proc/self/cgroup /proc/1/cgroup");
+    assert_eq!(seen, "0::/\n0::/\n");
+    assert_ne!(
+        fs::read_link("/proc/self/ns/cgroup").unwrap(),
+        fs::read_link(format!("/proc/{}/ns/cgroup", world.ready().pid)).unwrap()
+    );
+}
+
+#[test]
+fn limits_are_the_containers_and_not_its_shims() {
+    let mut world = World::new(&["sleep", "60"]);
+    world.spec.limits = Limits {
+        memory: Some(32 << 20),
+        pids: Some(8),
+    };
+    world.start();
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let read = |controller: &str, old: &str, new: &str| {
+        let own = format!("netswitch.slice/{}.scope", world.spec.id);
+        let old = format!("/sys/fs/cgroup/{controller}/{own}/{old}");
+        let path = if mountinfo.contains(&format!("/sys/fs/cgroup/{controller} ")) {
+            PathBuf::from(old)
+        } else {
+            world.cgroup().join(new)
+        };
+        fs::read_to_string(path).unwrap().trim().to_owned()
+    };
+    assert_eq!(read("memory", "memory.limit_in_bytes", "memory.max"), "33554432");
+    assert_eq!(read("pids", "pids.max", "pids.max"), "8");
+    assert_eq!(
+        read("pids", "cgroup.procs", "cgroup.procs"),
+        world.ready().pid.to_string()
+    );
+    let greedy = Exec {
+        command: strings(&["perl", "-e", "my $x = 'x' x (256 << 20); print length $x"]),
+        ..Exec::default()
+    };
+    assert_eq!(world.exec(&greedy, b""), (Ok(137), String::new()));
+    // an exec counts too
+    let forking = "$| = 1; my $made = 0; for (1 .. 64) { my $pid = fork; last unless defined $pid; \
+                   if (!$pid) { sleep 60; exit } $made++ } print $made; kill 9, -getpgrp";
+    let forking = Exec {
+        command: strings(&["perl", "-e", forking]),
+        ..Exec::default()
+    };
+    let made = world.exec(&forking, b"").1;
+    assert!((1..8).contains(&made.parse::<u32>().unwrap()), "{made}");
+    spawn::kill(&world.spec.run_dir);
+    assert!(!world.cgroup().exists());
 }

@@ -12,7 +12,7 @@ use std::{
 use netswitch::shim::{
     connection::Connection,
     log::{self, Stream},
-    protocol::{Exec, FromShim, NetworkNamespace, Ready, Spec, ToShim},
+    protocol::{Exec, FromShim, Limits, NetworkNamespace, Ready, Spec, ToShim},
     spawn,
 };
 
@@ -58,6 +58,8 @@ impl World {
             log: folder.join("log.json"),
             run_dir,
             hidden: Vec::new(),
+            limits: Limits::default(),
+            group: None,
         };
         World {
             folder,
@@ -134,7 +136,13 @@ impl World {
     }
 
     pub fn cgroup(&self) -> PathBuf {
-        Path::new("/sys/fs/cgroup/unified/netswitch.slice").join(format!("{}.scope", self.spec.id))
+        let mixed = Path::new("/sys/fs/cgroup/unified");
+        let root = if mixed.exists() {
+            mixed
+        } else {
+            Path::new("/sys/fs/cgroup")
+        };
+        root.join(format!("netswitch.slice/{}.scope", self.spec.id))
     }
 }
 

@@ -62,6 +62,7 @@ mod openings;
 mod pcap;
 mod policy;
 mod policy_traffic;
+mod profile;
 mod publish_closed;
 mod publish_conflict;
 mod publish_forms;

@@ -7,6 +7,7 @@ use super::{
     dns::Dns,
     limits::{self, Limits},
     parse,
+    resources::Resources,
 };
 use crate::{
     api::{ContainerCreate, Error},
@@ -228,6 +229,7 @@ fn process(asked: &ContainerCreate) -> Result<Process> {
         extra_hosts: each(&asked.extra_hosts, parse::extra_host)?,
         exposed,
         remove: asked.remove,
+        resources: Resources::new(asked.memory, asked.pids_limit)?,
     };
     parse::check_targets(&process.binds)?;
     Ok(process)

@@ -89,6 +89,8 @@ fn host_config(state: &State, container: &Container) -> Value {
         "ExtraHosts": null_if_empty(&container.process.extra_hosts),
         "Links": null_if_empty(&links),
         "PublishAllPorts": container.publish_all,
+        "Memory": container.process.resources.memory.unwrap_or_default(),
+        "PidsLimit": container.process.resources.pids,
     })
 }
 
