@@ -103,6 +103,12 @@ impl AgentHandle {
         answer.await.map_err(|_| stopping())
     }
 
+    /// Returns once the agent's thread has finished what it is at, or has ended: of an end it tells before it has
+    /// removed the last file.
+    pub async fn settle(&self) {
+        let _ = self.look(|_| ()).await;
+    }
+
     async fn flows(&self, mut filter: FlowFilter) -> Result<Response, Error> {
         if let Some(key) = filter.container {
             let name = self.look(move |core| core.state.container(&key).map(|container| container.name.clone()));
@@ -131,10 +137,11 @@ impl AgentHandle {
         let Some(id) = self.signal(container, first).await? else {
             return Ok(());
         };
-        if wait(&mut ended, &id, grace.unwrap_or(KILL_WAIT)).await {
-            return Ok(());
-        }
-        if self.signal(&id.0, libc::SIGKILL).await?.is_none() || wait(&mut ended, &id, KILL_WAIT).await {
+        if wait(&mut ended, &id, grace.unwrap_or(KILL_WAIT)).await
+            || self.signal(&id.0, libc::SIGKILL).await?.is_none()
+            || wait(&mut ended, &id, KILL_WAIT).await
+        {
+            self.settle().await;
             return Ok(());
         }
         Err(Error::internal(format!("container {id} did not end after SIGKILL")))

@@ -10,7 +10,7 @@ use crate::model::{Id, changes::Changes};
 /// What is told of containers.
 #[derive(Clone, Debug)]
 pub enum End {
-    /// Its process has ended or never came to run, and what it had is taken down.
+    /// Its process has ended or never came to run, and what it had is being taken down.
     Exited(Id, i32),
     Removed(Id, i32),
     /// The agent stops: nobody is told any more.
@@ -85,6 +85,7 @@ impl Wait {
                 }
             };
         }
+        self.agent.settle().await;
         exit_code.ok_or_else(stopping)
     }
 }

@@ -49,7 +49,7 @@ impl Waiting {
         Self(reader)
     }
 
-    fn is_told_nothing(&mut self) {
+    fn hears_nothing(&mut self) {
         self.0.get_ref().set_nonblocking(true).unwrap();
         let mut read = Vec::new();
         let error = self.0.read_to_end(&mut read).unwrap_err();
@@ -59,7 +59,7 @@ impl Waiting {
     }
 
     #[track_caller]
-    fn is_told(mut self, answer: &str) {
+    fn hears(mut self, answer: &str) {
         let mut text = String::new();
         self.0.read_to_string(&mut text).unwrap();
         assert!(text.contains(answer), "{text}");
@@ -89,17 +89,17 @@ fn each_condition_is_told_when_it_holds() {
     let next = Waiting::begin(&world, "web/wait?condition=next-exit");
     let mut removed = Waiting::begin(&world, "web/wait?condition=removed");
     world.ok(&["stop", "web"]);
-    running.is_told(r#"{"StatusCode":7}"#);
-    next.is_told(r#"{"StatusCode":7}"#);
-    Waiting::begin(&world, "web/wait?condition=not-running").is_told(r#"{"StatusCode":7}"#);
+    running.hears(r#"{"StatusCode":7}"#);
+    next.hears(r#"{"StatusCode":7}"#);
+    Waiting::begin(&world, "web/wait?condition=not-running").hears(r#"{"StatusCode":7}"#);
     let mut next = Waiting::begin(&world, "web/wait?condition=next-exit");
-    next.is_told_nothing();
+    next.hears_nothing();
     world.ok(&["start", "web"]);
     world.ok(&["stop", "web"]);
-    next.is_told(r#"{"StatusCode":"#);
-    removed.is_told_nothing();
+    next.hears(r#"{"StatusCode":"#);
+    removed.hears_nothing();
     world.ok(&["rm", "web"]);
-    removed.is_told(r#"{"StatusCode":"#);
+    removed.hears(r#"{"StatusCode":"#);
 }
 
 #[test]
@@ -111,8 +111,8 @@ fn a_container_that_is_removed_as_it_ends_is_told_of() {
     let removed = Waiting::begin(&world, "web/wait?condition=removed");
     let running = Waiting::begin(&world, "web/wait");
     world.ok(&["stop", "web"]);
-    removed.is_told(r#"{"StatusCode":7}"#);
-    running.is_told(r#"{"StatusCode":7}"#);
+    removed.hears(r#"{"StatusCode":7}"#);
+    running.hears(r#"{"StatusCode":7}"#);
 }
 
 #[test]
@@ -121,11 +121,11 @@ fn whoever_waits_hears_that_the_agent_stops() {
     run(&world, "web");
     let waiting = Waiting::begin(&world, "web/wait");
     world.stop_agent();
-    waiting.is_told("the agent is stopping");
+    waiting.hears("the agent is stopping");
     world.start_agent(&[]);
     let waiting = Waiting::begin(&world, "web/wait");
     world.ok(&["stop", "web"]);
-    waiting.is_told(r#"{"StatusCode":7}"#);
+    waiting.hears(r#"{"StatusCode":7}"#);
 }
 
 #[test]
