@@ -257,7 +257,9 @@ impl Core {
         let touched = Touched::of(&self.state, changes);
         self.tell_ends(changes);
         self.state.apply(changes);
-        self.tell_observer(changes);
+        if let Some(observer) = &self.observer {
+            observer.follow(&self.state, changes);
+        }
         self.publish_names(&touched);
         self.relabel();
         self.lead_loopback(&touched.sandboxes);

@@ -1,16 +1,20 @@
 //! Questions about the switch as a whole: health, version.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
+use ipnetwork::IpNetwork;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::core::Core;
+use super::observer::roster::Roster;
+use super::uplinks::choice;
 use crate::api::{Finding, Response, UplinkMode, Version};
 use crate::datapath::Hook;
-use crate::kernel::Namespace;
-use crate::model::{container::Status, firewall, shaping};
+use crate::kernel::{Kernel, Link, Namespace};
+use crate::model::{container::Status, firewall, shaping, uplink};
 
 /// `gc_thresh3` unless somebody raised it (net/ipv4/arp.c, net/ipv6/ndisc.c): what holds where a
 /// container around the agent hides the first namespace.
@@ -33,7 +37,7 @@ async fn output_of(command: &[&str]) -> String {
 }
 
 /// Rules of the host's that packets on the eBPF path do not meet, or that cut what its stack carries.
-pub async fn firewall(host: &firewall::Host) -> Finding {
+async fn firewall(host: &firewall::Host) -> Finding {
     let (v4, v6, ruleset) = tokio::join!(
         output_of(&["iptables-save"]),
         output_of(&["ip6tables-save"]),
@@ -54,18 +58,15 @@ pub async fn firewall(host: &firewall::Host) -> Finding {
         "\nhint: agent --uplink-mode stack"
     };
     let found: Vec<String> = findings.unseen.into_iter().chain(findings.cut).collect();
-    Finding {
-        subject: "firewall".to_owned(),
-        ok: found.is_empty(),
-        message: if found.is_empty() {
-            "no rules in the way".to_owned()
-        } else {
-            found.join("; ") + hint
-        },
-    }
+    let message = if found.is_empty() {
+        "no rules in the way".to_owned()
+    } else {
+        found.join("; ") + hint
+    };
+    finding("firewall", found.is_empty(), message)
 }
 
-fn kernel() -> Finding {
+fn judged_kernel() -> Finding {
     let name = nix::sys::utsname::uname();
     let version = name.map(|name| name.version().to_string_lossy().into_owned());
     let realtime = std::fs::read_to_string("/sys/kernel/realtime");
@@ -88,142 +89,187 @@ fn judge_kernel(version: &str, realtime: &str) -> Finding {
     }
 }
 
-impl Core {
-    /// What an operator would have to know before it hurts, as far as no other program is asked for it: whom the
-    /// host's rules would meet, what was found before them, and behind.
-    pub fn examine(&mut self) -> (firewall::Host, Vec<Finding>, Option<Finding>) {
-        let findings = vec![
-            kernel(),
-            self.neighbour_limit("ipv4"),
-            self.neighbour_limit("ipv6"),
-            self.devices(),
-            self.uplinks_found(),
-            self.shaping(),
-        ];
-        (self.firewalled(), findings, self.ipsec_found())
-    }
+/// What `doctor` has to know of the agent's state; the rest it sees for itself, off the agent's thread.
+pub struct Examination {
+    endpoints: usize,
+    /// Host devices of endpoints that have none any more.
+    lost: Vec<String>,
+    /// Devices without the program.
+    open: Vec<String>,
+    mode: UplinkMode,
+    /// What `--uplink` says, and what networks trust.
+    named: Vec<String>,
+    trusted: Vec<String>,
+    /// The host ends of our networks.
+    gateways: Vec<String>,
+    /// Indexes of the switch's own devices.
+    ours: BTreeSet<u32>,
+    ipsec: Option<Finding>,
+}
 
+/// What was found, but for the host's rules.
+pub struct Examined {
+    before: Vec<Finding>,
     /// Whom the host's rules would meet.
-    pub fn firewalled(&mut self) -> firewall::Host {
-        let bridges = self
-            .state
-            .networks
-            .values()
-            .filter_map(|network| network.bridge.as_ref());
-        let gateways = bridges.map(|bridge| bridge.host_end.clone()).collect();
-        let addresses = self.kernel.addresses().unwrap_or_default();
-        let uplinks = self.uplinks(&addresses).unwrap_or_default();
-        firewall::Host {
-            stack: self.host.mode == UplinkMode::Stack,
-            gateways,
-            uplinks: uplinks.into_iter().map(|uplink| uplink.link.name).collect(),
-        }
+    firewalled: firewall::Host,
+    ipsec: Option<Finding>,
+}
+
+impl Examined {
+    /// With what other programs say of the host's rules.
+    pub async fn findings(self) -> Vec<Finding> {
+        let mut findings = self.before;
+        findings.push(firewall(&self.firewalled).await);
+        findings.extend(self.ipsec);
+        findings
     }
 
-    /// The kernel's neighbour tables are one for all namespaces. Ours on the host are permanent and
-    /// do not count; what containers learn of each other does.
-    fn neighbour_limit(&mut self, family: &str) -> Finding {
-        let subject = format!("{family} neighbours");
-        let path = format!("net/{family}/neigh/default/gc_thresh3");
-        // only the first namespace shows the limit that binds all of them
-        let first = Namespace::Path("/proc/1/ns/net".into());
-        let limit = self
-            .kernel
-            .sysctl(&first, &path)
-            .ok()
-            .and_then(|text| text.trim().parse::<usize>().ok());
-        let limit = limit.unwrap_or(NEIGHBOUR_LIMIT);
-        let running = self.state.endpoints.len();
-        // every container that talks to one neighbour besides its gateway takes an entry
-        if running >= limit {
-            Finding {
-                subject,
-                ok: false,
-                message: format!(
-                    "{running} endpoints share the kernel's limit of {limit} learnt neighbours over all namespaces: \
-                     beyond it new neighbours fail (\"neighbor table overflow\")\nhint: sysctl -w {}={}",
-                    path.replace('/', "."),
-                    (running * 4).next_power_of_two()
-                ),
-            }
-        } else {
-            Finding {
-                subject,
-                ok: true,
-                message: format!("{running} endpoints, the kernel allows {limit} learnt neighbours"),
-            }
-        }
+    /// The host's rules alone.
+    pub async fn firewall(&self) -> Finding {
+        firewall(&self.firewalled).await
     }
+}
 
-    fn shaping(&mut self) -> Finding {
-        let links = self.kernel.links().unwrap_or_default();
-        let found = shaping::passed_by(&self.state, &links);
-        Finding {
-            subject: "shaping".to_owned(),
-            ok: found.is_empty(),
-            message: if found.is_empty() {
-                "no qdisc on an endpoint's device".to_owned()
-            } else {
-                found.join("; ") + "\nhint: netswitch update --rate RATE CONTAINER, or a qdisc inside the container"
-            },
+impl Examination {
+    /// Looks at what an operator would have to know before it hurts.
+    pub fn carry_out(self, kernel: &mut dyn Kernel, roster: &Roster) -> Examined {
+        let links = kernel.links();
+        let addresses = kernel.addresses();
+        let (uplinks, firewalled) = match (&links, &addresses) {
+            (Ok(links), Ok(addresses)) => self.uplinks(links, addresses),
+            (Err(error), _) | (_, Err(error)) => {
+                let message = format!("cannot look at them: {error}");
+                (finding("uplinks", false, message), self.firewalled(Vec::new()))
+            }
+        };
+        let before = vec![
+            judged_kernel(),
+            neighbour_limit(kernel, "ipv4", self.endpoints),
+            neighbour_limit(kernel, "ipv6", self.endpoints),
+            self.devices(),
+            uplinks,
+            shaped(roster, &links.unwrap_or_default()),
+        ];
+        Examined {
+            before,
+            firewalled,
+            ipsec: self.ipsec,
         }
     }
 
     /// Which devices lead to the world, and which do not, and why.
-    fn uplinks_found(&mut self) -> Finding {
-        let (ok, message) = self
-            .describe_uplinks()
-            .unwrap_or_else(|error| (false, format!("cannot look at them: {error}")));
-        Finding {
-            subject: "uplinks".to_owned(),
-            ok,
-            message,
+    fn uplinks(&self, links: &[Link], addresses: &[(String, IpNetwork)]) -> (Finding, firewall::Host) {
+        let host = uplink::Host {
+            links,
+            addresses,
+            ours: self.ours.clone(),
+            needs_ethernet: self.mode == UplinkMode::Stack,
+        };
+        let choice = choice(&self.named, self.trusted.iter(), &host);
+        let (ok, message) = uplink::describe(&choice, &host);
+        let chosen = uplink::choose(&choice, &host).into_iter();
+        let names = chosen.map(|uplink| uplink.link.name).collect();
+        (finding("uplinks", ok, message), self.firewalled(names))
+    }
+
+    fn firewalled(&self, uplinks: Vec<String>) -> firewall::Host {
+        firewall::Host {
+            stack: self.mode == UplinkMode::Stack,
+            gateways: self.gateways.clone(),
+            uplinks,
         }
     }
 
     /// Whether every endpoint and every network has its device, and each device its program.
-    fn devices(&mut self) -> Finding {
-        let (ok, message) = match self.datapath.attached(Hook::Endpoint) {
-            Ok(attached) => self.describe_devices(&attached),
-            Err(error) => (false, format!("cannot look at them: {error}")),
-        };
-        Finding {
-            subject: "devices".to_owned(),
-            ok,
-            message,
-        }
-    }
-
-    fn describe_devices(&self, attached: &[u32]) -> (bool, String) {
-        let endpoints = self.state.endpoints.values();
-        let endpoints = endpoints.map(|endpoint| (endpoint.host_device.as_str(), endpoint.index));
-        let bridges = self
-            .state
-            .networks
-            .values()
-            .filter_map(|network| network.bridge.as_ref());
-        let switch_ends = bridges.map(|bridge| (bridge.switch_end.as_str(), bridge.switch_end_index));
-        let (mut lost, mut open) = (Vec::new(), Vec::new());
-        for (device, index) in endpoints.chain(switch_ends) {
-            match index {
-                None => lost.push(device),
-                Some(index) if attached.binary_search(&index).is_err() => open.push(device),
-                Some(_) => {}
-            }
-        }
-        if !lost.is_empty() {
-            (false, format!("without a device: {}", lost.join(", ")))
-        } else if !open.is_empty() {
-            let open = open.join(", ");
-            (
-                false,
-                format!("without netswitch's program (a restart of the agent puts it back): {open}"),
+    fn devices(&self) -> Finding {
+        let message = if !self.lost.is_empty() {
+            format!("without a device: {}", self.lost.join(", "))
+        } else if !self.open.is_empty() {
+            format!(
+                "without netswitch's program (a restart of the agent puts it back): {}",
+                self.open.join(", ")
             )
         } else {
-            (
-                true,
-                format!("{} endpoints have their device", self.state.endpoints.len()),
-            )
+            format!("{} endpoints have their device", self.endpoints)
+        };
+        finding("devices", self.lost.is_empty() && self.open.is_empty(), message)
+    }
+}
+
+fn finding(subject: impl Into<String>, ok: bool, message: String) -> Finding {
+    Finding {
+        subject: subject.into(),
+        ok,
+        message,
+    }
+}
+
+/// The kernel's neighbour tables are one for all namespaces. Ours on the host are permanent and
+/// do not count; what containers learn of each other does.
+fn neighbour_limit(kernel: &mut dyn Kernel, family: &str, endpoints: usize) -> Finding {
+    let path = format!("net/{family}/neigh/default/gc_thresh3");
+    // only the first namespace shows the limit that binds all of them
+    let first = Namespace::Path("/proc/1/ns/net".into());
+    let limit = kernel.sysctl(&first, &path).ok();
+    let limit = limit.and_then(|text| text.trim().parse::<usize>().ok());
+    let limit = limit.unwrap_or(NEIGHBOUR_LIMIT);
+    // every container that talks to one neighbour besides its gateway takes an entry
+    let message = if endpoints >= limit {
+        format!(
+            "{endpoints} endpoints share the kernel's limit of {limit} learnt neighbours over all namespaces: \
+             beyond it new neighbours fail (\"neighbor table overflow\")\nhint: sysctl -w {}={}",
+            path.replace('/', "."),
+            (endpoints * 4).next_power_of_two()
+        )
+    } else {
+        format!("{endpoints} endpoints, the kernel allows {limit} learnt neighbours")
+    };
+    finding(format!("{family} neighbours"), endpoints < limit, message)
+}
+
+fn shaped(roster: &Roster, links: &[Link]) -> Finding {
+    let members = roster.ports().filter_map(|port| port.member.as_ref());
+    let interfaces = members.map(|member| shaping::Interface {
+        host_device: &member.host_device,
+        name: &member.interface,
+        container: &member.container,
+    });
+    let found = shaping::passed_by(interfaces, links);
+    let message = if found.is_empty() {
+        "no qdisc on an endpoint's device".to_owned()
+    } else {
+        found.join("; ") + "\nhint: netswitch update --rate RATE CONTAINER, or a qdisc inside the container"
+    };
+    finding("shaping", found.is_empty(), message)
+}
+
+impl Core {
+    pub fn examine(&mut self) -> Examination {
+        let networks = self.state.networks.values();
+        let bridges = networks.filter_map(|network| network.bridge.as_ref());
+        let endpoints = self.state.endpoints.values();
+        let devices = endpoints.map(|endpoint| (&endpoint.host_device, endpoint.index));
+        let switch_ends = bridges.clone().map(|bridge| (&bridge.switch_end, bridge.switch_end_index));
+        // where it cannot be told, the log says why
+        let attached = self.datapath.attached(Hook::Endpoint).inspect_err(|error| tracing::warn!(%error));
+        let (mut lost, mut open) = (Vec::new(), Vec::new());
+        for (device, index) in devices.chain(switch_ends) {
+            match (index, &attached) {
+                (None, _) => lost.push(device.clone()),
+                (Some(index), Ok(attached)) if attached.binary_search(&index).is_err() => open.push(device.clone()),
+                (Some(_), _) => {}
+            }
+        }
+        Examination {
+            endpoints: self.state.endpoints.len(),
+            lost,
+            open,
+            mode: self.host.mode,
+            named: self.host.uplinks.clone(),
+            trusted: self.trusted_devices().cloned().collect(),
+            gateways: bridges.map(|bridge| bridge.host_end.clone()).collect(),
+            ours: self.state.device_indexes().collect(),
+            ipsec: self.ipsec_found(),
         }
     }
 

@@ -8,7 +8,6 @@ use tokio::sync::{broadcast, mpsc as stream, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::core::Core;
-use super::doctor;
 use super::monitor::Monitor;
 use super::observer::Observer;
 use super::starts::Stage;
@@ -124,10 +123,9 @@ impl AgentHandle {
     }
 
     async fn doctor(&self) -> Result<Response, Error> {
-        let (host, mut findings, ipsec) = self.look(Core::examine).await?;
-        findings.push(doctor::firewall(&host).await);
-        findings.extend(ipsec);
-        Ok(Response::Doctor(findings))
+        let examination = self.look(Core::examine).await?;
+        let examined = self.observer.examine(examination).await?;
+        Ok(Response::Doctor(examined.findings().await))
     }
 
     /// TERM and, after `grace`, KILL; without a grace KILL at once. Returns when it is over.

@@ -14,13 +14,14 @@ use tokio::sync::{oneshot, watch};
 
 use self::cut::Judge;
 use self::roster::{Followed, Roster};
-use super::core::{Core, internal};
+use super::core::internal;
+use super::doctor::{Examination, Examined};
 use super::handle::stopping;
 use super::{metrics, monitor::Monitor};
 use crate::api::{CutFlow, Error, FlowFilter, FlowRow, Stats};
-use crate::datapath::{self, Counters, Flows};
+use crate::datapath::{self, Counters, Datapath, Flows};
 use crate::kernel::netlink::Netlink;
-use crate::model::changes::Changes;
+use crate::model::{changes::Changes, state::State};
 
 /// How often what ended flows still hold is freed; nobody waits for it.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
@@ -61,6 +62,10 @@ enum Ask {
         judge: Box<Judge>,
         reply: oneshot::Sender<Result<Vec<CutFlow>, Error>>,
     },
+    Examine {
+        examination: Box<Examination>,
+        reply: oneshot::Sender<Examined>,
+    },
 }
 
 /// What asks the observer, and hears of its snapshots.
@@ -72,7 +77,7 @@ pub struct Observer {
 
 impl Observer {
     /// Starts the thread, in the network namespace of the calling one.
-    pub fn start(core: &Core, kernel: Netlink) -> anyhow::Result<Self> {
+    pub fn start(state: &State, datapath: &Datapath, monitor: Monitor) -> anyhow::Result<Self> {
         let (asks, queue) = mpsc::channel();
         let (publish, published) = watch::channel(Arc::new(Snapshot {
             stats: Err(Error::internal("nobody has looked yet")),
@@ -80,17 +85,25 @@ impl Observer {
             metrics: OnceLock::new(),
         }));
         let worker = Worker {
-            roster: Roster::new(&core.state),
-            kernel,
-            flows: core.datapath.flows()?,
-            counters: core.datapath.counters()?,
-            monitor: core.monitor.clone(),
+            roster: Roster::new(state),
+            kernel: Netlink::open()?,
+            flows: datapath.flows()?,
+            counters: datapath.counters()?,
+            monitor,
             publish,
         };
         std::thread::Builder::new()
             .name("observer".into())
             .spawn(move || worker.work(&queue))?;
         Ok(Self { asks, published })
+    }
+
+    /// After a change of the state: costs as much as the change is large.
+    pub fn follow(&self, state: &State, changes: &Changes) {
+        if let Some(followed) = Followed::of(state, changes) {
+            // a thread that has ended is missed by whoever asks it
+            let _ = self.ask(Ask::Follow(followed));
+        }
     }
 
     /// The counters as they were at `since` or later, by default within the last second: whoever asks meanwhile gets
@@ -124,20 +137,16 @@ impl Observer {
         answer.await.map_err(|_| stopping())?
     }
 
+    /// What `doctor` finds, but for what other programs tell it.
+    pub async fn examine(&self, examination: Examination) -> Result<Examined, Error> {
+        let (reply, answer) = oneshot::channel();
+        let examination = Box::new(examination);
+        self.ask(Ask::Examine { examination, reply })?;
+        answer.await.map_err(|_| stopping())
+    }
+
     fn ask(&self, ask: Ask) -> Result<(), Error> {
         self.asks.send(ask).map_err(|_| stopping())
-    }
-}
-
-impl Core {
-    /// After a change of the state: costs as much as the change is large.
-    pub fn tell_observer(&self, changes: &Changes) {
-        if let Some(observer) = &self.observer
-            && let Some(followed) = Followed::of(&self.state, changes)
-        {
-            // one that has ended says so to whoever asks it
-            let _ = observer.ask(Ask::Follow(followed));
-        }
     }
 }
 
@@ -181,6 +190,10 @@ impl Worker {
             }
             Ask::Cut { judge, reply } => {
                 let _ = reply.send(judge.cut(&self.flows).map_err(internal));
+            }
+            Ask::Examine { examination, reply } => {
+                // whoever asked may have gone
+                let _ = reply.send(examination.carry_out(&mut self.kernel, &self.roster));
             }
         }
     }

@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use tracing::{Level, level_filters::LevelFilter};
 
 use super::core::Core;
-use super::doctor;
+use super::doctor::Examination;
 use super::handle::{AgentHandle, Job};
 use super::monitor::Monitor;
 use super::observer::Observer;
@@ -23,7 +23,6 @@ use crate::execute::Executor;
 use crate::kernel::{Link, netlink::Netlink, watch};
 use crate::model::{
     changes::Changes,
-    firewall,
     network::{Network, predefined},
     policy::compile::Compiled,
 };
@@ -90,14 +89,14 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
     let changes = jobs.clone();
     let tell = move || drop(changes.send(Job::ServersChanged));
     core.start_names(&options.resolv_conf, tell).context("names")?;
-    runtime.spawn(warn_of_firewall(core.firewalled()));
     core.watch_containers();
     let events = jobs.clone();
     core.watch = Some(watch::watch(move |event| {
         events.send(Job::Kernel(Box::new(event))).is_ok()
     })?);
-    let observer = Observer::start(&core, Netlink::open().context("netlink")?)?;
+    let observer = Observer::start(&core.state, &core.datapath, monitor.clone()).context("observer")?;
     core.observer = Some(observer.clone());
+    runtime.spawn(warn_of_firewall(observer.clone(), core.examine()));
     std::thread::Builder::new()
         .name("agent".into())
         .spawn(move || core.work(&queue))?;
@@ -105,8 +104,11 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
 }
 
 /// Nothing waits for the programs that list the rules.
-async fn warn_of_firewall(host: firewall::Host) {
-    let found = doctor::firewall(&host).await;
+async fn warn_of_firewall(observer: Observer, examination: Examination) {
+    let Ok(examined) = observer.examine(examination).await else {
+        return;
+    };
+    let found = examined.firewall().await;
     if !found.ok {
         tracing::warn!("{}", found.message);
     }

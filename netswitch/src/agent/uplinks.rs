@@ -123,31 +123,15 @@ impl Core {
     pub fn uplinks(&mut self, addresses: &[(String, IpNetwork)]) -> kernel::Result<Vec<Uplink>> {
         let links = self.kernel.links()?;
         let host = self.candidates(&links, addresses);
-        Ok(uplink::choose(&self.choice(&host), &host))
+        let choice = choice(&self.host.uplinks, self.trusted_devices(), &host);
+        Ok(uplink::choose(&choice, &host))
     }
 
-    /// The devices that `--uplink` names, and those that a network trusts.
-    fn choice(&self, host: &uplink::Host) -> Choice {
+    /// Devices that networks trust.
+    pub fn trusted_devices(&self) -> impl Iterator<Item = &String> {
         let networks = self.state.networks.values();
-        let trusted = networks
-            .filter_map(|network| network.bridge.as_ref())
-            .flat_map(|bridge| &bridge.trusted);
-        let is_beyond = |name: &&String| {
-            let mut named = host
-                .links
-                .iter()
-                .filter(|link| link.name == **name && link.name != "lo");
-            named.any(|link| !host.ours.contains(&link.index))
-        };
-        Choice::of(&self.host.uplinks).with(trusted.filter(is_beyond).cloned())
-    }
-
-    /// What `doctor` tells of the host's devices towards the world.
-    pub fn describe_uplinks(&mut self) -> kernel::Result<(bool, String)> {
-        let addresses = self.kernel.addresses()?;
-        let links = self.kernel.links()?;
-        let host = self.candidates(&links, &addresses);
-        Ok(uplink::describe(&self.choice(&host), &host))
+        let bridges = networks.filter_map(|network| network.bridge.as_ref());
+        bridges.flat_map(|bridge| &bridge.trusted)
     }
 
     /// What uplinks are chosen from.
@@ -227,6 +211,18 @@ impl Core {
         actions.extend(gone.map(|index| Action::DetachUplink { index: *index }));
         Ok(actions)
     }
+}
+
+/// The devices that `--uplink` names, and those that a network trusts.
+pub fn choice<'a>(named: &[String], trusted: impl Iterator<Item = &'a String>, host: &uplink::Host) -> Choice {
+    let is_beyond = |name: &&String| {
+        let mut named = host
+            .links
+            .iter()
+            .filter(|link| link.name == **name && link.name != "lo");
+        named.any(|link| !host.ours.contains(&link.index))
+    };
+    Choice::of(named).with(trusted.filter(is_beyond).cloned())
 }
 
 /// `SO_NETNS_COOKIE` of the calling thread's namespace.

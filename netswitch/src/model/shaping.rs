@@ -1,29 +1,38 @@
 //! Queueing disciplines on the host's ends of veth pairs: the switch hands packets to the far end, so that a discipline
 //! at the near one shapes next to nothing of what a container receives.
 
-use super::state::State;
+use std::collections::HashMap;
+
 use crate::kernel::Link;
 
 /// What a device has by itself.
 const NONE: &str = "noqueue";
 
+/// A container's interface and the host's end of its pair.
+#[derive(Clone, Copy)]
+pub struct Interface<'a> {
+    pub host_device: &'a str,
+    pub name: &'a str,
+    pub container: &'a str,
+}
+
 /// What is asked to shape, and does not: device, discipline, container and interface of each.
-pub fn passed_by(state: &State, links: &[Link]) -> Vec<String> {
-    let mut found = Vec::new();
-    for endpoint in state.endpoints.values() {
-        let device = links.iter().find(|link| link.name == endpoint.host_device);
-        let Some(device) = device.filter(|device| ![NONE, ""].contains(&device.qdisc.as_str())) else {
-            continue;
-        };
-        let container = state.containers.get(&endpoint.container);
-        found.push(format!(
-            "{} has qdisc {}, which what reaches {} of container {} passes by",
-            device.name,
-            device.qdisc,
-            endpoint.interface,
-            container.map_or("", |container| container.name.as_str()),
-        ));
-    }
+pub fn passed_by<'a>(interfaces: impl Iterator<Item = Interface<'a>>, links: &[Link]) -> Vec<String> {
+    let shaped = links.iter().filter(|link| ![NONE, ""].contains(&link.qdisc.as_str()));
+    let shaped: HashMap<&str, &str> = shaped.map(|link| (link.name.as_str(), link.qdisc.as_str())).collect();
+    let mut found: Vec<String> = interfaces
+        .filter_map(|interface| {
+            let Interface {
+                host_device,
+                name,
+                container,
+            } = interface;
+            let qdisc = shaped.get(host_device)?;
+            Some(format!(
+                "{host_device} has qdisc {qdisc}, which what reaches {name} of container {container} passes by"
+            ))
+        })
+        .collect();
     found.sort();
     found
 }
@@ -54,14 +63,20 @@ mod tests {
             controller: None,
         };
         let (web, db) = (device("web"), device("db"));
+        let interface = |host_device, container| Interface {
+            host_device,
+            name: "eth0",
+            container,
+        };
+        let interfaces = [interface(web.as_str(), "web"), interface(db.as_str(), "db")];
         for own in ["noqueue", ""] {
             let links = [link(&web, own), link(&db, own), link("eth0", "fq_codel")];
-            assert!(passed_by(&world.state, &links).is_empty(), "{own:?}");
+            assert!(passed_by(interfaces.into_iter(), &links).is_empty(), "{own:?}");
         }
         for qdisc in ["tbf", "netem", "htb", "fq", "pfifo"] {
             let links = [link(&web, qdisc), link(&db, "noqueue")];
             let expected = format!("{web} has qdisc {qdisc}, which what reaches eth0 of container web passes by");
-            assert_eq!(passed_by(&world.state, &links), [expected]);
+            assert_eq!(passed_by(interfaces.into_iter(), &links), [expected]);
         }
     }
 }
