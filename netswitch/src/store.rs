@@ -88,8 +88,11 @@ impl Store {
         ))
     }
 
-    /// All of `changes` or none of it, on disk when this returns.
+    /// All of `changes` or none of it, on disk when this returns. Nothing is written where nothing has changed.
     pub fn save(&self, changes: &Changes) -> Result<(), Error> {
+        if changes.is_empty() {
+            return Ok(());
+        }
         let transaction = database!(self.database.begin_write());
         write(&transaction, "networks", NETWORKS, changes.networks.iter())?;
         write(&transaction, "containers", CONTAINERS, changes.containers.iter())?;
