@@ -72,16 +72,17 @@ impl Core {
         let mut stops = Vec::new();
         loop {
             self.datapath.flush_log();
-            if swept.elapsed() > SWEEP_INTERVAL {
+            if swept.elapsed() >= SWEEP_INTERVAL {
                 self.sweep_leashes();
                 self.refresh_host_protocols();
                 self.listen_for_host();
                 swept = Instant::now();
             }
+            let until_sweep = SWEEP_INTERVAL.saturating_sub(swept.elapsed());
             let pause = if self.datapath.is_logging() {
-                LOG_INTERVAL
+                until_sweep.min(LOG_INTERVAL)
             } else {
-                SWEEP_INTERVAL
+                until_sweep
             };
             let job = match jobs.recv_timeout(pause) {
                 Ok(job) => job,
