@@ -17,6 +17,8 @@ use crate::model::{Id, changes::Changes, container::lifecycle, endpoint::Setting
 use crate::plan;
 use crate::reconcile::{self, Snapshot};
 
+mod growth;
+
 const STATE_DIR: &str = "/var/lib/netswitch";
 
 /// The maps and the links, as a table.
