@@ -8,7 +8,7 @@ use std::path::Path;
 use ipnetwork::IpNetwork;
 use netswitch_common::address::Mac;
 
-use crate::action::{Action, Entry, Place, alias};
+use crate::action::{Action, Entry, alias};
 use crate::kernel::Link;
 use crate::model::{Id, changes::Changes, network::Network, state::State};
 use crate::plan::{self, entries, view::View};
@@ -16,23 +16,29 @@ use crate::plan::{self, entries, view::View};
 /// What the kernel has, as far as it could be ours.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    pub links: Vec<Link>,
+    pub links: Links,
     /// Addresses of the host's devices.
-    pub addresses: Vec<(String, IpNetwork)>,
+    pub addresses: BTreeSet<(String, IpNetwork)>,
     /// Permanent neighbours by host end.
     pub neighbours: BTreeMap<String, Vec<(IpAddr, Mac)>>,
     /// Every entry of the maps, devices by index.
     pub entries: Vec<Entry>,
     /// Indexes of devices that carry a program of ours.
-    pub attached: Vec<u32>,
+    pub attached: BTreeSet<u32>,
+}
+
+/// Devices of the host, by name.
+pub type Links = BTreeMap<String, Link>;
+
+pub fn by_name(links: Vec<Link>) -> Links {
+    links.into_iter().map(|link| (link.name.clone(), link)).collect()
 }
 
 /// Fills in the indexes that devices have now; a device that is gone, or that is another's now, loses
 /// its index.
-pub fn indexes(state_dir: &Path, state: &State, links: &[Link]) -> Changes {
-    let by_name: HashMap<&str, &Link> = links.iter().map(|link| (link.name.as_str(), link)).collect();
+pub fn indexes(state_dir: &Path, state: &State, links: &Links) -> Changes {
     let index = |name: &str, id: &Id| {
-        let link = by_name.get(name)?;
+        let link = links.get(name)?;
         (link.alias.as_deref() == Some(alias(state_dir, id).as_str())).then_some(link.index)
     };
     let mut changes = Changes::default();
@@ -60,13 +66,14 @@ pub fn indexes(state_dir: &Path, state: &State, links: &[Link]) -> Changes {
 }
 
 /// Networks whose device names somebody else has taken meanwhile: they stay down until the name is free.
-pub fn usurped<'a>(state_dir: &Path, state: &'a State, links: &[Link]) -> Vec<&'a Network> {
+pub fn usurped<'a>(state_dir: &Path, state: &'a State, links: &Links) -> Vec<&'a Network> {
     let taken = |network: &&Network| {
         let Some(bridge) = &network.bridge else { return false };
         let ours = alias(state_dir, &network.id);
-        links.iter().any(|link| {
-            [&bridge.host_end, &bridge.switch_end].contains(&&link.name) && link.alias.as_ref() != Some(&ours)
-        })
+        let mut found = [&bridge.host_end, &bridge.switch_end]
+            .into_iter()
+            .filter_map(|name| links.get(name));
+        found.any(|link| link.alias.as_ref() != Some(&ours))
     };
     state.networks.values().filter(taken).collect()
 }
@@ -126,7 +133,7 @@ pub fn plan(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec<Action>
     }
     wanted.extend(plan::published::all(state));
     wanted.extend(plan::limits::all(state));
-    differences(snapshot, wanted, &mut actions);
+    actions.extend(entries::differences(&snapshot.entries, wanted));
     actions.extend(made);
     actions.extend(default_routes(&view, &rebuilt));
     actions
@@ -202,7 +209,7 @@ pub fn restore_host_end(state: &State, network: &Network, snapshot: &Snapshot, a
 }
 
 fn set_up(device: &str, up: bool, snapshot: &Snapshot, actions: &mut Vec<Action>) {
-    if snapshot.links.iter().any(|link| link.name == device && link.up != up) {
+    if snapshot.links.get(device).is_some_and(|link| link.up != up) {
         actions.push(Action::SetUp {
             device: device.to_owned(),
             up,
@@ -237,7 +244,7 @@ fn remove_strangers(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec
     let mark = format!("netswitch {} ", state_dir.display());
     let mut actions = Vec::new();
     let mut kept = BTreeSet::new();
-    for link in &snapshot.links {
+    for link in snapshot.links.values() {
         let Some(alias) = link.alias.as_ref().filter(|alias| alias.starts_with(&mark)) else {
             continue;
         };
@@ -259,22 +266,4 @@ fn remove_strangers(state_dir: &Path, state: &State, snapshot: &Snapshot) -> Vec
         index: Some(*index),
     }));
     actions
-}
-
-fn differences(snapshot: &Snapshot, wanted: Vec<Entry>, actions: &mut Vec<Action>) {
-    let found: HashMap<Place, &Entry> = snapshot.entries.iter().map(|entry| (entry.place(), entry)).collect();
-    let mut kept = std::collections::HashSet::new();
-    for entry in wanted {
-        let place = entry.place();
-        let before = found.get(&place).map(|entry| (*entry).clone());
-        if before
-            .as_ref()
-            .is_none_or(|before| before.by_index() != entry.by_index())
-        {
-            actions.push(Action::Put { entry, before });
-        }
-        kept.insert(place);
-    }
-    let strangers = snapshot.entries.iter().filter(|entry| !kept.contains(&entry.place()));
-    actions.extend(strangers.map(|entry| Action::Remove { entry: entry.clone() }));
 }

@@ -254,7 +254,7 @@ impl Core {
         }
         let withdrawn = changes.withdraws_ports(&self.state);
         let moves_trust = changes.moves_trust(&self.state);
-        let moves_ports = changes.publications(&self.state).next().is_some();
+        let moved_ports = changes.moved_ports(&self.state);
         let touched = Touched::of(&self.state, changes);
         self.tell_ends(changes);
         self.state.apply(changes);
@@ -271,9 +271,7 @@ impl Core {
         if moves_trust {
             self.refresh_host();
         }
-        if moves_ports {
-            self.reserve_ports();
-        }
+        self.reserve_moved_ports(&moved_ports);
         if !changes.endpoints.is_empty() {
             self.share_flows();
         }

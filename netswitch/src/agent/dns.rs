@@ -121,7 +121,7 @@ impl Core {
         let found = self.datapath.tables().name_entries()?;
         let Some(names) = &self.names else { return Ok(()) };
         let directory = names.directory.borrow().clone();
-        self.answer_names(plan::names::repaired(found, names.in_kernel.then_some(&*directory)));
+        self.answer_names(plan::names::repaired(&found, names.in_kernel.then_some(&*directory)));
         Ok(())
     }
 

@@ -35,17 +35,22 @@ impl Core {
         }
     }
 
+    /// After these ports were published or withdrawn. Where the host's own connections never get one of them, nothing
+    /// is read and nothing written.
+    pub fn reserve_moved_ports(&mut self, moved: &PortSet) {
+        if moved.is_empty() {
+            return;
+        }
+        match self.kernel.local_port_range() {
+            Ok(ephemeral) if moved.within(ephemeral).is_empty() => {}
+            Ok(_) | Err(_) => self.reserve_ports(),
+        }
+    }
+
     fn try_reserve_ports(&mut self) -> Result<()> {
         let ephemeral = self.kernel.local_port_range()?;
-        let publications = self
-            .state
-            .endpoints
-            .values()
-            .flat_map(|endpoint| &endpoint.publications);
-        let published: PortSet = publications
-            .map(|published| (published.first, published.last))
-            .collect();
         let masquerade = reserved_ports::masquerade(self.host.masquerade_ports, ephemeral);
+        let published = self.state.published().ports();
         let wanted = published
             .within(ephemeral)
             .union(&reserved_ports::overlap(masquerade, ephemeral));

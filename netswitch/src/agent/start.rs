@@ -20,14 +20,14 @@ use super::observer::Observer;
 use crate::api::{AgentOptions, Directories};
 use crate::datapath::{self, Datapath, Hook};
 use crate::execute::Executor;
-use crate::kernel::{Link, netlink::Netlink, watch};
+use crate::kernel::{netlink::Netlink, watch};
 use crate::model::{
     changes::Changes,
     network::{Network, predefined},
     policy::compile::Compiled,
 };
 use crate::plan::view::View;
-use crate::reconcile::{self, Snapshot};
+use crate::reconcile::{self, Links, Snapshot};
 use crate::store::Store;
 
 /// Where the hierarchy of version 2 is mounted: alone, or beside version 1.
@@ -128,7 +128,7 @@ impl Core {
 
     /// The store against the kernel: adopts, repairs, removes.
     pub fn reconcile(&mut self) -> Result<()> {
-        let links = self.kernel.links()?;
+        let links = reconcile::by_name(self.kernel.links()?);
         for network in reconcile::usurped(&self.directories.state, &self.state, &links) {
             tracing::warn!(
                 network = network.name,
@@ -151,14 +151,14 @@ impl Core {
         for error in errors {
             tracing::warn!(%error, "a step of reconciling failed");
         }
-        let links = self.kernel.links()?;
+        let links = reconcile::by_name(self.kernel.links()?);
         self.note_indexes(&links)?;
         self.listen_for_all_names();
         Ok(())
     }
 
     /// Records which index each of our devices has now.
-    fn note_indexes(&mut self, links: &[Link]) -> Result<()> {
+    fn note_indexes(&mut self, links: &Links) -> Result<()> {
         let indexes = reconcile::indexes(&self.directories.state, &self.state, links);
         self.store.save(&indexes)?;
         self.state.apply(&indexes);
@@ -200,11 +200,11 @@ impl Core {
             }
         }
         Ok(Snapshot {
-            links: self.kernel.links()?,
-            addresses: self.kernel.addresses()?,
+            links: reconcile::by_name(self.kernel.links()?),
+            addresses: self.kernel.addresses()?.into_iter().collect(),
             neighbours,
             entries: self.datapath.tables().dump()?,
-            attached: self.datapath.attached(Hook::Endpoint)?,
+            attached: self.datapath.attached(Hook::Endpoint)?.into_iter().collect(),
         })
     }
 

@@ -90,7 +90,7 @@ impl Core {
         wanted.extend(local.into_iter().map(|address| Entry::Local { address }));
         wanted.extend(self.trusted(&uplinks));
         let found = self.datapath.tables().host_entries()?;
-        let mut actions = entries::differences(found, wanted);
+        let mut actions = entries::differences(&found, wanted);
         actions.extend(self.hooks(&uplinks)?);
         let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(actions);
         for error in errors {

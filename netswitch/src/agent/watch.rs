@@ -7,15 +7,17 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use super::core::Core;
+use crate::action::{Action, Entry};
 use crate::execute::Executor;
-use crate::kernel::{Link, watch::Event};
+use crate::kernel::{self, Link, watch::Event};
 use crate::model::{
     Id,
     changes::Changes,
     container::{Owner, lifecycle},
     network::{Network, renumber},
+    state::Role,
 };
-use crate::reconcile;
+use crate::reconcile::{self, Snapshot};
 
 impl Core {
     pub fn kernel_changed(&mut self, event: Event) {
@@ -26,6 +28,10 @@ impl Core {
                 return self.flows_look_again();
             }
             Event::IpsecChanged => return self.refresh_ipsec(),
+            // nothing about the way to the world either
+            Event::AddressAdded { index, address } if self.network_of_host_end(index).is_some() => {
+                self.local_added(address.ip());
+            }
             Event::AddressAdded { .. } | Event::AddressRemoved { .. } | Event::Missed => {
                 self.forget_answers();
                 self.refresh_host();
@@ -63,18 +69,14 @@ impl Core {
 
     fn is_ours(&self, link: &Link) -> bool {
         let mark = format!("netswitch {} ", self.directories.state.display());
-        link.alias.as_ref().is_some_and(|alias| alias.starts_with(&mark))
-            || self.state.device_indexes().any(|index| index == link.index)
+        link.alias.as_ref().is_some_and(|alias| alias.starts_with(&mark)) || self.state.role_of(link.index).is_some()
     }
 
     fn network_of_host_end(&self, index: u32) -> Option<Network> {
-        let of_index = |network: &&Network| {
-            network
-                .bridge
-                .as_ref()
-                .is_some_and(|bridge| bridge.host_end_index == Some(index))
-        };
-        self.state.networks.values().find(of_index).cloned()
+        match self.state.role_of(index)? {
+            Role::HostEnd(id) => self.state.networks.get(id).cloned(),
+            Role::SwitchEnd(_) | Role::Endpoint(_) => None,
+        }
     }
 
     fn restore_host_end(&mut self, link: &Link) {
@@ -82,7 +84,7 @@ impl Core {
             return;
         };
         let mut actions = Vec::new();
-        match self.snapshot() {
+        match self.snapshot_of(&network) {
             Ok(snapshot) => reconcile::restore_host_end(&self.state, &network, &snapshot, &mut actions),
             Err(error) => return tracing::warn!(%error, device = link.name, "cannot look at a host end that came up"),
         }
@@ -92,15 +94,38 @@ impl Core {
         }
     }
 
+    /// What the kernel has of one network.
+    fn snapshot_of(&mut self, network: &Network) -> kernel::Result<Snapshot> {
+        let mut snapshot = Snapshot::default();
+        let Some(bridge) = &network.bridge else {
+            return Ok(snapshot);
+        };
+        for end in [&bridge.host_end, &bridge.switch_end] {
+            snapshot
+                .links
+                .extend(self.kernel.link(end)?.map(|link| (end.clone(), link)));
+        }
+        let host_end = &bridge.host_end;
+        let addresses = self.kernel.addresses_of(host_end)?.into_iter();
+        snapshot.addresses = addresses.map(|address| (host_end.clone(), address)).collect();
+        let neighbours = self.kernel.neighbours(host_end)?;
+        snapshot.neighbours.insert(host_end.clone(), neighbours);
+        Ok(snapshot)
+    }
+
     /// The device of an attached namespace went away with it.
     fn device_gone(&mut self, link: &Link) {
-        let owner = self
+        let Some(Role::Endpoint(id)) = self.state.role_of(link.index) else {
+            return;
+        };
+        let endpoint = self
             .state
             .endpoints
-            .values()
-            .find(|endpoint| endpoint.index == Some(link.index) && endpoint.host_device == link.name)
-            .map(|endpoint| endpoint.container.clone());
-        let Some(id) = owner else { return };
+            .get(id)
+            .filter(|endpoint| endpoint.host_device == link.name);
+        let Some(id) = endpoint.map(|endpoint| endpoint.container.clone()) else {
+            return;
+        };
         let attached = self
             .state
             .containers
@@ -120,6 +145,17 @@ impl Core {
         }
     }
 
+    /// A host end of ours has got an address: the host's, as all others.
+    fn local_added(&mut self, address: IpAddr) {
+        let entry = Entry::Local { address };
+        let put = Action::Put { entry, before: None };
+        let (_, errors) = Executor::new(&mut *self.kernel, &mut self.datapath).each(vec![put]);
+        for error in errors {
+            tracing::warn!(%error, %address, "the switch does not know an address of the host's");
+        }
+        self.flows_look_again();
+    }
+
     /// What a host end carries may make another gateway of its network's.
     fn host_address_added(&mut self, index: u32) {
         if let Some(network) = self.network_of_host_end(index) {
@@ -129,7 +165,8 @@ impl Core {
 
     /// Renumbers a network whose host end was given another address by hand, as `ifconfig` does it.
     pub fn follow_gateway(&mut self, network: &Network) {
-        let addresses = match self.kernel.addresses() {
+        let Some(bridge) = &network.bridge else { return };
+        let addresses = match self.kernel.addresses_of(&bridge.host_end) {
             Ok(addresses) => addresses,
             Err(error) => return tracing::warn!(%error, "cannot look at addresses"),
         };
@@ -152,15 +189,12 @@ impl Core {
 
 /// By family: the address that the host end has in place of the gateway's. As long as the gateway's is
 /// there, others are just further addresses of the host.
-fn moved_gateways(network: &Network, addresses: &[(String, IpNetwork)]) -> Vec<IpNetwork> {
-    let Some(bridge) = &network.bridge else {
-        return Vec::new();
-    };
+fn moved_gateways(network: &Network, addresses: &[IpNetwork]) -> Vec<IpNetwork> {
     let link_local = |address: &IpNetwork| matches!(address.ip(), IpAddr::V6(v6) if v6.is_unicast_link_local());
     let present: Vec<IpNetwork> = addresses
         .iter()
-        .filter(|(device, address)| *device == bridge.host_end && !link_local(address))
-        .map(|(_, address)| *address)
+        .filter(|address| !link_local(address))
+        .copied()
         .collect();
     let moved = network.pools.iter().filter_map(|pool| {
         let gateway = IpNetwork::new(pool.gateway, pool.subnet.prefix()).ok()?;
@@ -182,10 +216,8 @@ mod tests {
     fn moved(addresses: &[&str]) -> Vec<String> {
         let world = World::new();
         let network = world.state.network("bridge").unwrap();
-        let on = |device: &str, address: &&str| (device.to_owned(), address.parse().unwrap());
-        let mut present: Vec<_> = addresses.iter().map(|address| on("docker0", address)).collect();
-        present.push(on("eth0", &"192.0.2.1/24"));
-        present.push(on("docker0", &"fe80::42:acff:fe11:1/64"));
+        let present = addresses.iter().chain(&["fe80::42:acff:fe11:1/64"]);
+        let present: Vec<_> = present.map(|address| address.parse().unwrap()).collect();
         moved_gateways(network, &present)
             .iter()
             .map(ToString::to_string)

@@ -17,6 +17,8 @@ use crate::model::{Id, changes::Changes, container::lifecycle, endpoint::Setting
 use crate::plan;
 use crate::reconcile::{self, Snapshot};
 
+mod growth;
+
 const STATE_DIR: &str = "/var/lib/netswitch";
 
 /// The maps and the links, as a table.
@@ -132,7 +134,7 @@ impl World {
 
     /// What the next start would do.
     fn repairs(&mut self) -> Vec<Action> {
-        let links = self.kernel.links().unwrap();
+        let links = reconcile::by_name(self.kernel.links().unwrap());
         let indexes = reconcile::indexes(Path::new(STATE_DIR), &self.model.state, &links);
         self.model.apply(indexes);
         let mut neighbours = std::collections::BTreeMap::new();
@@ -149,7 +151,7 @@ impl World {
         }
         let snapshot = Snapshot {
             links,
-            addresses: self.kernel.addresses().unwrap(),
+            addresses: self.kernel.addresses().unwrap().into_iter().collect(),
             neighbours,
             entries: self.plane.entries.values().cloned().collect(),
             attached: self.plane.attached.iter().copied().collect(),

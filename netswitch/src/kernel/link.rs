@@ -1,5 +1,6 @@
 //! Links: veth pairs made in one request, looked up by name without a dump.
 
+use std::fmt::Display;
 use std::os::fd::{AsRawFd, RawFd};
 
 use netlink_packet_route::{
@@ -29,12 +30,22 @@ pub fn all(socket: &mut Socket) -> Result<Vec<Link>> {
 
 /// `None`: no such device.
 pub fn by_name(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
-    let mut message = named(name);
+    look_up(socket, named(name), name)
+}
+
+/// As [`by_name`].
+pub fn by_index(socket: &mut Socket, index: u32) -> Result<Option<Link>> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    look_up(socket, message, index)
+}
+
+fn look_up(socket: &mut Socket, mut message: LinkMessage, device: impl Display) -> Result<Option<Link>> {
     message.attributes.push(no_statistics());
     match socket.request(RouteNetlinkMessage::GetLink(message), 0) {
         Ok(answers) => Ok(answers.iter().find_map(of_message)),
         Err(refusal) if refusal.is(Errno::ENODEV) => Ok(None),
-        Err(refusal) => Err(refusal.of(format_args!("look up device {name}"))),
+        Err(refusal) => Err(refusal.of(format_args!("look up device {device}"))),
     }
 }
 

@@ -164,6 +164,8 @@ pub trait Kernel: Send {
     fn delete_address(&mut self, device: &str, address: IpNetwork) -> Result<()>;
     /// (device, address) of every address of the host.
     fn addresses(&mut self) -> Result<Vec<(String, IpNetwork)>>;
+    /// Those of one device of the host; none where there is no such device.
+    fn addresses_of(&mut self, device: &str) -> Result<Vec<IpNetwork>>;
     /// Permanent; replaces what is there.
     fn set_neighbour(&mut self, namespace: &Namespace, device: &str, address: IpAddr, mac: Mac) -> Result<()>;
     fn delete_neighbour(&mut self, device: &str, address: IpAddr) -> Result<()>;

@@ -1,6 +1,10 @@
 //! The real kernel, over rtnetlink and `/proc/sys`.
 
-use std::{io, net::IpAddr};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io,
+    net::IpAddr,
+};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::AddressFamily;
@@ -150,17 +154,26 @@ impl Kernel for Netlink {
     }
 
     fn addresses(&mut self) -> Result<Vec<(String, IpNetwork)>> {
-        let links = link::all(&mut self.host)?;
-        let name = |index| {
-            links
-                .iter()
-                .find(|link| link.index == index)
-                .map(|link| link.name.clone())
+        // few devices have addresses, however many endpoints there are
+        let mut names = HashMap::new();
+        let mut addresses = Vec::new();
+        for (index, address) in address::all(&mut self.host)? {
+            let name = match names.entry(index) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(link::by_index(&mut self.host, index)?.map(|link| link.name)),
+            };
+            addresses.extend(name.clone().map(|name| (name, address)));
+        }
+        Ok(addresses)
+    }
+
+    fn addresses_of(&mut self, device: &str) -> Result<Vec<IpNetwork>> {
+        let Some(link) = link::by_name(&mut self.host, device)? else {
+            return Ok(Vec::new());
         };
-        Ok(address::all(&mut self.host)?
-            .into_iter()
-            .filter_map(|(index, address)| Some((name(index)?, address)))
-            .collect())
+        let addresses = address::all(&mut self.host)?.into_iter();
+        let own = addresses.filter(|(index, _)| *index == link.index);
+        Ok(own.map(|(_, address)| address).collect())
     }
 
     fn set_neighbour(&mut self, namespace: &Namespace, device: &str, address: IpAddr, mac: Mac) -> Result<()> {

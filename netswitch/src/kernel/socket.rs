@@ -4,7 +4,10 @@
 use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::socket::{setsockopt, sockopt::RcvBufForce},
+};
 use rtnetlink::{
     MulticastGroup,
     packet_core::{
@@ -21,6 +24,8 @@ use super::Error;
 const DATAGRAM_MAX: usize = 64 * 1024;
 /// How often a dump is read again when the table changed meanwhile.
 const DUMP_ATTEMPTS: usize = 5;
+/// Bytes of news that wait to be read: many containers that start at once are no reason to look at everything anew.
+const NEWS: usize = 8 << 20;
 /// `struct nlmsghdr`.
 const HEADER_LENGTH: usize = 16;
 /// `NLMSGERR_ATTR_MSG`: the kernel's own words.
@@ -79,6 +84,7 @@ impl Socket {
     /// Opens one that hears what happens to `groups`.
     pub fn listen(groups: &[MulticastGroup]) -> io::Result<Self> {
         let socket = Self::open()?;
+        setsockopt(&socket, RcvBufForce, &NEWS)?;
         for group in groups {
             socket.inner.add_membership(*group as u32)?;
         }

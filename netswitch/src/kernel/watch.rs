@@ -1,7 +1,7 @@
 //! What happens to the host's links, addresses, routes and `IPsec` policies, as it happens.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     os::{fd::AsFd, unix::net::UnixStream},
     thread,
@@ -35,7 +35,6 @@ pub enum Event {
         before: Link,
         after: Link,
     },
-    /// Also when an address that was there has changed (its lifetime, its flags).
     AddressAdded {
         index: u32,
         address: IpNetwork,
@@ -68,12 +67,14 @@ pub fn watch(deliver: impl FnMut(Event) -> bool + Send + 'static) -> Result<Watc
     let mut requests = Socket::open().map_err(failed)?;
     // read after joining the groups, so that nothing falls between
     let links = by_index(link::all(&mut requests)?);
+    let addresses = address::all(&mut requests)?.into_iter().collect();
     let (alive, stopped) = UnixStream::pair().map_err(failed)?;
     let watcher = Watcher {
         notifications,
         ipsec_notifications,
         requests,
         links,
+        addresses,
         deliver,
     };
     thread::Builder::new()
@@ -89,6 +90,8 @@ struct Watcher<D> {
     ipsec_notifications: Option<sys::Socket>,
     requests: Socket,
     links: BTreeMap<u32, Link>,
+    /// The kernel tells of an address again with each router's word on its lifetime.
+    addresses: BTreeSet<(u32, IpNetwork)>,
     deliver: D,
 }
 
@@ -162,10 +165,12 @@ impl<D: FnMut(Event) -> bool> Watcher<D> {
             }
             RouteNetlinkMessage::NewAddress(_) => {
                 let (index, address) = address::of_message(message)?;
-                Some(Event::AddressAdded { index, address })
+                let is_new = self.addresses.insert((index, address));
+                is_new.then_some(Event::AddressAdded { index, address })
             }
             RouteNetlinkMessage::DelAddress(_) => {
                 let (index, address) = address::of_message(message)?;
+                self.addresses.remove(&(index, address));
                 Some(Event::AddressRemoved { index, address })
             }
             RouteNetlinkMessage::NewRoute(_)
@@ -187,6 +192,10 @@ impl<D: FnMut(Event) -> bool> Watcher<D> {
     /// Notifications were lost: compares what is with what was.
     fn read_again(&mut self) -> Vec<Event> {
         let mut events = vec![Event::Missed];
+        match address::all(&mut self.requests) {
+            Ok(addresses) => self.addresses = addresses.into_iter().collect(),
+            Err(error) => tracing::warn!(%error, "addresses not read after lost notifications"),
+        }
         match link::all(&mut self.requests) {
             Ok(links) => {
                 let links = by_index(links);

@@ -1,6 +1,6 @@
 //! What a request changes, and a draft of it: the state as it will be while the rules are at work.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::{
     endpoint::Endpoint,
     network::Network,
     policy::Policy,
+    port_set::PortSet,
     publish::Publication,
     sandbox::Sandbox,
     state::{LAST_ENDPOINT, LAST_NETWORK, LAST_SANDBOX, Numbers, State},
@@ -84,10 +85,15 @@ impl Changes {
             let (Some(old), Some(new)) = (before.endpoints.get(id), after) else {
                 return false;
             };
-            old.publications
-                .iter()
-                .any(|publication| !new.publications.contains(publication))
+            without(&old.publications, &new.publications).next().is_some()
         })
+    }
+
+    /// Ports of the host's that an endpoint gets, loses or keeps in another way.
+    pub fn moved_ports(&self, before: &State) -> PortSet {
+        let moved = self.publications(before);
+        let moved = moved.flat_map(|(old, new)| without(old, new).chain(without(new, old)));
+        moved.map(|publication| (publication.first, publication.last)).collect()
     }
 
     /// Whether a network comes or goes that trusts devices of the host.
@@ -101,7 +107,7 @@ impl Changes {
     /// Whether a published port is withdrawn, or its endpoint gone.
     pub fn takes_back_ports(&self, before: &State) -> bool {
         let mut publications = self.publications(before);
-        publications.any(|(old, new)| old.iter().any(|publication| !new.contains(publication)))
+        publications.any(|(old, new)| without(old, new).next().is_some())
     }
 
     /// How many endpoints a network has afterwards.
@@ -355,6 +361,13 @@ impl<'a> Draft<'a> {
         self.numbers.sandbox = number;
         Ok(number)
     }
+}
+
+/// Those of `some` that are not, or not the same, among `others`.
+fn without<'a>(some: &'a [Publication], others: &'a [Publication]) -> impl Iterator<Item = &'a Publication> {
+    let others: HashMap<u16, &Publication> = others.iter().map(|other| (other.number, other)).collect();
+    some.iter()
+        .filter(move |publication| others.get(&publication.number) != Some(publication))
 }
 
 fn now<'s, V>(changes: &'s BTreeMap<Id, Option<V>>, before: &'s BTreeMap<Id, V>, id: &Id) -> Option<&'s V> {

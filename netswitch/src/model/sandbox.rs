@@ -24,7 +24,7 @@ pub struct Families {
 }
 
 /// Where the namespace comes from, and so how to open it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// Made by the container's shim; it lives as long as this process of the shim's. Process id 0:

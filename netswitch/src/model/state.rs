@@ -11,11 +11,17 @@ use serde::{Deserialize, Serialize};
 
 pub use super::changes::Changes;
 use super::{
-    Id, container::Container, endpoint::Endpoint, network::Network, policy::Policy, publish::table::Table,
-    sandbox::Sandbox,
+    Id,
+    container::Container,
+    endpoint::Endpoint,
+    network::Network,
+    policy::Policy,
+    publish::table::Table,
+    sandbox::{Origin, Sandbox},
 };
 use crate::api::Error;
 use index::Index;
+pub use index::Role;
 
 /// Highest endpoint number: SLOTS has one entry more.
 pub const LAST_ENDPOINT: u32 = 65_535;
@@ -192,6 +198,11 @@ impl State {
         self.containers.get(self.index.container_names.get(name)?)
     }
 
+    /// That of a namespace which someone else made.
+    pub fn sandbox_from(&self, origin: &Origin) -> Option<&Sandbox> {
+        self.sandboxes.get(self.index.origins.get(origin)?)
+    }
+
     /// In the order of their slots: 1, 2, 3, ….
     pub fn endpoints_of_network(&self, network: &Id) -> impl Iterator<Item = &Endpoint> {
         let members = self.index.members.get(network);
@@ -267,10 +278,12 @@ impl State {
 
     /// Indexes of every device of the switch on the host.
     pub fn device_indexes(&self) -> impl Iterator<Item = u32> {
-        let bridges = self.networks.values().filter_map(|network| network.bridge.as_ref());
-        let ends = bridges.flat_map(|bridge| [bridge.host_end_index, bridge.switch_end_index]);
-        let endpoints = self.endpoints.values().map(|endpoint| endpoint.index);
-        ends.chain(endpoints).flatten()
+        self.index.roles.keys().copied()
+    }
+
+    /// What of the switch the device with this index is, if anything.
+    pub fn role_of(&self, index: u32) -> Option<&Role> {
+        self.index.roles.get(&index)
     }
 
     fn endpoints_in<'a>(&'a self, ids: Option<&'a BTreeSet<Id>>) -> impl Iterator<Item = &'a Endpoint> {

@@ -1,6 +1,6 @@
 //! What the maps must hold for a network and for an endpoint.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -357,17 +357,29 @@ fn neighbour(network: u32, address: IpAddr, mac: Mac, device: &Device, port: Por
     }
 }
 
+/// Entries by where they stand.
+pub fn by_place(entries: &[Entry]) -> HashMap<Place, &Entry> {
+    entries.iter().map(|entry| (entry.place(), entry)).collect()
+}
+
 /// What makes tables that hold `found` hold what is wanted, of any number of entries; where these name
-/// devices, both do so by index.
-pub fn differences(found: Vec<Entry>, wanted: Vec<Entry>) -> Vec<Action> {
-    let mut found: HashMap<Place, Entry> = found.into_iter().map(|entry| (entry.place(), entry)).collect();
+/// devices, both do so by index. Puts come first.
+pub fn differences(found: &[Entry], wanted: Vec<Entry>) -> Vec<Action> {
+    let before = by_place(found);
+    let mut kept = HashSet::new();
     let mut actions = Vec::new();
     for entry in wanted {
-        let old = found.remove(&entry.place());
-        if old.as_ref().map(Entry::by_index) != Some(entry.by_index()) {
-            actions.push(Action::Put { entry, before: old });
+        let place = entry.place();
+        let before = before.get(&place).copied();
+        if before.map(Entry::by_index) != Some(entry.by_index()) {
+            actions.push(Action::Put {
+                entry,
+                before: before.cloned(),
+            });
         }
+        kept.insert(place);
     }
-    actions.extend(found.into_values().map(|entry| Action::Remove { entry }));
+    let gone = found.iter().filter(|entry| !kept.contains(&entry.place()));
+    actions.extend(gone.cloned().map(|entry| Action::Remove { entry }));
     actions
 }

@@ -138,7 +138,7 @@ fn change_network(view: &View<'_>, old: &Network, new: &Network, actions: &mut V
     let (members_before, members) = (view.members_before(&new.id), view.members(&new.id));
     let before = entries::of_network(old, old_bridge, members_before);
     let after = entries::of_network(new, bridge, members);
-    differences(&before, &after, actions);
+    actions.extend(entries::differences(&before, after));
     let (old_addresses, addresses) = (host_addresses(old, old_bridge), host_addresses(new, bridge));
     let is_new = |address: &&_| !old_addresses.contains(address) && !view.changes.found.contains(address);
     for address in addresses.iter().filter(is_new) {
@@ -256,18 +256,22 @@ fn change_endpoint(view: &View<'_>, old: &Endpoint, new: &Endpoint, actions: &mu
         return;
     };
     let before = entries::of_endpoint(old, network, bridge, view.holder_before(old));
-    let mut after = entries::of_endpoint(new, network, bridge, view.holder(new));
+    let after = entries::of_endpoint(new, network, bridge, view.holder(new));
+    let (old_places, new_places) = (entries::by_place(&before), entries::by_place(&after));
     let gone = before.iter().filter(|entry| {
-        matches!(entry, Entry::Publication { .. } | Entry::Source { .. })
-            && !after.iter().any(|new| new.place() == entry.place())
+        matches!(entry, Entry::Publication { .. } | Entry::Source { .. }) && !new_places.contains_key(&entry.place())
     });
     actions.extend(gone.map(|entry| Action::Remove { entry: entry.clone() }));
     // a member that moved: its old slot is beyond the end now and was removed or taken over
-    after.retain(|entry| !before.contains(entry));
-    actions.extend(after.into_iter().map(|entry| Action::Put {
-        before: before.iter().find(|old| old.place() == entry.place()).cloned(),
-        entry,
-    }));
+    for entry in &after {
+        let before = old_places.get(&entry.place()).copied();
+        if before != Some(entry) {
+            actions.push(Action::Put {
+                entry: entry.clone(),
+                before: before.cloned(),
+            });
+        }
+    }
     if old.slot != new.slot && old.slot >= view.members(&new.network) {
         actions.extend(
             before
@@ -275,24 +279,6 @@ fn change_endpoint(view: &View<'_>, old: &Endpoint, new: &Endpoint, actions: &mu
                 .filter(|entry| matches!(entry, Entry::Member { .. }))
                 .map(|entry| Action::Remove { entry }),
         );
-    }
-}
-
-/// Puts what is new or different, removes what is gone.
-fn differences(before: &[Entry], after: &[Entry], actions: &mut Vec<Action>) {
-    for entry in after {
-        let old = before.iter().find(|old| old.place() == entry.place());
-        if old != Some(entry) {
-            actions.push(Action::Put {
-                entry: entry.clone(),
-                before: old.cloned(),
-            });
-        }
-    }
-    for entry in before {
-        if !after.iter().any(|new| new.place() == entry.place()) {
-            actions.push(Action::Remove { entry: entry.clone() });
-        }
     }
 }
 

@@ -14,13 +14,13 @@ pub fn changed(before: &Directory, after: &Directory, touched: &Touched) -> Vec<
     let unclear = after.unclear_since(before, touched);
     let sandboxes: BTreeSet<&Id> = touched.sandboxes.iter().chain(unclear).collect();
     differences(
-        entries(before, &questions, &sandboxes),
+        &entries(before, &questions, &sandboxes),
         entries(after, &questions, &sandboxes),
     )
 }
 
 /// What makes the tables that hold `found` say what the directory says; with none, nothing is left in them.
-pub fn repaired(found: Vec<Entry>, directory: Option<&Directory>) -> Vec<Action> {
+pub fn repaired(found: &[Entry], directory: Option<&Directory>) -> Vec<Action> {
     let wanted = directory.map_or_else(Vec::new, |directory| {
         let all = directory.all();
         entries(directory, &directory.questions(&all), &all.sandboxes.iter().collect())

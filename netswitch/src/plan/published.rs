@@ -1,14 +1,14 @@
 //! The published-port table as the map has it: chunks of 256 ports, and beside those of each address one that
 //! says which ports are taken anywhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use netswitch_common::{
     address::Address,
     publish::{ANYWHERE, PublishedKey, PublishedPorts},
 };
 
-use super::view::View;
+use super::{entries::differences, view::View};
 use crate::action::{Action, Entry};
 use crate::model::{
     publish::{
@@ -65,8 +65,8 @@ pub fn changed(view: &View<'_>) -> Changed {
     }
     let at_last = snapshot(before, &table, &touched);
     Changed {
-        taken_back: differences(&at_first, &between),
-        given_out: differences(&between, &at_last),
+        taken_back: differences(&at_first, between.clone()),
+        given_out: differences(&between, at_last),
     }
 }
 
@@ -107,26 +107,6 @@ fn union<'a>(chunks: impl Iterator<Item = &'a Chunk>) -> Option<Chunk> {
         }
     }
     union
-}
-
-fn differences(before: &[Entry], after: &[Entry]) -> Vec<Action> {
-    let by_key = |entries: &[Entry]| -> BTreeMap<(u8, u8, [u32; 4]), Entry> {
-        let keyed = entries.iter().filter_map(|entry| match entry {
-            Entry::Published { key, .. } => Some(((key.protocol, key.port_high, key.address.0), entry.clone())),
-            _ => None,
-        });
-        keyed.collect()
-    };
-    let (mut before, after) = (by_key(before), by_key(after));
-    let mut actions = Vec::new();
-    for (key, entry) in after {
-        let old = before.remove(&key);
-        if old.as_ref() != Some(&entry) {
-            actions.push(Action::Put { entry, before: old });
-        }
-    }
-    actions.extend(before.into_values().map(|entry| Action::Remove { entry }));
-    actions
 }
 
 fn entry((protocol, port_high, host): Key, chunk: &Chunk) -> Entry {

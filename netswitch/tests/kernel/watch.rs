@@ -1,6 +1,7 @@
 //! What the watcher tells.
 
 use std::{
+    process::Command,
     sync::mpsc::{self, Receiver},
     time::Duration,
 };
@@ -53,8 +54,22 @@ fn changes_are_watched() {
         next(&events, "address", |event| {
             (event == Event::AddressAdded { index, address }).then_some(())
         });
+        // another lifetime makes no new address
+        let change = [
+            "address",
+            "change",
+            "10.9.0.1/16",
+            "dev",
+            "nsw0",
+            "valid_lft",
+            "1000",
+            "preferred_lft",
+            "900",
+        ];
+        assert!(Command::new("ip").args(change).status().unwrap().success());
         kernel.delete_address("nsw0", address).unwrap();
         next(&events, "address gone", |event| {
+            assert_ne!(event, Event::AddressAdded { index, address });
             (event == Event::AddressRemoved { index, address }).then_some(())
         });
         kernel.delete_link("nsw0").unwrap();
@@ -82,8 +97,12 @@ fn a_watcher_that_fell_behind_is_told_and_catches_up() {
         let kernel = world.kernel();
         kernel.add_veth(&network("nsw0", "sw-1")).unwrap();
         // more than the socket's buffer holds, and the last link's news are lost
-        for round in 0..1000 {
-            kernel.set_up("nsw0", round % 2 == 0).unwrap();
+        kernel.set_up("nsw0", true).unwrap();
+        for _ in 0..8000 {
+            kernel
+                .add_address(&Namespace::Host, "nsw0", net("10.9.0.1/16"))
+                .unwrap();
+            kernel.delete_address("nsw0", net("10.9.0.1/16")).unwrap();
         }
         kernel.add_veth(&network("nsw2", "sw-2")).unwrap();
         drop(go);

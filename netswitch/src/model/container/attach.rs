@@ -39,8 +39,7 @@ pub fn attach(state: &State, facts: &mut Facts, asked: &Attach, origin: Origin) 
     let id = facts.id()?;
     check(state, network, &id, &asked.settings)?;
     let mut draft = Draft::new(state);
-    let shared = state.sandboxes.values().find(|sandbox| sandbox.origin == origin);
-    let sandbox = if let Some(shared) = shared {
+    let sandbox = if let Some(shared) = state.sandbox_from(&origin) {
         shared.id.clone()
     } else {
         let sandbox = Sandbox {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Protocol, Publication};
+use crate::model::port_set::PortSet;
 
 /// Where a chunk stands: protocol, upper eight bits of the port, address of the host. In this order
 /// all addresses of some ports are neighbours.
@@ -56,6 +57,15 @@ impl Table {
         let first = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let last = highest(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         self.chunks.range((protocol, high, first)..=(protocol, high, last))
+    }
+
+    /// Ports that are published, whatever their protocol and address.
+    pub fn ports(&self) -> PortSet {
+        let ports = self.chunks.iter().flat_map(|((_, high, _), chunk)| {
+            let taken = chunk.iter().zip(0..=u8::MAX).filter(|(number, _)| **number != 0);
+            taken.map(|(_, low)| u16::from_be_bytes([*high, low]))
+        });
+        ports.map(|port| (port, port)).collect()
     }
 
     /// Puts a chunk in, or takes it out.

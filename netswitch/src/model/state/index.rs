@@ -6,8 +6,21 @@ use std::net::IpAddr;
 use netswitch_common::address::Mac;
 
 use crate::model::{
-    Id, container::Container, endpoint::Endpoint, network::Network, publish::table::Table, sandbox::Sandbox,
+    Id,
+    container::Container,
+    endpoint::Endpoint,
+    network::{Bridge, Network},
+    publish::table::Table,
+    sandbox::{Origin, Sandbox},
 };
+
+/// What of the switch a device of the host is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    HostEnd(Id),
+    SwitchEnd(Id),
+    Endpoint(Id),
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Index {
@@ -24,6 +37,10 @@ pub(super) struct Index {
     pub(super) macs: BTreeMap<Id, BTreeMap<Mac, Id>>,
     /// Network *name* -> address that a container asked for -> containers, running or not.
     pub(super) reserved: BTreeMap<String, BTreeMap<IpAddr, BTreeSet<Id>>>,
+    /// Of namespaces that someone else made, which have one sandbox each.
+    pub(super) origins: BTreeMap<Origin, Id>,
+    /// By the device's index. Devices that are still to be made have none.
+    pub(super) roles: BTreeMap<u32, Role>,
     pub(super) endpoint_numbers: BTreeSet<u32>,
     pub(super) network_numbers: BTreeSet<u32>,
     pub(super) sandbox_numbers: BTreeSet<u32>,
@@ -37,6 +54,7 @@ impl Index {
         if let Some(bridge) = &network.bridge {
             self.network_numbers.insert(bridge.number);
             self.endpoint_numbers.insert(bridge.host_port);
+            self.roles.extend(ends(network, bridge));
         }
     }
 
@@ -45,6 +63,9 @@ impl Index {
         if let Some(bridge) = &network.bridge {
             self.network_numbers.remove(&bridge.number);
             self.endpoint_numbers.remove(&bridge.host_port);
+            for (index, role) in ends(network, bridge) {
+                self.forget_device(index, &role);
+            }
         }
     }
 
@@ -80,10 +101,16 @@ impl Index {
 
     pub(super) fn add_sandbox(&mut self, sandbox: &Sandbox) {
         self.sandbox_numbers.insert(sandbox.number);
+        if is_foreign(&sandbox.origin) {
+            self.origins.insert(sandbox.origin.clone(), sandbox.id.clone());
+        }
     }
 
     pub(super) fn remove_sandbox(&mut self, sandbox: &Sandbox) {
         self.sandbox_numbers.remove(&sandbox.number);
+        if is_foreign(&sandbox.origin) {
+            self.origins.remove(&sandbox.origin);
+        }
     }
 
     pub(super) fn add_endpoint(&mut self, endpoint: &Endpoint) {
@@ -107,6 +134,9 @@ impl Index {
             .or_default()
             .insert(id.clone());
         self.endpoint_numbers.insert(endpoint.number);
+        if let Some(index) = endpoint.index {
+            self.roles.insert(index, Role::Endpoint(id.clone()));
+        }
         for publication in &endpoint.publications {
             self.publication_numbers.insert(publication.number);
             self.published.add(publication);
@@ -134,11 +164,36 @@ impl Index {
         remove_from(&mut self.endpoints_of_container, &endpoint.container, &endpoint.id);
         remove_from(&mut self.endpoints_of_sandbox, &endpoint.sandbox, &endpoint.id);
         self.endpoint_numbers.remove(&endpoint.number);
+        if let Some(index) = endpoint.index {
+            self.forget_device(index, &Role::Endpoint(endpoint.id.clone()));
+        }
         for publication in &endpoint.publications {
             self.publication_numbers.remove(&publication.number);
             self.published.remove(publication);
         }
     }
+
+    /// An index that has become another device's meanwhile stays that one's.
+    fn forget_device(&mut self, index: u32, role: &Role) {
+        if self.roles.get(&index) == Some(role) {
+            self.roles.remove(&index);
+        }
+    }
+}
+
+const fn is_foreign(origin: &Origin) -> bool {
+    matches!(origin, Origin::Path(_) | Origin::Process { .. })
+}
+
+/// The two ends of a network's pair.
+fn ends(network: &Network, bridge: &Bridge) -> impl Iterator<Item = (u32, Role)> {
+    let host_end = bridge
+        .host_end_index
+        .map(|index| (index, Role::HostEnd(network.id.clone())));
+    let switch_end = bridge
+        .switch_end_index
+        .map(|index| (index, Role::SwitchEnd(network.id.clone())));
+    host_end.into_iter().chain(switch_end)
 }
 
 fn remove_from<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Id>>, key: &K, id: &Id) {
