@@ -249,9 +249,14 @@ impl Core {
         let bridges = networks.filter_map(|network| network.bridge.as_ref());
         let endpoints = self.state.endpoints.values();
         let devices = endpoints.map(|endpoint| (&endpoint.host_device, endpoint.index));
-        let switch_ends = bridges.clone().map(|bridge| (&bridge.switch_end, bridge.switch_end_index));
+        let switch_ends = bridges
+            .clone()
+            .map(|bridge| (&bridge.switch_end, bridge.switch_end_index));
         // where it cannot be told, the log says why
-        let attached = self.datapath.attached(Hook::Endpoint).inspect_err(|error| tracing::warn!(%error));
+        let attached = self
+            .datapath
+            .attached(Hook::Endpoint)
+            .inspect_err(|error| tracing::warn!(%error));
         let (mut lost, mut open) = (Vec::new(), Vec::new());
         for (device, index) in devices.chain(switch_ends) {
             match (index, &attached) {

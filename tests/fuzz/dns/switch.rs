@@ -32,7 +32,7 @@ impl Switch {
             names: HashMap::new(),
             views: HashMap::new(),
         };
-        for action in plan::names::repaired(Vec::new(), Some(directory)) {
+        for action in plan::names::repaired(&[], Some(directory)) {
             match action {
                 Action::Put {
                     entry: Entry::Name { key, value },

@@ -16,7 +16,7 @@ pub struct Hung {
 impl Hung {
     /// Mounts it at a new folder.
     pub fn new(at: &Path) -> Self {
-        fs::create_dir(at).unwrap();
+        fs::create_dir(at).expect("a new folder");
         let device = File::options()
             .read(true)
             .write(true)

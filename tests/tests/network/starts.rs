@@ -104,9 +104,12 @@ fn an_agent_that_dies_in_a_start_leaves_nothing() {
     assert!(!stuck.wait().unwrap().success());
     drop(hung);
     world.start_agent(&[]);
-    eventually("the shim has ended", || match Path::new("/proc").join(&shim).exists() {
-        false => Ok(()),
-        true => Err(shim.clone()),
+    eventually("the shim has ended", || {
+        if Path::new("/proc").join(&shim).exists() {
+            Err(shim.clone())
+        } else {
+            Ok(())
+        }
     });
     assert_eq!(run_dirs(&world), Vec::<PathBuf>::new());
     is_created(&world);

@@ -18,8 +18,10 @@ struct Cost {
     calls: usize,
 }
 
+type Judge = fn(&World) -> Changes;
+
 /// What is asked about a container named `one`, which is attached and detached twice.
-const REQUESTS: [(&str, fn(&World) -> Changes); 8] = [
+const REQUESTS: [(&str, Judge); 8] = [
     ("attach", |world| world.attached("one", &[])),
     ("publish", |world| {
         change::publish(&world.model.state, &world.model.facts(), "one", &port()).unwrap()
