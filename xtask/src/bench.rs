@@ -7,6 +7,7 @@
 
 mod costs;
 mod field;
+mod lifecycle;
 mod limits;
 mod monitor;
 mod peer;

@@ -15,7 +15,7 @@ use clap::ValueEnum;
 
 use self::echo::Echo;
 pub use self::segment::{CLIENT, SERVER, SERVER_V6};
-use crate::bench::{Binaries, monitor::Told, publication, traffic};
+use crate::bench::{Binaries, lifecycle::Crowd, monitor::Told, publication, traffic};
 use crate::world::agent::Agent;
 use crate::world::namespace::Namespace;
 use crate::world::process::{self, Background};
@@ -68,6 +68,13 @@ pub enum Peer {
     /// A policy of 10,000 rules
     #[value(name = "netswitch_10000_rules")]
     Netswitch10000Rules,
+    /// With 10 endpoints more
+    #[value(name = "netswitch_10_endpoints")]
+    Netswitch10Endpoints,
+    #[value(name = "netswitch_1000_endpoints")]
+    Netswitch1000Endpoints,
+    #[value(name = "netswitch_4000_endpoints")]
+    Netswitch4000Endpoints,
     /// A kernel bridge, and the same 10,000 rules of nftables
     Nftables,
     /// An eBPF program at the asker's veth that sends its questions back as they are
@@ -106,6 +113,9 @@ impl Peer {
             Self::Netswitch10000Ports => "netswitch_10000_ports",
             Self::Netswitch10Rules => "netswitch_10_rules",
             Self::Netswitch10000Rules => "netswitch_10000_rules",
+            Self::Netswitch10Endpoints => "netswitch_10_endpoints",
+            Self::Netswitch1000Endpoints => "netswitch_1000_endpoints",
+            Self::Netswitch4000Endpoints => "netswitch_4000_endpoints",
             Self::Nftables => "nftables",
             Self::Echo => "echo",
             Self::EchoAgain => "echo_again",
@@ -127,6 +137,16 @@ impl Peer {
         match self {
             Self::Netswitch10Rules => Some(10),
             Self::Netswitch10000Rules | Self::Nftables => Some(10_000),
+            _ => None,
+        }
+    }
+
+    /// How many endpoints there are beside those that are measured.
+    fn endpoints(self) -> Option<usize> {
+        match self {
+            Self::Netswitch10Endpoints => Some(10),
+            Self::Netswitch1000Endpoints => Some(1000),
+            Self::Netswitch4000Endpoints => Some(4000),
             _ => None,
         }
     }
@@ -167,6 +187,7 @@ pub struct Site {
     pub peer: Peer,
     // in the order of their end: the agent purges what it attached while the namespaces are still there
     agent: Option<Agent>,
+    crowd: Option<Crowd>,
     servers: Vec<Background>,
     namespaces: Namespaces,
     way: Way,
@@ -244,6 +265,7 @@ impl Site {
             (_, Peer::Loopback | Peer::LoopbackAgain) => Namespace::new().map(|host| Self {
                 peer,
                 agent: None,
+                crowd: None,
                 servers: Vec::new(),
                 namespaces: Namespaces::Loopback(host),
                 way,
@@ -281,6 +303,11 @@ impl Site {
     /// The agent of a peer that is netswitch.
     pub fn agent(&mut self) -> Result<&mut Agent> {
         self.agent.as_mut().context("no agent runs")
+    }
+
+    /// The agent, and the endpoints beside those that are measured.
+    pub fn crowd(&self) -> Result<(&Agent, &Crowd)> {
+        self.agent.as_ref().zip(self.crowd.as_ref()).context("no crowd")
     }
 
     /// The process that has loaded its eBPF programs, if there are any.

@@ -90,7 +90,7 @@ fn publish(agent: &Agent, command: &str, ports: &[String]) -> Result<f64> {
 }
 
 /// `VmRSS` of the agent, proc(5), in KiB.
-fn resident(agent: &Agent) -> Result<f64> {
+pub fn resident(agent: &Agent) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{}/status", agent.id()?)).context("read the agent's memory")?;
     status
         .lines()

@@ -23,7 +23,7 @@ struct Floor {
 }
 
 #[rustfmt::skip]
-const FLOORS: [Floor; 30] = [
+const FLOORS: [Floor; 37] = [
     floor(Scenario::TcpStream, Peer::Netswitch, 0.95, Peer::Direct),
     floor(Scenario::TcpStream, Peer::NetswitchBigTcp, 1.10, Peer::Direct),
     floor(Scenario::Udp64b, Peer::Netswitch, 0.88, Peer::Direct),
@@ -54,6 +54,13 @@ const FLOORS: [Floor; 30] = [
     floor(Scenario::DnsQpsCached, Peer::Netswitch, 0.80, Peer::Dnsmasq),
     floor(Scenario::DnsLatencyP99, Peer::Netswitch, 1.20, Peer::Echo),
     floor(Scenario::DnsCpu, Peer::Netswitch, 0.20, Peer::Dnsmasq),
+    limit(Scenario::RunAtOnce, Peer::Netswitch, 1500.0),
+    limit(Scenario::RemoveAtOnce, Peer::Netswitch, 1000.0),
+    limit(Scenario::Attach, Peer::Netswitch10Endpoints, 6.0),
+    floor(Scenario::Attach, Peer::Netswitch4000Endpoints, 1.20, Peer::Netswitch10Endpoints),
+    limit(Scenario::Restart, Peer::Netswitch1000Endpoints, 300.0),
+    limit(Scenario::AgentMemory, Peer::Netswitch4000Endpoints, 64.0),
+    limit(Scenario::ApiBusy, Peer::Netswitch, 20.0),
 ];
 
 const fn floor(scenario: Scenario, peer: Peer, bound: f64, against: Peer) -> Floor {

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use super::peer::{Peer, Site, Way};
 use super::series::quantile;
 use super::traffic::{CLIENT_CPU, Cpus, server_cpu};
-use super::{limits, monitor, policy, program, publication, traffic};
+use super::{lifecycle, limits, monitor, policy, program, publication, traffic};
 use crate::world::process;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -78,6 +78,18 @@ pub enum Scenario {
     DnsLatencyP99,
     /// CPU time of the process that answers and of all eBPF programs under `dns_qps`
     DnsCpu,
+    /// 100 `run -d` from 100 processes: from the first to the end of the last
+    RunAtOnce,
+    /// The same of `rm -f`
+    RemoveAtOnce,
+    /// A request to attach a namespace, by how many endpoints there are: the median
+    Attach,
+    /// From the end of the agent to the first answer of the next one
+    Restart,
+    /// Resident memory of an agent that has just started
+    AgentMemory,
+    /// What 99 % of the requests for the list of networks take at most under `run_at_once`
+    ApiBusy,
 }
 
 impl Scenario {
@@ -112,6 +124,12 @@ impl Scenario {
             Self::DnsLatencyP50 => "dns_latency_p50",
             Self::DnsLatencyP99 => "dns_latency_p99",
             Self::DnsCpu => "dns_cpu",
+            Self::RunAtOnce => "run_at_once",
+            Self::RemoveAtOnce => "remove_at_once",
+            Self::Attach => "attach",
+            Self::Restart => "restart",
+            Self::AgentMemory => "agent_memory",
+            Self::ApiBusy => "api_busy",
         }
     }
 
@@ -136,7 +154,13 @@ impl Scenario {
             | Self::Publish10000PortRange
             | Self::PolicyApply
             | Self::PolicyReplace
-            | Self::PolicyCut => "ms",
+            | Self::PolicyCut
+            | Self::RunAtOnce
+            | Self::RemoveAtOnce
+            | Self::Attach
+            | Self::Restart
+            | Self::ApiBusy => "ms",
+            Self::AgentMemory => "MiB",
             Self::Publish10000PortRangeMemory => "KiB",
             Self::DnsQps | Self::DnsQpsOneCpu | Self::DnsQpsCached => "answers/s",
             Self::DnsCpu => "ns/answer",
@@ -146,7 +170,7 @@ impl Scenario {
 
     pub fn better(self) -> &'static str {
         match self.unit() {
-            "us" | "ns/packet" | "ns/answer" | "ms" | "KiB" | "%" => "lower",
+            "us" | "ns/packet" | "ns/answer" | "ms" | "KiB" | "MiB" | "%" => "lower",
             _ => "higher",
         }
     }
@@ -163,7 +187,13 @@ impl Scenario {
             | Self::PolicyCut
             | Self::MonitorUdp64b
             | Self::MonitorNewFlows
-            | Self::RateAccuracy => Way::Segment,
+            | Self::RateAccuracy
+            | Self::RunAtOnce
+            | Self::RemoveAtOnce
+            | Self::Attach
+            | Self::Restart
+            | Self::AgentMemory
+            | Self::ApiBusy => Way::Segment,
             Self::MasqUdp64b | Self::MasqTcpStream => Way::Masquerade,
             Self::HostUntouched => Way::Host,
             Self::LocalhostTcpRr | Self::LocalhostTcpRrOneCpu => Way::Localhost,
@@ -185,9 +215,10 @@ impl Scenario {
     pub fn peers(self) -> &'static [Peer] {
         use Peer::{
             Bridge, Direct, DirectAgain, DirectBigTcp, Dnsmasq, Docker, DockerProxy, Echo, EchoAgain, Iptables,
-            Loopback, LoopbackAgain, Netswitch, Netswitch1Port, Netswitch10Rules, Netswitch1000Ports,
-            Netswitch10000Ports, Netswitch10000Rules, NetswitchAgain, NetswitchAgent, NetswitchBefore, NetswitchBigTcp,
-            NetswitchMonitored, NetswitchXdp, Nftables,
+            Loopback, LoopbackAgain, Netswitch, Netswitch1Port, Netswitch10Endpoints, Netswitch10Rules,
+            Netswitch1000Endpoints, Netswitch1000Ports, Netswitch4000Endpoints, Netswitch10000Ports,
+            Netswitch10000Rules, NetswitchAgain, NetswitchAgent, NetswitchBefore, NetswitchBigTcp, NetswitchMonitored,
+            NetswitchXdp, Nftables,
         };
         match self {
             // BIG TCP changes the size of segments, so only bulk TCP is measured with it
@@ -216,7 +247,13 @@ impl Scenario {
             | Self::Publish10000PortRangeMemory
             | Self::PolicyApply
             | Self::PolicyReplace
-            | Self::RateAccuracy => &[Netswitch],
+            | Self::RateAccuracy
+            | Self::RunAtOnce
+            | Self::RemoveAtOnce
+            | Self::ApiBusy => &[Netswitch],
+            Self::Attach => &[Netswitch10Endpoints, Netswitch1000Endpoints, Netswitch4000Endpoints],
+            Self::Restart => &[Netswitch1000Endpoints],
+            Self::AgentMemory => &[Netswitch4000Endpoints],
             Self::PolicyUdp64b => &[
                 Netswitch,
                 NetswitchAgain,
@@ -262,6 +299,12 @@ impl Scenario {
             Self::DnsLatencyP50 => site.subject().delays().map(|delays| quantile(&delays, 0.5)),
             Self::DnsLatencyP99 => site.subject().delays().map(|delays| quantile(&delays, 0.99)),
             Self::DnsCpu => cpu_per_answer(site),
+            Self::RunAtOnce => lifecycle::run_at_once(site.agent()?),
+            Self::RemoveAtOnce => lifecycle::remove_at_once(site.agent()?),
+            Self::Attach => site.crowd().and_then(|(agent, crowd)| lifecycle::attach(agent, crowd)),
+            Self::Restart => lifecycle::restart(site.agent()?),
+            Self::AgentMemory => lifecycle::memory(site.agent()?),
+            Self::ApiBusy => lifecycle::busy(site.agent()?),
         };
         figure.with_context(|| format!("{} on {}", self.name(), peer.name()))
     }

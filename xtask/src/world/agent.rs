@@ -56,17 +56,23 @@ impl Agent {
 
     /// Another process on the same state.
     pub fn restart(&mut self) -> Result<()> {
+        self.stop();
+        self.run()
+    }
+
+    /// Ends the agent; what it made stays.
+    pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.stop(PATIENCE);
         }
-        self.run()
     }
 
     pub fn id(&self) -> Result<u32> {
         self.process.as_ref().map(Background::id).context("no agent runs")
     }
 
-    fn run(&mut self) -> Result<()> {
+    /// Starts it on the same state.
+    pub fn run(&mut self) -> Result<()> {
         let log = File::create(self.log()).context("create the agent's log")?;
         let mut command = self.agent_command();
         command.args(&self.options).stdout(log.try_clone()?).stderr(log);
@@ -117,7 +123,7 @@ impl Agent {
         self.directory.join("agent.log")
     }
 
-    fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.directory.join("run/api.sock")
     }
 

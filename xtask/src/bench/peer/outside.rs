@@ -57,6 +57,7 @@ pub fn site(peer: Peer, way: Way, start_agent: impl FnOnce(Namespace) -> Result<
     Ok(Site {
         peer,
         agent,
+        crowd: None,
         servers,
         namespaces: Namespaces::Outside {
             container,

@@ -60,6 +60,7 @@ pub fn site(peer: Peer, way: Way, start_agent: impl FnOnce(Namespace) -> Result<
     let site = Site {
         peer,
         agent,
+        crowd: None,
         servers,
         namespaces: Namespaces::Resolver {
             client,

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use anyhow::{Result, ensure};
 
 use super::{Namespaces, Peer, Site, Way, docker, ping};
-use crate::bench::{monitor::Told, policy, traffic};
+use crate::bench::{lifecycle::Crowd, monitor::Told, policy, traffic};
 use crate::world::agent::Agent;
 use crate::world::namespace::Namespace;
 use crate::world::{link, process};
@@ -50,9 +50,14 @@ pub fn site(peer: Peer, start_agent: impl FnOnce(Namespace) -> Result<Agent>) ->
         }
         ensure!(ping(&client, SERVER).is_err(), "a ping passes that no rule allows");
     }
+    let crowd = match (&agent, peer.endpoints()) {
+        (Some(agent), Some(count)) => Some(Crowd::attach(agent, count)?),
+        _ => None,
+    };
     Ok(Site {
         peer,
         agent,
+        crowd,
         servers: vec![traffic::start_iperf_server(&server)?],
         namespaces: Namespaces::Segment {
             client,
