@@ -28,7 +28,7 @@ impl Core {
                 return self.flows_look_again();
             }
             Event::IpsecChanged => return self.refresh_ipsec(),
-            // nothing about the way to the world either
+            // a gateway of ours is no news about the way to the world
             Event::AddressAdded { index, address } if self.network_of_host_end(index).is_some() => {
                 self.local_added(address.ip());
             }
