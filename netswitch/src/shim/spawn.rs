@@ -187,7 +187,7 @@ pub fn found_dead(run_dir: &Path) -> Option<i32> {
 /// seconds at most.
 pub fn kill(run_dir: &Path) {
     let Some(ready) = ready(run_dir) else {
-        return;
+        return kill_unknown(run_dir);
     };
     let shim = process::handle(ready.shim)
         .ok()
@@ -199,6 +199,24 @@ pub fn kill(run_dir: &Path) {
         process::send_signal(shim.as_fd(), libc::SIGKILL);
         ends(shim.as_fd(), ENDS_WITHIN);
     }
+}
+
+/// Ends a shim whose agent died before it had heard who it is. The kernel kills the container with it.
+fn kill_unknown(run_dir: &Path) {
+    // the starter, and the shim that it may have forked meanwhile
+    for _ in 0..4 {
+        let Some(shim) = find_shim(run_dir) else { return };
+        if let Ok(process) = process::handle(shim) {
+            process::send_signal(process.as_fd(), libc::SIGKILL);
+            ends(process.as_fd(), ENDS_WITHIN);
+        }
+    }
+}
+
+fn find_shim(run_dir: &Path) -> Option<i32> {
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut numbers = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    numbers.find(|number| is_shim_of(*number, run_dir))
 }
 
 /// Its number may be another process's by now.
