@@ -10,6 +10,7 @@ use netswitch_common::address::Mac;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, oneshot};
 
+use super::backlog::Backlog;
 use super::starts::Start;
 use super::{dns::Names, handle::Job, monitor::Monitor, observer::Observer, relay::Relay, wait::End};
 use crate::action::Action;
@@ -70,6 +71,7 @@ impl Core {
     pub fn work(mut self, jobs: &mpsc::Receiver<Job>) {
         let mut swept = Instant::now();
         let mut stops = Vec::new();
+        let mut backlog = Backlog::default();
         loop {
             self.datapath.flush_log();
             if swept.elapsed() >= SWEEP_INTERVAL {
@@ -84,7 +86,7 @@ impl Core {
             } else {
                 until_sweep
             };
-            let job = match jobs.recv_timeout(pause) {
+            let job = match backlog.next(jobs, pause) {
                 Ok(job) => job,
                 Err(mpsc::RecvTimeoutError::Timeout) => continue,
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,

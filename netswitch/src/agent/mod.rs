@@ -4,6 +4,7 @@
 //! [`handle::AgentHandle`] -> `doors` on tokio. The agent is never on the packet path.
 
 pub mod attachments;
+mod backlog;
 pub mod containers;
 pub mod core;
 pub mod dns;

@@ -175,7 +175,8 @@ fn ask(agent: &Agent, request: &Value) -> Result<()> {
     let mut stream = UnixStream::connect(agent.socket()).context("the agent's socket")?;
     write!(
         stream,
-        "POST /netswitch/v1/request HTTP/1.1\r\nHost: netswitch\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST /netswitch/v1/request HTTP/1.1\r\nHost: netswitch\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
     let mut answer = String::new();
