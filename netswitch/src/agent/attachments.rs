@@ -56,10 +56,10 @@ impl Core {
                 "the host's own network namespace cannot be attached",
             ));
         }
-        let taken = self.state.containers.values().find(|container| {
-            let sandbox = container.sandbox.as_ref().and_then(|id| self.state.sandboxes.get(id));
-            sandbox.is_some_and(|sandbox| asked.is(&namespace(&sandbox.origin)).unwrap_or(false))
-        });
+        let taken = self
+            .taken
+            .holder(asked, &self.state)
+            .and_then(|sandbox| self.state.containers_of_sandbox(&sandbox.id).next());
         match taken {
             Some(container) => Err(Error::conflict(format!(
                 "that network namespace is container {}'s already",

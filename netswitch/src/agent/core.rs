@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::backlog::Backlog;
 use super::starts::Start;
+use super::taken::Taken;
 use super::{dns::Names, handle::Job, monitor::Monitor, observer::Observer, relay::Relay, wait::End};
 use crate::action::Action;
 use crate::api::{Directories, Error, HostOptions, Request, Response};
@@ -49,6 +50,7 @@ pub struct Core {
     pub ended: broadcast::Sender<End>,
     /// By container.
     pub starts: HashMap<Id, Start>,
+    pub taken: Taken,
     /// Which MAC an address of a network had last: when another takes it, the members are told.
     pub last_macs: HashMap<(Id, IpAddr), Mac>,
     /// Keeps the netlink watch alive.
@@ -260,6 +262,7 @@ impl Core {
         let touched = Touched::of(&self.state, changes);
         self.tell_ends(changes);
         self.state.apply(changes);
+        self.taken.follow(changes);
         if let Some(observer) = &self.observer {
             observer.follow(&self.state, changes);
         }

@@ -31,6 +31,7 @@ pub mod reserved_ports;
 mod routing;
 pub mod start;
 mod starts;
+mod taken;
 pub mod uplinks;
 pub mod wait;
 pub mod watch;

@@ -17,6 +17,7 @@ use super::doctor::Examination;
 use super::handle::{AgentHandle, Job};
 use super::monitor::Monitor;
 use super::observer::Observer;
+use super::taken::Taken;
 use crate::api::{AgentOptions, Directories};
 use crate::datapath::{self, Datapath, Hook};
 use crate::execute::Executor;
@@ -54,6 +55,7 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
     let monitor = Monitor::new(datapath.take_events()?, runtime);
     let (jobs, queue) = mpsc::channel();
     let (ended, _) = broadcast::channel(1024);
+    let taken = Taken::of(&state);
     let mut core = Core {
         directories: directories.clone(),
         executable: std::env::current_exe().context("path of this program")?,
@@ -67,6 +69,7 @@ pub fn start(options: &AgentOptions, directories: &Directories, runtime: &Handle
         jobs: jobs.clone(),
         runtime: runtime.clone(),
         ended: ended.clone(),
+        taken,
         starts: HashMap::new(),
         last_macs: HashMap::new(),
         watch: None,

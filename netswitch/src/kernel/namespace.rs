@@ -23,7 +23,7 @@ use super::{Error, Namespace, Result};
 use crate::shim::spawn;
 
 /// Two namespaces are the same if these are.
-type Identity = (u64, u64);
+pub type Identity = (u64, u64);
 
 /// A namespace, opened once for all that is asked of it: its name may lead elsewhere the next time.
 #[derive(Debug)]
@@ -105,12 +105,17 @@ impl Opened<'_> {
     /// Whether this is the other namespace, too. Almost all others are told apart without opening them.
     pub fn is(&self, other: &Namespace) -> Result<bool> {
         let own = self.identity()?;
-        let seen = fs::metadata(path(other)).map(|found| (found.dev(), found.ino()));
-        Ok(seen.is_ok_and(|seen| seen == own)
+        Ok(seen(other) == Some(own)
             && open(other)
                 .and_then(|other| other.identity())
                 .is_ok_and(|other| other == own))
     }
+}
+
+/// What is where the namespace was, without opening it.
+pub fn seen(namespace: &Namespace) -> Option<Identity> {
+    let found = fs::metadata(path(namespace)).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 fn path(namespace: &Namespace) -> Cow<'_, Path> {
