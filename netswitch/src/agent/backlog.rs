@@ -1,5 +1,5 @@
-//! What waits for the agent's thread. Who only asks comes first, stages of starts last: a hundred starts at once do not hold
-//! up who looks or stops.
+//! The jobs that wait for the agent's thread. Looks go before changes, and stages of starts go last: a hundred starts at
+//! once do not hold up a list of networks.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use super::handle::Job;
 
-/// So many jobs at most go before one that came earlier and can wait.
+/// A waiting class gets its turn after so many jobs of more urgent ones.
 const BEFORE_ANOTHER: u32 = 16;
 
 #[derive(Default)]
 pub struct Backlog {
     /// By urgency: looks, changes, stages of starts.
     classes: [VecDeque<Job>; 3],
-    /// How many jobs went before the first one of each class.
+    /// How many jobs of other classes have been done since each waiting class had its last turn.
     passed: [u32; 3],
 }
 

@@ -1,5 +1,5 @@
-//! Taken: whose network namespaces are whose, by what the kernel calls them, so that nobody looks at all of them when one
-//! is attached.
+//! Taken: which sandbox has which network namespace, found by device and inode. An attachment asks this table, and not every
+//! container's namespace.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,8 @@ impl Taken {
         }
     }
 
-    /// The sandbox that has this namespace. The kernel gives the number of one that is gone to another.
+    /// The sandbox that has this namespace. It is compared once more, because the kernel gives the inode of a namespace that
+    /// is gone to a new one.
     pub fn holder<'a>(&self, asked: &Opened<'_>, state: &'a State) -> Option<&'a Sandbox> {
         let id = self.sandboxes.get(&asked.identity().ok()?)?;
         let sandbox = state.sandboxes.get(id)?;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use aya::programs::{
-    LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+    LinkOrder, ProgramError, ProgramFd, SchedClassifier, TcAttachType,
     links::{FdLink, LinkError, PinnedLink},
     tc::{self, NlOptions, SchedClassifierLink, SchedClassifierLinkId, TcAttachOptions, TcHandle},
 };
@@ -136,11 +136,7 @@ impl Datapath {
 
     /// Whether an endpoint's device is in the block afterwards. Not one that has a clsact qdisc of somebody else's.
     fn join(&self, index: u32) -> Result<bool> {
-        let program = self
-            .program(FROM_ENDPOINT)?
-            .fd()
-            .map_err(program_error(FROM_ENDPOINT))?;
-        match self.block.join(index, program.as_fd()) {
+        match self.block.join(index, self.endpoint_program()?.as_fd()) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.is_in_block(index),
             Err(error) => {
@@ -148,6 +144,11 @@ impl Datapath {
                 Ok(false)
             }
         }
+    }
+
+    fn endpoint_program(&self) -> Result<&ProgramFd> {
+        let program = self.program(FROM_ENDPOINT)?;
+        program.fd().map_err(program_error(FROM_ENDPOINT))
     }
 
     fn is_in_block(&self, index: u32) -> Result<bool> {
@@ -227,11 +228,8 @@ impl Datapath {
     /// This object's programs into every link of an earlier agent: between two packets.
     pub(super) fn replace_all(&mut self) -> Result<()> {
         if !self.block.devices().map_err(Error::Block)?.is_empty() {
-            let program = self
-                .program(FROM_ENDPOINT)?
-                .fd()
-                .map_err(program_error(FROM_ENDPOINT))?;
-            self.block.replace(program.as_fd()).map_err(Error::Block)?;
+            let program = self.endpoint_program()?.as_fd();
+            self.block.replace(program).map_err(Error::Block)?;
         }
         for hook in Hook::ALL {
             for index in self.pinned(hook)? {

@@ -138,16 +138,21 @@ fn files(spec: &Spec) -> Result<Vec<Grant>, Error> {
             .open(&file)
             .and_then(|file| file.set_permissions(Permissions::from_mode(0o644)))
             .doing(doing())?;
-        let tree = mounts::clone_tree(&file, Depth::One).doing(doing())?;
-        mounts::restrict(tree.as_fd(), Depth::One, READ_ONLY | NO_DEVICES).doing(doing())?;
-        Ok(Grant {
-            tree,
-            is_folder: false,
-            path: PathBuf::from(path),
-            bind: None,
-        })
+        read_only(&file, path, doing)
     })
     .collect()
+}
+
+/// A file that the container sees at `path` and cannot write to.
+fn read_only(file: &Path, path: impl Into<PathBuf>, doing: impl Fn() -> String) -> Result<Grant, Error> {
+    let tree = mounts::clone_tree(file, Depth::One).doing(doing())?;
+    mounts::restrict(tree.as_fd(), Depth::One, READ_ONLY | NO_DEVICES).doing(doing())?;
+    Ok(Grant {
+        tree,
+        is_folder: false,
+        path: path.into(),
+        bind: None,
+    })
 }
 
 /// Outer mount points first, as Docker orders them.

@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Endpoints beside those that are measured, each in a namespace of its own.
 pub struct Crowd {
-    _namespaces: Vec<File>,
+    _occupied: Vec<File>,
     /// For [`attach`].
     free: Vec<File>,
 }
@@ -45,13 +45,13 @@ impl Crowd {
                 .netswitch()
                 .args(["network", "create", "--subnet", "10.80.0.0/16", NETWORK]),
         )?;
-        let namespaces = namespaces(count)?;
-        for (number, namespace) in namespaces.iter().enumerate() {
+        let occupied = namespaces(count)?;
+        for (number, namespace) in occupied.iter().enumerate() {
             ask(agent, &request(&format!("crowd{number}"), namespace))?;
         }
         Ok(Self {
-            _namespaces: namespaces,
-            free: namespaces_free()?,
+            _occupied: occupied,
+            free: namespaces(ATTACHED)?,
         })
     }
 }
@@ -74,11 +74,7 @@ pub fn attach(agent: &Agent, crowd: &Crowd) -> Result<f64> {
 
 /// From the first of a hundred `netswitch run -d` at once to the end of the last, in milliseconds.
 pub fn run_at_once(agent: &Agent) -> Result<f64> {
-    let taken = all_at_once(agent, |name| {
-        ["run", "-d", "--name", name, "--", "sleep", "1000"]
-            .map(str::to_owned)
-            .to_vec()
-    });
+    let taken = run_all(agent);
     let removed = remove_all(agent);
     let taken = taken?;
     removed.map(|_| taken)
@@ -86,11 +82,7 @@ pub fn run_at_once(agent: &Agent) -> Result<f64> {
 
 /// The same of `netswitch rm -f` of containers that run.
 pub fn remove_at_once(agent: &Agent) -> Result<f64> {
-    all_at_once(agent, |name| {
-        ["run", "-d", "--name", name, "--", "sleep", "1000"]
-            .map(str::to_owned)
-            .to_vec()
-    })?;
+    run_all(agent)?;
     remove_all(agent)
 }
 
@@ -131,6 +123,14 @@ pub fn memory(agent: &mut Agent) -> Result<f64> {
     agent.restart()?;
     ask(agent, &json!({"network-list": {"filters": {}}}))?;
     Ok(resident(agent)? / 1024.0)
+}
+
+fn run_all(agent: &Agent) -> Result<f64> {
+    all_at_once(agent, |name| {
+        ["run", "-d", "--name", name, "--", "sleep", "1000"]
+            .map(str::to_owned)
+            .to_vec()
+    })
 }
 
 fn remove_all(agent: &Agent) -> Result<f64> {
@@ -183,10 +183,6 @@ fn ask(agent: &Agent, request: &Value) -> Result<()> {
     stream.read_to_string(&mut answer)?;
     ensure!(answer.starts_with("HTTP/1.1 200"), "{request}: {answer}");
     Ok(())
-}
-
-fn namespaces_free() -> Result<Vec<File>> {
-    namespaces(ATTACHED)
 }
 
 /// Bare namespaces, of which nobody sends.

@@ -8,15 +8,15 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use nix::mount::MsFlags;
 
-use super::{Grant, mount_on};
+use super::{Grant, mount_on, read_only};
 use crate::shim::{
     Doing as _, Error,
-    mounts::{self, Depth, NO_DEVICES, READ_ONLY},
+    mounts::{self, Depth, READ_ONLY},
 };
 
 const FOLDERS: [&str; 3] = ["/root", "/home", "/etc/ssh"];
@@ -49,14 +49,7 @@ fn secret(path: &Path) -> Result<Grant, Error> {
     fchown(&file, Some(original.uid()), Some(original.gid())).doing(doing())?;
     file.set_permissions(Permissions::from_mode(original.mode() & 0o7777))
         .doing(doing())?;
-    let tree = mounts::clone_tree(Path::new(name), Depth::One).doing(doing())?;
-    mounts::restrict(tree.as_fd(), Depth::One, READ_ONLY | NO_DEVICES).doing(doing())?;
-    Ok(Grant {
-        tree,
-        is_folder: false,
-        path: PathBuf::from(path),
-        bind: None,
-    })
+    read_only(Path::new(name), path, doing)
 }
 
 /// A line for each name of a file like /etc/passwd.
